@@ -1,0 +1,137 @@
+/*
+ * net.h - framed connections that keep order and may break.
+ *
+ * A connection carries frames.  Inside a living connection nothing is lost, reordered or duplicated.
+ * When it breaks, both ends learn of it (on_close, exactly once) and an unknown suffix of what was
+ * sent is gone.  A frame is checked (version, length limit, CRC32C) before it is delivered; a bad one closes
+ * the connection with ERR_PROTOCOL or ERR_CORRUPT and a text that names the peer.
+ *
+ * Wire form of a frame: a 32-byte little-endian header, then the payload.
+ *    0 u16 magic 0x4b52 ("RK")     2 u8  version (1)      3 u8 kind (enum net_kind)
+ *    4 u16 flags                   6 u16 reserved (0)     8 u32 payload length
+ *   12 u32 CRC32C of header (with this field 0) and payload
+ *   16 u64 epoch: job epoch (data) or leader token (control)
+ *   24 u32 stream: request id or channel                 28 u32 credit, bytes
+ *
+ * Addresses: "HOST:PORT" (port 0 = choose), or "inproc:NAME" (same process only, production and simulator).
+ */
+#ifndef NET_NET_H
+#define NET_NET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+#define NET_MAGIC 0x4b52
+#define NET_VERSION 1
+#define NET_HEADER_BYTES 32
+#define NET_PAYLOAD_MAX (80u << 20) /* rask.max-row-size and a little; control listeners set a lower limit */
+
+enum net_kind {
+    NET_HELLO = 1,    /* preamble of a data connection; handshake of an RPC connection */
+    NET_CHALLENGE,    /* nonce, asks for a proof of the secret */
+    NET_PROOF,
+    NET_WELCOME,
+    NET_REFUSE,       /* text; the connection closes after it */
+    NET_REQUEST,      /* RPC */
+    NET_RESPONSE,
+    NET_CANCEL,
+    NET_PING,
+    NET_PONG,
+    NET_DATA,         /* a block with its slices */
+    NET_CREDIT,       /* credits for channels */
+    NET_CONTROL,      /* watermark, barrier, status, end of input of a channel */
+    NET_KIND_MAX,
+};
+
+struct net_frame {
+    uint8_t kind;
+    uint16_t flags;
+    uint32_t stream;
+    uint32_t credit;
+    uint64_t epoch;
+    const uint8_t *payload; /* on_frame: borrowed until it returns, unless taken by net_frame_take */
+    uint32_t length;
+    void *impl; /* receive side: owner of payload */
+};
+
+struct net_iov {
+    const void *data;
+    size_t len;
+};
+
+struct net;
+struct net_conn;
+struct net_listener;
+
+/* on_close is the last callback of a connection; the handle is invalid after it returns.
+ * on_drained: the send queue has fallen below half of its high-water mark after net_queued_bytes exceeded it. */
+struct net_handler {
+    void (*on_open)(void *arg, struct net_conn *conn); /* a connect() completed; not called for accepted ones */
+    void (*on_frame)(void *arg, struct net_conn *conn, struct net_frame *frame);
+    void (*on_drained)(void *arg, struct net_conn *conn);
+    void (*on_close)(void *arg, struct net_conn *conn, const struct err *why);
+};
+
+/* conn is new; set its handler inside (net_set_handler) or net_close it. */
+typedef void net_accept_fn(void *arg, struct net_conn *conn);
+
+struct net_ops {
+    int (*listen)(struct net *net, const char *address, net_accept_fn *fn, void *arg,
+                  struct net_listener **ret, struct err *err);
+    const char *(*listener_address)(struct net_listener *listener); /* with the chosen port */
+    void (*listener_close)(struct net_listener *listener);
+    /* Never fails at once: a refused or unresolvable address arrives as on_close. */
+    struct net_conn *(*connect)(struct net *net, const char *address, const struct net_handler *handler,
+                                void *arg);
+    void (*set_handler)(struct net_conn *conn, const struct net_handler *handler, void *arg);
+    void (*set_limit)(struct net_conn *conn, uint32_t payload_bytes_max); /* received frames */
+    /* Queues one frame. The payload is copied. Sending on a broken connection is a no-op. */
+    void (*send)(struct net_conn *conn, const struct net_frame *frame);
+    /* As send, but frame->payload is ignored: the parts are borrowed until release(release_arg) is called, on the
+     * loop thread or inside this call, whether they were sent or not. */
+    void (*send_parts)(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
+                       size_t part_count, void (*release)(void *arg), void *release_arg);
+    size_t (*queued_bytes)(struct net_conn *conn); /* accepted by send, not yet by the operating system */
+    void (*pause_reading)(struct net_conn *conn, bool paused);
+    /* No callback runs after it, on_close neither. Queued frames are flushed first, for at most one second. */
+    void (*close)(struct net_conn *conn);
+    const char *(*peer)(struct net_conn *conn); /* text for messages; never NULL */
+};
+
+struct net {
+    const struct net_ops *ops;
+};
+
+#define NET_HIGH_WATER_BYTES (1u << 20)
+
+/* Keeps the payload beyond on_frame: returns an owner to be passed to net_payload_free (any thread). */
+void *net_frame_take(struct net_frame *frame);
+void net_payload_free(void *owner);
+
+/* Header encoding, shared by both implementations and by the fuzzers. */
+void net_header_encode(const struct net_frame *frame, uint32_t crc, uint8_t out[NET_HEADER_BYTES]);
+/* ERR_PROTOCOL with a sentence when magic, version, kind or length are wrong. ret_crc: as sent. */
+int net_header_decode(const uint8_t in[NET_HEADER_BYTES], uint32_t payload_max, struct net_frame *ret,
+                      uint32_t *ret_crc, struct err *err) MUST_CHECK;
+uint32_t net_frame_crc(const uint8_t header[NET_HEADER_BYTES], const struct net_iov *parts, size_t part_count);
+
+/* "127.0.0.1", "localhost", "::1", or inproc: false for anything that other hosts can reach. */
+bool net_is_loopback(const char *address);
+
+struct env;
+struct net *net_libevent_new(struct env *env); /* called by env_libevent_new */
+void net_libevent_free(struct net *net);
+/* Passing an accepted connection to another process: detach gives the bare socket (nothing may be buffered beyond what was
+ * delivered; the conn is gone), adopt makes a conn of it. Production only. */
+int net_libevent_detach_fd(struct net_conn *conn);
+struct net_conn *net_libevent_adopt_fd(struct net *net, int fd);
+
+static inline void net_send(struct net *net, struct net_conn *conn, const struct net_frame *frame)
+{
+    net->ops->send(conn, frame);
+}
+
+#endif
