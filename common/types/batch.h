@@ -1,0 +1,64 @@
+/*
+ * batch.h - making, sharing and moving batches (layout: rask/batch.h).
+ * Functions that return a batch return one reference, owned by the caller.
+ */
+#ifndef TYPES_BATCH_H
+#define TYPES_BATCH_H
+
+#include "common/base/bytes.h"
+#include "common/base/err.h"
+#include "common/types/buffer.h"
+#include "common/types/schema.h"
+
+/* Batch-wide extra columns wanted from batch_new and batch_gather. */
+enum { BATCH_EVENT_TIME = 1, BATCH_KIND = 2, BATCH_HASH = 4 };
+
+rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras);
+static inline rask_batch *batch_ref(rask_batch *b)
+{
+    __atomic_add_fetch(&b->refs, 1, __ATOMIC_RELAXED);
+    return b;
+}
+void batch_unref(rask_batch *b); /* NULL is legal */
+
+/* New headers over the same columns. Rows are counted as readers see them (through sel or first). */
+rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows);
+/* keep[i] are row numbers of b, ascending; copied. */
+rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count);
+rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16_t *columns);
+
+/*
+ * Gather: rows of several batches into one new batch in any order. position[k] = place in the result of the k-th row,
+ * rows counted over the inputs in sequence. Strings are shared, and copied together when less than a quarter of a buffer
+ * is referenced. (Exchange: one pass per column.)
+ */
+rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *position,
+                         uint32_t rows);
+uint64_t batch_row_bytes(const rask_batch *b); /* estimate of the payload of all rows, strings included */
+
+/* Compact encoding of rows [from, from+rows) for a frame or a file: fixed columns, validity, views with their bytes, extras. */
+void batch_encode(const rask_batch *b, uint32_t from_row, uint32_t rows, struct bytes *out);
+/* Decodes in place: columns and strings point into payload, which owner keeps alive (one reference is taken). Every
+ * offset is checked; ERR_CORRUPT with a sentence. Alignment of payload: 8. */
+int batch_decode(struct pool *pool, const rask_schema *schema, const uint8_t *payload, size_t len,
+                 rask_buffer *owner, rask_batch **ret, struct err *err) MUST_CHECK;
+
+/* One row as text for messages: {word="the", n=3}, at most max bytes. */
+void batch_format_row(const rask_batch *b, uint32_t row, size_t max, struct bytes *out);
+
+/* ---- rask_out: the builder behind emit ---- */
+struct out_hooks {
+    /* The batch being filled has reached a limit: called from rask_out_end. Takes it by out_take. */
+    int (*full)(rask_out *out, void *arg);
+    /* A whole batch is handed on (rask_emit_batch); taken. What is in the builder is taken first. */
+    int (*batch)(rask_out *out, void *arg, rask_batch **batch);
+    /* A row was refused: NULL in a NOT NULL column, wrong schema. Returns the error code for the callback. */
+    int (*refused)(rask_out *out, void *arg, const char *text);
+};
+rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras, const struct out_hooks *hooks, void *arg);
+void out_free(rask_out *out);
+/* The finished rows as a batch, or NULL if there are none; the builder starts anew. A row begun and not ended is kept. */
+rask_batch *out_take(rask_out *out);
+void *out_arg(rask_out *out);
+
+#endif
