@@ -15,7 +15,7 @@ VERSION := $(shell cat VERSION)
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
         -Wpointer-arith -Wwrite-strings -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough -Wconversion \
-        -Wno-sign-conversion
+        -Wno-sign-conversion -Wno-unknown-warning-option -Wno-format-truncation
 ARCH := $(shell uname -m)
 CFLAGS_arch := $(if $(filter x86_64,$(ARCH)),-march=x86-64-v2)
 CFLAGS_release := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong
@@ -35,12 +35,15 @@ OUR_CFLAGS   := -std=gnu11 $(WARN) -fvisibility=hidden -fPIE -fno-omit-frame-poi
 OUR_LDFLAGS  := -pie -pthread -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(CFLAGS_$(VARIANT)))
 PKG_LIBS     := $(shell pkg-config --libs $(PKGS)) -ldl -lm
 
+# One short line per step; V=1 shows the commands.
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2); )
 obj = $(patsubst %.c,$(O)/%.o,$(1))
 cfiles = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
 
-include $(sort $(wildcard */module.mk))
+# A module.mk adds its archive to TEST_LIBS and its programs to programs; test/module.mk uses both and comes last.
+include $(sort $(filter-out test/module.mk,$(wildcard */module.mk */*/module.mk))) test/module.mk
 
-all: $(programs)
+all: $(programs) $(TEST_LIBS)
 
 $(O)/flags: FORCE
 	@mkdir -p $(@D); echo '$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) $(OUR_LDFLAGS)' | cmp -s - $@ || \
@@ -48,16 +51,16 @@ $(O)/flags: FORCE
 gen_hdrs := $(patsubst %.proto,$(O)/gen/%.pb-c.h,$(wildcard proto/*.proto))
 $(O)/%.o: %.c $(O)/flags | $(gen_hdrs)
 	@mkdir -p $(@D)
-	$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) -c -o $@ $<
 $(O)/gen/%.pb-c.c $(O)/gen/%.pb-c.h: %.proto
 	@mkdir -p $(O)/gen
-	protoc-c --c_out=$(O)/gen $<
+	$(call say,PROTO,$<)protoc-c --c_out=$(O)/gen $<
 $(O)/gen/%.pb-c.o: $(O)/gen/%.pb-c.c $(O)/flags | $(gen_hdrs)
-	$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) -Wno-conversion $(CFLAGS) -c -o $@ $<
+	$(call say,CC,$<)$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) -Wno-conversion $(CFLAGS) -c -o $@ $<
 %.a:
 	@mkdir -p $(@D); rm -f $@
-	$(AR) rcsD $@ $^
-link = @mkdir -p $(@D); $(CC) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group
+	$(call say,AR,$@)$(AR) rcsD $@ $^
+link = $(call say,LINK,$@)mkdir -p $(@D); $(CC) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -Wl,--as-needed $(PKG_LIBS) $(LDLIBS)
 
 clean:
 	rm -rf $(B)

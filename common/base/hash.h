@@ -8,8 +8,9 @@
 #include <stdint.h>
 
 uint64_t hash_xxh3(const void *data, size_t len);
-/* CRC-32C (Castagnoli). Start with crc = 0; feed parts in order. SSE4.2 or table. */
+/* CRC-32C (Castagnoli). Start with crc = 0; feed parts in order. SSE4.2 where the processor has it, else tables. */
 uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len);
+uint32_t hash_crc32c_portable(uint32_t crc, const void *data, size_t len); /* always tables; the same result */
 /* FIPS 180-4; for content addresses (blobs, compiler cache). */
 void hash_sha256(const void *data, size_t len, uint8_t out[32]);
 void hash_hex(const uint8_t *data, size_t len, char *out); /* 2 * len + 1 bytes, lower case */

@@ -43,11 +43,14 @@ const char *json_get_string(const struct json *object, const char *key, const ch
 int64_t json_get_int(const struct json *object, const char *key, int64_t otherwise);
 bool json_get_bool(const struct json *object, const char *key, bool otherwise);
 
+/* Length in bytes of the UTF-8 character at text, or 0 if there is none (overlong forms and surrogates included). */
+size_t json_utf8_length(const char *text, size_t len);
+
 /* The writer puts commas and quotes; nesting is checked. key is NULL inside arrays. */
 struct json_writer {
     struct bytes *out; /* borrowed */
     uint8_t depth;
-    bool has_member[65];
+    bool has_member[65], is_array[65]; /* by depth */
     bool pretty; /* two-space indentation */
 };
 void jw_init(struct json_writer *w, struct bytes *out);
