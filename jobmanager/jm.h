@@ -1,0 +1,58 @@
+/*
+ * jm.h - the JobManager as one object on one env: dispatcher, resource manager, job masters, blob store.
+ *
+ * Commands may come from other threads (REST): they are posted to the loop, done() runs on the loop thread and
+ * hands over to whoever waits.  Snapshots may be taken from any thread.
+ */
+#ifndef JM_JM_H
+#define JM_JM_H
+
+#include "common/conf/conf.h"
+#include "common/env/env.h"
+#include "jobmanager/job/snapshot.h"
+
+struct jm;
+struct jm_options {
+    const struct conf *conf;       /* borrowed */
+    const char *rpc_address;       /* HOST:PORT to listen on; "inproc:jm" in rask-local */
+    const char *work_dir;          /* blobs, job store; made if missing, a folder of its own inside */
+};
+int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, struct err *err) MUST_CHECK;
+void jm_free(struct jm *jm);
+const char *jm_rpc_address(struct jm *jm); /* with the chosen port */
+struct jm_cluster_snapshot *jm_snapshot(struct jm *jm); /* one reference, any thread, never NULL */
+
+enum jm_command_type { JM_SUBMIT, JM_CANCEL, JM_PUT_BLOB, JM_PLAN, JM_READ_FILE, JM_LIST_FILES, JM_WATCH };
+struct jm_command {
+    enum jm_command_type type;
+    /* in; all borrowed until done */
+    struct id job_id;                          /* CANCEL, WATCH, READ_FILE (worker's file) */
+    const Rask__Graph__StreamGraph *graph;     /* SUBMIT; its artifact must have been put before. A known job_id with the same graph is answered 0 again */
+    uint32_t client_parallelism;               /* SUBMIT: -p; 0 = none */
+    const void *data;                          /* PUT_BLOB */
+    size_t len;
+    const char *path;                          /* PUT_BLOB: a file instead of data (moved into the store) */
+    uint8_t hash[32];                          /* out of PUT_BLOB; in of PLAN */
+    const Rask__Graph__Property *const *params;/* PLAN: program arguments */
+    size_t param_count;
+    const char *entry;                         /* PLAN: entry function, NULL = rask_job */
+    const char *taskmanager_id;                /* READ_FILE, LIST_FILES; NULL in READ_FILE: the worker(s) of job_id, by worker_index */
+    uint32_t worker_index;
+    const char *name;
+    uint64_t offset;
+    uint32_t max;
+    /* out; owned by the command, valid in done */
+    int code;
+    struct err err;
+    struct bytes result;                       /* READ_FILE: data. PLAN: packed StreamGraph. LIST_FILES: packed ListFilesOk */
+    uint64_t size;                             /* READ_FILE: file size now */
+    void (*done)(struct jm_command *command);  /* loop thread */
+    void *arg;
+    struct env_task task;                      /* internal */
+    struct jm *jm;
+};
+void jm_execute(struct jm *jm, struct jm_command *command); /* any thread; command lives until done */
+/* Somebody looks at this job: its metrics are pulled for the next 10 s. Any thread. */
+void jm_touch(struct jm *jm, const struct id *job_id);
+
+#endif

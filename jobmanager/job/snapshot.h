@@ -1,0 +1,117 @@
+/*
+ * snapshot.h - an immutable picture of the cluster for REST, reference counted.
+ *
+ * The control loop rebuilds what changed (at most once a second, at once on a change of state) and swaps it in; REST runs on its own
+ * thread, takes a reference, answers, drops it.  Everything is owned by the snapshot.
+ */
+#ifndef JM_SNAPSHOT_H
+#define JM_SNAPSHOT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/base/id.h"
+#include "proto/control.pb-c.h"
+#include "proto/graph.pb-c.h"
+
+/* Flink's JobStatus */
+#define JM_JOB_STATES(X)                                                                           \
+    X(INITIALIZING) X(CREATED) X(RUNNING) X(FAILING) X(FAILED) X(CANCELLING) X(CANCELED) X(FINISHED)   \
+    X(RESTARTING) X(SUSPENDED) X(RECONCILING)
+enum jm_job_state {
+#define JM_STATE_ENUM_(name) JM_JOB_##name,
+    JM_JOB_STATES(JM_STATE_ENUM_)
+#undef JM_STATE_ENUM_
+    JM_JOB_STATE_COUNT
+};
+#define JM_TASK_STATE_COUNT 10 /* Rask__Control__TaskState */
+
+struct jm_metrics {
+    uint64_t records_in, records_out, bytes_in, bytes_out, remote_records_in;
+    uint64_t busy_ms, idle_ms, backpressured_ms;
+    bool complete; /* every subtask's final figures are in */
+};
+struct jm_subtask_snapshot {
+    uint32_t subtask, attempt;
+    Rask__Control__TaskState state;
+    int64_t state_at_ms[JM_TASK_STATE_COUNT]; /* 0: never; Unix ms */
+    char *host;                               /* "(unassigned)" */
+    char *endpoint;                           /* host:port */
+    char taskmanager_id[ID_TEXT_MAX];
+    struct jm_metrics metrics;
+};
+struct jm_vertex_snapshot {
+    struct id id;
+    char *name;
+    uint32_t parallelism, max_parallelism;
+    char *slot_group;
+    bool hidden;                              /* an enumerator: left out of every answer */
+    uint32_t tasks[JM_TASK_STATE_COUNT];
+    Rask__Control__TaskState state;           /* aggregated as Flink does */
+    int64_t start_ms, end_ms;                 /* -1: not yet */
+    struct jm_metrics metrics;
+    struct jm_subtask_snapshot *subtasks;     /* parallelism of them */
+};
+struct jm_failure_snapshot {
+    int64_t at_ms;
+    char *text;     /* whole causal chain with stack */
+    char *task;     /* "name (2/4)"; NULL: the job */
+    char *endpoint; /* NULL */
+    char *taskmanager_id;
+};
+struct jm_job_snapshot {
+    uint32_t refs;
+    struct id id;
+    char *name;
+    enum jm_job_state state;
+    char *reason;                             /* why it is CREATED, FAILING or FAILED; NULL */
+    int64_t state_at_ms[JM_JOB_STATE_COUNT];
+    int64_t start_ms, end_ms;                 /* end -1: running */
+    uint32_t max_parallelism, parallelism;
+    uint32_t vertex_count;
+    struct jm_vertex_snapshot *vertices;
+    char *plan_json;                          /* REST form */
+    uint32_t failure_count;
+    struct jm_failure_snapshot *failures;
+    uint32_t accumulator_count;
+    struct jm_accumulator {
+        char *name;
+        int64_t value;
+    } *accumulators;
+    uint32_t config_count;
+    struct jm_property {
+        char *key, *value;
+    } *config;                                /* the job's own */
+};
+struct jm_taskmanager_snapshot {
+    char id[ID_TEXT_MAX];
+    char *host, *data_address, *rpc_address;
+    uint32_t slots, slots_free;
+    uint64_t process_bytes, slot_bytes, managed_bytes, network_bytes, rss_bytes, physical_memory_bytes;
+    uint32_t cpu_cores;
+    int64_t registered_ms, heartbeat_ms;
+    int32_t pid;
+    uint32_t allocated_count;
+    struct jm_allocated_slot {
+        struct id job_id;
+        uint32_t slots;
+        uint64_t bytes;
+    } *allocated;
+};
+struct jm_cluster_snapshot {
+    uint32_t refs;
+    int64_t made_ms;
+    uint32_t taskmanager_count;
+    struct jm_taskmanager_snapshot *taskmanagers;
+    uint32_t slots, slots_free;
+    uint32_t job_count;
+    struct jm_job_snapshot **jobs;            /* one reference each; running first by start, finished ones of the job store too */
+};
+
+void jm_job_snapshot_unref(struct jm_job_snapshot *s);
+void jm_cluster_snapshot_unref(struct jm_cluster_snapshot *s);
+const char *jm_job_state_name(enum jm_job_state state);
+bool jm_job_state_is_final(enum jm_job_state state);
+const char *jm_task_state_name(Rask__Control__TaskState state);
+
+#endif
