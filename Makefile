@@ -1,11 +1,15 @@
-# The only Makefile.  `make help` lists the targets.
+# The only Makefile, not recursive: each folder's module.mk names its sources, archives and programs.
+# `make help` lists the targets.
+#   VARIANT=release|debug|asan|tsan|cov|fuzz   what to build; other than release it goes to build/VARIANT
+#   CC, CFLAGS, CPPFLAGS, LDFLAGS, LDLIBS      yours: added to, never overwritten
+#   PREFIX, DESTDIR                            where install puts the tree      V=1 shows the commands
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .SECONDARY:
 .DEFAULT_GOAL := all
 MAKEFLAGS += --no-builtin-rules
 
-PREFIX  ?= /usr/local
+PREFIX  ?= /opt/rask
 CC      ?= cc
 AR      ?= ar
 VARIANT ?= release
@@ -28,7 +32,19 @@ ifeq ($(CFLAGS_$(VARIANT)),)
 $(error unknown VARIANT '$(VARIANT)': release debug asan tsan cov fuzz)
 endif
 
+# What needs no library works without: clean on a bare machine, setup, help.
+needs_no_package := clean help setup
+ifneq ($(filter-out $(needs_no_package),$(or $(MAKECMDGOALS),all)),)
+ifneq ($(shell command -v pkg-config),)
+PKGS_MISSING = $(shell for p in $(PKGS); do pkg-config --exists $$p || echo $$p; done)
+else
+PKGS_MISSING = pkg-config
+endif
+endif
 PKGS := libevent_core libevent_extra libevent_pthreads libprotobuf-c libcrypto libxxhash liblz4 yaml-0.1 libcurl
+ifneq ($(strip $(PKGS_MISSING)),)
+$(error missing: $(strip $(PKGS_MISSING)); scripts/setup.sh installs what the build needs)
+endif
 OUR_CPPFLAGS := -I. -Iapi/include -I$(O)/gen -D_GNU_SOURCE -DRASK_VERSION='"$(VERSION)"' -MMD -MP
 OUR_CFLAGS   := -std=gnu11 $(WARN) -fvisibility=hidden -fPIE -fno-omit-frame-pointer -pthread $(CFLAGS_arch) \
                 $(CFLAGS_$(VARIANT)) $(shell pkg-config --cflags $(PKGS))
@@ -43,7 +59,7 @@ cfiles = $(sort $(shell find $(1) -name '*.c' 2>/dev/null))
 # A module.mk adds its archive to TEST_LIBS and its programs to programs; test/module.mk uses both and comes last.
 include $(sort $(filter-out test/module.mk,$(wildcard */module.mk */*/module.mk))) test/module.mk
 
-all: $(programs) $(TEST_LIBS)
+all: $(programs) $(TEST_LIBS) ## the programs (the default)
 
 $(O)/flags: FORCE
 	@mkdir -p $(@D); echo '$(CC) $(OUR_CPPFLAGS) $(CPPFLAGS) $(OUR_CFLAGS) $(CFLAGS) $(OUR_LDFLAGS)' | cmp -s - $@ || \
@@ -62,7 +78,65 @@ $(O)/gen/%.pb-c.o: $(O)/gen/%.pb-c.c $(O)/flags | $(gen_hdrs)
 	$(call say,AR,$@)$(AR) rcsD $@ $^
 link = $(call say,LINK,$@)mkdir -p $(@D); $(CC) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -Wl,--as-needed $(PKG_LIBS) $(LDLIBS)
 
-clean:
+test: ## every test; closes with "N passed, N failed"
+	@scripts/test.sh --no-setup
+asan tsan: ## the unit tests under AddressSanitizer + UBSan, or ThreadSanitizer
+	@$(MAKE) --no-print-directory VARIANT=$@ unit
+lint: ## layers, purity, symbol prefixes, banned calls, sizes, shell scripts
+	@$(MAKE) --no-print-directory all
+	@scripts/lint/lint.py --build $(O)
+format: ## clang-format over the C files that differ from main; ALL=1: over all
+	@scripts/lint/format.sh $(if $(ALL),--all)
+setup: ## installs the packages that the build needs
+	@scripts/setup.sh
+
+# A target whose folder is not there says so.
+ifeq ($(wildcard test/sim/module.mk),)
+sim: ## the simulator: make sim SEEDS=1000
+	@echo "sim: there is no test/sim in this tree, so nothing to simulate with"; false
+endif
+ifeq ($(wildcard bench/module.mk),)
+bench: ## the benchmarks, with their ratios
+	@echo "bench: there is no bench/ in this tree, so nothing to measure"; false
+endif
+ifeq ($(wildcard scripts/demo.sh),)
+demo:
+	@echo "demo: there is no scripts/demo.sh in this tree"; false
+else
+demo: all ## word count on a cluster of one JobManager and two TaskManagers
+	@scripts/demo.sh
+endif
+
+# The tree that an operator of Flink knows. What is not there yet is not installed.
+INSTALL := install
+D = $(DESTDIR)$(PREFIX)
+bin_scripts := $(wildcard $(patsubst %,scripts/%.sh,start-cluster stop-cluster jobmanager taskmanager config))
+conf_files := $(filter-out %.md,$(wildcard conf/*))
+install: all ## into PREFIX (/opt/rask): bin conf lib log include examples
+	$(INSTALL) -d $(addprefix $(D)/,bin conf lib/pkgconfig log include/rask examples/data)
+	$(if $(programs),$(INSTALL) -m 755 $(programs) $(D)/bin)
+	$(if $(programs),strip --strip-debug $(patsubst %,$(D)/bin/%,$(notdir $(programs))))
+	$(if $(bin_scripts),$(INSTALL) -m 755 $(bin_scripts) $(D)/bin)
+	$(if $(conf_files),$(INSTALL) -m 644 $(conf_files) $(D)/conf)
+	$(if $(install_libs),$(INSTALL) -m 644 $(install_libs) $(D)/lib)
+	$(if $(wildcard api/include/rask/*.h),$(INSTALL) -m 644 $(wildcard api/include/rask/*.h) $(D)/include/rask)
+	printf 'prefix=%s\nName: rask\nDescription: SDK of the Rask stream processor\nVersion: %s\nCflags: -I$${prefix}/include\nLibs:\n' \
+	  '$(PREFIX)' '$(VERSION)' >$(D)/lib/pkgconfig/rask.pc
+	$(INSTALL) -m 644 $(wildcard examples/*.c) $(D)/examples
+	$(INSTALL) -m 644 $(wildcard examples/data/*) $(D)/examples/data
+	$(INSTALL) -m 644 LICENSE NOTICE VERSION $(wildcard README.md) $(D)
+dist_name := rask-$(VERSION)-linux-$(ARCH)
+dist: ## build/rask-VERSION-linux-ARCH.tar.gz, the installed tree to unpack anywhere
+	rm -rf $(O)/dist
+	$(MAKE) --no-print-directory install DESTDIR=$(abspath $(O)/dist)/ PREFIX=$(dist_name)
+	tar -C $(O)/dist --owner=0 --group=0 --sort=name -czf $(O)/$(dist_name).tar.gz $(dist_name)
+	@echo "$(O)/$(dist_name).tar.gz"
+
+clean: ## removes build/
 	rm -rf $(B)
-.PHONY: all clean FORCE
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+help: ## this list
+	@echo "make [TARGET] [VARIANT=release|debug|asan|tsan|cov] [CC=clang] [V=1]"
+	@cat $(filter-out $(O)/%,$(MAKEFILE_LIST)) | sed -nE 's/^([a-z][a-z ]*):[^=]*## (.*)/\1|\2/p' | sort -u | awk -F '|' '{ printf "  %-12s %s\n", $$1, $$2 }'
+.PHONY: all test asan tsan lint format setup sim bench demo install dist clean help FORCE
+# Dependencies of this variant alone.
+-include $(shell find $(O) $(foreach v,debug asan tsan cov fuzz dist,-path $(O)/$(v) -prune -o) -name '*.d' -print 2>/dev/null)

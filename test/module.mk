@@ -5,6 +5,19 @@ unit_bins := $(patsubst %.c,$(O)/%,$(unit_srcs))
 $(unit_bins): $(O)/%: $(O)/%.o $(TEST_LIBS)
 	$(link) -lcmocka
 
-unit: $(unit_bins)
+unit: $(unit_bins) ## the unit tests
 	@test/unit/run.sh $(unit_bins)
 .PHONY: unit
+
+# Fuzzers: each test/fuzz/fuzz_NAME.c, built by clang; seeds in test/fuzz/corpus/NAME, what is found on top in build/.
+FUZZ_CC ?= $(firstword $(shell command -v clang clang-14))
+SECONDS ?= 10
+fuzz_bins := $(patsubst %.c,$(O)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
+fuzz: ## every fuzzer for SECONDS seconds: make fuzz SECONDS=10
+	@[ -n "$(FUZZ_CC)" ] || { echo "fuzz: needs clang; scripts/setup.sh --dev installs it"; exit 1; }
+	@$(MAKE) --no-print-directory VARIANT=fuzz CC="$(FUZZ_CC)" run-fuzzers
+$(fuzz_bins): $(O)/%: $(O)/%.o $(TEST_LIBS)
+	$(link) -fsanitize=fuzzer
+run-fuzzers: $(fuzz_bins)
+	@test/fuzz/run.sh $(SECONDS) $(fuzz_bins)
+.PHONY: fuzz run-fuzzers

@@ -1,9 +1,9 @@
 /*
  * hash.c - XXH3-64, CRC-32C and hex.  SHA-256 is in hash_openssl.c.
  *
- * The only file that includes xxhash.h: inlined, so that the library's version cannot change at run time what
- * state files depend on.  CRC-32C runs three lanes of the processor's instruction (latency 3, throughput 1)
- * and joins them with tables that advance a CRC over one lane of zeros.
+ * The only file that includes xxhash.h: inlined, so that the library's version cannot change at run
+ * time what state files depend on.  CRC-32C runs three lanes of the processor's instruction
+ * (latency 3, throughput 1) and joins them with tables that advance a CRC over one lane of zeros.
  */
 #include "common/base/hash.h"
 
@@ -18,7 +18,7 @@
 #endif
 
 #define CRC32C_POLY_REFLECTED 0x82f63b78u
-#define LANE_BYTES 512
+#define LANE_BYTES            512
 
 uint64_t hash_xxh3(const void *data, size_t len)
 {
@@ -27,7 +27,7 @@ uint64_t hash_xxh3(const void *data, size_t len)
 
 /* Written once before main, read-only afterwards. */
 static uint32_t crc_table[8][256];  /* [k][b]: byte b followed by k zero bytes */
-static uint32_t lane_table[4][256]; /* [k][b]: byte k of a CRC, value b, followed by LANE_BYTES zero bytes */
+static uint32_t lane_table[4][256]; /* [k][b]: byte k of a CRC is b, then a lane of zeros */
 static bool crc_in_hardware;
 
 static uint32_t crc_zero_byte(uint32_t crc)

@@ -15,7 +15,7 @@
 #include "common/base/check.h"
 #include "common/base/map.h"
 
-#define DEPTH_MAX 64
+#define DEPTH_MAX       64
 #define NUMBER_TEXT_MAX 512
 #define LINEAR_KEYS_MAX 8 /* beyond this many members duplicates are found by a map */
 
@@ -113,7 +113,8 @@ static char *utf8_put(char *out, uint32_t c)
     return out;
 }
 
-/* After the backslash. At most three bytes per escape of six characters, four per pair of twelve. */
+/* After the backslash. At most three bytes per escape of six characters, four per pair of twelve.
+ */
 static int escape_parse(struct parser *p, char **out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -129,7 +130,8 @@ static int escape_parse(struct parser *p, char **out)
         return 0;
     }
     if (!char_accept(p, 'u'))
-        return fail_at(p, backslash, "unknown escape; legal are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
+        return fail_at(p, backslash,
+                       "unknown escape; legal are \\\" \\\\ \\/ \\b \\f \\n \\r \\t \\uXXXX");
     high = hex4_parse(p);
     if (high < 0)
         return fail_at(p, backslash, "\\u needs four hex digits");
@@ -169,7 +171,8 @@ static int string_parse(struct parser *p, const char **ret_data, size_t *ret_len
             if (rc)
                 return rc;
         } else if (c < 0x20) {
-            return fail_at(p, p->at, "control character 0x%02x in a string; write it as \\u%04x", c, c);
+            return fail_at(p, p->at, "control character 0x%02x in a string; write it as \\u%04x", c,
+                           c);
         } else {
             size_t n = json_utf8_length(p->at, (size_t)(p->end - p->at));
 
@@ -305,7 +308,8 @@ static bool key_is_new(const struct json *object, const char *key, size_t len, s
     return map_put(*seen, key, len, *seen) == NULL; /* any value that is not NULL does */
 }
 
-static int member_parse(struct parser *p, struct json *object, struct json **tail, struct map **seen)
+static int member_parse(struct parser *p, struct json *object, struct json **tail,
+                        struct map **seen)
 {
     const char *key, *start;
     size_t len;
@@ -389,7 +393,8 @@ static int value_parse(struct parser *p, struct json **ret)
     return rc;
 }
 
-int json_parse(struct arena *arena, const char *text, size_t len, struct json **ret, struct err *err)
+int json_parse(struct arena *arena, const char *text, size_t len, struct json **ret,
+               struct err *err)
 {
     struct parser p = {.arena = arena, .start = text, .at = text, .end = text + len, .err = err};
     struct json *root;

@@ -20,7 +20,7 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 
-#define MODULES_MAX 64
+#define MODULES_MAX     64
 #define MODULE_NAME_MAX 48
 
 struct log_module {
@@ -63,14 +63,17 @@ static int modules_parse(const char *text, struct err *err)
 
         if (sink.module_count == MODULES_MAX)
             return err_set(err, ERR_LIMIT, "more than %d log levels of modules", MODULES_MAX);
-        if (name_len == 0 || name_len >= len || name_len >= sizeof(m->name) || len - name_len > sizeof(level))
-            return err_set(err, ERR_INVALID, "log level \"%.*s\": write MODULE=LEVEL", (int)len, text);
+        if (name_len == 0 || name_len >= len || name_len >= sizeof(m->name) ||
+            len - name_len > sizeof(level))
+            return err_set(err, ERR_INVALID, "log level \"%.*s\": write MODULE=LEVEL", (int)len,
+                           text);
         memcpy(m->name, text, name_len);
         m->name[name_len] = 0;
         memcpy(level, text + name_len + 1, len - name_len - 1);
         level[len - name_len - 1] = 0;
         if (log_parse_level(level, &m->level))
-            return err_set(err, ERR_INVALID, "log level of %s: \"%s\" is none of debug, info, warn, error, off",
+            return err_set(err, ERR_INVALID,
+                           "log level of %s: \"%s\" is none of debug, info, warn, error, off",
                            m->name, level);
         sink.module_count++;
         text += len;
@@ -134,7 +137,8 @@ bool log_enabled(enum log_level level, const char *module)
     return level >= sink.level;
 }
 
-/* path.(n-1) becomes path.n, ..., path becomes path.1. A failure leaves the log where it is: logging goes on. */
+/* path.(n-1) becomes path.n, ..., path becomes path.1. A failure leaves the log where it is:
+ * logging goes on. */
 static void rotate(void)
 {
     char *older = NULL;
@@ -167,7 +171,8 @@ static void line_add_time(struct bytes *line)
     bytes_printf(line, "%s,%03d", text, (int)(now.tv_nsec / 1000000));
 }
 
-/* Text from outside cannot forge a line: what follows a line break is indented, control characters are shown. */
+/* Text from outside cannot forge a line: what follows a line break is indented, control characters
+ * are shown. */
 static void line_add_text(struct bytes *line, const char *text)
 {
     for (const char *c = text; *c; c++) {

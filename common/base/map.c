@@ -1,9 +1,11 @@
 /*
- * map.c - insertion-ordered hash map: an array of entries in order, and an open-addressing index into it.
+ * map.c - insertion-ordered hash map: an array of entries in order, and an open-addressing index
+ * into it.
  *
- * A removed entry stays as a hole until the array is full; then the map is rebuilt at twice its live
- * size.  Both holes and live entries occupy index slots, never more than half of them, so a probe ends.
- * Entries carry a sequence number, and an iterator stands before one: it survives a rebuild.
+ * A removed entry stays as a hole until the array is full; then the map is rebuilt at twice its
+ * live size.  Both holes and live entries occupy index slots, never more than half of them, so a
+ * probe ends. Entries carry a sequence number, and an iterator stands before one: it survives a
+ * rebuild.
  */
 #include "common/base/map.h"
 
@@ -84,7 +86,8 @@ static void map_rebuild(struct map *m)
     mem_free(old);
 }
 
-static struct map_entry *map_find(const struct map *m, uint64_t hash, const void *key, size_t key_len)
+static struct map_entry *map_find(const struct map *m, uint64_t hash, const void *key,
+                                  size_t key_len)
 {
     size_t mask = 2 * m->capacity - 1;
 

@@ -86,7 +86,7 @@ void mem_free(void *p)
     free(p);
 }
 
-#define ARENA_ALIGN 16
+#define ARENA_ALIGN     16
 #define ARENA_CHUNK_MIN 1024
 #define ARENA_CHUNK_MAX 65536
 

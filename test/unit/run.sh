@@ -9,6 +9,7 @@ export UNIT_TIMEOUT CMOCKA_MESSAGE_OUTPUT=TAP
 [ $# -gt 0 ] || { echo "0 passed, 0 failed"; exit 0; }
 
 # One binary: its output goes to BINARY.out, its counts to BINARY.count.
+# shellcheck disable=SC2016  # expanded by the inner shell
 run_one='
     timeout "$UNIT_TIMEOUT" "$1" >"$1.out" 2>&1
     status=$?

@@ -87,9 +87,9 @@ static void list_keeps_order(void **state)
     for (int i = 1; i < 4; i++)
         list_push_back(&head, &items[i].node);
     list_push_front(&head, &items[0].node);
-    LIST_FOREACH(n, &head)
+    LIST_FOREACH (n, &head)
         assert_int_equal(LIST_ENTRY(n, struct item, node)->value, at++);
-    LIST_FOREACH_SAFE(n, &head) {
+    LIST_FOREACH_SAFE (n, &head) {
         if (LIST_ENTRY(n, struct item, node)->value % 2)
             list_remove(n);
     }

@@ -87,8 +87,8 @@ static void ids_and_their_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(xxh3_known_answers),   cmocka_unit_test(crc32c_known_answers),
-        cmocka_unit_test(crc32c_forms_agree),   cmocka_unit_test(sha256_known_answers),
+        cmocka_unit_test(xxh3_known_answers), cmocka_unit_test(crc32c_known_answers),
+        cmocka_unit_test(crc32c_forms_agree), cmocka_unit_test(sha256_known_answers),
         cmocka_unit_test(ids_and_their_text),
     };
 

@@ -31,8 +31,10 @@ static void parses_a_document(void **state)
 
     (void)state;
     arena_init(&a);
-    root = parse(&a, " {\"s\": \"a\\u00e4\\ud83d\\ude00\\n\\\"\", \"i\": -9223372036854775808, \"d\": 1.5e3,\n"
-                     "\"t\": true, \"f\": false, \"n\": null, \"l\": [1, [], {}, 9223372036854775808]}");
+    root = parse(
+        &a,
+        " {\"s\": \"a\\u00e4\\ud83d\\ude00\\n\\\"\", \"i\": -9223372036854775808, \"d\": 1.5e3,\n"
+        "\"t\": true, \"f\": false, \"n\": null, \"l\": [1, [], {}, 9223372036854775808]}");
     assert_int_equal(root->u.children.count, 7);
     assert_string_equal(json_get_string(root, "s", NULL), "a\xc3\xa4\xf0\x9f\x98\x80\n\"");
     assert_true(json_get_int(root, "i", 0) == INT64_MIN);
@@ -93,7 +95,8 @@ static void refuses_and_says_where(void **state)
         struct err err = {0};
 
         arena_init(&a);
-        assert_int_equal(json_parse(&a, cases[i].text, strlen(cases[i].text), &root, &err), ERR_INVALID);
+        assert_int_equal(json_parse(&a, cases[i].text, strlen(cases[i].text), &root, &err),
+                         ERR_INVALID);
         if (!strstr(err.text, cases[i].says))
             fail_msg("%s: %s", cases[i].text, err.text);
         arena_release(&a);
@@ -163,8 +166,9 @@ static void writes(void **state)
     jw_object_end(&w);
     jw_array_end(&w);
     jw_object_end(&w);
-    assert_string_equal((char *)out.data, "{\"s\":\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa4\",\"none\":null,"
-                                          "\"i\":-9223372036854775808,\"l\":[0.1,1.0,\"NaN\",true,{}]}");
+    assert_string_equal((char *)out.data,
+                        "{\"s\":\"a\\\"\\\\\\n\\u0001\xef\xbf\xbd\xc3\xa4\",\"none\":null,"
+                        "\"i\":-9223372036854775808,\"l\":[0.1,1.0,\"NaN\",true,{}]}");
     bytes_clear(&out);
     jw_init(&w, &out);
     w.pretty = true;
@@ -180,8 +184,10 @@ static void writes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(parses_a_document),      cmocka_unit_test(refuses_and_says_where),
-        cmocka_unit_test(limits_depth),           cmocka_unit_test(finds_a_late_duplicate),
+        cmocka_unit_test(parses_a_document),
+        cmocka_unit_test(refuses_and_says_where),
+        cmocka_unit_test(limits_depth),
+        cmocka_unit_test(finds_a_late_duplicate),
         cmocka_unit_test(writes),
     };
 

@@ -57,7 +57,8 @@ static size_t read_file(const char *name, char *out, size_t size)
 
 static void writes_one_form(void **state)
 {
-    struct log_options options = {.path = path, .level = LOG_INFO, .modules = "rpc=debug,quiet=off"};
+    struct log_options options = {
+        .path = path, .level = LOG_INFO, .modules = "rpc=debug,quiet=off"};
     char text[1024];
     const char *line;
 
@@ -82,7 +83,8 @@ static void writes_one_form(void **state)
 
 static void refuses_bad_options(void **state)
 {
-    static const char *const bad[] = {"rpc", "=info", "rpc=loud", "rpc=info,x", "rpc=verylonglevel"};
+    static const char *const bad[] = {"rpc", "=info", "rpc=loud", "rpc=info,x",
+                                      "rpc=verylonglevel"};
     struct log_options options = {.level = LOG_INFO};
     enum log_level level;
     struct err err;
@@ -103,7 +105,8 @@ static void refuses_bad_options(void **state)
 
 static void rotates(void **state)
 {
-    struct log_options options = {.path = path, .level = LOG_INFO, .rotate_bytes = 100, .rotate_keep = 2};
+    struct log_options options = {
+        .path = path, .level = LOG_INFO, .rotate_bytes = 100, .rotate_keep = 2};
     char text[1024], name[80];
 
     (void)state;

@@ -50,7 +50,8 @@ static void keeps_insertion_order(void **state)
     map_free(m);
 }
 
-/* Removing the current entry and adding others, so much that the map is rebuilt several times on the way. */
+/* Removing the current entry and adding others, so much that the map is rebuilt several times on
+ * the way. */
 static void iterates_while_changing(void **state)
 {
     struct map *m = map_new();
