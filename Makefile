@@ -84,7 +84,7 @@ asan tsan: ## the unit tests under AddressSanitizer + UBSan, or ThreadSanitizer
 	@$(MAKE) --no-print-directory VARIANT=$@ unit
 lint: ## layers, purity, symbol prefixes, banned calls, sizes, shell scripts
 	@$(MAKE) --no-print-directory all
-	@scripts/lint/lint.py --build $(O)
+	@scripts/lint/run.sh $(O)
 format: ## clang-format over the C files that differ from main; ALL=1: over all
 	@scripts/lint/format.sh $(if $(ALL),--all)
 setup: ## installs the packages that the build needs

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "common/base/id.h"
+#include "common/base/mem.h"
 #include "common/env/env.h"
 #include "common/net/net.h"
 #include "proto/control.pb-c.h"

@@ -5,6 +5,7 @@
 #ifndef TM_TM_H
 #define TM_TM_H
 
+#include "common/base/id.h"
 #include "common/conf/conf.h"
 #include "common/env/env.h"
 #include "common/net/net.h"

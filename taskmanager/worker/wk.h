@@ -8,6 +8,7 @@
 #ifndef WK_WK_H
 #define WK_WK_H
 
+#include "common/base/id.h"
 #include "common/env/env.h"
 #include "common/net/net.h"
 #include "proto/control.pb-c.h"
