@@ -24,7 +24,7 @@
 #include "common/base/err.h"
 #include "common/conf/options.h"
 
-/* OPT_JOBMANAGER_RPC_ADDRESS and so on: the key in capitals, every other character an underscore. */
+/* OPT_JOBMANAGER_RPC_ADDRESS and so on: the key in capitals, anything else an underscore. */
 enum conf_id {
 #define CONF_ID_(id, key, type, def, range, when, doc) OPT_##id,
     CONF_OPTIONS(CONF_ID_)
@@ -91,11 +91,12 @@ int conf_load(struct conf *conf, const char *dir_or_file, struct err *err) MUST_
 /* The same for text in memory; name is used in messages. */
 int conf_load_text(struct conf *conf, const char *name, const void *text, size_t len,
                    struct err *err) MUST_CHECK;
-/* Later settings win. origin ("-D", "job graph") is said in messages. NULL value: forget the key. */
+/* Later settings win. origin ("-D", "job graph") goes into messages. NULL value: forget it. */
 int conf_set(struct conf *conf, const char *key, const char *value, const char *origin,
              struct err *err) MUST_CHECK;
 /* "key=value", as after -D. */
-int conf_set_pair(struct conf *conf, const char *pair, const char *origin, struct err *err) MUST_CHECK;
+int conf_set_pair(struct conf *conf, const char *pair, const char *origin,
+                  struct err *err) MUST_CHECK;
 /* Copies what is set in `over` into conf: job options over the cluster's. */
 void conf_merge(struct conf *conf, const struct conf *over);
 /* As conf_merge, but refuses a key that only a process start may set (when is CONF_START). */
@@ -106,7 +107,7 @@ int conf_check(const struct conf *conf, struct err *err) MUST_CHECK;
 
 /* Getters: the value, else the default of the table. The type of the row must fit (checked). */
 bool conf_is_set(const struct conf *conf, enum conf_id id);
-const char *conf_string(const struct conf *conf, enum conf_id id); /* borrowed; NULL: unset, no default */
+const char *conf_string(const struct conf *conf, enum conf_id id); /* borrowed; NULL: unset */
 int64_t conf_int(const struct conf *conf, enum conf_id id);
 bool conf_bool(const struct conf *conf, enum conf_id id);
 double conf_double(const struct conf *conf, enum conf_id id);
@@ -121,10 +122,10 @@ struct conf_port_range {
 size_t conf_ports(const struct conf *conf, enum conf_id id,
                   struct conf_port_range ret[CONF_PORT_RANGES_MAX]);
 
-/* Any key, known or not, as it was written; NULL when not set (defaults are not looked at). Borrowed. */
+/* Any key, known or not, as it was written; NULL when not set, whatever the default. Borrowed. */
 const char *conf_raw(const struct conf *conf, const char *key);
 
-/* What was set, in the order of first setting: for (i = 0; i < conf_count(c); i++) conf_at(c, i). */
+/* What was set, in the order of first setting. */
 struct conf_entry {
     const char *key, *value;
     const char *origin; /* "/etc/rask/rask-conf.yaml:12", "-D" */
@@ -133,8 +134,8 @@ size_t conf_count(const struct conf *conf);
 const struct conf_entry *conf_at(const struct conf *conf, size_t i); /* borrowed */
 
 /*
- * One sentence for each key that is set and does nothing: unknown (with the nearest known key), without
- * meaning here (with the reason), not supported yet.  For the log of a daemon, stderr of a client.
+ * One sentence for each key that is set and does nothing: unknown (with the nearest known key),
+ * without meaning here (with the reason), not supported yet.  For a daemon's log or the terminal.
  */
 void conf_warnings(const struct conf *conf, void (*each)(void *arg, const char *text), void *arg);
 

@@ -1,163 +1,163 @@
 /*
  * options.h - the options that work: one row each, nothing else about them anywhere.
  *
- * X(id, key, type, default, range, when, doc): see struct conf_option in conf.h.  The key, its default
- * and its units are Flink's where Flink has it.  To add one: a row here, in the order of its group, then
+ * X(id, key, type, default, range, when, doc): see struct conf_option in conf.h.  The key, its
+ * default and its units are Flink's where Flink has it.  To add one: a row here, in its group, then
  * `make docs-conf`; delete its row in common/conf/classes.c if it had one.
  */
 #ifndef CONF_OPTIONS_H
 #define CONF_OPTIONS_H
 
 /* clang-format off */
-#define CONF_OPTIONS_CLUSTER_(X)                                                                    \
-    X(JOBMANAGER_RPC_ADDRESS, "jobmanager.rpc.address", STRING, "localhost", "", START,             \
-      "Host name or address under which TaskManagers and workers reach the JobManager.")            \
-    X(JOBMANAGER_RPC_PORT, "jobmanager.rpc.port", INT, "6123", "0..65535", START,                   \
-      "Port of the JobManager's RPC; 0 takes a free one.")                                          \
-    X(JOBMANAGER_RPC_BIND_PORT, "jobmanager.rpc.bind-port", INT, NULL, "0..65535", START,           \
-      "Port on which the JobManager listens, where it differs from `jobmanager.rpc.port`.")         \
-    X(JOBMANAGER_BIND_HOST, "jobmanager.bind-host", STRING, "localhost", "", START,                 \
-      "Address on which the JobManager listens for RPC.")                                           \
-    X(TASKMANAGER_HOST, "taskmanager.host", STRING, "localhost", "", START,                         \
-      "Host name or address under which other TaskManagers reach this one.")                        \
-    X(TASKMANAGER_BIND_HOST, "taskmanager.bind-host", STRING, "localhost", "", START,               \
-      "Address on which the TaskManager listens.")                                                  \
-    X(TASKMANAGER_RPC_PORT, "taskmanager.rpc.port", PORTS, "0", "", START,                          \
-      "Port or ports for the TaskManager's RPC; 0 takes a free one.")                               \
-    X(TASKMANAGER_DATA_PORT, "taskmanager.data.port", INT, "0", "0..65535", START,                  \
-      "Port under which other workers reach the data of this TaskManager; 0 takes a free one.")     \
-    X(TASKMANAGER_DATA_BIND_PORT, "taskmanager.data.bind-port", PORTS, NULL, "", START,             \
-      "Port or ports on which the TaskManager listens for data, where they differ from "            \
-      "`taskmanager.data.port`.")                                                                   \
-    X(TASKMANAGER_RESOURCE_ID, "taskmanager.resource-id", STRING, NULL, "", START,                  \
-      "Name of this TaskManager in logs and REST; drawn at start if not set.")                      \
-    X(TASKMANAGER_NUMBEROFTASKSLOTS, "taskmanager.numberOfTaskSlots", INT, "1", "1..1024", START,   \
-      "How many slots the TaskManager offers: how many parallel pipelines it runs.")                \
-    X(TASKMANAGER_REGISTRATION_TIMEOUT, "taskmanager.registration.timeout", DURATION, "5 min",      \
-      "1 s..", START, "How long a TaskManager tries to register before it gives up and ends.")      \
-    X(CLUSTER_REGISTRATION_INITIAL_TIMEOUT, "cluster.registration.initial-timeout", DURATION,       \
-      "100 ms", "1 ms..", START, "First wait between two attempts to register; it doubles.")        \
-    X(CLUSTER_REGISTRATION_MAX_TIMEOUT, "cluster.registration.max-timeout", DURATION, "30 s",       \
-      "1 ms..", START, "Longest wait between two attempts to register.")                            \
-    X(HEARTBEAT_INTERVAL, "heartbeat.interval", DURATION, "10 s", "1 ms..", START,                  \
-      "How often processes say that they live. A closed connection is noticed at once.")            \
-    X(HEARTBEAT_TIMEOUT, "heartbeat.timeout", DURATION, "50 s", "1 ms..", START,                    \
-      "Silence after which a peer counts as dead; not below `heartbeat.interval`.")                 \
-    X(HIGH_AVAILABILITY_TYPE, "high-availability.type", ENUM, "NONE", "NONE", START,                \
+#define CONF_OPTIONS_CLUSTER_(X)                                                                   \
+    X(JOBMANAGER_RPC_ADDRESS, "jobmanager.rpc.address", STRING, "localhost", "", START,            \
+      "Host name or address under which TaskManagers and workers reach the JobManager.")           \
+    X(JOBMANAGER_RPC_PORT, "jobmanager.rpc.port", INT, "6123", "0..65535", START,                  \
+      "Port of the JobManager's RPC; 0 takes a free one.")                                         \
+    X(JOBMANAGER_RPC_BIND_PORT, "jobmanager.rpc.bind-port", INT, NULL, "0..65535", START,          \
+      "Port on which the JobManager listens, where it differs from `jobmanager.rpc.port`.")        \
+    X(JOBMANAGER_BIND_HOST, "jobmanager.bind-host", STRING, "localhost", "", START,                \
+      "Address on which the JobManager listens for RPC.")                                          \
+    X(TASKMANAGER_HOST, "taskmanager.host", STRING, "localhost", "", START,                        \
+      "Host name or address under which other TaskManagers reach this one.")                       \
+    X(TASKMANAGER_BIND_HOST, "taskmanager.bind-host", STRING, "localhost", "", START,              \
+      "Address on which the TaskManager listens.")                                                 \
+    X(TASKMANAGER_RPC_PORT, "taskmanager.rpc.port", PORTS, "0", "", START,                         \
+      "Port or ports for the TaskManager's RPC; 0 takes a free one.")                              \
+    X(TASKMANAGER_DATA_PORT, "taskmanager.data.port", INT, "0", "0..65535", START,                 \
+      "Port under which other workers reach the data of this TaskManager; 0 takes a free one.")    \
+    X(TASKMANAGER_DATA_BIND_PORT, "taskmanager.data.bind-port", PORTS, NULL, "", START,            \
+      "Port or ports on which the TaskManager listens for data, where they differ from "           \
+      "`taskmanager.data.port`.")                                                                  \
+    X(TASKMANAGER_RESOURCE_ID, "taskmanager.resource-id", STRING, NULL, "", START,                 \
+      "Name of this TaskManager in logs and REST; drawn at start if not set.")                     \
+    X(TASKMANAGER_NUMBEROFTASKSLOTS, "taskmanager.numberOfTaskSlots", INT, "1", "1..1024", START,  \
+      "How many slots the TaskManager offers: how many parallel pipelines it runs.")               \
+    X(TASKMANAGER_REGISTRATION_TIMEOUT, "taskmanager.registration.timeout", DURATION, "5 min",     \
+      "1 s..", START, "How long a TaskManager tries to register before it gives up and ends.")     \
+    X(CLUSTER_REGISTRATION_INITIAL_TIMEOUT, "cluster.registration.initial-timeout", DURATION,      \
+      "100 ms", "1 ms..", START, "First wait between two attempts to register; it doubles.")       \
+    X(CLUSTER_REGISTRATION_MAX_TIMEOUT, "cluster.registration.max-timeout", DURATION, "30 s",      \
+      "1 ms..", START, "Longest wait between two attempts to register.")                           \
+    X(HEARTBEAT_INTERVAL, "heartbeat.interval", DURATION, "10 s", "1 ms..", START,                 \
+      "How often processes say that they live. A closed connection is noticed at once.")           \
+    X(HEARTBEAT_TIMEOUT, "heartbeat.timeout", DURATION, "50 s", "1 ms..", START,                   \
+      "Silence after which a peer counts as dead; not below `heartbeat.interval`.")                \
+    X(HIGH_AVAILABILITY_TYPE, "high-availability.type", ENUM, "NONE", "NONE", START,               \
       "Only NONE so far: one JobManager.")
 
-#define CONF_OPTIONS_MEMORY_(X)                                                                     \
-    X(TASKMANAGER_MEMORY_PROCESS_SIZE, "taskmanager.memory.process.size", MEMORY, "1728m",          \
-      "64 mb..", START, "Bounds the TaskManager with all of its workers. A slot's share is "        \
-      "(this - 32 MiB) / slots.")                                                                   \
-    X(TASKMANAGER_MEMORY_MANAGED_FRACTION, "taskmanager.memory.managed.fraction", DOUBLE, "0.4",    \
-      "0..1", START, "Part of a slot's share that is for state.")                                   \
-    X(TASKMANAGER_MEMORY_MANAGED_SIZE, "taskmanager.memory.managed.size", MEMORY, NULL, "", START,  \
-      "Memory for state, all slots together; instead of the fraction.")                             \
-    X(TASKMANAGER_MEMORY_NETWORK_FRACTION, "taskmanager.memory.network.fraction", DOUBLE, "0.1",    \
-      "0..1", START, "Part of a slot's share that is for blocks between tasks.")                    \
-    X(TASKMANAGER_MEMORY_NETWORK_MIN, "taskmanager.memory.network.min", MEMORY, "64 mb", "", START, \
-      "Least memory for blocks, all slots together.")                                               \
-    X(TASKMANAGER_MEMORY_NETWORK_MAX, "taskmanager.memory.network.max", MEMORY, "infinite", "",     \
-      START, "Most memory for blocks, all slots together.")                                         \
-    X(RASK_MAX_ROW_SIZE, "rask.max-row-size", MEMORY, "64m", "1 kb..1 gb", JOB,                     \
+#define CONF_OPTIONS_MEMORY_(X)                                                                    \
+    X(TASKMANAGER_MEMORY_PROCESS_SIZE, "taskmanager.memory.process.size", MEMORY, "1728m",         \
+      "64 mb..", START, "Bounds the TaskManager with all of its workers. A slot's share is "       \
+      "(this - 32 MiB) / slots.")                                                                  \
+    X(TASKMANAGER_MEMORY_MANAGED_FRACTION, "taskmanager.memory.managed.fraction", DOUBLE, "0.4",   \
+      "0..1", START, "Part of a slot's share that is for state.")                                  \
+    X(TASKMANAGER_MEMORY_MANAGED_SIZE, "taskmanager.memory.managed.size", MEMORY, NULL, "", START, \
+      "Memory for state, all slots together; instead of the fraction.")                            \
+    X(TASKMANAGER_MEMORY_NETWORK_FRACTION, "taskmanager.memory.network.fraction", DOUBLE, "0.1",   \
+      "0..1", START, "Part of a slot's share that is for blocks between tasks.")                   \
+    X(TASKMANAGER_MEMORY_NETWORK_MIN, "taskmanager.memory.network.min", MEMORY, "64 mb", "", START,\
+      "Least memory for blocks, all slots together.")                                              \
+    X(TASKMANAGER_MEMORY_NETWORK_MAX, "taskmanager.memory.network.max", MEMORY, "infinite", "",    \
+      START, "Most memory for blocks, all slots together.")                                        \
+    X(RASK_MAX_ROW_SIZE, "rask.max-row-size", MEMORY, "64m", "1 kb..1 gb", JOB,                    \
       "A larger row fails its job with a message that names the operator.")
 
-#define CONF_OPTIONS_JOB_(X)                                                                        \
-    X(PARALLELISM_DEFAULT, "parallelism.default", INT, "1", "1..32768", JOB,                        \
-      "Parallelism of a job that says none, in code or with `-p`.")                                 \
-    X(PIPELINE_NAME, "pipeline.name", STRING, NULL, "", JOB,                                        \
-      "Name of the job where the job gives none.")                                                  \
-    X(PIPELINE_MAX_PARALLELISM, "pipeline.max-parallelism", INT, "-1", "-1..32768", JOB,            \
-      "Upper bound for the parallelism of keyed operators; -1 derives it from the parallelism.")    \
-    X(PIPELINE_OPERATOR_CHAINING_ENABLED, "pipeline.operator-chaining.enabled", BOOL, "true", "",   \
-      JOB, "Whether operators that can run in one task do.")                                        \
-    X(PIPELINE_OPERATOR_CHAINING_CHAIN_OPERATORS_WITH_DIFFERENT_MAX_PARALLELISM,                    \
-      "pipeline.operator-chaining.chain-operators-with-different-max-parallelism", BOOL, "true",    \
-      "", JOB, "Whether operators of different max parallelism may be chained.")                    \
-    X(EXECUTION_BUFFER_TIMEOUT_ENABLED, "execution.buffer-timeout.enabled", BOOL, "true", "", JOB,  \
-      "Whether a partly filled block leaves after the interval; if not, only when full or idle.")   \
-    X(EXECUTION_BUFFER_TIMEOUT_INTERVAL, "execution.buffer-timeout.interval", DURATION, "100 ms",   \
-      "", JOB, "How long a partly filled block may wait for more rows; 0 sends each row at once.")  \
-    X(EXECUTION_TARGET, "execution.target", ENUM, "remote", "remote|local", JOB,                    \
-      "Where `rask run` runs a job without `-t`: on a cluster, or inside the client.")              \
-    X(TASK_CANCELLATION_TIMEOUT, "task.cancellation.timeout", DURATION, "3 min", "", JOB,           \
-      "How long a canceled task may take before its worker is killed; 0: wait for ever.")           \
-    X(TASK_CANCELLATION_INTERVAL, "task.cancellation.interval", DURATION, "30 s", "1 ms..", JOB,    \
-      "How often a task that does not end is asked again, and the log says so.")                    \
-    X(SLOT_REQUEST_TIMEOUT, "slot.request.timeout", DURATION, "5 min", "1 ms..", JOB,               \
+#define CONF_OPTIONS_JOB_(X)                                                                       \
+    X(PARALLELISM_DEFAULT, "parallelism.default", INT, "1", "1..32768", JOB,                       \
+      "Parallelism of a job that says none, in code or with `-p`.")                                \
+    X(PIPELINE_NAME, "pipeline.name", STRING, NULL, "", JOB,                                       \
+      "Name of the job where the job gives none.")                                                 \
+    X(PIPELINE_MAX_PARALLELISM, "pipeline.max-parallelism", INT, "-1", "-1..32768", JOB,           \
+      "Upper bound for the parallelism of keyed operators; -1 derives it from the parallelism.")   \
+    X(PIPELINE_OPERATOR_CHAINING_ENABLED, "pipeline.operator-chaining.enabled", BOOL, "true", "",  \
+      JOB, "Whether operators that can run in one task do.")                                       \
+    X(PIPELINE_OPERATOR_CHAINING_CHAIN_OPERATORS_WITH_DIFFERENT_MAX_PARALLELISM,                   \
+      "pipeline.operator-chaining.chain-operators-with-different-max-parallelism", BOOL, "true",   \
+      "", JOB, "Whether operators of different max parallelism may be chained.")                   \
+    X(EXECUTION_BUFFER_TIMEOUT_ENABLED, "execution.buffer-timeout.enabled", BOOL, "true", "", JOB, \
+      "Whether a partly filled block leaves after the interval; if not, only when full or idle.")  \
+    X(EXECUTION_BUFFER_TIMEOUT_INTERVAL, "execution.buffer-timeout.interval", DURATION, "100 ms",  \
+      "", JOB, "How long a partly filled block may wait for more rows; 0 sends each row at once.") \
+    X(EXECUTION_TARGET, "execution.target", ENUM, "remote", "remote|local", JOB,                   \
+      "Where `rask run` runs a job without `-t`: on a cluster, or inside the client.")             \
+    X(TASK_CANCELLATION_TIMEOUT, "task.cancellation.timeout", DURATION, "3 min", "", JOB,          \
+      "How long a canceled task may take before its worker is killed; 0: wait for ever.")          \
+    X(TASK_CANCELLATION_INTERVAL, "task.cancellation.interval", DURATION, "30 s", "1 ms..", JOB,   \
+      "How often a task that does not end is asked again, and the log says so.")                   \
+    X(SLOT_REQUEST_TIMEOUT, "slot.request.timeout", DURATION, "5 min", "1 ms..", JOB,              \
       "How long a job waits for slots before it fails.")
 
-#define CONF_OPTIONS_REST_(X)                                                                       \
-    X(REST_ADDRESS, "rest.address", STRING, "localhost", "", START,                                 \
-      "Host name or address under which clients reach the REST API.")                               \
-    X(REST_PORT, "rest.port", INT, "8081", "0..65535", START,                                       \
-      "Port of the REST API, for clients, and for the server without `rest.bind-port`.")            \
-    X(REST_BIND_ADDRESS, "rest.bind-address", STRING, "localhost", "", START,                       \
-      "Address on which the REST server listens.")                                                  \
-    X(REST_BIND_PORT, "rest.bind-port", PORTS, NULL, "", START,                                     \
-      "Port or ports on which the REST server listens, the first free one; 0 takes any.")           \
-    X(REST_CONNECTION_TIMEOUT, "rest.connection-timeout", DURATION, "15 s", "1 ms..", START,        \
-      "How long a client waits for a connection.")                                                  \
-    X(REST_IDLENESS_TIMEOUT, "rest.idleness-timeout", DURATION, "5 min", "1 ms..", START,           \
-      "How long a connection may be silent before it is closed.")                                   \
-    X(REST_SERVER_MAX_CONTENT_LENGTH, "rest.server.max-content-length", INT, "67108864",            \
-      "1024..1073741824", START, "Largest body that the server takes, in bytes.")                   \
-    X(CLIENT_TIMEOUT, "client.timeout", DURATION, "1 min", "1 ms..", START,                         \
-      "How long a client waits for an answer.")                                                     \
-    X(WEB_SUBMIT_ENABLE, "web.submit.enable", BOOL, "true", "", START,                              \
-      "Whether jobs may be uploaded and started over `/jars`.")                                     \
-    X(WEB_CANCEL_ENABLE, "web.cancel.enable", BOOL, "true", "", START,                              \
-      "Whether the dashboard may cancel jobs.")                                                     \
-    X(WEB_REFRESH_INTERVAL, "web.refresh-interval", DURATION, "3 s", "1 ms..", START,               \
-      "How often the dashboard asks again.")                                                        \
-    X(WEB_ACCESS_CONTROL_ALLOW_ORIGIN, "web.access-control-allow-origin", STRING, NULL, "", START,  \
-      "Another origin whose pages may use the REST API; not set, none may.")                        \
-    X(WEB_UPLOAD_DIR, "web.upload.dir", STRING, NULL, "", START,                                    \
+#define CONF_OPTIONS_REST_(X)                                                                      \
+    X(REST_ADDRESS, "rest.address", STRING, "localhost", "", START,                                \
+      "Host name or address under which clients reach the REST API.")                              \
+    X(REST_PORT, "rest.port", INT, "8081", "0..65535", START,                                      \
+      "Port of the REST API, for clients, and for the server without `rest.bind-port`.")           \
+    X(REST_BIND_ADDRESS, "rest.bind-address", STRING, "localhost", "", START,                      \
+      "Address on which the REST server listens.")                                                 \
+    X(REST_BIND_PORT, "rest.bind-port", PORTS, NULL, "", START,                                    \
+      "Port or ports on which the REST server listens, the first free one; 0 takes any.")          \
+    X(REST_CONNECTION_TIMEOUT, "rest.connection-timeout", DURATION, "15 s", "1 ms..", START,       \
+      "How long a client waits for a connection.")                                                 \
+    X(REST_IDLENESS_TIMEOUT, "rest.idleness-timeout", DURATION, "5 min", "1 ms..", START,          \
+      "How long a connection may be silent before it is closed.")                                  \
+    X(REST_SERVER_MAX_CONTENT_LENGTH, "rest.server.max-content-length", INT, "67108864",           \
+      "1024..1073741824", START, "Largest body that the server takes, in bytes.")                  \
+    X(CLIENT_TIMEOUT, "client.timeout", DURATION, "1 min", "1 ms..", START,                        \
+      "How long a client waits for an answer.")                                                    \
+    X(WEB_SUBMIT_ENABLE, "web.submit.enable", BOOL, "true", "", START,                             \
+      "Whether jobs may be uploaded and started over `/jars`.")                                    \
+    X(WEB_CANCEL_ENABLE, "web.cancel.enable", BOOL, "true", "", START,                             \
+      "Whether the dashboard may cancel jobs.")                                                    \
+    X(WEB_REFRESH_INTERVAL, "web.refresh-interval", DURATION, "3 s", "1 ms..", START,              \
+      "How often the dashboard asks again.")                                                       \
+    X(WEB_ACCESS_CONTROL_ALLOW_ORIGIN, "web.access-control-allow-origin", STRING, NULL, "", START, \
+      "Another origin whose pages may use the REST API; not set, none may.")                       \
+    X(WEB_UPLOAD_DIR, "web.upload.dir", STRING, NULL, "", START,                                   \
       "Folder of uploaded artifacts; without it a folder below `io.tmp.dirs`.")
 
-#define CONF_OPTIONS_FILES_(X)                                                                      \
-    X(IO_TMP_DIRS, "io.tmp.dirs", STRING, "/tmp", "", START,                                        \
-      "Folders for temporary files, separated by `,`, `;` or `:`.")                                 \
-    X(BLOB_STORAGE_DIRECTORY, "blob.storage.directory", STRING, NULL, "", START,                    \
-      "Folder of the artifacts of jobs; without it a folder below `io.tmp.dirs`.")                  \
-    X(JOBSTORE_TYPE, "jobstore.type", ENUM, "File", "File|Memory", START,                           \
-      "Where finished jobs are kept.")                                                              \
-    X(JOBSTORE_CACHE_SIZE, "jobstore.cache-size", INT, "52428800", "0..", START,                    \
-      "Memory for finished jobs that were looked at, in bytes.")                                    \
-    X(JOBSTORE_EXPIRATION_TIME, "jobstore.expiration-time", INT, "3600", "1..", START,              \
-      "Seconds after which a finished job is forgotten.")                                           \
-    X(JOBSTORE_MAX_CAPACITY, "jobstore.max-capacity", INT, "infinite", "1..", START,                \
-      "How many finished jobs are kept; the oldest go.")                                            \
-    X(ENV_LOG_DIR, "env.log.dir", STRING, NULL, "", START,                                          \
-      "Folder of log files; RASK_LOG_DIR wins; without both `log` beside `conf`.")                  \
-    X(ENV_LOG_LEVEL, "env.log.level", ENUM, "INFO", "DEBUG|INFO|WARN|ERROR|OFF", START,             \
-      "Least level that is written to logs.")                                                       \
-    X(ENV_LOG_MAX, "env.log.max", INT, "10", "0..1000", START, "How many old log files are kept.")  \
-    X(RASK_LOG_MAX_SIZE, "rask.log.max-size", MEMORY, "100 mb", "64 kb..", START,                   \
-      "A log file that is larger is put away under the next number.")                               \
-    X(RASK_LOG_MODULES, "rask.log.modules", STRING, NULL, "", START,                                \
-      "Levels of single modules, such as `rpc=debug,scheduler=warn`.")                              \
-    X(ENV_PID_DIR, "env.pid.dir", STRING, "/tmp", "", START,                                        \
-      "Folder of pid files; RASK_PID_DIR wins.")                                                    \
-    X(ENV_SSH_OPTS, "env.ssh.opts", STRING, NULL, "", START,                                        \
+#define CONF_OPTIONS_FILES_(X)                                                                     \
+    X(IO_TMP_DIRS, "io.tmp.dirs", STRING, "/tmp", "", START,                                       \
+      "Folders for temporary files, separated by `,`, `;` or `:`.")                                \
+    X(BLOB_STORAGE_DIRECTORY, "blob.storage.directory", STRING, NULL, "", START,                   \
+      "Folder of the artifacts of jobs; without it a folder below `io.tmp.dirs`.")                 \
+    X(JOBSTORE_TYPE, "jobstore.type", ENUM, "File", "File|Memory", START,                          \
+      "Where finished jobs are kept.")                                                             \
+    X(JOBSTORE_CACHE_SIZE, "jobstore.cache-size", INT, "52428800", "0..", START,                   \
+      "Memory for finished jobs that were looked at, in bytes.")                                   \
+    X(JOBSTORE_EXPIRATION_TIME, "jobstore.expiration-time", INT, "3600", "1..", START,             \
+      "Seconds after which a finished job is forgotten.")                                          \
+    X(JOBSTORE_MAX_CAPACITY, "jobstore.max-capacity", INT, "infinite", "1..", START,               \
+      "How many finished jobs are kept; the oldest go.")                                           \
+    X(ENV_LOG_DIR, "env.log.dir", STRING, NULL, "", START,                                         \
+      "Folder of log files; RASK_LOG_DIR wins; without both `log` beside `conf`.")                 \
+    X(ENV_LOG_LEVEL, "env.log.level", ENUM, "INFO", "DEBUG|INFO|WARN|ERROR|OFF", START,            \
+      "Least level that is written to logs.")                                                      \
+    X(ENV_LOG_MAX, "env.log.max", INT, "10", "0..1000", START, "How many old log files are kept.") \
+    X(RASK_LOG_MAX_SIZE, "rask.log.max-size", MEMORY, "100 mb", "64 kb..", START,                  \
+      "A log file that is larger is put away under the next number.")                              \
+    X(RASK_LOG_MODULES, "rask.log.modules", STRING, NULL, "", START,                               \
+      "Levels of single modules, such as `rpc=debug,scheduler=warn`.")                             \
+    X(ENV_PID_DIR, "env.pid.dir", STRING, "/tmp", "", START,                                       \
+      "Folder of pid files; RASK_PID_DIR wins.")                                                   \
+    X(ENV_SSH_OPTS, "env.ssh.opts", STRING, NULL, "", START,                                       \
       "Options of ssh when scripts start daemons on other hosts; RASK_SSH_OPTS wins.")
 
-#define CONF_OPTIONS_SECURITY_(X)                                                                   \
-    X(SECURITY_ALLOW_PLAINTEXT, "security.allow-plaintext", BOOL, "false", "", START,               \
-      "Whether a daemon may listen beyond loopback without TLS. Everybody who reaches its ports "   \
-      "may then run code.")                                                                         \
-    X(SECURITY_SSL_INTERNAL_ENABLED, "security.ssl.internal.enabled", BOOL, "false", "false",       \
-      START, "Only false so far: no TLS between processes.")                                        \
-    X(SECURITY_SSL_REST_ENABLED, "security.ssl.rest.enabled", BOOL, "false", "false", START,        \
+#define CONF_OPTIONS_SECURITY_(X)                                                                  \
+    X(SECURITY_ALLOW_PLAINTEXT, "security.allow-plaintext", BOOL, "false", "", START,              \
+      "Whether a daemon may listen beyond loopback without TLS. Everybody who reaches its ports "  \
+      "may then run code.")                                                                        \
+    X(SECURITY_SSL_INTERNAL_ENABLED, "security.ssl.internal.enabled", BOOL, "false", "false",      \
+      START, "Only false so far: no TLS between processes.")                                       \
+    X(SECURITY_SSL_REST_ENABLED, "security.ssl.rest.enabled", BOOL, "false", "false", START,       \
       "Only false so far: no TLS for REST.")
 
-#define CONF_OPTIONS(X)                                                                             \
-    CONF_OPTIONS_CLUSTER_(X)                                                                        \
-    CONF_OPTIONS_MEMORY_(X)                                                                         \
-    CONF_OPTIONS_JOB_(X)                                                                            \
-    CONF_OPTIONS_REST_(X)                                                                           \
-    CONF_OPTIONS_FILES_(X)                                                                          \
+#define CONF_OPTIONS(X)                                                                            \
+    CONF_OPTIONS_CLUSTER_(X)                                                                       \
+    CONF_OPTIONS_MEMORY_(X)                                                                        \
+    CONF_OPTIONS_JOB_(X)                                                                           \
+    CONF_OPTIONS_REST_(X)                                                                          \
+    CONF_OPTIONS_FILES_(X)                                                                         \
     CONF_OPTIONS_SECURITY_(X)
 /* clang-format on */
 
