@@ -22,11 +22,11 @@ void jm_free(struct jm *jm);
 const char *jm_rpc_address(struct jm *jm); /* with the chosen port */
 struct jm_cluster_snapshot *jm_snapshot(struct jm *jm); /* one reference, any thread, never NULL */
 
-enum jm_command_type { JM_SUBMIT, JM_CANCEL, JM_PUT_BLOB, JM_PLAN, JM_READ_FILE, JM_LIST_FILES, JM_WATCH };
+enum jm_command_type { JM_SUBMIT, JM_CANCEL, JM_PUT_BLOB, JM_PLAN, JM_READ_FILE, JM_LIST_FILES, JM_WATCH, JM_LOAD_JOB };
 struct jm_command {
     enum jm_command_type type;
     /* in; all borrowed until done */
-    struct id job_id;                          /* CANCEL, WATCH, READ_FILE (worker's file) */
+    struct id job_id;                          /* CANCEL, WATCH (done once the job is over), LOAD_JOB, READ_FILE (worker's file, also of a job that is over) */
     const Rask__Graph__StreamGraph *graph;     /* SUBMIT; its artifact must have been put before. A known job_id with the same graph is answered 0 again */
     uint32_t client_parallelism;               /* SUBMIT: -p; 0 = none */
     const void *data;                          /* PUT_BLOB */
@@ -46,6 +46,7 @@ struct jm_command {
     struct err err;
     struct bytes result;                       /* READ_FILE: data. PLAN: packed StreamGraph. LIST_FILES: packed ListFilesOk */
     uint64_t size;                             /* READ_FILE: file size now */
+    struct jm_job_snapshot *job;               /* LOAD_JOB: one reference, the caller's. Running or over, ERR_NOT_FOUND if unknown */
     void (*done)(struct jm_command *command);  /* loop thread */
     void *arg;
     struct env_task task;                      /* internal */

@@ -89,9 +89,11 @@ struct rpc_server_options {
     uint32_t heartbeat_interval_ms, heartbeat_timeout_ms;
     /* Fills the secret of (job, epoch) for WORKER peers; false: unknown, the peer is refused. */
     bool (*secret_of)(void *arg, const struct id *job_id, uint64_t job_epoch, uint8_t ret_secret[32]);
-    const struct rpc_handler *handler;
+    const struct rpc_handler *handler; /* copied; a peer is shown to it once its handshake is over */
     void *arg;
 };
+/* A server pauses a peer that does not read its answers; the connecting side always reads, so the two cannot wait for
+ * each other. */
 int rpc_server_new(struct env *env, const struct rpc_server_options *options, struct rpc_server **ret,
                    struct err *err) MUST_CHECK;
 const char *rpc_server_address(struct rpc_server *server);
@@ -99,13 +101,13 @@ void rpc_server_free(struct rpc_server *server); /* closes all peers, without ca
 
 /* ---- peers ---- */
 const char *rpc_peer_name(struct rpc_peer *peer); /* for messages: "taskmanager 1a2b.. at 127.0.0.1:4242" */
-const struct rpc_identity *rpc_peer_identity(struct rpc_peer *peer);
+const struct rpc_identity *rpc_peer_identity(struct rpc_peer *peer); /* of the side that connected; on both sides */
 uint64_t rpc_fence(struct rpc_peer *peer);
 void rpc_set_arg(struct rpc_peer *peer, void *arg); /* of the handler callbacks from now on */
 void rpc_set_heartbeat(struct rpc_peer *peer, uint32_t interval_ms, uint32_t timeout_ms);
 void rpc_close(struct rpc_peer *peer); /* no callback after it; pending calls are dropped silently */
 
-/* The answer, or an error (then response is NULL). response is borrowed. Not called after rpc_call_cancel. */
+/* Calls are legal from on_ready until on_close. The answer, or an error (then response is NULL). response is borrowed. Not called after rpc_call_cancel. */
 typedef void rpc_done_fn(void *arg, const struct err *error, const ProtobufCMessage *response);
 /* deadline_ms 0: the table's. Returns an id for rpc_call_cancel. done never runs inside the call. */
 uint32_t rpc_call(struct rpc_peer *peer, enum rpc_method method, const ProtobufCMessage *message,
@@ -121,19 +123,32 @@ size_t rpc_queued_bytes(struct rpc_peer *peer);
 struct rpc_method_stats {
     uint64_t calls, failures, bytes_in, bytes_out;
 };
-const struct rpc_method_stats *rpc_stats(const struct env *env, enum rpc_method method);
+/* Of all peers of a server, or of one peer on the connecting side. calls: made and received. */
+const struct rpc_method_stats *rpc_server_stats(const struct rpc_server *server, enum rpc_method method);
+const struct rpc_method_stats *rpc_peer_stats(const struct rpc_peer *peer, enum rpc_method method);
 const char *rpc_method_name(enum rpc_method method);
 
 /* Unpacks with limits (no frame over RPC_FRAME_MAX, arena allocated); NULL when malformed. */
 ProtobufCMessage *rpc_unpack(const ProtobufCMessageDescriptor *type, const uint8_t *data, size_t len,
                              struct arena *arena);
 
-/* Handshake of data connections between workers: the same HELLO / CHALLENGE / PROOF, driven by the worker on a net_conn.
- * done: err NULL when both sides have proved the secret; the conn's handler is then the caller's to set. */
+/* The 16 bytes of an id in a message; false (and zeros) when the field has another length. */
+bool rpc_id(const ProtobufCBinaryData *data, struct id *ret_id);
+ProtobufCBinaryData rpc_id_data(const struct id *id); /* borrows id */
+
+/*
+ * Handshake of data connections between workers: the same HELLO / CHALLENGE / PROOF, driven by the worker on a net_conn.
+ * done is called once, never inside the call.  error NULL: both sides have proved the secret, conn is the caller's and
+ * its handler has to be set before done returns.  Else conn is NULL.  peer is borrowed: on the accepting side what the
+ * other one said of itself, on the connecting side job and epoch only.
+ */
+struct rpc_data; /* owned by rpc; invalid once done was called */
 typedef void rpc_data_done_fn(void *arg, struct net_conn *conn, const struct rpc_identity *peer, const struct err *error);
-void rpc_data_connect(struct env *env, const char *address, const struct rpc_identity *self, rpc_data_done_fn *done, void *arg);
-/* hello: the preamble that the supervisor has read */
-void rpc_data_accept(struct env *env, struct net_conn *conn, const Rask__Control__Hello *hello,
-                     const struct rpc_identity *self, rpc_data_done_fn *done, void *arg);
+struct rpc_data *rpc_data_connect(struct env *env, const char *address, const struct rpc_identity *self,
+                                  rpc_data_done_fn *done, void *arg);
+/* hello: the preamble that the supervisor has read, borrowed. conn is taken. */
+struct rpc_data *rpc_data_accept(struct env *env, struct net_conn *conn, const Rask__Control__Hello *hello,
+                                 const struct rpc_identity *self, rpc_data_done_fn *done, void *arg);
+void rpc_data_cancel(struct rpc_data *data); /* done will not be called; the connection is closed */
 
 #endif

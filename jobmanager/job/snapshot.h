@@ -2,7 +2,9 @@
  * snapshot.h - an immutable picture of the cluster for REST, reference counted.
  *
  * The control loop rebuilds what changed (at most once a second, at once on a change of state) and swaps it in; REST runs on its own
- * thread, takes a reference, answers, drops it.  Everything is owned by the snapshot.
+ * thread, takes a reference, answers, drops it.  Everything is owned by the snapshot: strings and arrays of a
+ * job's snapshot live in its arena.  Jobs that are over live on disk: the cluster's snapshot has a short entry of
+ * each (jm_finished_job), JM_LOAD_JOB reads the rest.
  */
 #ifndef JM_SNAPSHOT_H
 #define JM_SNAPSHOT_H
@@ -11,6 +13,7 @@
 #include <stdint.h>
 
 #include "common/base/id.h"
+#include "common/base/mem.h"
 #include "proto/control.pb-c.h"
 #include "proto/graph.pb-c.h"
 
@@ -60,7 +63,8 @@ struct jm_failure_snapshot {
     char *taskmanager_id;
 };
 struct jm_job_snapshot {
-    uint32_t refs;
+    uint32_t refs;                            /* atomic */
+    struct arena arena;                       /* of everything below */
     struct id id;
     char *name;
     enum jm_job_state state;
@@ -68,8 +72,11 @@ struct jm_job_snapshot {
     int64_t state_at_ms[JM_JOB_STATE_COUNT];
     int64_t start_ms, end_ms;                 /* end -1: running */
     uint32_t max_parallelism, parallelism;
+    uint32_t tasks[JM_TASK_STATE_COUNT];      /* of all vertices that are not hidden */
     uint32_t vertex_count;
     struct jm_vertex_snapshot *vertices;
+    uint32_t worker_count;                    /* 0 before slots were found */
+    char (*workers)[ID_TEXT_MAX];             /* by worker index: the TaskManager it runs (or ran) on */
     char *plan_json;                          /* REST form */
     uint32_t failure_count;
     struct jm_failure_snapshot *failures;
@@ -83,6 +90,16 @@ struct jm_job_snapshot {
         char *key, *value;
     } *config;                                /* the job's own */
 };
+/* A job that is over, as it is kept in memory: at most 300 bytes. */
+struct jm_finished_job {
+    uint32_t refs;                            /* atomic */
+    struct id id;
+    enum jm_job_state state;
+    int64_t start_ms, end_ms;
+    uint32_t tasks[JM_TASK_STATE_COUNT];
+    char name[];                              /* cut to JM_FINISHED_NAME_MAX bytes */
+};
+#define JM_FINISHED_NAME_MAX 127
 struct jm_taskmanager_snapshot {
     char id[ID_TEXT_MAX];
     char *host, *data_address, *rpc_address;
@@ -99,17 +116,22 @@ struct jm_taskmanager_snapshot {
     } *allocated;
 };
 struct jm_cluster_snapshot {
-    uint32_t refs;
+    uint32_t refs;                            /* atomic */
     int64_t made_ms;
     uint32_t taskmanager_count;
     struct jm_taskmanager_snapshot *taskmanagers;
     uint32_t slots, slots_free;
     uint32_t job_count;
-    struct jm_job_snapshot **jobs;            /* one reference each; running first by start, finished ones of the job store too */
+    struct jm_job_snapshot **jobs;            /* one reference each; in order of submission; also those that are just over */
+    uint32_t finished_count;
+    struct jm_finished_job **finished;        /* one reference each; those in the job store, oldest first. None is in jobs too */
 };
 
 void jm_job_snapshot_unref(struct jm_job_snapshot *s);
 void jm_cluster_snapshot_unref(struct jm_cluster_snapshot *s);
+void jm_finished_job_unref(struct jm_finished_job *f);
+/* An empty one with one reference: fill it from its arena. */
+struct jm_job_snapshot *jm_job_snapshot_new(void);
 const char *jm_job_state_name(enum jm_job_state state);
 bool jm_job_state_is_final(enum jm_job_state state);
 const char *jm_task_state_name(Rask__Control__TaskState state);

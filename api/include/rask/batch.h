@@ -22,6 +22,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 #define RASK_ABI 1
 #define RASK_BATCH_ROWS_MAX 4096
@@ -262,6 +265,9 @@ static inline void rask_out_dec128(rask_out *out, int column, rask_decimal128 v)
     ((rask_decimal128 *)out->columns[column].data)[out->rows] = v;
 }
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 typedef struct rask_ctx rask_ctx;
 typedef rask_ctx rask_op; /* a batch operator's context is the same object */
@@ -167,6 +170,9 @@ typedef struct rask_sink {
     void (*close)(rask_ctx *ctx);
 } rask_sink;
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,8 @@
+# libapi.a: what a job's shared object finds in the program that loads it.
+api_srcs := $(call cfiles,api/src)
+$(O)/libapi.a: $(call obj,$(api_srcs))
+
+TEST_LIBS += $(O)/libapi.a
+
+# For programs that load jobs: all of the API, exported.  The archive comes before libcommon.a.
+api_link := -Wl,--whole-archive $(O)/libapi.a -Wl,--no-whole-archive -Wl,--dynamic-list=api/exports.list

@@ -1,0 +1,130 @@
+/*
+ * rpc_server.c - the accepting side: listens, holds the peers, bounds those that have not said who they are.
+ *
+ * A peer is shown to the handler once its handshake is over; who is refused before is told why and logged here.
+ * Thread: the loop.
+ */
+#include <string.h>
+
+#include "common/rpc/rpc_private.h"
+
+#define LOG_REFUSALS_PER_MINUTE 20
+
+struct rpc_server {
+    uint32_t magic;
+    struct env *env;
+    struct rpc_server_options options;
+    struct rpc_handler handler;
+    struct net_listener *listener;
+    struct list peers;
+    uint32_t handshakes; /* peers that are not ready */
+    uint64_t log_minute; /* for the rate of log lines */
+    uint32_t logged;
+    struct rpc_method_stats stats[RPC_METHOD_MAX];
+};
+
+static void on_accept(void *arg, struct net_conn *conn)
+{
+    struct rpc_server *server = MAGIC_CAST(arg, struct rpc_server, RPC_SERVER_MAGIC);
+    const struct net_ops *ops = server->env->net->ops;
+    struct err err = {0};
+    struct rpc_peer *peer;
+
+    if (server->handshakes >= RPC_HANDSHAKES_MAX) {
+        err_set(&err, ERR_LIMIT, "%u handshakes are unfinished", server->handshakes);
+        rpc_server_refused(server, ops->peer(conn), &err);
+        ops->close(conn);
+        return;
+    }
+    peer = rpc_peer_new(server->env, &server->handler, server->options.arg);
+    peer->server = server;
+    peer->conn = conn;
+    peer->state = RPC_PEER_HELLO;
+    peer->fence = server->options.fence;
+    peer->interval_ms = server->options.heartbeat_interval_ms;
+    peer->timeout_ms = server->options.heartbeat_timeout_ms;
+    peer->stats = server->stats;
+    peer->name = mem_printf("peer at %s", ops->peer(conn));
+    list_push_back(&server->peers, &peer->in_server);
+    server->handshakes++;
+    ops->set_limit(conn, RPC_HANDSHAKE_FRAME);
+    ops->set_handler(conn, &rpc_net_handler, peer);
+}
+
+int rpc_server_new(struct env *env, const struct rpc_server_options *options, struct rpc_server **ret,
+                   struct err *err)
+{
+    struct rpc_server *server;
+    int code;
+
+    if (!net_is_loopback(options->address) && !options->allow_plaintext)
+        return err_set(err, ERR_PERMISSION,
+                       "refusing to listen on %s: other hosts can reach it and connections are not "
+                       "encrypted; bind to localhost, or set security.allow-plaintext: true",
+                       options->address);
+    server = MEM_NEW(struct rpc_server);
+    server->magic = RPC_SERVER_MAGIC;
+    server->env = env;
+    server->options = *options;
+    server->options.address = NULL;
+    server->handler = *options->handler;
+    list_init(&server->peers);
+    code = env->net->ops->listen(env->net, options->address, on_accept, server, &server->listener, err);
+    if (code < 0) {
+        mem_free(server);
+        return code;
+    }
+    *ret = server;
+    return 0;
+}
+
+const char *rpc_server_address(struct rpc_server *server)
+{
+    return server->env->net->ops->listener_address(server->listener);
+}
+
+void rpc_server_free(struct rpc_server *server)
+{
+    if (!server)
+        return;
+    server->env->net->ops->listener_close(server->listener);
+    while (!list_empty(&server->peers))
+        rpc_close(LIST_ENTRY(server->peers.next, struct rpc_peer, in_server));
+    CHECK(server->handshakes == 0);
+    server->magic = 0;
+    mem_free(server);
+}
+
+void rpc_server_settled(struct rpc_server *server)
+{
+    CHECK(server->handshakes > 0);
+    server->handshakes--;
+}
+
+void rpc_server_forget(struct rpc_server *server, struct rpc_peer *peer)
+{
+    CHECK(peer->server == server);
+    list_remove(&peer->in_server);
+}
+
+void rpc_server_refused(struct rpc_server *server, const char *who, const struct err *why)
+{
+    uint64_t minute = env_now_ns(server->env) / 60000000000u;
+
+    if (minute != server->log_minute)
+        server->logged = 0;
+    server->log_minute = minute;
+    if (server->logged++ < LOG_REFUSALS_PER_MINUTE)
+        env_log(server->env, LOG_WARN, "rpc", NULL, "refused %s: %s", who, why->text);
+}
+
+const struct rpc_server_options *rpc_server_options_of(const struct rpc_server *server)
+{
+    return &server->options;
+}
+
+const struct rpc_method_stats *rpc_server_stats(const struct rpc_server *server, enum rpc_method method)
+{
+    CHECK((uint32_t)method < RPC_METHOD_MAX);
+    return &server->stats[method];
+}
