@@ -37,7 +37,8 @@ struct env_task {
     int queued;            /* atomic, owned by the env */
 };
 
-/* A blocking call on a pool of threads: run() there, done() on the loop thread. Caller-owned until done(). */
+/* A blocking call on a pool of threads: run() there, done() on the loop thread. Caller-owned until done().
+ * done() always comes, at the latest inside the free function of the env: it has to bear that its user is gone. */
 struct env_work {
     void (*run)(struct env_work *work);
     void (*done)(struct env_work *work);
@@ -51,6 +52,7 @@ struct env_ops {
     void (*timer_arm)(struct env *env, struct env_timer *timer, uint64_t delay_ns); /* re-arms an armed one */
     void (*timer_cancel)(struct env *env, struct env_timer *timer);                  /* idle: no-op */
     void (*post)(struct env *env, struct env_task *task);                            /* any thread */
+    void (*unpost)(struct env *env, struct env_task *task);                          /* loop thread; idle: no-op */
     void (*work)(struct env *env, struct env_work *work);
     void (*log)(struct env *env, enum log_level level, const char *module, const char *job,
                 const char *text);
@@ -94,24 +96,30 @@ static inline void env_post(struct env *env, struct env_task *task)
 {
     env->ops->post(env, task);
 }
+/* Takes a posted task back, so that its owner may free the memory that holds it. */
+static inline void env_unpost(struct env *env, struct env_task *task)
+{
+    env->ops->unpost(env, task);
+}
 static inline void env_work(struct env *env, struct env_work *work)
 {
     env->ops->work(env, work);
 }
 #define ENV_BUGGIFY(env) ((env)->ops->buggify(env, __FILE__, __LINE__))
 
-/* job: 32 hex digits or NULL. */
+/* job: 32 hex digits or NULL. Text beyond 4000 bytes is cut. */
 void env_log(struct env *env, enum log_level level, const char *module, const char *job,
              const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
-/* Production. The loop runs on the calling thread until env_libevent_stop (any thread, or a signal handler
- * registered through it). blocking_threads: size of the pool behind env_work. */
+/* Production. The loop runs on the calling thread until env_libevent_stop (any thread, or a signal handler).
+ * A stop before the run makes it return at once; it may be run again. */
 struct env_libevent_options {
-    uint32_t blocking_threads;
+    uint32_t blocking_threads; /* upper bound of the pool behind env_work, started on demand; 0: 4 */
 };
-struct env *env_libevent_new(const struct env_libevent_options *options); /* sets net and fs; coord stays NULL */
+struct env *env_libevent_new(const struct env_libevent_options *options); /* NULL: defaults. Sets net and fs; coord stays NULL */
 int env_libevent_run(struct env *env);
 void env_libevent_stop(struct env *env);
+/* Owners have cancelled their timers and closed their connections. Waits for what is in env_work; NULL is legal. */
 void env_libevent_free(struct env *env);
 /* Calls cb on the loop when the signal arrives. */
 void env_libevent_on_signal(struct env *env, int signal_number, void (*cb)(int signal_number, void *arg), void *arg);

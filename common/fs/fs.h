@@ -3,6 +3,8 @@
  *
  * Every call completes later through cb on the loop thread.  After a crash only what was synced (file
  * content by fs sync, names by dir sync) is promised.  Paths are bytes, absolute.
+ * Calls on one file handle run in the order they were made.  Others may overtake each other: who
+ * needs an order waits for the callback.  Errors name the path and what was being done to it.
  */
 #ifndef FS_FS_H
 #define FS_FS_H
@@ -29,7 +31,8 @@ struct fs_result {
 };
 typedef void fs_cb(void *arg, const struct fs_result *result);
 
-enum fs_open_mode { FS_READ, FS_CREATE /* truncates */, FS_APPEND };
+/* FS_CREATE truncates, FS_APPEND creates what is missing; both may be read too. */
+enum fs_open_mode { FS_READ, FS_CREATE, FS_APPEND };
 
 struct fs_ops {
     void (*open)(struct fs *fs, const char *path, enum fs_open_mode mode, fs_cb *cb, void *arg);
@@ -37,16 +40,20 @@ struct fs_ops {
     void (*append)(struct fs *fs, struct fs_file *file, const void *data, size_t len, fs_cb *cb,
                    void *arg); /* data is copied */
     void (*sync)(struct fs *fs, struct fs_file *file, fs_cb *cb, void *arg);
-    void (*close)(struct fs *fs, struct fs_file *file);
-    /* Whole files: read all of it; or write to a temporary name, sync, rename, sync the folder (atomic, durable). */
+    void (*close)(struct fs *fs, struct fs_file *file); /* after the calls made before it; the handle is gone */
+    /* Whole files: read all of it (ERR_LIMIT if longer than max); or write to a temporary name, sync, rename, sync
+     * the folder (atomic, durable). */
     void (*read_all)(struct fs *fs, const char *path, size_t max, fs_cb *cb, void *arg);
     void (*write_all)(struct fs *fs, const char *path, const void *data, size_t len, fs_cb *cb, void *arg);
     void (*rename)(struct fs *fs, const char *from, const char *to, fs_cb *cb, void *arg);
-    void (*unlink)(struct fs *fs, const char *path, fs_cb *cb, void *arg);
-    void (*mkdirs)(struct fs *fs, const char *path, fs_cb *cb, void *arg);
+    void (*unlink)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* a file or an empty folder */
+    void (*mkdirs)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* with parents; may exist */
     void (*sync_dir)(struct fs *fs, const char *path, fs_cb *cb, void *arg);
-    void (*list)(struct fs *fs, const char *path, fs_cb *cb, void *arg);
+    void (*list)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* temporary names are left out */
     void (*stat)(struct fs *fs, const char *path, fs_cb *cb, void *arg);
+    /* The callbacks of calls made with arg will not run (what they do to the disk still happens, and a file that
+     * they open is closed). For an owner that is about to be freed. */
+    void (*forget)(struct fs *fs, void *arg);
 };
 struct fs {
     const struct fs_ops *ops;
@@ -54,6 +61,7 @@ struct fs {
 
 struct env;
 struct fs *fs_posix_new(struct env *env); /* on env_work */
+void fs_posix_stop(struct fs *fs); /* forgets all calls; what is under way still has to end in env_work */
 void fs_posix_free(struct fs *fs);
 
 #endif

@@ -1,0 +1,127 @@
+/*
+ * net_libevent_private.h - the structs of the production network.
+ * Included by common/net/net_*libevent.c alone.  Thread: the loop's.
+ */
+#ifndef NET_NET_LIBEVENT_PRIVATE_H
+#define NET_NET_LIBEVENT_PRIVATE_H
+
+#include <event2/event_struct.h>
+
+#include "common/base/list.h"
+#include "common/env/env.h"
+#include "common/net/net_private.h"
+
+#define NET_MAGIC_CONN 0x4e434f4eu
+
+struct net_loop {
+    struct net net; /* first */
+    struct env *env;
+    struct list conns, listeners;
+    struct list dirty;            /* connections with something to write after this callback */
+    struct net_buffer *spare;     /* the receive buffer of whoever reads next; may be NULL */
+};
+
+enum conn_state {
+    CONN_RESOLVING,
+    CONN_CONNECTING,
+    CONN_OPEN,
+    CONN_BROKEN,  /* on_close is due */
+    CONN_CLOSING, /* closed by its owner: flushes, then waits for the peer's end */
+    CONN_DEAD,    /* freed as soon as no callback of it is on the stack */
+};
+
+/* Something queued for sending: bytes of our own, or parts that belong to the caller until released. */
+struct out_chunk {
+    struct out_chunk *next;
+    size_t len, cap;   /* cap: of bytes */
+    size_t part_count; /* 0: content is in bytes */
+    void (*release)(void *arg);
+    void *release_arg;
+    union {
+        uint8_t bytes[1];
+        struct net_iov parts[1];
+    } u;
+};
+
+struct net_resolve; /* a name being looked up on env_work */
+
+struct net_conn {
+    uint32_t magic;
+    enum conn_state state;
+    struct list node;       /* in net_loop.conns */
+    struct list dirty_node; /* in net_loop.dirty, or alone */
+    struct net_loop *net;
+    const struct net_handler *handler; /* borrowed */
+    void *arg;
+    char *peer;        /* owned */
+    char *text;        /* owned: "connection to X" or "connection from X", for messages */
+    int fd;            /* -1: none */
+    uint32_t busy;     /* callbacks of this connection on the stack */
+    struct event read_event, write_event;
+    bool has_events, reading, writing; /* what is registered */
+    struct env_task task;   /* opened, resumed, or broken: brings the callback in a later event */
+    struct env_timer timer; /* connect timeout; then of the flush after close */
+    struct err *why;        /* owned; the first reason that it broke */
+
+    struct net_resolve *resolve;
+    struct net_sockaddr *addresses; /* owned; tried in order */
+    size_t address_count, address_next;
+
+    /* Receiving. Between events a connection holds at most the start of one frame: a part of the header,
+     * or the header and a body of exactly its length. */
+    uint32_t limit;
+    bool paused;
+    bool exact; /* reads not a byte beyond the first frame, so that the socket may be passed on after it */
+    uint8_t header[NET_HEADER_BYTES];
+    size_t header_len;       /* < NET_HEADER_BYTES; 0 while there is a body */
+    struct net_frame frame;  /* of body */
+    uint32_t frame_crc;
+    struct net_buffer *body; /* NULL: none begun */
+    size_t body_len;
+    struct net_buffer *held; /* paused in the middle of a receive buffer */
+    size_t held_at, held_end;
+    size_t unparsed; /* bytes behind the frame being delivered */
+
+    /* Sending. */
+    struct out_chunk *out, **out_tail;
+    struct out_chunk *out_last; /* NULL when out is */
+    size_t out_offset;          /* bytes of the first chunk that are gone */
+    size_t queued;
+    bool over_high_water, write_failed;
+};
+
+/* net_conn_libevent.c */
+struct net_conn *net_conn_new(struct net_loop *net, const char *peer, bool outgoing);
+void net_conn_attach(struct net_conn *conn, int fd); /* takes fd; the state is the caller's to set */
+void net_conn_update(struct net_conn *conn);         /* registers the events that the state wants */
+void net_conn_break(struct net_conn *conn, const struct err *why); /* on_close comes later */
+void net_conn_destroy(struct net_conn *conn);
+void net_conn_enter(struct net_conn *conn);
+void net_conn_leave(struct net_conn *conn); /* the connection may be gone after it */
+void net_conn_read(struct net_conn *conn);
+void net_conn_resume(struct net_conn *conn); /* parses what was held back by a pause */
+bool net_conn_receiving(const struct net_conn *conn);
+
+/* net_send_libevent.c */
+void net_conn_append(struct net_conn *conn, const struct net_frame *frame);
+void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
+                           size_t part_count, void (*release)(void *arg), void *release_arg);
+void net_conn_write(struct net_conn *conn);
+void net_conn_drop_output(struct net_conn *conn);
+void net_conn_mark_dirty(struct net_conn *conn);
+
+/* net_connect_libevent.c: how a connection comes to be */
+struct net_conn *net_connect_start(struct net_loop *net, const char *address, const struct net_handler *handler,
+                                   void *arg);
+void net_connect_event(struct net_conn *conn);   /* the socket became writable or failed */
+void net_connect_timeout(struct net_conn *conn);
+void net_resolve_forget(struct net_conn *conn);
+struct net_conn *net_conn_accepted(struct net_loop *net, int fd, const char *peer);
+int net_listen(struct net_loop *net, const char *address, net_accept_fn *fn, void *arg,
+               struct net_listener **ret, struct err *err);
+const char *net_listener_text(struct net_listener *listener);
+void net_listener_free(struct net_listener *listener);
+void net_listeners_free(struct net_loop *net);
+int net_inproc_connect(const char *address, struct err *err); /* returns a socket, or an error */
+
+#endif

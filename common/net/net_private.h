@@ -1,0 +1,54 @@
+/*
+ * net_private.h - what the real and the simulated network share: buffers and addresses.
+ *
+ * Included by common/net/ and test/sim/sim_net.c alone.
+ */
+#ifndef NET_NET_PRIVATE_H
+#define NET_NET_PRIVATE_H
+
+#include <sys/socket.h>
+
+#include "common/net/net.h"
+
+/* Memory that received payloads lie in. Counted atomically: a payload may be freed on any thread. */
+struct net_buffer {
+    int refs;
+    size_t cap;
+    uint8_t data[] __attribute__((aligned(16)));
+};
+struct net_buffer *net_buffer_new(size_t cap); /* one reference; not zeroed */
+struct net_buffer *net_buffer_ref(struct net_buffer *buffer);
+void net_buffer_unref(struct net_buffer *buffer); /* NULL is legal */
+bool net_buffer_shared(struct net_buffer *buffer);
+long net_buffers_live(void); /* in the process: tests want to see it return to where it was */
+
+/* ERR_CORRUPT when the checksum of header and payload is not crc. */
+int net_frame_verify(const uint8_t header[NET_HEADER_BYTES], const struct net_frame *frame, uint32_t crc,
+                     struct err *err) MUST_CHECK;
+
+#define NET_INPROC "inproc:"
+bool net_is_inproc(const char *address);
+
+#define NET_HOST_MAX 254
+struct net_hostport {
+    char host[NET_HOST_MAX]; /* without the brackets of IPv6 */
+    uint16_t port;
+};
+/* Accepts HOST:PORT and [V6]:PORT. */
+int net_address_parse(const char *address, struct net_hostport *ret, struct err *err) MUST_CHECK;
+
+struct net_sockaddr {
+    struct sockaddr_storage storage;
+    socklen_t len;
+};
+/* Numeric hosts and localhost need no resolver: true, or false when the name has to be looked up. */
+bool net_address_numeric(const struct net_hostport *hp, struct net_sockaddr *ret);
+/* Blocks. Returns up to max addresses in the resolver's order. */
+int net_address_resolve(const struct net_hostport *hp, struct net_sockaddr *ret, size_t max, size_t *ret_count,
+                        struct err *err) MUST_CHECK;
+#define NET_ADDRESS_TEXT_MAX 80
+void net_address_format(const struct sockaddr *sa, char out[NET_ADDRESS_TEXT_MAX]);
+/* " (held by NAME, pid N)" when /proc tells who listens on the port, else "". */
+void net_port_holder(uint16_t port, char *out, size_t out_size);
+
+#endif

@@ -1,0 +1,232 @@
+/*
+ * net_send_libevent.c - the sending side of a connection of the production network.
+ *
+ * Frames are queued as chunks and leave by writev at the end of the callback that queued them, many frames
+ * per call.  Small payloads are copied into chunks that several frames share; send_parts is not copied.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/env/env_libevent.h"
+#include "common/net/net_libevent_private.h"
+
+#define CHUNK_BYTES 4000
+#define WRITE_PARTS_MAX 64
+#define WRITE_ROUNDS_MAX 8 /* then the other events get their turn */
+
+void net_conn_mark_dirty(struct net_conn *conn)
+{
+    if (!list_empty(&conn->dirty_node) || conn->writing)
+        return;
+    list_push_back(&conn->net->dirty, &conn->dirty_node);
+    env_libevent_want_after(conn->net->env);
+}
+
+static void push_chunk(struct net_conn *conn, struct out_chunk *chunk)
+{
+    chunk->next = NULL;
+    *conn->out_tail = chunk;
+    conn->out_tail = &chunk->next;
+    conn->out_last = chunk;
+}
+
+/* len bytes at the end of the queue, to be filled by the caller. */
+static uint8_t *reserve(struct net_conn *conn, size_t len)
+{
+    struct out_chunk *chunk = conn->out_last;
+    uint8_t *at;
+
+    if (chunk == NULL || chunk->part_count > 0 || chunk->cap - chunk->len < len) {
+        size_t cap = MAX(len, CHUNK_BYTES);
+
+        chunk = mem_realloc(NULL, sizeof(*chunk) + cap); /* not zeroed */
+        *chunk = (struct out_chunk){.cap = cap};
+        push_chunk(conn, chunk);
+    }
+    at = chunk->u.bytes + chunk->len;
+    chunk->len += len;
+    conn->queued += len;
+    return at;
+}
+
+static void encode(const struct net_frame *frame, const struct net_iov *parts, size_t part_count,
+                   uint8_t header[NET_HEADER_BYTES])
+{
+    CHECK(frame->kind > 0 && frame->kind < NET_KIND_MAX);
+    CHECK(frame->length <= NET_PAYLOAD_MAX);
+    net_header_encode(frame, 0, header);
+    net_header_encode(frame, net_frame_crc(header, parts, part_count), header);
+}
+
+static void after_append(struct net_conn *conn)
+{
+    if (conn->queued > NET_HIGH_WATER_BYTES)
+        conn->over_high_water = true;
+    if (conn->state == CONN_OPEN)
+        net_conn_mark_dirty(conn);
+}
+
+static bool can_send(const struct net_conn *conn)
+{
+    return !conn->write_failed && (conn->state == CONN_RESOLVING || conn->state == CONN_CONNECTING ||
+                                   conn->state == CONN_OPEN);
+}
+
+void net_conn_append(struct net_conn *conn, const struct net_frame *frame)
+{
+    struct net_iov part = {frame->payload, frame->length};
+    uint8_t *at;
+
+    if (!can_send(conn))
+        return;
+    at = reserve(conn, NET_HEADER_BYTES + frame->length);
+    encode(frame, &part, 1, at);
+    if (frame->length > 0)
+        memcpy(at + NET_HEADER_BYTES, frame->payload, frame->length);
+    after_append(conn);
+}
+
+void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
+                           size_t part_count, void (*release)(void *arg), void *release_arg)
+{
+    struct out_chunk *chunk;
+    size_t len = 0;
+
+    for (size_t i = 0; i < part_count; i++)
+        len += parts[i].len;
+    CHECK(len == frame->length);
+    if (!can_send(conn)) {
+        if (release != NULL)
+            release(release_arg);
+        return;
+    }
+    encode(frame, parts, part_count, reserve(conn, NET_HEADER_BYTES));
+    if (part_count == 0) {
+        if (release != NULL)
+            release(release_arg);
+    } else {
+        chunk = mem_realloc(NULL, sizeof(*chunk) + part_count * sizeof(parts[0]));
+        *chunk = (struct out_chunk){
+            .len = len, .part_count = part_count, .release = release, .release_arg = release_arg};
+        memcpy(chunk->u.parts, parts, part_count * sizeof(parts[0]));
+        push_chunk(conn, chunk);
+        conn->queued += len;
+    }
+    after_append(conn);
+}
+
+static void pop_chunk(struct net_conn *conn)
+{
+    struct out_chunk *chunk = conn->out;
+
+    conn->out = chunk->next;
+    if (conn->out == NULL) {
+        conn->out_tail = &conn->out;
+        conn->out_last = NULL;
+    }
+    conn->out_offset = 0;
+    if (chunk->release != NULL)
+        chunk->release(chunk->release_arg);
+    mem_free(chunk);
+}
+
+void net_conn_drop_output(struct net_conn *conn)
+{
+    while (conn->out != NULL)
+        pop_chunk(conn);
+    conn->queued = 0;
+}
+
+static int add_iov(struct iovec *iov, int n, const void *data, size_t len, size_t *skip)
+{
+    size_t gone = MIN(*skip, len);
+
+    *skip -= gone;
+    if (len > gone)
+        iov[n++] = (struct iovec){(uint8_t *)data + gone, len - gone};
+    return n;
+}
+
+static int gather(const struct net_conn *conn, struct iovec iov[WRITE_PARTS_MAX])
+{
+    size_t skip = conn->out_offset;
+    int n = 0;
+
+    for (const struct out_chunk *chunk = conn->out; chunk != NULL && n < WRITE_PARTS_MAX; chunk = chunk->next) {
+        if (chunk->part_count == 0)
+            n = add_iov(iov, n, chunk->u.bytes, chunk->len, &skip);
+        for (size_t i = 0; i < chunk->part_count && n < WRITE_PARTS_MAX; i++)
+            n = add_iov(iov, n, chunk->u.parts[i].data, chunk->u.parts[i].len, &skip);
+    }
+    return n;
+}
+
+static void advance(struct net_conn *conn, size_t sent)
+{
+    CHECK(sent <= conn->queued);
+    conn->queued -= sent;
+    conn->out_offset += sent;
+    while (conn->out != NULL && conn->out_offset >= conn->out->len) {
+        size_t rest = conn->out_offset - conn->out->len;
+
+        pop_chunk(conn); /* its release may queue more, or close the connection */
+        if (conn->state == CONN_DEAD)
+            return;
+        conn->out_offset = rest;
+    }
+}
+
+static void write_failed(struct net_conn *conn, int errno_value)
+{
+    struct err err;
+
+    if (conn->state == CONN_CLOSING) {
+        net_conn_destroy(conn);
+        return;
+    }
+    err_set(&err, ERR_CLOSED, "%s: %s", conn->text, strerror(errno_value));
+    conn->write_failed = true;
+    conn->why = mem_dup(&err, sizeof(err));
+    net_conn_drop_output(conn);
+    if (conn->state == CONN_OPEN)
+        env_post(conn->net->env, &conn->task);
+}
+
+static void after_write(struct net_conn *conn)
+{
+    if (conn->state == CONN_CLOSING && conn->queued == 0)
+        shutdown(conn->fd, SHUT_WR); /* the peer's end, or the timer, ends it */
+    if (conn->state == CONN_OPEN && conn->over_high_water && conn->queued < NET_HIGH_WATER_BYTES / 2) {
+        conn->over_high_water = false;
+        if (!conn->write_failed && conn->handler != NULL && conn->handler->on_drained != NULL)
+            conn->handler->on_drained(conn->arg, conn);
+    }
+    net_conn_update(conn);
+}
+
+/* Writes until the queue is empty or the socket full; the connection may be dead after it. */
+void net_conn_write(struct net_conn *conn)
+{
+    struct iovec iov[WRITE_PARTS_MAX];
+
+    net_conn_enter(conn);
+    for (int round = 0; round < WRITE_ROUNDS_MAX && conn->out != NULL; round++) {
+        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)gather(conn, iov)};
+        ssize_t sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (sent < 0 && errno != EAGAIN && errno != EINTR)
+            write_failed(conn, errno);
+        if (sent < 0 || conn->state == CONN_DEAD)
+            break;
+        advance(conn, (size_t)sent);
+        if (conn->state == CONN_DEAD)
+            break;
+    }
+    if (conn->state != CONN_DEAD)
+        after_write(conn);
+    net_conn_leave(conn);
+}

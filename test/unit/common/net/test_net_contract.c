@@ -1,0 +1,7 @@
+/* test_net_contract.c - the contract of net.h over real sockets. */
+#include "test/contract/contract.h"
+
+int main(void)
+{
+    return contract_run("net, real", contract_net, world_real_new);
+}
