@@ -120,9 +120,8 @@ install: all ## into PREFIX (/opt/rask): bin conf lib log include examples
 	$(if $(conf_files),$(INSTALL) -m 644 $(conf_files) $(D)/conf)
 	$(if $(install_libs),$(INSTALL) -m 644 $(install_libs) $(D)/lib)
 	$(if $(wildcard api/include/rask/*.h),$(INSTALL) -m 644 $(wildcard api/include/rask/*.h) $(D)/include/rask)
-	printf 'prefix=%s\nName: rask\nDescription: SDK of the Rask stream processor\nVersion: %s\nCflags: -I$${prefix}/include\nLibs:\n' \
-	  '$(PREFIX)' '$(VERSION)' >$(D)/lib/pkgconfig/rask.pc
-	$(INSTALL) -m 644 $(wildcard examples/*.c) $(D)/examples
+	sed -e 's|@PREFIX@|$${pcfiledir}/../..|' -e 's|@VERSION@|$(VERSION)|' api/rask.pc.in >$(D)/lib/pkgconfig/rask.pc
+	$(if $(wildcard examples/*.c),$(INSTALL) -m 644 $(wildcard examples/*.c) $(D)/examples)
 	$(INSTALL) -m 644 $(wildcard examples/data/*) $(D)/examples/data
 	$(INSTALL) -m 644 LICENSE NOTICE VERSION $(wildcard README.md) $(D)
 dist_name := rask-$(VERSION)-linux-$(ARCH)

@@ -143,7 +143,7 @@ static const char *shown_value(const char *key, const char *value, char out[64])
         return CONF_HIDDEN;
     for (; value[i] != '\0' && i < 57; i++)
         out[i] = (unsigned char)value[i] < 0x20 || value[i] == 0x7f ? '?' : value[i];
-    strcpy(out + i, value[i] == '\0' ? "" : "...");
+    memcpy(out + i, value[i] == '\0' ? "" : "...", value[i] == '\0' ? 1 : 4);
     return out;
 }
 

@@ -306,7 +306,7 @@ static bool split_range(const char *range, char low[32], char high[32])
     CHECK(strlen(dots + 2) < 32);
     memcpy(low, range, (size_t)(dots - range));
     low[dots - range] = '\0';
-    strcpy(high, dots + 2);
+    memcpy(high, dots + 2, strlen(dots + 2) + 1);
     return true;
 }
 
