@@ -12,6 +12,12 @@
 
 /* Batch-wide extra columns wanted from batch_new and batch_gather. */
 enum { BATCH_EVENT_TIME = 1, BATCH_KIND = 2, BATCH_HASH = 4 };
+#define BATCH_POSITIONS_MAX 65536 /* physical rows: a selection counts them in 16 bits */
+
+/*
+ * rows = positions; nullable columns have a bitmap without a null. Cells are undefined: write each one, and zeros where a
+ * STRING or BYTES cell is null.
+ */
 
 rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras);
 static inline rask_batch *batch_ref(rask_batch *b)
@@ -23,9 +29,15 @@ void batch_unref(rask_batch *b); /* NULL is legal */
 
 /* New headers over the same columns. Rows are counted as readers see them (through sel or first). */
 rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows);
-/* keep[i] are row numbers of b, ascending; copied. */
+/* keep[i] are row numbers of b, ascending; copied. Slices and selections of all rows are b itself. */
 rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count);
 rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16_t *columns);
+/* The same columns under an equal schema (or new names). */
+rask_batch *batch_with_schema(rask_batch *b, const rask_schema *schema);
+/* A NOT NULL TIMESTAMP column of b becomes its event time; shared. */
+rask_batch *batch_with_event_time(rask_batch *b, uint32_t column);
+/* hash[i] is of row i of b; copied. batch_gather carries hashes along when all inputs have them. */
+rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash);
 
 /*
  * Gather: rows of several batches into one new batch in any order. position[k] = place in the result of the k-th row,
@@ -43,6 +55,11 @@ void batch_encode(const rask_batch *b, uint32_t from_row, uint32_t rows, struct 
 int batch_decode(struct pool *pool, const rask_schema *schema, const uint8_t *payload, size_t len,
                  rask_buffer *owner, rask_batch **ret, struct err *err) MUST_CHECK;
 
+/*
+ * One cell as text: strings as they are, BYTES in hex, DATE 2026-01-31, TIME 12:00:00, TIMESTAMP 2026-01-31 12:00:00.000;
+ * nothing for a null.
+ */
+void batch_format_cell(const rask_batch *b, uint32_t column, uint32_t position, struct bytes *out);
 /* One row as text for messages: {word="the", n=3}, at most max bytes. */
 void batch_format_row(const rask_batch *b, uint32_t row, size_t max, struct bytes *out);
 

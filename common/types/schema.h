@@ -8,6 +8,8 @@
 #include "common/base/err.h"
 #include "common/base/mem.h"
 
+#define SCHEMA_NAME_MAX 255 /* bytes of a column name */
+
 uint32_t schema_width(const rask_field *field); /* bytes of a cell in a column: 1, 2, 4, 8, 16 */
 bool schema_is_view(const rask_field *field);   /* STRING, BYTES */
 /* Same columns in number, name, type, nullability; the schema's own name does not matter. Equal pointers are fast. */

@@ -1,0 +1,317 @@
+/*
+ * batch.c - batch headers: new, share, slice, select, project.
+ * Moving rows between batches is in gather.c, bytes in batch_code.c, text in batch_format.c.  Thread: any.
+ */
+#include "common/types/batch.h"
+
+#include "common/base/check.h"
+#include "common/types/batch_private.h"
+
+/* ---- cells ---- */
+
+static uint64_t align16(uint64_t n)
+{
+    return (n + 15) & ~(uint64_t)15;
+}
+
+/*
+ * Arrays of 4096 cells begin at the same place of a page, so the cells of one row would all fall into one
+ * cache set: each array starts a line further than the one before.
+ */
+static uint64_t array_at(uint64_t *size, uint64_t bytes, uint32_t positions)
+{
+    uint64_t at = align16(*size) + (positions >= 256 ? 64 : 0);
+
+    *size = at + bytes;
+    return at;
+}
+
+void cells_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras,
+               uint64_t nullable, struct cells *ret)
+{
+    uint64_t data[RASK_COLUMNS_MAX], valid[RASK_COLUMNS_MAX], time = 0, kind = 0, hash = 0, size = 0;
+    uint64_t bitmap = (uint64_t)(positions + 63) / 64 * 8;
+    uint8_t *base;
+
+    CHECK(schema->columns <= RASK_COLUMNS_MAX);
+    for (uint32_t i = 0; i < schema->columns; i++) {
+        data[i] = array_at(&size, (uint64_t)positions * schema_width(&schema->fields[i]), positions);
+        valid[i] = (nullable >> i) & 1 ? array_at(&size, bitmap, 0) : 0;
+    }
+    if (extras & BATCH_EVENT_TIME)
+        time = array_at(&size, (uint64_t)positions * 8, positions);
+    if (extras & BATCH_HASH)
+        hash = array_at(&size, (uint64_t)positions * 8, positions);
+    if (extras & BATCH_KIND)
+        kind = array_at(&size, positions, positions);
+    ret->owner = pool_get(pool, size);
+    ret->owner->used = (uint32_t)size;
+    base = ret->owner->data;
+    for (uint32_t i = 0; i < schema->columns; i++) {
+        rask_column *c = &ret->columns[i];
+
+        c->data = base + data[i];
+        c->owner = ret->owner;
+        c->validity = (nullable >> i) & 1 ? (uint64_t *)(void *)(base + valid[i]) : NULL;
+        if (c->validity)
+            memset(c->validity, 0xff, bitmap);
+    }
+    ret->event_time = extras & BATCH_EVENT_TIME ? (rask_column){base + time, NULL, ret->owner}
+                                                : (rask_column){NULL, NULL, NULL};
+    ret->hash = extras & BATCH_HASH ? (rask_column){base + hash, NULL, ret->owner}
+                                    : (rask_column){NULL, NULL, NULL};
+    ret->kind = extras & BATCH_KIND ? (rask_column){base + kind, NULL, ret->owner}
+                                    : (rask_column){NULL, NULL, NULL};
+}
+
+uint64_t schema_nullable_mask(const rask_schema *schema)
+{
+    uint64_t mask = 0;
+
+    for (uint32_t i = 0; i < schema->columns; i++)
+        mask |= (uint64_t)(schema->fields[i].nullable != 0) << i;
+    return mask;
+}
+
+uint64_t schema_view_mask(const rask_schema *schema)
+{
+    uint64_t mask = 0;
+
+    for (uint32_t i = 0; i < schema->columns; i++)
+        mask |= (uint64_t)schema_is_view(&schema->fields[i]) << i;
+    return mask;
+}
+
+/* ---- roots ---- */
+
+rask_batch *batch_header(struct pool *pool, const rask_schema *schema, uint32_t buffer_count)
+{
+    size_t size = sizeof(struct batch_full) + schema->columns * sizeof(rask_column) +
+                  buffer_count * sizeof(rask_buffer *);
+    struct batch_full *full = pool_small(pool, size);
+
+    memset(full, 0, sizeof(*full));
+    full->size = (uint32_t)size;
+    full->pub.refs = 1;
+    full->pub.schema = schema;
+    full->pub.columns = (rask_column *)(full + 1);
+    full->pub.buffers = (rask_buffer **)(void *)(full->pub.columns + schema->columns);
+    full->pub.buffer_count = buffer_count;
+    full->pub.pool = pool;
+    return &full->pub;
+}
+
+void batch_hold(rask_batch *b, rask_buffer *owner)
+{
+    buffer_ref_many(owner, b->schema->columns + (b->event_time.data != NULL) + (b->kind.data != NULL) +
+                               (b->hash.data != NULL));
+}
+
+rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema, const struct cells *cells,
+                             uint32_t buffer_count, uint32_t rows)
+{
+    rask_batch *b = batch_header(pool, schema, buffer_count);
+
+    b->rows = b->positions = rows;
+    memcpy(b->columns, cells->columns, schema->columns * sizeof(rask_column));
+    b->event_time = cells->event_time;
+    b->kind = cells->kind;
+    b->hash = cells->hash;
+    batch_hold(b, cells->owner);
+    buffer_unref(cells->owner);
+    return b;
+}
+
+rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras)
+{
+    struct cells cells;
+
+    CHECK(positions <= BATCH_POSITIONS_MAX);
+    cells_new(pool, schema, positions, extras, schema_nullable_mask(schema), &cells);
+    return batch_over_cells(pool, schema, &cells, 0, positions);
+}
+
+/* Columns of one batch usually share a buffer: their references go back in one step. */
+struct unref_run {
+    rask_buffer *owner;
+    uint32_t count;
+};
+
+static void run_end(struct unref_run *run)
+{
+    if (run->owner && __atomic_sub_fetch(&run->owner->refs, run->count, __ATOMIC_ACQ_REL) == 0)
+        run->owner->release(run->owner);
+    run->owner = NULL;
+    run->count = 0;
+}
+
+static void run_add(struct unref_run *run, rask_buffer *owner)
+{
+    if (owner != run->owner)
+        run_end(run);
+    run->owner = owner;
+    run->count++;
+}
+
+static void root_release(rask_batch *b)
+{
+    struct unref_run run = {NULL, 0};
+
+    for (uint32_t i = 0; i < b->schema->columns; i++)
+        run_add(&run, b->columns[i].owner);
+    if (b->event_time.data)
+        run_add(&run, b->event_time.owner);
+    if (b->kind.data)
+        run_add(&run, b->kind.owner);
+    if (b->hash.data)
+        run_add(&run, b->hash.owner);
+    run_end(&run);
+    for (uint32_t i = 0; i < b->buffer_count; i++)
+        buffer_unref(b->buffers[i]);
+}
+
+void batch_unref(rask_batch *b)
+{
+    struct batch_full *full = (struct batch_full *)b;
+
+    if (!b || __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    buffer_unref(b->sel_owner);
+    if (full->parent)
+        batch_unref(full->parent);
+    else
+        root_release(b);
+    buffer_unref(full->extra);
+    pool_small_free(b->pool, full, full->size);
+}
+
+/* ---- derived ---- */
+
+/* Shares everything of b; own_columns: with an array of columns to fill. */
+static rask_batch *derive(rask_batch *b, const rask_schema *schema, bool own_columns)
+{
+    struct batch_full *from = (struct batch_full *)b, *full;
+    size_t size = sizeof(*full) + (own_columns ? schema->columns * sizeof(rask_column) : 0);
+
+    full = pool_small(b->pool, size);
+    full->pub = *b;
+    full->pub.refs = 1;
+    full->pub.schema = schema;
+    if (own_columns)
+        full->pub.columns = (rask_column *)(full + 1);
+    full->size = (uint32_t)size;
+    full->extra = NULL;
+    /* Not to the middle of a chain: only its columns' real holder. A projection's array lives in the middle. */
+    full->parent = batch_ref(from->parent && !from->extra && (own_columns || b->columns == from->parent->columns)
+                                 ? from->parent : b);
+    if (b->sel_owner)
+        buffer_ref(b->sel_owner);
+    return &full->pub;
+}
+
+rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows)
+{
+    rask_batch *s;
+
+    CHECK(from_row <= b->rows);
+    CHECK(rows <= b->rows - from_row);
+    if (rows == b->rows)
+        return batch_ref(b);
+    s = derive(b, b->schema, false);
+    s->rows = rows;
+    if (s->sel)
+        s->sel += from_row;
+    else
+        s->first += from_row;
+    return s;
+}
+
+rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count)
+{
+    rask_batch *s;
+    rask_buffer *sel;
+    uint16_t *to;
+
+    CHECK(count <= b->rows);
+    if (count == b->rows)
+        return batch_ref(b);
+    s = derive(b, b->schema, false);
+    sel = pool_get(b->pool, (uint64_t)count * sizeof(uint16_t));
+    to = (uint16_t *)(void *)sel->data;
+    if (b->sel)
+        for (uint32_t i = 0; i < count; i++)
+            to[i] = b->sel[keep[i]];
+    else
+        for (uint32_t i = 0; i < count; i++)
+            to[i] = (uint16_t)(b->first + keep[i]);
+    sel->used = count * (uint32_t)sizeof(uint16_t);
+    buffer_unref(s->sel_owner);
+    s->sel_owner = sel;
+    s->sel = to;
+    s->rows = count;
+    return s;
+}
+
+rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16_t *columns)
+{
+    rask_batch *p = derive(b, schema, true);
+
+    for (uint32_t i = 0; i < schema->columns; i++) {
+        CHECK(columns[i] < b->schema->columns);
+        p->columns[i] = b->columns[columns[i]];
+    }
+    return p;
+}
+
+rask_batch *batch_with_schema(rask_batch *b, const rask_schema *schema)
+{
+    CHECK(schema->columns == b->schema->columns);
+    return schema == b->schema ? batch_ref(b) : derive(b, schema, false);
+}
+
+rask_batch *batch_with_event_time(rask_batch *b, uint32_t column)
+{
+    rask_batch *t;
+
+    CHECK(column < b->schema->columns);
+    t = derive(b, b->schema, false);
+    t->event_time = b->columns[column];
+    t->event_time.validity = NULL;
+    return t;
+}
+
+rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash)
+{
+    rask_batch *h = derive(b, b->schema, false);
+    rask_buffer *own = pool_get(b->pool, (uint64_t)b->positions * sizeof(uint64_t));
+    uint64_t *to = (uint64_t *)(void *)own->data;
+
+    if (b->sel)
+        for (uint32_t i = 0; i < b->rows; i++)
+            to[b->sel[i]] = hash[i];
+    else
+        memcpy(to + b->first, hash, b->rows * sizeof(uint64_t));
+    own->used = b->positions * (uint32_t)sizeof(uint64_t);
+    ((struct batch_full *)h)->extra = own;
+    h->hash = (rask_column){to, NULL, own};
+    return h;
+}
+
+uint64_t batch_row_bytes(const rask_batch *b)
+{
+    uint64_t fixed = b->event_time.data ? 8 : 0, text = 0;
+
+    for (uint32_t c = 0; c < b->schema->columns; c++) {
+        const rask_view *views = b->columns[c].data;
+
+        fixed += schema_width(&b->schema->fields[c]);
+        if (!schema_is_view(&b->schema->fields[c]))
+            continue;
+        for (uint32_t i = 0; i < b->rows; i++) {
+            uint32_t len = views[rask_position(b, i)].len;
+
+            text += len > 12 ? len : 0;
+        }
+    }
+    return fixed * b->rows + text;
+}

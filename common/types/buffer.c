@@ -1,0 +1,230 @@
+/*
+ * buffer.c - the pool: size classes with a lock and a list of free blocks each.
+ *
+ * A class is a quarter of a doubling (64, 80, 96, 112, 128, 160 ...), so at most a fifth of a block
+ * is waste.  A buffer is one block: its header in the first 64 bytes, its data behind it.  What is
+ * larger than the largest class goes to libc and is not kept.  Thread: any; a class's lock is held for
+ * a few instructions and nothing else is locked under it.
+ */
+#include "common/types/buffer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+
+enum { CLASSES = 64, CLASS_MIN = 64, HEADER = 64, POOL_MAGIC = 0x9001 };
+
+#if defined(__SANITIZE_ADDRESS__)
+#define POOL_EXACT 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define POOL_EXACT 1
+#endif
+#endif
+#ifndef POOL_EXACT
+#define POOL_EXACT 0
+#endif
+
+struct free_block {
+    struct free_block *next;
+};
+
+struct pool_class {
+    pthread_mutex_t lock;
+    struct free_block *free;
+} __attribute__((aligned(64)));
+
+struct pool {
+    uint32_t magic;
+    uint64_t budget_bytes;
+    /* changed atomically, relaxed: they are figures, nothing is published by them */
+    uint64_t in_use_bytes __attribute__((aligned(64)));
+    uint64_t peak_bytes, kept_bytes, allocations, gets;
+    struct pool_class classes[CLASSES];
+};
+
+_Static_assert(sizeof(rask_buffer) <= HEADER, "a buffer's header fits before its data");
+
+static uint32_t class_of(uint64_t size)
+{
+    uint64_t n = size - 1;
+    uint32_t top;
+
+    if (size <= CLASS_MIN)
+        return 0;
+    top = 63 - (uint32_t)__builtin_clzll(n);
+    return (top - 6) * 4 + (uint32_t)(n >> (top - 2)) - 3;
+}
+
+static uint64_t class_size(uint32_t class)
+{
+    return (uint64_t)(4 + class % 4) << (class / 4 + 4);
+}
+
+/* The bytes that a request really takes. Under AddressSanitizer no rounding hides an overrun. */
+static uint64_t block_size(uint64_t size)
+{
+    uint32_t class = class_of(size);
+
+    if (POOL_EXACT)
+        return (size + 7) & ~(uint64_t)7;
+    return class < CLASSES ? class_size(class) : (size + 4095) & ~(uint64_t)4095;
+}
+
+struct pool *pool_new(uint64_t budget_bytes)
+{
+    struct pool *pool;
+    void *p = NULL;
+
+    CHECK(posix_memalign(&p, 64, sizeof(*pool)) == 0);
+    pool = p;
+    memset(pool, 0, sizeof(*pool));
+    pool->magic = POOL_MAGIC;
+    pool->budget_bytes = budget_bytes ? budget_bytes : UINT64_MAX;
+    for (uint32_t i = 0; i < CLASSES; i++)
+        CHECK(pthread_mutex_init(&pool->classes[i].lock, NULL) == 0);
+    return pool;
+}
+
+static struct free_block *class_pop(struct pool *pool, uint32_t class)
+{
+    struct pool_class *c = &pool->classes[class];
+    struct free_block *block;
+
+    pthread_mutex_lock(&c->lock);
+    block = c->free;
+    if (block)
+        c->free = block->next;
+    pthread_mutex_unlock(&c->lock);
+    if (block)
+        __atomic_sub_fetch(&pool->kept_bytes, class_size(class), __ATOMIC_RELAXED);
+    return block;
+}
+
+void pool_free(struct pool *pool)
+{
+    if (!pool)
+        return;
+    CHECK(pool->magic == POOL_MAGIC);
+    CHECK(pool->in_use_bytes == 0);
+    for (uint32_t i = 0; i < CLASSES; i++) {
+        for (struct free_block *b; (b = class_pop(pool, i));)
+            free(b);
+        pthread_mutex_destroy(&pool->classes[i].lock);
+    }
+    pool->magic = 0;
+    free(pool);
+}
+
+void pool_stats(struct pool *pool, struct pool_stats *ret)
+{
+    ret->in_use_bytes = __atomic_load_n(&pool->in_use_bytes, __ATOMIC_RELAXED);
+    ret->peak_bytes = __atomic_load_n(&pool->peak_bytes, __ATOMIC_RELAXED);
+    ret->budget_bytes = pool->budget_bytes;
+    ret->allocations = __atomic_load_n(&pool->allocations, __ATOMIC_RELAXED);
+    ret->gets = __atomic_load_n(&pool->gets, __ATOMIC_RELAXED);
+}
+
+bool pool_over(struct pool *pool)
+{
+    return __atomic_load_n(&pool->in_use_bytes, __ATOMIC_RELAXED) > pool->budget_bytes;
+}
+
+/* What is kept for later must not push the whole over the budget: the largest blocks go first. */
+static void pool_trim(struct pool *pool)
+{
+    for (uint32_t i = CLASSES; i-- > 0;) {
+        struct free_block *block;
+
+        while (__atomic_load_n(&pool->in_use_bytes, __ATOMIC_RELAXED) +
+                   __atomic_load_n(&pool->kept_bytes, __ATOMIC_RELAXED) > pool->budget_bytes) {
+            block = class_pop(pool, i);
+            if (!block)
+                break;
+            free(block);
+        }
+    }
+}
+
+static void *block_new(struct pool *pool, uint64_t size)
+{
+    void *p = NULL;
+
+    __atomic_add_fetch(&pool->allocations, 1, __ATOMIC_RELAXED);
+    if (__atomic_load_n(&pool->kept_bytes, __ATOMIC_RELAXED))
+        pool_trim(pool);
+    CHECK(posix_memalign(&p, 64, size) == 0);
+    return p;
+}
+
+static void *block_get(struct pool *pool, uint64_t size)
+{
+    uint64_t taken = block_size(size), now, peak;
+    uint32_t class = class_of(size);
+    void *p = NULL;
+
+    now = __atomic_add_fetch(&pool->in_use_bytes, taken, __ATOMIC_RELAXED);
+    peak = __atomic_load_n(&pool->peak_bytes, __ATOMIC_RELAXED);
+    while (now > peak && !__atomic_compare_exchange_n(&pool->peak_bytes, &peak, now, true,
+                                                      __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+    __atomic_add_fetch(&pool->gets, 1, __ATOMIC_RELAXED);
+    if (class < CLASSES && !POOL_EXACT)
+        p = class_pop(pool, class);
+    return p ? p : block_new(pool, taken);
+}
+
+static void block_put(struct pool *pool, void *p, uint64_t size)
+{
+    uint64_t taken = block_size(size), used, kept;
+    uint32_t class = class_of(size);
+    struct pool_class *c;
+    struct free_block *block = p;
+
+    CHECK(pool->magic == POOL_MAGIC);
+    kept = __atomic_load_n(&pool->kept_bytes, __ATOMIC_RELAXED);
+    used = __atomic_sub_fetch(&pool->in_use_bytes, taken, __ATOMIC_RELAXED);
+    if (class >= CLASSES || POOL_EXACT || used + kept + taken > pool->budget_bytes) {
+        free(p);
+        return;
+    }
+    __atomic_add_fetch(&pool->kept_bytes, taken, __ATOMIC_RELAXED);
+    c = &pool->classes[class];
+    pthread_mutex_lock(&c->lock);
+    block->next = c->free;
+    c->free = block;
+    pthread_mutex_unlock(&c->lock);
+}
+
+static void buffer_back(rask_buffer *b)
+{
+    block_put(b->owner, b, b->capacity + HEADER);
+}
+
+rask_buffer *pool_get(struct pool *pool, uint64_t size)
+{
+    rask_buffer *b;
+
+    CHECK(size < UINT64_MAX / 4);
+    b = block_get(pool, size + HEADER);
+    b->refs = 1;
+    b->used = 0;
+    b->capacity = block_size(size + HEADER) - HEADER;
+    b->data = (uint8_t *)b + HEADER;
+    b->release = buffer_back;
+    b->owner = pool;
+    return b;
+}
+
+void *pool_small(struct pool *pool, size_t size)
+{
+    return block_get(pool, size ? size : 1);
+}
+
+void pool_small_free(struct pool *pool, void *p, size_t size)
+{
+    if (p)
+        block_put(pool, p, size ? size : 1);
+}

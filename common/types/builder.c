@@ -1,0 +1,582 @@
+/*
+ * builder.c - rask_out: rows are written into the columns of a batch that is being filled.
+ *
+ * Batches follow each other in the same memory: what out_take leaves of the arrays and of the string
+ * buffer serves the next batch, so a batch of one row costs one header.  Nothing is written where it
+ * could be read: cells and bytes behind the last batch are the builder's alone.
+ * Thread: that of the subtask; batches taken may be read anywhere.
+ */
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/types/batch_private.h"
+
+enum {
+    CELLS_MIN = 256,           /* positions of the first arrays of an output; with bitmaps, whose */
+    CELLS_MIN_NULLABLE = 1024, /* batches begin at whole words, more */
+    TEXT_MIN = 8 * 1024,       /* string buffers grow from here ... */
+    TEXT_MAX = 128 * 1024,     /* ... to here */
+    BUFFERS_SHARED_MAX = 16,   /* buffers a batch shares; further strings are copied: they would pin too much */
+    STRING_LIMIT = 128 * 1024,
+    ROW_BYTES_MAX = 64 * 1024 * 1024,
+    NO_COLUMN = -1,
+};
+#define NO_BUFFER UINT32_MAX
+
+struct builder {
+    rask_out out; /* first: the public pointer is this one */
+    struct pool *pool;
+    struct out_hooks hooks;
+    void *arg;
+    uint32_t extras;
+    bool open;         /* between begin and end */
+    bool has_changes;  /* a row of the batch is not an insertion */
+    uint64_t views;    /* bit per STRING or BYTES column */
+    uint64_t nullable;
+    uint8_t width[RASK_COLUMNS_MAX];
+    /* cells: columns[] point at position `start` of arrays of `held` positions */
+    struct cells cells;
+    uint32_t start, held;
+    uint32_t room;   /* held - start: rows that fit */
+    uint32_t recent; /* decaying maximum of rows per batch */
+    /* strings longer than 12 */
+    rask_buffer *text; /* the one being filled; one reference is the builder's */
+    uint32_t text_at, text_number, text_next;
+    uint64_t text_before_row; /* string_bytes when the row began */
+    rask_buffer **buffers;    /* of the batch being filled, one reference each */
+    uint32_t buffer_count, buffer_room;
+    /* why the row is refused */
+    int bad_column;
+    const char *bad_text;
+};
+
+static struct builder *builder_of(rask_out *out)
+{
+    return (struct builder *)out;
+}
+
+/* ---- life ---- */
+
+rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras, const struct out_hooks *hooks, void *arg)
+{
+    struct builder *b = MEM_NEW(struct builder);
+
+    CHECK(schema->columns >= 1);
+    CHECK(schema->columns <= RASK_COLUMNS_MAX);
+    b->out.schema = b->out.checked = schema;
+    b->out.columns = b->cells.columns;
+    b->out.rows_limit = RASK_BATCH_ROWS_MAX;
+    b->out.string_limit = STRING_LIMIT;
+    b->out.event_time = RASK_TS_MIN;
+    b->out.engine = b;
+    b->pool = pool;
+    b->hooks = *hooks;
+    b->arg = arg;
+    b->extras = extras & ~(uint32_t)BATCH_HASH;
+    b->views = schema_view_mask(schema);
+    b->nullable = schema_nullable_mask(schema);
+    for (uint32_t i = 0; i < schema->columns; i++)
+        b->width[i] = (uint8_t)schema_width(&schema->fields[i]);
+    b->text_number = NO_BUFFER;
+    b->text_next = TEXT_MIN;
+    return &b->out;
+}
+
+static void buffers_drop(struct builder *b)
+{
+    for (uint32_t i = 0; i < b->buffer_count; i++)
+        buffer_unref(b->buffers[i]);
+    b->buffer_count = 0;
+}
+
+void out_free(rask_out *out)
+{
+    struct builder *b = builder_of(out);
+
+    if (!out)
+        return;
+    buffers_drop(b);
+    mem_free(b->buffers);
+    buffer_unref(b->text);
+    buffer_unref(b->cells.owner);
+    mem_free(b);
+}
+
+void *out_arg(rask_out *out)
+{
+    return builder_of(out)->arg;
+}
+
+/* ---- cells ---- */
+
+/* Moves the pointers of the columns behind `rows` positions: a multiple of 64 where there are bitmaps. */
+static void column_skip(rask_column *c, uint32_t rows, uint32_t width)
+{
+    if (c->data)
+        c->data = (uint8_t *)c->data + (uint64_t)rows * width;
+    if (c->validity)
+        c->validity += rows / 64;
+}
+
+static void column_carry(const rask_column *from, rask_column *to, uint32_t rows, uint32_t width)
+{
+    if (from->data)
+        memcpy(to->data, from->data, (uint64_t)rows * width);
+    if (from->validity)
+        memcpy(to->validity, from->validity, (uint64_t)(rows + 63) / 64 * 8);
+}
+
+/* Arrays for more rows; the finished ones move along. */
+static void cells_grow(struct builder *b)
+{
+    struct cells old = b->cells;
+    uint32_t rows = b->out.rows, want = b->nullable ? CELLS_MIN_NULLABLE : CELLS_MIN;
+
+    CHECK(rows < RASK_BATCH_ROWS_MAX); /* the hook takes full batches */
+    while (want < RASK_BATCH_ROWS_MAX && (want < b->recent || want < rows * 2))
+        want *= 4;
+    cells_new(b->pool, b->out.schema, want, b->extras, b->nullable, &b->cells);
+    if (rows) {
+        for (uint32_t i = 0; i < b->out.schema->columns; i++)
+            column_carry(&old.columns[i], &b->cells.columns[i], rows, b->width[i]);
+        column_carry(&old.event_time, &b->cells.event_time, rows, 8);
+        column_carry(&old.kind, &b->cells.kind, rows, 1);
+    }
+    buffer_unref(old.owner);
+    b->start = 0;
+    b->held = b->room = want;
+}
+
+/* Behind a taken batch. Rows are apart by at least a line of eight bytes' cells: others read what lies before. */
+static void cells_next(struct builder *b, uint32_t rows)
+{
+    uint32_t step = b->nullable ? (rows + 63) & ~63u : (rows + 7) & ~7u;
+
+    b->recent = MAX(rows, b->recent - b->recent / 8);
+    b->start += step;
+    if (b->start >= b->held || b->held - b->start < MAX(b->recent, 64)) {
+        buffer_unref(b->cells.owner);
+        b->cells.owner = NULL;
+        b->start = b->held = b->room = 0;
+        return;
+    }
+    for (uint32_t i = 0; i < b->out.schema->columns; i++)
+        column_skip(&b->cells.columns[i], step, b->width[i]);
+    column_skip(&b->cells.event_time, step, 8);
+    column_skip(&b->cells.kind, step, 1);
+    b->room = b->held - b->start;
+}
+
+/* ---- string buffers ---- */
+
+/* Takes a reference of the caller. */
+static uint32_t buffers_add(struct builder *b, rask_buffer *buffer)
+{
+    if (b->buffer_count == b->buffer_room) {
+        b->buffer_room = MAX(8, b->buffer_room * 2);
+        b->buffers = mem_realloc(b->buffers, b->buffer_room * sizeof(*b->buffers));
+    }
+    b->buffers[b->buffer_count] = buffer;
+    return b->buffer_count++;
+}
+
+/* Room for len bytes of text: its place, and its buffer's number in the batch. */
+static uint8_t *text_room(struct builder *b, uint32_t len, uint32_t *ret_number, uint32_t *ret_offset)
+{
+    rask_buffer *own;
+
+    if (len > TEXT_MAX / 4) {
+        own = pool_get(b->pool, len);
+        own->used = len;
+        *ret_number = buffers_add(b, own);
+        *ret_offset = 0;
+        return own->data;
+    }
+    if (!b->text || b->text->capacity - b->text_at < len) {
+        buffer_unref(b->text);
+        while (b->text_next - 64 < len)
+            b->text_next *= 2;
+        b->text = pool_get(b->pool, b->text_next - 64); /* with its header: a whole size class */
+        b->text->used = (uint32_t)b->text->capacity;    /* as far as readers are concerned */
+        b->text_next = MIN(b->text_next * 2, TEXT_MAX);
+        b->text_at = 0;
+        b->text_number = NO_BUFFER;
+    }
+    if (b->text_number == NO_BUFFER)
+        b->text_number = buffers_add(b, buffer_ref(b->text));
+    *ret_number = b->text_number;
+    *ret_offset = b->text_at;
+    b->text_at += len;
+    return b->text->data + *ret_offset;
+}
+
+static void refuse(struct builder *b, int column, const char *why)
+{
+    if (!b->out.bad) {
+        b->bad_column = column;
+        b->bad_text = why;
+    }
+    b->out.bad = 1;
+}
+
+static void view_set_long(struct builder *b, int column, rask_view *view, rask_str value)
+{
+    uint8_t *to;
+
+    if (b->out.string_bytes - b->text_before_row + value.len > ROW_BYTES_MAX) {
+        refuse(b, column, "the strings of one row have more than 64 MiB");
+        return;
+    }
+    to = text_room(b, value.len, &view->u.ref.buffer, &view->u.ref.offset);
+    memcpy(to, value.data, value.len);
+    view->len = value.len;
+    memcpy(view->u.ref.prefix, value.data, 4);
+    b->out.string_bytes += value.len;
+}
+
+/* Up to 12 bytes, padded with 0: equal strings are equal cells. */
+static inline void view_set_short(rask_view *view, const char *data, uint32_t len)
+{
+    uint64_t low = 0;
+    uint32_t high = 0;
+
+    if (len >= 8) {
+        memcpy(&low, data, 8);
+        memcpy(&high, data + len - 4, 4); /* overlaps the first eight; the excess is shifted out */
+        high = len == 8 ? 0 : high >> (8 * (12 - len));
+    } else if (len >= 4) {
+        uint32_t a, z;
+
+        memcpy(&a, data, 4);
+        memcpy(&z, data + len - 4, 4);
+        low = a | (uint64_t)z << (8 * (len - 4));
+    } else if (len) {
+        low = (uint8_t)data[0] | (uint64_t)(uint8_t)data[len / 2] << (8 * (len / 2)) |
+              (uint64_t)(uint8_t)data[len - 1] << (8 * (len - 1));
+    }
+    view->len = len;
+    memcpy(view->u.text, &low, 8);
+    memcpy(view->u.text + 8, &high, 4);
+}
+
+/* ---- rows ---- */
+
+static void row_nulls_reset(struct builder *b)
+{
+    uint32_t at = b->out.rows;
+
+    if (at < b->room)
+        for (uint64_t m = b->nullable; m; m &= m - 1)
+            b->cells.columns[__builtin_ctzll(m)].validity[at >> 6] |= UINT64_C(1) << (at & 63);
+}
+
+static int schema_refused(struct builder *b, const rask_schema *schema)
+{
+    struct bytes text;
+    int rc;
+
+    if (schema_equal(schema, b->out.schema)) {
+        b->out.checked = schema;
+        return 0;
+    }
+    bytes_init(&text);
+    bytes_printf(&text, "a row of %s (", schema && schema->name ? schema->name : "no name");
+    if (schema)
+        schema_format(schema, &text);
+    bytes_printf(&text, ") was emitted where the output takes %s (", b->out.schema->name);
+    schema_format(b->out.schema, &text);
+    bytes_add_str(&text, ")");
+    rc = b->hooks.refused(&b->out, b->arg, (const char *)text.data);
+    bytes_release(&text);
+    return rc;
+}
+
+/* Not the straight way into a row: room is needed, or the row before was not ended. */
+static void begin_slow(struct builder *b)
+{
+    if (b->open || b->out.bad)
+        row_nulls_reset(b);
+    b->out.bad = 0;
+    if (b->out.rows >= b->room)
+        cells_grow(b);
+}
+
+static inline int row_begin(struct builder *b, const rask_schema *schema)
+{
+    if (schema != b->out.schema && schema != b->out.checked) {
+        int rc = schema_refused(b, schema);
+
+        if (rc)
+            return rc;
+    }
+    if (b->open || b->out.bad || b->out.rows >= b->room)
+        begin_slow(b);
+    b->open = true;
+    b->text_before_row = b->out.string_bytes;
+    return 0;
+}
+
+int rask_out_begin(rask_out *out, const rask_schema *schema)
+{
+    struct builder *b = builder_of(out);
+    int rc = row_begin(b, schema);
+
+    if (rc)
+        return rc;
+    /* A string column that is never set must not be a wild reference. */
+    for (uint64_t m = b->views; m; m &= m - 1)
+        memset((rask_view *)b->cells.columns[__builtin_ctzll(m)].data + out->rows, 0, sizeof(rask_view));
+    return 0;
+}
+
+void rask_out_string(rask_out *out, int column, rask_str value)
+{
+    struct builder *b = builder_of(out);
+    rask_view *view;
+
+    if ((unsigned)column >= RASK_COLUMNS_MAX || !((b->views >> column) & 1)) {
+        refuse(b, column, "it is not a STRING or BYTES column");
+        return;
+    }
+    view = (rask_view *)b->cells.columns[column].data + out->rows;
+    if (value.len <= 12)
+        view_set_short(view, value.data, value.len);
+    else
+        view_set_long(b, column, view, value);
+}
+
+void rask_out_null(rask_out *out, int column)
+{
+    struct builder *b = builder_of(out);
+    rask_column *c;
+
+    if ((unsigned)column >= RASK_COLUMNS_MAX || !((b->nullable >> column) & 1)) {
+        refuse(b, column, "it is NOT NULL and was given NULL");
+        return;
+    }
+    c = &b->cells.columns[column];
+    c->validity[out->rows >> 6] &= ~(UINT64_C(1) << (out->rows & 63));
+    memset((uint8_t *)c->data + (uint64_t)out->rows * b->width[column], 0, b->width[column]);
+}
+
+static int row_refused(struct builder *b)
+{
+    struct bytes text;
+    int rc;
+
+    bytes_init(&text);
+    if (b->bad_column == NO_COLUMN)
+        bytes_add_str(&text, b->bad_text);
+    else if (b->bad_column >= 0 && b->bad_column < b->out.schema->columns)
+        bytes_printf(&text, "column '%s' of %s: %s", b->out.schema->fields[b->bad_column].name, b->out.schema->name,
+                     b->bad_text);
+    else
+        bytes_printf(&text, "column %d of %s: %s", b->bad_column, b->out.schema->name, b->bad_text);
+    row_nulls_reset(b);
+    b->out.bad = 0;
+    b->open = false;
+    rc = b->hooks.refused(&b->out, b->arg, (const char *)text.data);
+    bytes_release(&text);
+    return rc;
+}
+
+/* The row is complete but for what the output adds. */
+static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
+{
+    rask_out *out = &b->out;
+
+    if (b->cells.event_time.data)
+        ((rask_ts *)b->cells.event_time.data)[out->rows] = event_time;
+    if (b->cells.kind.data) {
+        ((uint8_t *)b->cells.kind.data)[out->rows] = kind;
+        b->has_changes |= kind != RASK_INSERT;
+    } else if (kind != RASK_INSERT) {
+        refuse(b, NO_COLUMN, "an update or deletion was emitted where the output takes insertions only");
+    }
+    if (out->bad)
+        return row_refused(b);
+    b->open = false;
+    out->rows++;
+    if (out->rows >= out->rows_limit || out->string_bytes >= out->string_limit)
+        return b->hooks.full(out, b->arg);
+    return 0;
+}
+
+int rask_out_end(rask_out *out)
+{
+    return row_end(builder_of(out), out->event_time, out->row_kind);
+}
+
+/* ---- forward ---- */
+
+/* The number of a foreign buffer in the batch being filled; NO_BUFFER: the string is to be copied. */
+static uint32_t buffer_share(struct builder *b, rask_buffer *buffer)
+{
+    for (uint32_t i = b->buffer_count; i-- > 0 && i + 4 >= b->buffer_count;)
+        if (b->buffers[i] == buffer)
+            return i;
+    if (b->buffer_count >= BUFFERS_SHARED_MAX)
+        return NO_BUFFER;
+    return buffers_add(b, buffer_ref(buffer));
+}
+
+static void view_forward(struct builder *b, const rask_batch *from, int column, const rask_view *src, rask_view *to)
+{
+    uint32_t number;
+
+    if (src->len <= 12) {
+        *to = *src;
+        return;
+    }
+    number = buffer_share(b, from->buffers[src->u.ref.buffer]);
+    if (number == NO_BUFFER) {
+        memset(to, 0, sizeof(*to));
+        view_set_long(b, column, to, rask_view_str(from, src));
+        return;
+    }
+    *to = *src;
+    to->u.ref.buffer = number;
+    b->out.string_bytes += src->len;
+}
+
+static inline void cell_forward(void *to, const void *from, uint32_t at, uint32_t position, uint32_t width)
+{
+    switch (width) {
+    case 1:
+        ((uint8_t *)to)[at] = ((const uint8_t *)from)[position];
+        break;
+    case 2:
+        memcpy((uint8_t *)to + at * 2, (const uint8_t *)from + position * 2, 2);
+        break;
+    case 4:
+        memcpy((uint8_t *)to + at * 4, (const uint8_t *)from + position * 4, 4);
+        break;
+    case 8:
+        memcpy((uint8_t *)to + at * 8, (const uint8_t *)from + position * 8, 8);
+        break;
+    default:
+        memcpy((uint8_t *)to + at * 16, (const uint8_t *)from + position * 16, 16);
+        break;
+    }
+}
+
+int rask_forward(rask_out *out, const rask_row *row)
+{
+    struct builder *b = builder_of(out);
+    const rask_batch *from = row->batch;
+    uint32_t at, position = row->position;
+    int rc = row_begin(b, from->schema);
+
+    if (rc)
+        return rc;
+    at = out->rows;
+    for (uint32_t c = 0; c < from->schema->columns; c++) {
+        const rask_column *src = &from->columns[c];
+        rask_column *to = &b->cells.columns[c];
+
+        if (rask_column_is_null(src, position))
+            rask_out_null(out, (int)c);
+        else if ((b->views >> c) & 1)
+            view_forward(b, from, (int)c, (const rask_view *)src->data + position, (rask_view *)to->data + at);
+        else
+            cell_forward(to->data, src->data, at, position, b->width[c]);
+    }
+    return row_end(b, from->event_time.data ? ((const rask_ts *)from->event_time.data)[position] : out->event_time,
+                   from->kind.data ? ((const uint8_t *)from->kind.data)[position] : out->row_kind);
+}
+
+int rask_emit_batch(rask_out *out, rask_batch **batch)
+{
+    struct builder *b = builder_of(out);
+    rask_batch *taken = *batch, *same;
+    int rc = 0;
+
+    *batch = NULL;
+    if (taken->schema != out->schema && taken->schema != out->checked)
+        rc = schema_refused(b, taken->schema);
+    if (!rc && out->rows)
+        rc = b->hooks.full(out, b->arg);
+    if (rc || taken->rows == 0) {
+        batch_unref(taken);
+        return rc;
+    }
+    if (taken->schema != out->schema) {
+        same = batch_with_schema(taken, out->schema);
+        batch_unref(taken);
+        taken = same;
+    }
+    return b->hooks.batch(out, b->arg, &taken);
+}
+
+/* ---- take ---- */
+
+/* A row that was begun and not ended moves from the taken batch to the new one. */
+struct open_row {
+    uint8_t cell[RASK_COLUMNS_MAX][16];
+    uint64_t nulls;
+};
+
+static void open_row_save(const struct builder *b, struct open_row *row)
+{
+    uint32_t at = b->out.rows;
+
+    row->nulls = 0;
+    for (uint32_t i = 0; i < b->out.schema->columns; i++) {
+        const rask_column *c = &b->cells.columns[i];
+
+        memcpy(row->cell[i], (const uint8_t *)c->data + (uint64_t)at * b->width[i], b->width[i]);
+        row->nulls |= (uint64_t)rask_column_is_null(c, at) << i;
+    }
+}
+
+static void open_row_restore(struct builder *b, const struct open_row *row, const rask_batch *taken)
+{
+    if (b->room == 0)
+        cells_grow(b);
+    b->text_before_row = b->out.string_bytes;
+    for (uint32_t i = 0; i < b->out.schema->columns; i++) {
+        rask_view v;
+
+        memcpy(b->cells.columns[i].data, row->cell[i], b->width[i]);
+        if (!((b->views >> i) & 1))
+            continue;
+        memcpy(&v, row->cell[i], sizeof(v));
+        if (v.len > 12)
+            view_set_long(b, (int)i, b->cells.columns[i].data, rask_view_str(taken, &v));
+    }
+    for (uint64_t m = row->nulls; m; m &= m - 1)
+        b->cells.columns[__builtin_ctzll(m)].validity[0] &= ~UINT64_C(1);
+}
+
+rask_batch *out_take(rask_out *out)
+{
+    struct builder *b = builder_of(out);
+    struct open_row row;
+    uint32_t rows = out->rows;
+    rask_batch *t;
+
+    if (rows == 0)
+        return NULL;
+    if (b->open) {
+        open_row_save(b, &row);
+        row_nulls_reset(b);
+    }
+    t = batch_header(b->pool, out->schema, b->buffer_count);
+    t->rows = t->positions = rows;
+    memcpy(t->columns, b->cells.columns, out->schema->columns * sizeof(rask_column));
+    if (b->extras & BATCH_EVENT_TIME)
+        t->event_time = b->cells.event_time;
+    if (b->has_changes)
+        t->kind = b->cells.kind;
+    batch_hold(t, b->cells.owner);
+    if (b->buffer_count)
+        memcpy(t->buffers, b->buffers, b->buffer_count * sizeof(*b->buffers));
+    b->buffer_count = 0;
+    b->text_number = NO_BUFFER;
+    b->has_changes = false;
+    out->rows = 0;
+    out->string_bytes = 0;
+    cells_next(b, rows);
+    if (b->open)
+        open_row_restore(b, &row, t);
+    return t;
+}

@@ -1,0 +1,282 @@
+/*
+ * gather.c - rows of several batches into one, in any order: the one copy of an exchange.
+ *
+ * Input by input, column by column: a pass reads cells in order and scatters them.  Views keep their
+ * bytes where they are; their buffer number is changed to the place in the result's list.
+ */
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/types/batch_private.h"
+
+/* Cells are moved as plain memory of their width. */
+typedef uint8_t __attribute__((may_alias)) cell_1;
+typedef uint16_t __attribute__((may_alias)) cell_2;
+typedef uint32_t __attribute__((may_alias)) cell_4;
+typedef uint64_t __attribute__((may_alias)) cell_8;
+typedef struct {
+    uint64_t a, b;
+} __attribute__((may_alias, aligned(4), packed)) cell_16;
+
+#define DEFINE_SCATTER(type)                                                                       \
+    static void scatter_##type(const rask_batch *in, const void *src, void *dst,                   \
+                               const uint16_t *position)                                           \
+    {                                                                                              \
+        const type *from = src;                                                                    \
+        type *to = dst;                                                                            \
+                                                                                                   \
+        if (in->sel) {                                                                             \
+            for (uint32_t i = 0; i < in->rows; i++)                                                \
+                to[position[i]] = from[in->sel[i]];                                                \
+            return;                                                                                \
+        }                                                                                          \
+        from += in->first;                                                                         \
+        for (uint32_t i = 0; i < in->rows; i++)                                                    \
+            to[position[i]] = from[i];                                                             \
+    }
+DEFINE_SCATTER(cell_1)
+DEFINE_SCATTER(cell_2)
+DEFINE_SCATTER(cell_4)
+DEFINE_SCATTER(cell_8)
+DEFINE_SCATTER(cell_16)
+
+static void scatter(uint32_t width, const rask_batch *in, const void *src, void *dst, const uint16_t *position)
+{
+    switch (width) {
+    case 1:
+        scatter_cell_1(in, src, dst, position);
+        break;
+    case 2:
+        scatter_cell_2(in, src, dst, position);
+        break;
+    case 4:
+        scatter_cell_4(in, src, dst, position);
+        break;
+    case 8:
+        scatter_cell_8(in, src, dst, position);
+        break;
+    default:
+        scatter_cell_16(in, src, dst, position);
+        break;
+    }
+}
+
+static void scatter_nulls(const rask_batch *in, const rask_column *from, rask_column *to,
+                          const uint16_t *position)
+{
+    for (uint32_t i = 0; i < in->rows; i++)
+        if (rask_column_is_null(from, rask_position(in, i)))
+            to->validity[position[i] >> 6] &= ~(UINT64_C(1) << (position[i] & 63));
+}
+
+/* ---- string buffers of the result ---- */
+
+struct text_buffer {
+    rask_buffer *buffer;
+    uint64_t referenced; /* bytes, by views of the result */
+    uint32_t to;         /* number in the final list, or BUFFER_COPY, BUFFER_DROP */
+};
+enum { BUFFER_COPY = UINT32_MAX, BUFFER_DROP = UINT32_MAX - 1 };
+
+struct text_list {
+    struct text_buffer *list;
+    uint32_t count;
+    uint32_t *map;                  /* of the input at hand: its number -> number in list */
+    rask_buffer *const *map_of;     /* the array that map was made for */
+    struct text_buffer few[16];
+    uint32_t few_map[16];
+};
+
+static void text_list_init(struct text_list *t, rask_batch *const *in, uint32_t in_count)
+{
+    uint32_t all = 0, most = 0;
+
+    for (uint32_t i = 0; i < in_count; i++) {
+        all += in[i]->buffer_count;
+        most = MAX(most, in[i]->buffer_count);
+    }
+    t->count = 0;
+    t->map_of = NULL;
+    t->list = all <= ARRAY_LEN(t->few) ? t->few : mem_alloc_array(all, sizeof(*t->list));
+    t->map = most <= ARRAY_LEN(t->few_map) ? t->few_map : mem_alloc_array(most, sizeof(*t->map));
+}
+
+static void text_list_release(struct text_list *t)
+{
+    if (t->list != t->few)
+        mem_free(t->list);
+    if (t->map != t->few_map)
+        mem_free(t->map);
+}
+
+/* Neighbours in a stream share buffers: looking at the last few finds nearly all of them. */
+static void text_list_map(struct text_list *t, const rask_batch *in)
+{
+    if (in->buffer_count == 0 || t->map_of == in->buffers)
+        return;
+    t->map_of = in->buffers;
+    for (uint32_t i = 0; i < in->buffer_count; i++) {
+        uint32_t at = t->count, low = t->count > 8 ? t->count - 8 : 0;
+
+        while (at > low && t->list[at - 1].buffer != in->buffers[i])
+            at--;
+        if (at == low) {
+            t->list[t->count] = (struct text_buffer){in->buffers[i], 0, 0};
+            at = ++t->count;
+        }
+        t->map[i] = at - 1;
+    }
+}
+
+static void scatter_views(struct text_list *t, const rask_batch *in, const rask_view *from, rask_view *to,
+                          const uint16_t *position)
+{
+    for (uint32_t i = 0; i < in->rows; i++) {
+        rask_view v = from[rask_position(in, i)];
+
+        if (v.len > 12) {
+            v.u.ref.buffer = t->map[v.u.ref.buffer];
+            t->list[v.u.ref.buffer].referenced += v.len;
+        }
+        to[position[i]] = v;
+    }
+}
+
+/* Decides what becomes of each buffer. Returns whether views must be changed once more. */
+static bool text_list_decide(struct text_list *t, uint32_t *ret_kept, uint64_t *ret_copied)
+{
+    uint32_t kept = 0;
+    uint64_t copied = 0;
+
+    for (uint32_t i = 0; i < t->count; i++) {
+        struct text_buffer *b = &t->list[i];
+
+        if (b->referenced == 0)
+            b->to = BUFFER_DROP;
+        else if (b->referenced < b->buffer->capacity / 4)
+            b->to = BUFFER_COPY;
+        else
+            b->to = kept++;
+        copied += b->to == BUFFER_COPY ? b->referenced : 0;
+    }
+    *ret_kept = kept;
+    *ret_copied = copied;
+    return kept != t->count;
+}
+
+/* Moves the bytes of sparsely used buffers into one new buffer, numbered `fresh_number`. */
+static void compact_views(const struct text_list *t, rask_view *views, uint32_t rows, rask_buffer *fresh,
+                          uint32_t fresh_number)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        rask_view *v = &views[i];
+        const struct text_buffer *b;
+
+        if (v->len <= 12)
+            continue;
+        b = &t->list[v->u.ref.buffer];
+        if (b->to != BUFFER_COPY) {
+            v->u.ref.buffer = b->to;
+            continue;
+        }
+        memcpy(fresh->data + fresh->used, b->buffer->data + v->u.ref.offset, v->len);
+        v->u.ref.buffer = fresh_number;
+        v->u.ref.offset = fresh->used;
+        fresh->used += v->len;
+    }
+}
+
+/* ---- the whole ---- */
+
+static uint32_t gather_extras(rask_batch *const *in, uint32_t in_count)
+{
+    uint32_t some = 0, all = BATCH_HASH;
+
+    for (uint32_t i = 0; i < in_count; i++) {
+        some |= (in[i]->event_time.data ? BATCH_EVENT_TIME : 0) | (in[i]->kind.data ? BATCH_KIND : 0);
+        all &= in[i]->hash.data ? BATCH_HASH : 0;
+    }
+    return some | all;
+}
+
+static uint64_t gather_nullable(rask_batch *const *in, uint32_t in_count)
+{
+    uint64_t mask = 0;
+
+    for (uint32_t i = 0; i < in_count; i++)
+        for (uint32_t c = 0; c < in[i]->schema->columns; c++)
+            mask |= (uint64_t)(in[i]->columns[c].validity != NULL) << c;
+    return mask;
+}
+
+static void gather_extra_cells(const rask_batch *in, struct cells *cells, const uint16_t *position)
+{
+    if (cells->event_time.data && in->event_time.data)
+        scatter_cell_8(in, in->event_time.data, cells->event_time.data, position);
+    else if (cells->event_time.data)
+        for (uint32_t i = 0; i < in->rows; i++)
+            ((rask_ts *)cells->event_time.data)[position[i]] = RASK_TS_MIN;
+    if (cells->kind.data && in->kind.data)
+        scatter_cell_1(in, in->kind.data, cells->kind.data, position);
+    else if (cells->kind.data)
+        for (uint32_t i = 0; i < in->rows; i++)
+            ((uint8_t *)cells->kind.data)[position[i]] = RASK_INSERT;
+    if (cells->hash.data)
+        scatter_cell_8(in, in->hash.data, cells->hash.data, position);
+}
+
+static void gather_input(const rask_batch *in, struct cells *cells, struct text_list *texts,
+                         const uint16_t *position)
+{
+    text_list_map(texts, in);
+    for (uint32_t c = 0; c < in->schema->columns; c++) {
+        const rask_column *from = &in->columns[c];
+        rask_column *to = &cells->columns[c];
+
+        if (schema_is_view(&in->schema->fields[c]) && in->buffer_count)
+            scatter_views(texts, in, from->data, to->data, position);
+        else
+            scatter(schema_width(&in->schema->fields[c]), in, from->data, to->data, position);
+        if (from->validity)
+            scatter_nulls(in, from, to, position);
+    }
+    gather_extra_cells(in, cells, position);
+}
+
+rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *position,
+                         uint32_t rows)
+{
+    const rask_schema *schema;
+    struct cells cells;
+    struct text_list texts;
+    rask_batch *b;
+    uint32_t kept, done = 0;
+    uint64_t copied;
+    bool again;
+
+    CHECK(in_count > 0);
+    CHECK(rows <= BATCH_POSITIONS_MAX);
+    schema = in[0]->schema;
+    cells_new(pool, schema, rows, gather_extras(in, in_count), gather_nullable(in, in_count), &cells);
+    text_list_init(&texts, in, in_count);
+    for (uint32_t i = 0; i < in_count; i++) {
+        CHECK(in[i]->schema->columns == schema->columns);
+        CHECK(in[i]->rows <= rows - done);
+        gather_input(in[i], &cells, &texts, position + done);
+        done += in[i]->rows;
+    }
+    CHECK(done == rows);
+    again = text_list_decide(&texts, &kept, &copied);
+    b = batch_over_cells(pool, schema, &cells, kept + (copied != 0), rows);
+    for (uint32_t i = 0; i < texts.count; i++)
+        if (texts.list[i].to < kept)
+            b->buffers[texts.list[i].to] = buffer_ref(texts.list[i].buffer);
+    if (copied) {
+        CHECK(copied < UINT32_MAX);
+        b->buffers[kept] = pool_get(pool, copied);
+    }
+    for (uint32_t c = 0; again && c < schema->columns; c++)
+        if (schema_is_view(&schema->fields[c]))
+            compact_views(&texts, b->columns[c].data, rows, copied ? b->buffers[kept] : NULL, kept);
+    text_list_release(&texts);
+    return b;
+}

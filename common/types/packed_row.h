@@ -1,0 +1,65 @@
+/*
+ * packed_row.h - one row as bytes: state values, list elements, spill, rows in flight, savepoints.
+ * FROZEN by the first savepoint.  Little-endian:
+ *
+ *   u64          null bits: bit i = 1: column i is null (so that zeroed memory is a row of zeros)
+ *   slots        8 bytes a column (DECIMAL p > 18: 16), the value at the slot's start, the rest 0; a null: zeros.
+ *                STRING and BYTES: u32 offset of the bytes from the row's start, u32 length
+ *   bytes        of the strings, in column order
+ *
+ * The schema is kept beside rows, never in them.  The slots of a row of fixed-width columns are the image
+ * of a RASK_STATE struct.  One column is read without looking at the others.
+ */
+#ifndef TYPES_PACKED_ROW_H
+#define TYPES_PACKED_ROW_H
+
+#include "common/types/batch.h"
+
+struct packed_layout {
+    const rask_schema *schema;       /* borrowed */
+    uint32_t fixed_bytes;            /* null bits and slots: where strings begin */
+    uint64_t nullable, views;        /* a bit per column */
+    uint16_t slot[RASK_COLUMNS_MAX]; /* offset of a column's slot in the row */
+};
+void packed_layout_of(const rask_schema *schema, struct packed_layout *ret);
+
+/* A checked row: every read below stays inside. data is borrowed and needs no alignment. */
+struct packed_row {
+    const struct packed_layout *layout;
+    const uint8_t *data;
+    uint32_t len;
+};
+int packed_row_open(const struct packed_layout *layout, const uint8_t *data, size_t len, struct packed_row *ret,
+                    struct err *err) MUST_CHECK;
+
+/* Appends the row at a physical position of b; b's schema equals the layout's. */
+void packed_row_add(const struct packed_layout *layout, const rask_batch *b, uint32_t position, struct bytes *out);
+/* begin, cells, end. Returns what rask_out_end does; the strings are copied. */
+int packed_row_emit(const struct packed_row *row, rask_out *out);
+
+static inline bool packed_is_null(const struct packed_row *row, uint32_t column)
+{
+    return (row->data[column / 8] >> (column % 8)) & 1;
+}
+/* The value of a fixed-width column, width bytes of it (schema_width). */
+static inline void packed_get(const struct packed_row *row, uint32_t column, void *ret, uint32_t width)
+{
+    memcpy(ret, row->data + row->layout->slot[column], width);
+}
+static inline int64_t packed_i64(const struct packed_row *row, uint32_t column)
+{
+    int64_t v;
+
+    packed_get(row, column, &v, sizeof(v));
+    return v;
+}
+/* Borrowed from the row. */
+static inline rask_str packed_string(const struct packed_row *row, uint32_t column)
+{
+    uint32_t place[2];
+
+    packed_get(row, column, place, sizeof(place));
+    return (rask_str){(const char *)row->data + place[0], place[1]};
+}
+
+#endif

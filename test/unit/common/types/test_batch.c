@@ -1,0 +1,453 @@
+/* Batches against the naive model: slices of slices, selections, gathers, forwards, encode and decode. */
+#include "test/unit/common/types/model.h"
+
+enum { LIVE_MAX = 24, ROUNDS = 400, STEPS = 25 };
+
+struct world {
+    struct rng rng;
+    struct arena arena;
+    struct pool *pool;
+    const rask_schema *schema;
+    struct mbatch live[LIVE_MAX];
+    uint32_t count;
+    uint32_t cases;
+};
+
+static void world_add(struct world *w, rask_batch *b, struct mrow **rows)
+{
+    struct mbatch m = {b, rows};
+
+    model_check(&m);
+    w->cases++;
+    if (w->count == LIVE_MAX) {
+        uint32_t victim = rng_below(&w->rng, LIVE_MAX);
+
+        batch_unref(w->live[victim].b);
+        w->live[victim] = m;
+        return;
+    }
+    w->live[w->count++] = m;
+}
+
+static struct mrow **rows_new(struct world *w, uint32_t rows)
+{
+    return arena_alloc(&w->arena, (rows + 1) * sizeof(struct mrow *));
+}
+
+static void step_build(struct world *w, rask_out *out)
+{
+    uint32_t rows = 1 + rng_below(&w->rng, rng_below(&w->rng, 4) ? 20 : 300);
+    struct mrow **model = rows_new(w, rows);
+    uint32_t done = 0;
+    struct model_sink *sink = out_arg(out);
+    rask_batch *rest;
+
+    for (uint32_t i = 0; i < rows; i++) {
+        model[i] = model_row(&w->rng, &w->arena, w->schema);
+        model_put(out, model[i]);
+    }
+    rest = out_take(out);
+    if (rest)
+        sink->batches[sink->count++] = rest;
+    for (uint32_t i = 0; i < sink->count; i++) {
+        uint32_t n = sink->batches[i]->rows;
+
+        world_add(w, sink->batches[i], model + done);
+        done += n;
+    }
+    sink->count = 0;
+    assert_int_equal(done, rows);
+}
+
+static void step_slice(struct world *w, const struct mbatch *from)
+{
+    uint32_t at = rng_below(&w->rng, from->b->rows + 1), rows = rng_below(&w->rng, from->b->rows - at + 1);
+
+    world_add(w, batch_slice(from->b, at, rows), from->rows + at);
+}
+
+static void step_select(struct world *w, const struct mbatch *from)
+{
+    struct mrow **model = rows_new(w, from->b->rows);
+    uint16_t *keep = mem_alloc_array(from->b->rows + 1, sizeof(*keep));
+    uint32_t n = 0, one_in = 1 + rng_below(&w->rng, 4);
+
+    for (uint32_t i = 0; i < from->b->rows; i++) {
+        if (rng_below(&w->rng, one_in))
+            continue;
+        model[n] = from->rows[i];
+        keep[n++] = (uint16_t)i;
+    }
+    world_add(w, batch_select(from->b, keep, n), model);
+    mem_free(keep);
+}
+
+static void step_gather(struct world *w)
+{
+    rask_batch *in[LIVE_MAX];
+    struct mrow **model;
+    uint16_t *position;
+    uint32_t inputs = 1 + rng_below(&w->rng, 6), rows = 0, k = 0;
+
+    for (uint32_t i = 0; i < inputs; i++) {
+        in[i] = w->live[(rng_below(&w->rng, w->count) + i) % w->count].b;
+        rows += in[i]->rows;
+    }
+    if (rows > 4096)
+        return;
+    position = mem_alloc_array(rows + 1, sizeof(*position));
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t j = rng_below(&w->rng, i + 1);
+
+        position[i] = position[j];
+        position[j] = (uint16_t)i;
+    }
+    model = rows_new(w, rows);
+    for (uint32_t i = 0; i < inputs; i++)
+        for (uint32_t l = 0; l < w->count; l++)
+            if (w->live[l].b == in[i]) {
+                for (uint32_t r = 0; r < in[i]->rows; r++)
+                    model[position[k++]] = w->live[l].rows[r];
+                break;
+            }
+    world_add(w, batch_gather(w->pool, in, inputs, position, rows), model);
+    mem_free(position);
+}
+
+static rask_batch *through_bytes(struct world *w, const rask_batch *b, uint32_t from, uint32_t rows)
+{
+    struct bytes bytes;
+    rask_buffer *owner;
+    rask_batch *got;
+    struct err err;
+
+    bytes_init(&bytes);
+    batch_encode(b, from, rows, &bytes);
+    owner = pool_get(w->pool, bytes.len);
+    memcpy(owner->data, bytes.data, bytes.len);
+    assert_int_equal(batch_decode(w->pool, w->schema, owner->data, bytes.len, owner, &got, &err), 0);
+    buffer_unref(owner);
+    bytes_release(&bytes);
+    return got;
+}
+
+static void step_code(struct world *w, const struct mbatch *from)
+{
+    uint32_t at = rng_below(&w->rng, from->b->rows + 1), rows = rng_below(&w->rng, from->b->rows - at + 1);
+    rask_batch *got = through_bytes(w, from->b, at, rows);
+
+    assert_int_equal(got->rows, rows);
+    world_add(w, got, from->rows + at);
+}
+
+static void step_forward(struct world *w, rask_out *out)
+{
+    struct model_sink *sink = out_arg(out);
+    struct mrow **model = rows_new(w, 600);
+    uint32_t rows = 0, done = 0;
+    rask_batch *rest;
+
+    for (uint32_t i = 0; i < 5; i++) {
+        const struct mbatch *from = &w->live[rng_below(&w->rng, w->count)];
+
+        for (uint32_t r = 0; r < from->b->rows && r < 100; r++) {
+            rask_row row = rask_batch_row(from->b, r);
+
+            if (rng_below(&w->rng, 3) == 0)
+                continue;
+            out->event_time = from->rows[r]->time;
+            out->row_kind = from->rows[r]->kind;
+            assert_int_equal(rask_forward(out, &row), 0);
+            model[rows++] = from->rows[r];
+        }
+    }
+    rest = out_take(out);
+    if (rest)
+        sink->batches[sink->count++] = rest;
+    for (uint32_t i = 0; i < sink->count; i++) {
+        uint32_t n = sink->batches[i]->rows;
+
+        world_add(w, sink->batches[i], model + done);
+        done += n;
+    }
+    sink->count = 0;
+    assert_int_equal(done, rows);
+}
+
+static void world_step(struct world *w, rask_out *out)
+{
+    uint32_t what = rng_below(&w->rng, 8);
+    struct mbatch from;
+
+    if (w->count < 2 || what == 0) {
+        step_build(w, out);
+        return;
+    }
+    from = w->live[rng_below(&w->rng, w->count)];
+    batch_ref(from.b); /* adding may drop it */
+    switch (what) {
+    case 1:
+    case 2:
+        step_slice(w, &from);
+        break;
+    case 3:
+        step_select(w, &from);
+        break;
+    case 4:
+        step_code(w, &from);
+        break;
+    case 5:
+        step_forward(w, out);
+        break;
+    default:
+        step_gather(w);
+        break;
+    }
+    batch_unref(from.b);
+}
+
+static uint32_t world_run(uint64_t seed)
+{
+    struct world w = {.rng = {seed}};
+    struct model_sink sink = {.count = 0};
+    rask_out *out;
+
+    arena_init(&w.arena);
+    w.pool = pool_new(1 << 28);
+    w.schema = model_schema(&w.rng, &w.arena, seed % 10 == 0 ? 64 : 8);
+    out = out_new(w.pool, w.schema, BATCH_KIND | (seed % 2 ? BATCH_EVENT_TIME : 0), &model_hooks, &sink);
+    for (uint32_t i = 0; i < STEPS; i++)
+        world_step(&w, out);
+    for (uint32_t i = 0; i < w.count; i++) {
+        model_check(&w.live[i]); /* nobody wrote into it meanwhile */
+        batch_unref(w.live[i].b);
+    }
+    out_free(out);
+    pool_check_empty(w.pool);
+    arena_release(&w.arena);
+    return w.cases;
+}
+
+static void random_operations_agree_with_the_model(void **state)
+{
+    uint32_t cases = 0;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= ROUNDS; seed++)
+        cases += world_run(seed);
+    assert_true(cases > ROUNDS * STEPS / 2);
+}
+
+/* Every batch that decode accepts can be read in full; it never accepts another number of rows than it says. */
+static void read_all(const rask_batch *b)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < b->rows; i++) {
+        rask_row row = rask_batch_row(b, i);
+
+        for (uint32_t c = 0; c < b->schema->columns; c++) {
+            sum += rask_is_null(&row, (int)c);
+            if (schema_is_view(&b->schema->fields[c])) {
+                rask_str s = rask_string(&row, (int)c);
+
+                for (uint32_t k = 0; k < s.len; k++)
+                    sum += (uint8_t)s.data[k];
+            } else {
+                sum += ((const uint8_t *)b->columns[c].data)[row.position * schema_width(&b->schema->fields[c])];
+            }
+        }
+    }
+    assert_true(sum < UINT64_MAX);
+}
+
+static void decode_damaged(struct pool *pool, const rask_schema *schema, const uint8_t *data, size_t len)
+{
+    /* of the exact size, so that AddressSanitizer sees one byte too many */
+    rask_buffer *owner = pool_get(pool, len);
+    rask_batch *b = NULL;
+    struct err err = {0};
+    int rc;
+
+    memcpy(owner->data, data, len);
+    rc = batch_decode(pool, schema, owner->data, len, owner, &b, &err);
+    buffer_unref(owner);
+    if (rc) {
+        assert_true(err.text[0] != 0);
+        assert_null(b);
+        return;
+    }
+    read_all(b);
+    batch_unref(b);
+}
+
+static void damaged_bytes_are_refused_or_harmless(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct world w = {.rng = {seed}};
+        struct model_sink sink = {.count = 0};
+        struct bytes bytes;
+        rask_out *out;
+        rask_batch *b;
+
+        arena_init(&w.arena);
+        w.pool = pool_new(0);
+        w.schema = model_schema(&w.rng, &w.arena, 6);
+        out = out_new(w.pool, w.schema, BATCH_KIND | BATCH_EVENT_TIME, &model_hooks, &sink);
+        out->string_limit = UINT64_MAX;
+        for (uint32_t i = 0; i < 7; i++) {
+            struct mrow *row = model_row(&w.rng, &w.arena, w.schema);
+
+            for (uint32_t c = 0; c < w.schema->columns; c++)
+                row->cells[c].text.len = MIN(row->cells[c].text.len, 70u);
+            model_put(out, row);
+        }
+        b = out_take(out);
+        bytes_init(&bytes);
+        batch_encode(b, 0, b->rows, &bytes);
+        for (size_t i = 0; i < bytes.len; i++) {
+            for (unsigned bit = 0; bit < 8; bit++) {
+                bytes.data[i] ^= (uint8_t)(1u << bit);
+                decode_damaged(w.pool, w.schema, bytes.data, bytes.len);
+                bytes.data[i] ^= (uint8_t)(1u << bit);
+            }
+            decode_damaged(w.pool, w.schema, bytes.data, i);
+        }
+        bytes_add_u64(&bytes, 0);
+        decode_damaged(w.pool, w.schema, bytes.data, bytes.len);
+        bytes_release(&bytes);
+        batch_unref(b);
+        out_free(out);
+        pool_check_empty(w.pool);
+        arena_release(&w.arena);
+    }
+}
+
+static const rask_field pair_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}, {"n", RASK_T_BIGINT, 1, 0, 0, NULL}};
+static const rask_schema pair = {RASK_ABI, 2, "pair", pair_fields};
+static const rask_field swapped_fields[] = {{"n", RASK_T_BIGINT, 1, 0, 0, NULL}, {"word", RASK_T_STRING, 0, 0, 0, NULL}};
+static const rask_schema swapped = {RASK_ABI, 2, "swapped", swapped_fields};
+
+static rask_batch *pair_batch(struct pool *pool, uint32_t rows, const char *word)
+{
+    struct model_sink sink = {.count = 0};
+    rask_out *out = out_new(pool, &pair, 0, &model_hooks, &sink);
+    rask_batch *b;
+
+    for (uint32_t i = 0; i < rows; i++) {
+        assert_int_equal(rask_out_begin(out, &pair), 0);
+        rask_out_string(out, 0, (rask_str){word, (uint32_t)strlen(word)});
+        if (i % 2)
+            rask_out_null(out, 1);
+        else
+            rask_out_i64(out, 1, i);
+        assert_int_equal(rask_out_end(out), 0);
+    }
+    b = out_take(out);
+    out_free(out);
+    return b;
+}
+
+static void projection_shares_columns(void **state)
+{
+    static const uint16_t order[] = {1, 0};
+    struct pool *pool = pool_new(0);
+    rask_batch *b = pair_batch(pool, 10, "a string that is not short"), *p, *s;
+
+    (void)state;
+    p = batch_project(b, &swapped, order);
+    s = batch_slice(p, 3, 4);
+    assert_ptr_equal(p->columns[0].data, b->columns[1].data);
+    batch_unref(b);
+    batch_unref(p);
+    for (uint32_t i = 0; i < 4; i++) {
+        rask_row row = rask_batch_row(s, i);
+
+        assert_int_equal(rask_is_null(&row, 0), (i + 3) % 2);
+        assert_int_equal(rask_string(&row, 1).len, 26);
+    }
+    batch_unref(s);
+    pool_check_empty(pool);
+}
+
+static void event_time_and_hash_are_attached(void **state)
+{
+    static const rask_field fields[] = {{"at", RASK_T_TIMESTAMP, 0, 3, 0, NULL}};
+    static const rask_schema schema = {RASK_ABI, 1, "times", fields};
+    static const uint16_t swap[] = {2, 1, 0};
+    struct pool *pool = pool_new(0);
+    rask_batch *b = batch_new(pool, &schema, 5, 0), *t, *s, *h, *in[1], *g;
+    uint64_t hash[3] = {7, 8, 9};
+
+    (void)state;
+    for (int64_t i = 0; i < 5; i++)
+        ((int64_t *)b->columns[0].data)[i] = 100 + i;
+    t = batch_with_event_time(b, 0);
+    s = batch_slice(t, 1, 3);
+    h = batch_with_hash(s, hash);
+    batch_unref(b);
+    batch_unref(t);
+    batch_unref(s);
+    in[0] = batch_slice(h, 0, 3);
+    batch_unref(h);
+    g = batch_gather(pool, in, 1, swap, 3);
+    assert_int_equal(((rask_ts *)g->event_time.data)[0], 103);
+    assert_int_equal(((uint64_t *)g->hash.data)[0], 9);
+    assert_int_equal(((uint64_t *)g->hash.data)[2], 7);
+    batch_unref(in[0]);
+    batch_unref(g);
+    pool_check_empty(pool);
+}
+
+static void gather_compacts_sparse_buffers(void **state)
+{
+    struct pool *pool = pool_new(0);
+    rask_batch *b = pair_batch(pool, 1000, "a string of some thirty bytes.."), *one, *g;
+    uint16_t position = 0;
+
+    (void)state;
+    one = batch_slice(b, 500, 1);
+    g = batch_gather(pool, &one, 1, &position, 1);
+    assert_int_equal(g->buffer_count, 1);
+    assert_ptr_not_equal(g->buffers[0], b->buffers[0]);
+    assert_true(g->buffers[0]->capacity < 256);
+    batch_unref(b);
+    batch_unref(one);
+    assert_int_equal(((rask_view *)g->columns[0].data)->len, 31);
+    assert_memory_equal(rask_view_str(g, g->columns[0].data).data, "a string of some thirty bytes..", 31);
+    batch_unref(g);
+    pool_check_empty(pool);
+}
+
+static void a_row_is_written_as_text(void **state)
+{
+    struct pool *pool = pool_new(0);
+    rask_batch *b = pair_batch(pool, 2, "t\"he\n");
+    struct bytes text;
+
+    (void)state;
+    bytes_init(&text);
+    batch_format_row(b, 0, 100, &text);
+    assert_string_equal((char *)text.data, "{word=\"t\\\"he\\n\", n=0}");
+    bytes_clear(&text);
+    batch_format_row(b, 1, 12, &text);
+    assert_string_equal((char *)text.data, "{word=\"t\\...");
+    bytes_release(&text);
+    batch_unref(b);
+    pool_check_empty(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(random_operations_agree_with_the_model),
+        cmocka_unit_test(damaged_bytes_are_refused_or_harmless),
+        cmocka_unit_test(projection_shares_columns),
+        cmocka_unit_test(event_time_and_hash_are_attached),
+        cmocka_unit_test(gather_compacts_sparse_buffers),
+        cmocka_unit_test(a_row_is_written_as_text),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
