@@ -91,9 +91,9 @@ setup: ## installs the packages that the build needs
 	@scripts/setup.sh
 
 # A target whose folder is not there says so.
-ifeq ($(wildcard test/sim/module.mk),)
+ifeq ($(wildcard test/sim/*_main.c),)
 sim: ## the simulator: make sim SEEDS=1000
-	@echo "sim: there is no test/sim in this tree, so nothing to simulate with"; false
+	@echo "sim: there is no test/sim/*_main.c in this tree, so nothing to simulate with"; false
 endif
 ifeq ($(wildcard bench/module.mk),)
 bench: ## the benchmarks, with their ratios

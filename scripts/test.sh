@@ -39,7 +39,7 @@ fi
 if has integration && [ -d test/integration ]; then
     run_suite integration run_integration
 fi
-if has sim && [ -d test/sim ]; then
+if has sim && compgen -G 'test/sim/*_main.c' >/dev/null; then
     run_suite sim make -j"$jobs" sim "SEEDS=${SEEDS:-50}"
 fi
 finish
