@@ -130,7 +130,7 @@ bool net_is_loopback(const char *address)
     if (net_address_parse(address, &hp, NULL) != 0) { /* a bare host */
         if (strlen(address) >= NET_HOST_MAX)
             return false;
-        strcpy(hp.host, address);
+        memcpy(hp.host, address, strlen(address) + 1);
         hp.port = 0;
     }
     if (!net_address_numeric(&hp, &sa))
