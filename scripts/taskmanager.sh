@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# TaskManagers of this host; start adds one more, stop takes the last.
+#   taskmanager.sh (start|start-foreground [-D key=value]...)|stop|stop-all
+set -u
+self=${BASH_SOURCE[0]}
+[[ ! -L $self ]] || self=$(readlink -f "$self")
+[[ $self == */* ]] || self=./$self
+# shellcheck source=scripts/config.sh
+. "${self%/*}/config.sh"
+rask_main taskmanager "$@"
