@@ -1,0 +1,67 @@
+/* main.c - the program `rask`: picks the command. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/client.h"
+#include "common/base/check.h"
+
+static const char usage[] =
+    "rask COMMAND [OPTIONS] [ARGUMENTS]; `rask COMMAND --help` tells more\n"
+    "\n"
+    "  run     compiles a job and runs it, on a cluster or right here\n"
+    "  info    prints the plan of a job as JSON\n"
+    "  list    lists the jobs of a cluster\n"
+    "  cancel  cancels a job\n"
+    "  logs    prints the log of a job's workers\n"
+    "\n"
+    "  --help, --version\n";
+
+/* Commands of Flink that this version does not have. */
+static const struct {
+    const char *name, *why;
+} missing[] = {
+    {"stop", "it takes a savepoint, and this version has none; `rask cancel JOBID` ends a job"},
+    {"savepoint", "this version takes no savepoints"},
+    {"checkpoint", "this version takes no checkpoints"},
+    {"run-application", "it went away in Flink 2; `rask run` starts a job"},
+};
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"run", cli_run}, {"info", cli_info}, {"list", cli_list}, {"cancel", cli_cancel}, {"logs", cli_logs}};
+
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        fputs(usage, stderr);
+        return 1;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "-v") == 0) {
+        printf("Version: %s\n", RASK_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
+        if (strcmp(argv[1], commands[i].name) != 0)
+            continue;
+        if (argc == 3 && strcmp(argv[2], "--version") == 0) {
+            printf("Version: %s\n", RASK_VERSION);
+            return 0;
+        }
+        return commands[i].run(argc, argv);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
+        if (strcmp(argv[1], missing[i].name) == 0) {
+            fprintf(stderr, "rask: there is no `%s`: %s\n", argv[1], missing[i].why);
+            return 1;
+        }
+    }
+    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel and logs\n", argv[1]);
+    return 1;
+}
