@@ -136,6 +136,13 @@ ProtobufCMessage *rpc_unpack(const ProtobufCMessageDescriptor *type, const uint8
 bool rpc_id(const ProtobufCBinaryData *data, struct id *ret_id);
 ProtobufCBinaryData rpc_id_data(const struct id *id); /* borrows id */
 
+/* What a HELLO says: protocol, role, lengths; ERR_VERSION names both versions. here: what this side is, for the
+ * sentence ("JobManager", "TaskManager", "worker"). ret is filled without a secret. */
+int rpc_check_hello(const Rask__Control__Hello *hello, const char *here, struct rpc_identity *ret,
+                    struct err *err) MUST_CHECK;
+/* Sends a REFUSE; the caller closes the connection then (what is queued still leaves). */
+void rpc_refuse(struct env *env, struct net_conn *conn, const struct err *why);
+
 /*
  * Handshake of data connections between workers: the same HELLO / CHALLENGE / PROOF, driven by the worker on a net_conn.
  * done is called once, never inside the call.  error NULL: both sides have proved the secret, conn is the caller's and

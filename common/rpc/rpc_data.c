@@ -114,7 +114,7 @@ static void net_on_frame(void *arg, struct net_conn *conn, struct net_frame *fra
     if (code == 0)
         return;
     if (data->accepting)
-        rpc_send_refuse(data->env, conn, &err);
+        rpc_refuse(data->env, conn, &err);
     if (frame->kind != NET_REFUSE)
         err_wrap(&err, "data connection with %s", data->name);
     data_fail(data, &err);
@@ -206,7 +206,7 @@ struct rpc_data *rpc_data_accept(struct env *env, struct net_conn *conn, const R
     env->net->ops->set_limit(conn, RPC_HANDSHAKE_FRAME);
     env->net->ops->set_handler(conn, &data_net_handler, data);
     if (check_preamble(data, hello, &peer, &err) < 0) {
-        rpc_send_refuse(env, conn, &err);
+        rpc_refuse(env, conn, &err);
         env->net->ops->close(conn);
         data->conn = NULL;
         data->failed = err;

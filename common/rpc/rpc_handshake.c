@@ -91,7 +91,7 @@ void rpc_send_welcome(struct env *env, struct net_conn *conn, uint64_t fence)
     send_kind(env, conn, NET_WELCOME, &welcome.base);
 }
 
-void rpc_send_refuse(struct env *env, struct net_conn *conn, const struct err *why)
+void rpc_refuse(struct env *env, struct net_conn *conn, const struct err *why)
 {
     Rask__Control__Failure failure = RASK__CONTROL__FAILURE__INIT;
 
@@ -349,7 +349,7 @@ void rpc_handshake_frame(struct rpc_peer *peer, const struct net_frame *frame)
     if (code == 0 || peer->state == RPC_PEER_CLOSED)
         return;
     if (peer->server)
-        rpc_send_refuse(peer->env, peer->conn, &err);
+        rpc_refuse(peer->env, peer->conn, &err);
     if (frame->kind != NET_REFUSE)
         err_wrap(&err, "handshake with %s", peer->name);
     rpc_peer_fail(peer, &err);

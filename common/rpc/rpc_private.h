@@ -92,10 +92,6 @@ void rpc_send_hello(struct env *env, struct net_conn *conn, const struct rpc_ide
 void rpc_send_challenge(struct env *env, struct net_conn *conn, const uint8_t secret[32],
                         const uint8_t nonce[RPC_NONCE_BYTES], const ProtobufCBinaryData *hello_nonce);
 void rpc_send_welcome(struct env *env, struct net_conn *conn, uint64_t fence);
-void rpc_send_refuse(struct env *env, struct net_conn *conn, const struct err *why);
-/* Protocol, role, lengths. here: "JobManager" or "worker", for the sentence. ret is filled without secret. */
-int rpc_check_hello(const Rask__Control__Hello *hello, const char *here, struct rpc_identity *ret,
-                    struct err *err) MUST_CHECK;
 /* Checks the other side's proof and sends ours. */
 int rpc_answer_challenge(struct env *env, struct net_conn *conn, const struct net_frame *frame,
                          const struct rpc_identity *self, const uint8_t nonce[RPC_NONCE_BYTES],
