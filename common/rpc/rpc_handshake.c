@@ -350,7 +350,7 @@ void rpc_handshake_frame(struct rpc_peer *peer, const struct net_frame *frame)
         return;
     if (peer->server)
         rpc_refuse(peer->env, peer->conn, &err);
-    if (frame->kind != NET_REFUSE)
+    else if (frame->kind != NET_REFUSE)
         err_wrap(&err, "handshake with %s", peer->name);
     rpc_peer_fail(peer, &err);
 }
