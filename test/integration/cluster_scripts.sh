@@ -208,4 +208,111 @@ run env SSH_LOG="$top/ssh.log" PATH="$top/path:$PATH" "$tree/bin/start-cluster.s
 check broken_host_is_named said 1 "[ERROR] start of the taskmanager on broken failed"
 run "$tree/bin/jobmanager.sh" stop-all
 
+# The real daemons, from the source tree.
+if [[ ! -x $build/bin/rask-jobmanager || ! -x $build/bin/rask-taskmanager ]]; then
+    echo "note: no daemons in $build/bin; the scripts were tried with play daemons only"
+    exit "$((failures > 0))"
+fi
+export RASK_BUILD=$build
+unset RASK_PID_DIR RASK_START_TIMEOUT RASK_STOP_TIMEOUT
+
+free_port() {
+    local port
+    for ((;;)); do
+        port=$((20000 + RANDOM % 12000))
+        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
+# make_cluster NAME: a configuration with ports of its own; sets the environment of the scripts.
+make_cluster() {
+    mkdir -p "$top/$1/conf" "$top/$1/tmp"
+    printf 'localhost\n' >"$top/$1/conf/masters"
+    printf 'localhost\nlocalhost\n' >"$top/$1/conf/workers"
+    printf '%s\n' "rest.port: $(free_port)" "jobmanager.rpc.port: $(free_port)" "io.tmp.dirs: '$top/$1/tmp'" \
+        "taskmanager.numberOfTaskSlots: 2" >"$top/$1/conf/rask-conf.yaml"
+}
+use_cluster() {
+    export RASK_CONF_DIR=$top/$1/conf RASK_LOG_DIR=$top/$1/log RASK_PID_DIR=$top/$1/pid
+    rest=$(sed -n 's/^rest.port: //p' "$RASK_CONF_DIR/rask-conf.yaml")
+    jm_pids=$RASK_PID_DIR/rask-me-jobmanager.pid
+    tm_pids=$RASK_PID_DIR/rask-me-taskmanager.pid
+}
+overview() {
+    local fd
+    exec {fd}<>"/dev/tcp/127.0.0.1/$rest" || return 1
+    printf 'GET /overview HTTP/1.1\r\nHost: localhost:%s\r\nConnection: close\r\n\r\n' "$rest" >&"$fd"
+    timeout 5 cat <&"$fd"
+    exec {fd}<&-
+}
+# has_taskmanagers N: within 3 s; a TaskManager that was killed is missed when its connection closes.
+has_taskmanagers() {
+    local i
+    for ((i = 0; i < 60; i++)); do
+        out=$(overview 2>&1)
+        [[ $out != *"\"taskmanagers\":$1,"* ]] || return 0
+        sleep 0.05
+    done
+    return 1
+}
+none_runs() {
+    out=$(grep -l -a -s -F -- "$RASK_PID_DIR" /proc/[0-9]*/cmdline)
+    [[ -z $out ]]
+}
+
+make_cluster one
+make_cluster two
+use_cluster one
+begin=${EPOCHREALTIME/[.,]/}
+run scripts/start-cluster.sh
+end=${EPOCHREALTIME/[.,]/}
+check real_cluster_starts said 0 "Starting cluster."
+echo "note: start-cluster.sh with two TaskManagers returned after $(((end - begin) / 1000)) ms"
+check real_taskmanagers_are_registered_on_return eval '[[ $(overview) == *"\"taskmanagers\":2,"* ]]'
+check real_pid_files eval '[[ $(lines "$jm_pids") -eq 1 && $(lines "$tm_pids") -eq 2 && $(ls "$RASK_PID_DIR" | wc -l) -eq 2 ]]'
+run scripts/jobmanager.sh start
+check real_port_taken_is_said said 1 "[ERROR] jobmanager did not start: "
+check real_failed_start_leaves_no_pid has_lines "$jm_pids" 1
+run scripts/taskmanager.sh start
+check real_taskmanager_joins has_taskmanagers 3
+run scripts/taskmanager.sh stop
+check real_taskmanager_leaves has_taskmanagers 2
+kill -KILL "$(tail -n 1 "$tm_pids")"
+check real_killed_taskmanager_is_missed has_taskmanagers 1
+run scripts/taskmanager.sh start
+check real_next_taskmanager_joins has_taskmanagers 2
+check real_dead_pid_is_dropped has_lines "$tm_pids" 2
+
+use_cluster two
+run scripts/start-cluster.sh -D taskmanager.numberOfTaskSlots=3
+check real_second_cluster_starts said 0 "Starting cluster."
+check real_second_cluster_is_complete has_taskmanagers 2
+run scripts/stop-cluster.sh
+check real_second_cluster_stops none_runs
+use_cluster one
+check real_first_cluster_goes_on has_taskmanagers 2
+begin=${EPOCHREALTIME/[.,]/}
+run scripts/stop-cluster.sh
+end=${EPOCHREALTIME/[.,]/}
+check real_cluster_stops said 0 "Stopping jobmanager daemon"
+echo "note: stop-cluster.sh returned after $(((end - begin) / 1000)) ms"
+check real_nothing_runs none_runs
+check real_pid_folder_is_empty test -z "$(ls -A "$RASK_PID_DIR")"
+check real_temporary_folder_is_empty test -z "$(ls -A "$top/one/tmp")"
+
+run timeout 20 scripts/taskmanager.sh start
+check real_taskmanager_without_jobmanager_waits said 0 "[WARN] taskmanager runs, but "
+run scripts/taskmanager.sh stop
+run scripts/jobmanager.sh start -D rest.port=many
+check real_bad_setting_is_refused said 1 "rest.port: 'many' is not a whole number"
+run env RASK_LOG_DIR=/proc/self scripts/jobmanager.sh start
+check real_bad_log_folder_is_said said 1 "[ERROR] "
+if [[ $(id -u) -eq 0 ]] && command -v setpriv >/dev/null; then
+    mkdir -p "$top/one/pid"
+    chmod 755 "$top" "$top/one" "$top/one/conf"
+    chmod 1777 "$top/one/tmp"
+    run setpriv --reuid 65534 --regid 65534 --clear-groups scripts/jobmanager.sh start
+    check real_unprivileged_user_is_told said 1 "is not writable for me"
+fi
+
 exit "$((failures > 0))"

@@ -186,7 +186,7 @@ int main(void)
     int failed;
 
     unsetenv("RASK_CONF_DIR");
-    strcpy(dir, "/tmp/rask-daemon-XXXXXX");
+    snprintf(dir, sizeof(dir), "/tmp/rask-daemon-XXXXXX");
     if (mkdtemp(dir) == NULL)
         return 1;
     snprintf(pidfile, sizeof(pidfile), "%s/a.pid", dir);
