@@ -226,7 +226,8 @@ def rule_symbols(tree):
         folder = os.path.dirname(source.path)
         allowed = set()
         for prefix in rules[key]:
-            allowed |= stems.get(folder, set()) | {os.path.basename(folder) + '_'} if prefix == '@' else {prefix}
+            own = stems.get(folder, set()) | {os.path.basename(folder) + '_'}
+            allowed |= own if prefix == '@' else {prefix}
         for symbol in tree.symbols(source, '-g', '--defined-only'):
             if symbol == 'main' or symbol.startswith(('_', 'LLVMFuzzer')) or symbol.startswith(tuple(allowed)):
                 continue
