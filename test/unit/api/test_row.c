@@ -1,0 +1,209 @@
+/* RASK_ROW and RASK_STATE: what they declare, what goes through a batch, and that compilers take them silently. */
+#include "test/unit/api/row_sample.h"
+#include "test/unit/common/types/model.h"
+
+/* A state kept in one place, as far as the macros reach it. */
+static struct spent kept_state;
+static const rask_schema *asked_schema;
+static size_t asked_size;
+
+void *rask_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
+{
+    (void)ctx;
+    (void)state;
+    asked_schema = schema;
+    asked_size = size;
+    return &kept_state;
+}
+
+const void *rask_value_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
+{
+    return state ? NULL : rask_value(ctx, state, schema, size);
+}
+
+static rask_batch *one_batch(struct pool *pool, const rask_schema *schema, int (*emit)(rask_out *out, const void *v),
+                             const void *v, const void *v2)
+{
+    struct model_sink sink = {.count = 0};
+    rask_out *out = out_new(pool, schema, 0, &model_hooks, &sink);
+    rask_batch *b;
+
+    assert_int_equal(emit(out, v), 0);
+    assert_int_equal(emit(out, v2), 0);
+    b = out_take(out);
+    assert_int_equal(b->rows, 2);
+    out_free(out);
+    return b;
+}
+
+static int emit_every(rask_out *out, const void *v)
+{
+    return every_emit(out, v);
+}
+
+static int emit_every_null(rask_out *out, const void *v)
+{
+    return every_null_emit(out, v);
+}
+
+static int emit_wide(rask_out *out, const void *v)
+{
+    return wide_emit(out, v);
+}
+
+static void every_type_goes_through_a_batch(void **state)
+{
+    struct pool *pool = pool_new(0);
+    struct every v = {true, -8, -16, -32, -64, 1.5f, -2.5, 1234, {5, -6}, {"text", 4}, {"bytes that are long", 19}, 20, 30, 40};
+    struct every zero = {0}, got;
+    rask_batch *b = one_batch(pool, &every_schema, emit_every, &v, &zero);
+    rask_row row = rask_batch_row(b, 0);
+    struct err err;
+
+    (void)state;
+    assert_int_equal(schema_validate(&every_schema, "every", &err), 0);
+    got = every_at(&row);
+    assert_true(got.a && got.b == -8 && got.c == -16 && got.d == -32 && got.e == -64);
+    assert_true(got.f == 1.5f && got.g == -2.5 && got.h == 1234 && got.i.low == 5 && got.i.high == -6);
+    assert_int_equal(got.j.len, 4);
+    assert_memory_equal(got.j.data, "text", 4);
+    assert_memory_equal(got.k.data, "bytes that are long", 19);
+    assert_true(got.l == 20 && got.m == 30 && got.at == 40);
+    row = rask_batch_row(b, 1);
+    got = every_at(&row);
+    assert_true(!got.a && got.e == 0 && got.k.len == 0);
+    batch_unref(b);
+    pool_check_empty(pool);
+}
+
+static void nulls_go_through_a_batch(void **state)
+{
+    struct pool *pool = pool_new(0);
+    struct every_null v = {.e = {7, false}, .j = {{"there", 5}, false}, .i = {{1, 2}, false}}, none, got;
+    rask_batch *b;
+    rask_row row;
+
+    (void)state;
+    memset(&none, 0, sizeof(none));
+    none.a.is_null = none.b.is_null = none.c.is_null = none.d.is_null = none.e.is_null = none.f.is_null = true;
+    none.g.is_null = none.h.is_null = none.i.is_null = none.j.is_null = none.k.is_null = none.l.is_null = true;
+    none.m.is_null = none.at.is_null = true;
+    none.e.value = 99;
+    b = one_batch(pool, &every_null_schema, emit_every_null, &v, &none);
+    row = rask_batch_row(b, 0);
+    got = every_null_at(&row);
+    assert_true(!got.e.is_null && got.e.value == 7 && got.i.value.high == 2 && got.j.value.len == 5);
+    row = rask_batch_row(b, 1);
+    got = every_null_at(&row);
+    assert_true(got.e.is_null && got.e.value == 0 && got.j.is_null && got.at.is_null && got.i.is_null);
+    batch_unref(b);
+    pool_check_empty(pool);
+}
+
+static void schemas_say_what_was_declared(void **state)
+{
+    struct bytes text;
+
+    (void)state;
+    bytes_init(&text);
+    schema_format(&every_schema, &text);
+    assert_string_equal((char *)text.data,
+                        "a BOOLEAN NOT NULL, b TINYINT NOT NULL, c SMALLINT NOT NULL, d INT NOT NULL, e BIGINT NOT NULL, "
+                        "f FLOAT NOT NULL, g DOUBLE NOT NULL, h DECIMAL(18, 2) NOT NULL, i DECIMAL(19, 0) NOT NULL, "
+                        "j STRING NOT NULL, k BYTES NOT NULL, l DATE NOT NULL, m TIME NOT NULL, at TIMESTAMP(3) NOT NULL");
+    bytes_clear(&text);
+    schema_format(&every_null_schema, &text);
+    assert_string_equal((char *)text.data,
+                        "a BOOLEAN, b TINYINT, c SMALLINT, d INT, e BIGINT, f FLOAT, g DOUBLE, h DECIMAL(1, 1), "
+                        "i DECIMAL(38, 38), j STRING, k BYTES, l DATE, m TIME, at TIMESTAMP(3)");
+    bytes_release(&text);
+    assert_string_equal(one_schema.name, "one");
+    assert_int_equal(one_columns, 1);
+    assert_int_equal(every_col_at, 13);
+}
+
+static void sixty_four_columns(void **state)
+{
+    struct pool *pool = pool_new(0);
+    struct wide v = {.c1 = 1, .c64 = INT64_C(1) << 40}, zero = {0};
+    rask_batch *b = one_batch(pool, &wide_schema, emit_wide, &v, &zero);
+    rask_row row = rask_batch_row(b, 0);
+
+    (void)state;
+    assert_int_equal(wide_columns, 64);
+    assert_true(wide_at(&row).c1 == 1 && wide_at(&row).c64 == INT64_C(1) << 40);
+    batch_unref(b);
+    pool_check_empty(pool);
+}
+
+static void a_state_is_its_slots(void **state)
+{
+    (void)state;
+    assert_int_equal(sizeof(struct spent), 7 * 8);
+    assert_int_equal(offsetof(struct spent, times), 8);
+    assert_int_equal(offsetof(struct spent, sum), 24);
+    assert_int_equal(offsetof(struct spent, at), 48);
+    spent_of(NULL, 0)->times = 3;
+    assert_ptr_equal(asked_schema, &spent_schema);
+    assert_int_equal(asked_size, sizeof(struct spent));
+    assert_int_equal(spent_peek(NULL, 0)->times, 3);
+    assert_null(spent_peek(NULL, 1));
+}
+
+/* ---- the compilers ---- */
+
+static bool compiler_there(const char *name)
+{
+    char *command = mem_printf("command -v %s >/dev/null 2>&1", name);
+    bool there = system(command) == 0;
+
+    mem_free(command);
+    return there;
+}
+
+static int compile(const char *compiler, const char *options, const char *text)
+{
+    char *command = mem_printf("printf '%%s' '%s' | timeout 60 %s -fsyntax-only -I. -Iapi/include -Wall -Wextra "
+                               "-Wconversion -Wpedantic -Wshadow -Werror %s - 2>/dev/null", text, compiler, options);
+    int rc = system(command);
+
+    mem_free(command);
+    return rc;
+}
+
+static void compilers_take_it_without_a_word(void **state)
+{
+    static const char *const compilers[][2] = {
+        {"gcc", "-x c -std=c11"}, {"clang", "-x c -std=c11"}, {"g++", "-x c++ -std=c++17"}, {"clang++", "-x c++ -std=c++17"}};
+    unsigned done = 0;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(compilers); i++) {
+        const char *cc = compilers[i][0], *options = compilers[i][1];
+
+        if (!compiler_there(cc))
+            continue;
+        done++;
+        assert_int_equal(compile(cc, options, "#include \"test/unit/api/row_sample.h\"\n"), 0);
+        assert_int_equal(compile(cc, options, "#include <rask/row.h>\nRASK_STATE(s, (INT, n));\n"), 0);
+        assert_int_not_equal(compile(cc, options, "#include <rask/row.h>\nRASK_STATE(s, (STRING, n));\n"), 0);
+        assert_int_not_equal(compile(cc, options, "#include <rask/row.h>\nRASK_STATE(s, (NULL_INT, n));\n"), 0);
+        assert_int_not_equal(compile(cc, options, "#include <rask/row.h>\nRASK_ROW(s, (DECIMAL(39, 1), n));\n"), 0);
+        assert_int_not_equal(compile(cc, options, "#include <rask/row.h>\nRASK_ROW(s, (INT, n), (INT, n));\n"), 0);
+    }
+    assert_true(done > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_type_goes_through_a_batch),
+        cmocka_unit_test(nulls_go_through_a_batch),
+        cmocka_unit_test(schemas_say_what_was_declared),
+        cmocka_unit_test(sixty_four_columns),
+        cmocka_unit_test(a_state_is_its_slots),
+        cmocka_unit_test(compilers_take_it_without_a_word),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
