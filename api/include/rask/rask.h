@@ -92,17 +92,22 @@ rask_stream *rask_read_csv(rask_env *env, const char *path, const rask_schema *s
 rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_schema *schema, rask_csv_options options);
 
 /*
- * Rows that the program itself holds: emit them into rask_rows(), then make the stream.  At most 16 MiB; one
- * reader, in the order of emission.
+ * Rows that the program itself holds, in their order, by one reader; at most 16 MiB.
+ *     struct count some[] = {{RASK_STR("the"), 1}, {RASK_STR("of"), 2}};
+ *     rask_stream *counts = rask_from_rows(env, count, some, 2);
+ * or emitted one by one:
  *     rask_out *rows = rask_rows(env, &count_schema);
  *     count_emit(rows, &(struct count){RASK_STR("the"), 1});
- *     rask_stream *counts = rask_from_rows(env, rows);
+ *     rask_stream *counts = rask_from_collection(env, rows);
  */
-rask_out *rask_rows(rask_env *env, const rask_schema *schema); /* owned by env */
-rask_stream *rask_from_rows(rask_env *env, rask_out *rows);    /* taken */
+rask_out *rask_rows(rask_env *env, const rask_schema *schema);       /* owned by env */
+rask_stream *rask_from_collection(rask_env *env, rask_out *rows);    /* taken */
 rask_stream *rask_from_lines(rask_env *env, const char *const *lines, size_t count); /* rask_text_schema */
-rask_stream *rask_from_collection(rask_env *env, const rask_schema *schema, const rask_batch *const *batches,
-                                  size_t count); /* copies the rows */
+#define rask_from_rows(env, N, rows, count)                                                                         \
+    rask_from_structs((env), &N##_schema, (rows), (count), sizeof(struct N), (rask_emit_fn *)N##_emit)
+typedef int rask_emit_fn(rask_out *out, const void *row);
+rask_stream *rask_from_structs(rask_env *env, const rask_schema *schema, const void *rows, size_t count, size_t size,
+                               rask_emit_fn *emit); /* what rask_from_rows calls */
 /* first .. last, both included; each reader takes a part of the range. */
 rask_stream *rask_from_sequence(rask_env *env, int64_t first, int64_t last);
 /*
