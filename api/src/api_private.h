@@ -88,7 +88,6 @@ void api_rows_free(rask_env *env);              /* source.c */
 char *api_printf(rask_env *env, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 char *api_schema_text(rask_env *env, const rask_schema *schema);
 const char *api_from(const rask_stream *in); /* name of the operator that a stream comes from */
-Rask__Graph__Schema *api_schema_pb(rask_env *env, const rask_schema *schema);
 bool api_check_schema(rask_env *env, const char *where, const rask_schema *schema); /* false: recorded */
 /* 'text' is 1 .. 255 bytes; else recorded, false */
 bool api_check_name(rask_env *env, const char *fn, const char *what, const char *text);

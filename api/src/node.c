@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "api/src/api_private.h"
+#include "common/types/schema_proto.h"
 
 char *api_schema_text(rask_env *env, const rask_schema *schema)
 {
@@ -22,31 +23,6 @@ char *api_schema_text(rask_env *env, const rask_schema *schema)
 const char *api_from(const rask_stream *in)
 {
     return in->part_count > 0 ? in->parts[0].node->pb.name : "?";
-}
-
-Rask__Graph__Schema *api_schema_pb(rask_env *env, const rask_schema *schema)
-{
-    Rask__Graph__Schema *s = arena_alloc(&env->arena, sizeof(*s));
-
-    rask__graph__schema__init(s);
-    s->name = arena_strdup(&env->arena, schema->name);
-    s->fields = arena_alloc(&env->arena, schema->columns * sizeof(*s->fields));
-    s->n_fields = schema->columns;
-    for (size_t i = 0; i < s->n_fields; i++) {
-        Rask__Graph__Field *f = arena_alloc(&env->arena, sizeof(*f));
-        struct bytes type;
-
-        rask__graph__field__init(f);
-        bytes_init(&type);
-        schema_format_type(&schema->fields[i], &type);
-        f->name = arena_strdup(&env->arena, schema->fields[i].name);
-        f->type = arena_strdup(&env->arena, (const char *)type.data);
-        bytes_release(&type);
-        f->has_nullable = true;
-        f->nullable = schema->fields[i].nullable;
-        s->fields[i] = f;
-    }
-    return s;
 }
 
 bool api_check_schema(rask_env *env, const char *where, const rask_schema *schema)
@@ -161,7 +137,7 @@ bool api_node_code(struct node *node, const char *what, const void *pointer)
 void api_node_out(struct node *node, const rask_schema *out)
 {
     node->out = schema_copy(&node->env->arena, out);
-    node->pb.out = api_schema_pb(node->env, out);
+    node->pb.out = schema_to_proto(&node->env->arena, out);
 }
 
 void api_node_keyed(struct node *node, const rask_stream *in, uint32_t input)
@@ -199,9 +175,9 @@ void api_node_connect(struct node *node, rask_stream *in, uint32_t input)
     rask_env *env = node->env;
 
     if (input == 0)
-        node->pb.in = api_schema_pb(env, in->schema);
+        node->pb.in = schema_to_proto(&env->arena, in->schema);
     else
-        node->pb.in2 = api_schema_pb(env, in->schema);
+        node->pb.in2 = schema_to_proto(&env->arena, in->schema);
     for (uint32_t i = 0; i < in->part_count; i++) {
         Rask__Graph__StreamEdge *e = arena_alloc(&env->arena, sizeof(*e));
         struct part *p = &in->parts[i];

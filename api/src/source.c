@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "api/src/api_private.h"
+#include "common/types/schema_proto.h"
 
 #define ROWS_MAX (16u << 20) /* bytes of a collection, encoded */
 
@@ -93,7 +94,7 @@ rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_sche
         n->sides[0] = &rask_bad_row_schema;
         n->side_count = 1;
         n->pb.op->schemas = arena_alloc(&env->arena, sizeof(*n->pb.op->schemas));
-        n->pb.op->schemas[0] = api_schema_pb(env, &rask_bad_row_schema);
+        n->pb.op->schemas[0] = schema_to_proto(&env->arena, &rask_bad_row_schema);
         n->pb.op->n_schemas = 1;
     }
     return api_finish(n);

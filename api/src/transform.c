@@ -3,6 +3,7 @@
  * aggregates, event time.
  */
 #include "api/src/api_private.h"
+#include "common/types/schema_proto.h"
 
 static rask_stream *row_operator(rask_stream *in, const char *fn, const char *type, const char *name, const void *code,
                                  const rask_schema *out)
@@ -98,7 +99,7 @@ static bool set_sides(struct node *n, const rask_side_output *sides)
         if (!api_check_schema(env, where, sides[i].schema))
             return false;
         n->sides[i] = schema_copy(&env->arena, sides[i].schema);
-        op->schemas[i] = api_schema_pb(env, sides[i].schema);
+        op->schemas[i] = schema_to_proto(&env->arena, sides[i].schema);
         n->side_count = i + 1;
         op->n_schemas = i + 1;
     }
