@@ -1,0 +1,68 @@
+/*
+ * edge.h - the sending side of a job edge in one subtask: rows in, blocks out.
+ *
+ * Rows are held until 4,096 rows or 128 KiB are there (or a flush), then gathered once, in destination order,
+ * into a block; each channel gets a slice of it.  Channels stand in the order (worker, subtask), so what goes to one peer is one
+ * run of rows and leaves as one frame.  An edge with EDGE_BLOCKS_MAX blocks that wait for credit is full: its task stops.
+ * All functions run in the task's step.
+ */
+#ifndef WK_EDGE_H
+#define WK_EDGE_H
+
+#include "proto/graph.pb-c.h"
+#include "taskmanager/worker/exchange/channel.h"
+
+#define EDGE_BLOCKS_MAX 4
+#define EDGE_BLOCK_BYTES (128u << 10)
+#define EDGE_HELD_MAX 64
+
+struct wk_block { /* rows that wait in channels for credit */
+    rask_batch *rows;
+    uint32_t waiting; /* slices not yet sent */
+};
+
+typedef uint32_t wk_partition_fn(const rask_row *row, uint32_t channels);
+
+struct wk_edge {
+    uint32_t id, source_subtask;
+    int32_t side;                /* output of the source operator */
+    Rask__Graph__Partitioner partitioner;
+    struct pool *pool;
+    uint32_t channel_count;
+    struct wk_out *channels;     /* rank order */
+    uint16_t *rank_of_subtask;   /* target subtask -> rank, for those connected; else UINT16_MAX */
+    uint32_t target_parallelism, max_parallelism;
+    uint16_t *key_columns;
+    uint32_t key_count;
+    wk_partition_fn *custom;
+    uint64_t random;             /* SHUFFLE: state of a splitmix generator */
+    uint32_t next;               /* REBALANCE, RESCALE, SPLITS: round robin */
+
+    rask_batch *held[EDGE_HELD_MAX];
+    uint32_t held_count, held_rows;
+    uint64_t held_bytes;
+    uint32_t blocks_waiting;
+    uint32_t elements_waiting;   /* in all channels */
+    bool end_wanted;             /* SPLITS: END follows the last held row */
+    uint64_t rows_out, bytes_out; /* counters, read by others */
+    int error;                   /* a custom partitioner returned a channel that does not exist */
+    uint32_t error_channel;
+};
+
+/* Which target subtasks source subtask `source` sends to: [*first, *first + *count). Flink's pointwise and all-to-all patterns. */
+void wk_edge_targets(Rask__Graph__Partitioner p, uint32_t source, uint32_t sources, uint32_t targets, uint32_t *first,
+                     uint32_t *count);
+void wk_edge_release(struct wk_edge *e);
+/* Rows of one batch; one reference is taken. Always accepts; ask wk_edge_full before running the operator. */
+void wk_edge_emit(struct wk_edge *e, rask_batch *batch);
+bool wk_edge_full(const struct wk_edge *e);
+/* Cuts what is held into a block and sends what credit allows. */
+void wk_edge_flush(struct wk_edge *e);
+/* Credit came: sends what waited. Returns true if anything left. */
+bool wk_edge_send_waiting(struct wk_edge *e);
+/* A control element to all channels, behind everything emitted before. */
+void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value);
+/* Nothing is held and nothing waits. */
+bool wk_edge_drained(const struct wk_edge *e);
+
+#endif

@@ -1,0 +1,399 @@
+/* link.c - see link.h. Senders queue under a lock; the loop drains, sends, receives. */
+#include "taskmanager/worker/exchange/link.h"
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+
+#define TABLE_HEADER_BYTES 8
+#define TABLE_ENTRY_BYTES 12
+#define CREDIT_BYTES 16
+#define CONTROL_BYTES 24
+#define TABLE_MAX 32768
+
+struct out_frame {
+    struct list node;
+    struct net_frame frame;
+    struct bytes payload;
+};
+
+struct wk_link {
+    struct env *env;
+    struct pool *pool;
+    uint32_t peer;
+    uint64_t job_epoch;
+    struct wk_link_owner owner;
+    struct net_conn *conn; /* loop */
+    bool closed;           /* loop */
+    pthread_mutex_t lock;
+    struct list frames;    /* lock */
+    struct bytes credits;  /* lock: entries not sent yet */
+    uint64_t queued_bytes; /* lock */
+    uint64_t received_rows;
+    struct env_task drain;
+};
+
+static void drain(struct env_task *task);
+
+struct wk_link *wk_link_new(struct env *env, struct pool *pool, uint32_t peer_index, uint64_t job_epoch,
+                            const struct wk_link_owner *owner)
+{
+    struct wk_link *l = MEM_NEW(struct wk_link);
+
+    l->env = env;
+    l->pool = pool;
+    l->peer = peer_index;
+    l->job_epoch = job_epoch;
+    l->owner = *owner;
+    pthread_mutex_init(&l->lock, NULL);
+    list_init(&l->frames);
+    bytes_init(&l->credits);
+    l->drain.cb = drain;
+    return l;
+}
+
+uint32_t wk_link_peer(const struct wk_link *link)
+{
+    return link->peer;
+}
+
+bool wk_link_is_open(const struct wk_link *link)
+{
+    return link->conn != NULL;
+}
+
+uint64_t wk_link_received_rows(struct wk_link *link)
+{
+    return __atomic_load_n(&link->received_rows, __ATOMIC_RELAXED);
+}
+
+uint64_t wk_link_queued_bytes(struct wk_link *link)
+{
+    uint64_t queued;
+
+    pthread_mutex_lock(&link->lock);
+    queued = link->queued_bytes;
+    pthread_mutex_unlock(&link->lock);
+    return queued + (link->conn ? link->env->net->ops->queued_bytes(link->conn) : 0);
+}
+
+static void out_frame_free(void *arg)
+{
+    struct out_frame *f = arg;
+
+    bytes_release(&f->payload);
+    mem_free(f);
+}
+
+static void drop_frames(struct wk_link *l)
+{
+    pthread_mutex_lock(&l->lock);
+    for (struct list *n; (n = list_pop_front(&l->frames));)
+        out_frame_free(LIST_ENTRY(n, struct out_frame, node));
+    bytes_clear(&l->credits);
+    l->queued_bytes = 0;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void wk_link_close(struct wk_link *link)
+{
+    link->closed = true;
+    if (link->conn)
+        link->env->net->ops->close(link->conn);
+    link->conn = NULL;
+    drop_frames(link);
+}
+
+void wk_link_free(struct wk_link *link)
+{
+    if (!link)
+        return;
+    wk_link_close(link);
+    bytes_release(&link->credits);
+    pthread_mutex_destroy(&link->lock);
+    mem_free(link);
+}
+
+/* ---- sending ---- */
+
+static void send_frame(struct wk_link *l, struct out_frame *f)
+{
+    struct net_iov part = {f->payload.data, f->payload.len};
+
+    f->frame.epoch = l->job_epoch;
+    l->env->net->ops->send_parts(l->conn, &f->frame, &part, 1, out_frame_free, f);
+}
+
+/* Loop: everything queued goes to the connection. */
+static void drain(struct env_task *task)
+{
+    struct wk_link *l = CONTAINER_OF(task, struct wk_link, drain);
+    struct list frames;
+    struct bytes credits;
+
+    if (!l->conn)
+        return;
+    list_init(&frames);
+    pthread_mutex_lock(&l->lock);
+    for (struct list *n; (n = list_pop_front(&l->frames));)
+        list_push_back(&frames, n);
+    credits = l->credits;
+    bytes_init(&l->credits);
+    l->queued_bytes = 0;
+    pthread_mutex_unlock(&l->lock);
+    if (credits.len > 0) {
+        struct out_frame *f = MEM_NEW(struct out_frame);
+
+        f->frame.kind = NET_CREDIT;
+        f->payload = credits;
+        send_frame(l, f);
+    } else {
+        bytes_release(&credits);
+    }
+    for (struct list *n; (n = list_pop_front(&frames));)
+        send_frame(l, LIST_ENTRY(n, struct out_frame, node));
+}
+
+static void queue_frame(struct wk_link *l, struct out_frame *f)
+{
+    pthread_mutex_lock(&l->lock);
+    list_push_back(&l->frames, &f->node);
+    l->queued_bytes += f->payload.len;
+    pthread_mutex_unlock(&l->lock);
+    env_post(l->env, &l->drain);
+}
+
+void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, enum wk_element_type type,
+                     int64_t value)
+{
+    struct out_frame *f = MEM_NEW(struct out_frame);
+
+    f->frame.kind = NET_CONTROL;
+    f->frame.stream = edge;
+    bytes_add_u32(&f->payload, source);
+    bytes_add_u32(&f->payload, target);
+    bytes_add_u32(&f->payload, type);
+    bytes_add_u32(&f->payload, 0);
+    bytes_add_u64(&f->payload, (uint64_t)value);
+    queue_frame(link, f);
+}
+
+void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes)
+{
+    pthread_mutex_lock(&link->lock);
+    bytes_add_u32(&link->credits, edge);
+    bytes_add_u32(&link->credits, source);
+    bytes_add_u32(&link->credits, target);
+    bytes_add_u32(&link->credits, bytes);
+    pthread_mutex_unlock(&link->lock);
+    env_post(link->env, &link->drain);
+}
+
+void wk_run_begin(struct wk_run *run, uint32_t edge, uint32_t source, const rask_batch *block, uint32_t first)
+{
+    *run = (struct wk_run){.edge = edge, .source = source, .first = first, .block = block};
+    bytes_init(&run->table);
+}
+
+void wk_run_add(struct wk_run *run, uint32_t target, uint32_t rows, uint32_t bytes)
+{
+    bytes_add_u32(&run->table, target);
+    bytes_add_u32(&run->table, rows);
+    bytes_add_u32(&run->table, bytes);
+    run->rows += rows;
+    run->count++;
+}
+
+void wk_run_send(struct wk_run *run, struct wk_link *link)
+{
+    struct out_frame *f = MEM_NEW(struct out_frame);
+
+    f->frame.kind = NET_DATA;
+    f->frame.stream = run->edge;
+    bytes_add_u32(&f->payload, run->source);
+    bytes_add_u32(&f->payload, run->count);
+    bytes_add(&f->payload, run->table.data, run->table.len);
+    while (f->payload.len % 8)
+        bytes_add_u8(&f->payload, 0);
+    batch_encode(run->block, run->first, run->rows, &f->payload);
+    bytes_release(&run->table);
+    queue_frame(link, f);
+}
+
+/* ---- receiving ---- */
+
+static void grant_remote(struct wk_in *in, uint32_t bytes)
+{
+    wk_link_grant(in->peer, in->edge, in->source_subtask, in->target_subtask, bytes);
+}
+
+void wk_in_connect_remote(struct wk_in *in, struct wk_link *link)
+{
+    in->peer = link;
+    in->grant = grant_remote;
+}
+
+/* A rask_buffer over a received payload, so that columns and strings may point into it. */
+static void payload_release(rask_buffer *b)
+{
+    net_payload_free(b->owner);
+    mem_free(b);
+}
+
+static rask_buffer *payload_buffer(struct net_frame *frame)
+{
+    rask_buffer *b = MEM_NEW(rask_buffer);
+
+    b->refs = 1;
+    b->data = (uint8_t *)(uintptr_t)frame->payload;
+    b->used = frame->length;
+    b->capacity = frame->length;
+    b->owner = net_frame_take(frame);
+    b->release = payload_release;
+    return b;
+}
+
+static int push_slices(struct wk_link *l, const struct net_frame *frame, rask_batch *rows, struct reader table, uint32_t source,
+                       uint32_t count, struct err *err)
+{
+    uint32_t from = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t target = reader_u32(&table), n = reader_u32(&table), bytes = reader_u32(&table);
+        struct wk_in *in = l->owner.find_in(l->owner.arg, frame->stream, source, target);
+        struct wk_element *e;
+        rask_batch *slice;
+
+        if (!in)
+            return err_set(err, ERR_PROTOCOL, "data for edge %u from subtask %u to %u, which is not here", frame->stream,
+                           source, target);
+        if (n == 0 || n > rows->rows - from)
+            return err_set(err, ERR_CORRUPT, "a slice of %u rows in a block of %u with %u left", n, rows->rows,
+                           rows->rows - from);
+        slice = batch_slice(rows, from, n);
+        e = wk_element_data(&slice, bytes);
+        e->remote = true;
+        wk_in_push(in, e);
+        from += n;
+    }
+    if (from != rows->rows)
+        return err_set(err, ERR_CORRUPT, "slices cover %u of %u rows", from, rows->rows);
+    __atomic_add_fetch(&l->received_rows, from, __ATOMIC_RELAXED);
+    return 0;
+}
+
+static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
+{
+    struct reader r = reader_of(frame->payload, frame->length);
+    uint32_t source = reader_u32(&r), count = reader_u32(&r);
+    const rask_schema *schema = l->owner.schema_of(l->owner.arg, frame->stream);
+    struct reader table;
+    size_t head;
+    rask_buffer *buffer;
+    rask_batch *rows = NULL;
+    int rc;
+
+    if (!schema)
+        return err_set(err, ERR_PROTOCOL, "data for edge %u, which this job does not have", frame->stream);
+    if (r.bad || count == 0 || count > TABLE_MAX || reader_left(&r) < (size_t)count * TABLE_ENTRY_BYTES)
+        return err_set(err, ERR_CORRUPT, "a data frame of %u bytes with %u slices", frame->length, count);
+    table = reader_of(r.at, (size_t)count * TABLE_ENTRY_BYTES);
+    head = (TABLE_HEADER_BYTES + (size_t)count * TABLE_ENTRY_BYTES + 7) & ~(size_t)7;
+    if (head > frame->length)
+        return err_set(err, ERR_CORRUPT, "a data frame of %u bytes with %u slices", frame->length, count);
+    buffer = payload_buffer(frame);
+    rc = batch_decode(l->pool, schema, buffer->data + head, buffer->used - head, buffer, &rows, err);
+    if (rc == 0)
+        rc = push_slices(l, frame, rows, table, source, count, err);
+    batch_unref(rows);
+    buffer_unref(buffer);
+    return rc;
+}
+
+static int on_control(struct wk_link *l, const struct net_frame *frame, struct err *err)
+{
+    struct reader r = reader_of(frame->payload, frame->length);
+    uint32_t source = reader_u32(&r), target = reader_u32(&r), type = reader_u32(&r);
+    struct wk_in *in;
+    int64_t value;
+
+    (void)reader_u32(&r);
+    value = (int64_t)reader_u64(&r);
+    if (r.bad || frame->length != CONTROL_BYTES || type <= WK_DATA || type > WK_END)
+        return err_set(err, ERR_PROTOCOL, "a control frame of %u bytes, type %u", frame->length, type);
+    in = l->owner.find_in(l->owner.arg, frame->stream, source, target);
+    if (!in)
+        return err_set(err, ERR_PROTOCOL, "a control element for edge %u from subtask %u to %u, which is not here",
+                       frame->stream, source, target);
+    wk_in_push(in, wk_element_new((enum wk_element_type)type, value));
+    return 0;
+}
+
+static int on_credit(struct wk_link *l, const struct net_frame *frame, struct err *err)
+{
+    struct reader r = reader_of(frame->payload, frame->length);
+
+    if (frame->length == 0 || frame->length % CREDIT_BYTES)
+        return err_set(err, ERR_PROTOCOL, "a credit frame of %u bytes", frame->length);
+    while (reader_left(&r) > 0) {
+        uint32_t edge = reader_u32(&r), source = reader_u32(&r), target = reader_u32(&r), bytes = reader_u32(&r);
+        struct wk_out *out = l->owner.find_out(l->owner.arg, edge, source, target);
+
+        if (!out)
+            return err_set(err, ERR_PROTOCOL, "credit for edge %u from subtask %u to %u, which is not here", edge, source,
+                           target);
+        wk_out_grant(out, bytes);
+    }
+    return 0;
+}
+
+static void link_lost(struct wk_link *l, struct err *err)
+{
+    l->conn = NULL;
+    if (l->closed)
+        return;
+    l->closed = true;
+    err_wrap(err, "connection to worker %u", l->peer);
+    l->owner.on_lost(l->owner.arg, l, err);
+}
+
+static void on_frame(void *arg, struct net_conn *conn, struct net_frame *frame)
+{
+    struct wk_link *l = arg;
+    struct err err = {0};
+    int rc;
+
+    if (frame->epoch != l->job_epoch)
+        rc = err_set(&err, ERR_STALE, "a frame of job epoch %llu, this is epoch %llu", (unsigned long long)frame->epoch,
+                     (unsigned long long)l->job_epoch);
+    else if (frame->kind == NET_DATA)
+        rc = on_data(l, frame, &err);
+    else if (frame->kind == NET_CONTROL)
+        rc = on_control(l, frame, &err);
+    else if (frame->kind == NET_CREDIT)
+        rc = on_credit(l, frame, &err);
+    else
+        rc = err_set(&err, ERR_PROTOCOL, "frame kind %u on a data connection", frame->kind);
+    if (rc == 0)
+        return;
+    l->env->net->ops->close(conn);
+    link_lost(l, &err);
+}
+
+static void on_close(void *arg, struct net_conn *conn, const struct err *why)
+{
+    struct err err = *why;
+
+    (void)conn;
+    link_lost(arg, &err);
+}
+
+static const struct net_handler link_handler = {.on_frame = on_frame, .on_close = on_close};
+
+void wk_link_open(struct wk_link *link, struct net_conn *conn)
+{
+    CHECK(!link->conn && !link->closed);
+    link->conn = conn;
+    link->env->net->ops->set_limit(conn, NET_PAYLOAD_MAX);
+    link->env->net->ops->set_handler(conn, &link_handler, link);
+    env_post(link->env, &link->drain);
+}

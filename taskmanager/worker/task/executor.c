@@ -1,0 +1,49 @@
+/* executor.c - the life of a runnable, shared by all executors: idle, queued, running, running-again. */
+#include "taskmanager/worker/task/executor.h"
+
+#include "common/base/check.h"
+
+void wk_ready(struct wk_runnable *r)
+{
+    int state = __atomic_load_n(&r->state, __ATOMIC_ACQUIRE);
+
+    for (;;) {
+        int next = state == WK_IDLE ? WK_QUEUED : state == WK_RUNNING ? WK_RUNNING_AGAIN : state;
+
+        if (next == state) {
+            /* Already queued or marked. The release write orders what was published before this call. */
+            if (__atomic_compare_exchange_n(&r->state, &state, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+                break;
+            continue;
+        }
+        if (__atomic_compare_exchange_n(&r->state, &state, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+            if (next == WK_QUEUED) {
+                r->executor->ops->enqueue(r->executor, r);
+                return;
+            }
+            break;
+        }
+    }
+    if (__atomic_load_n(&r->waiter, __ATOMIC_SEQ_CST))
+        r->executor->ops->wake_waiter(r->executor, r);
+}
+
+bool wk_run_once(struct wk_runnable *r)
+{
+    int expected = WK_RUNNING;
+    bool more;
+
+    CHECK(__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) == WK_QUEUED);
+    __atomic_store_n(&r->state, WK_RUNNING, __ATOMIC_SEQ_CST);
+    more = r->run(r);
+    if (!more && __atomic_compare_exchange_n(&r->state, &expected, WK_IDLE, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return false;
+    __atomic_store_n(&r->state, WK_QUEUED, __ATOMIC_RELEASE);
+    return true;
+}
+
+void wk_wait(struct wk_runnable *r, bool (*done)(void *arg), void *arg)
+{
+    if (!done(arg))
+        r->executor->ops->wait(r->executor, r, done, arg);
+}
