@@ -10,6 +10,8 @@
 
 #include "common/base/id.h"
 #include "common/env/env.h"
+#include "api/connector.h"
+#include "common/base/bytes.h"
 #include "common/net/net.h"
 #include "proto/control.pb-c.h"
 
@@ -31,8 +33,12 @@ struct wk_options {
     struct wk_loader *loader;      /* borrowed */
     uint64_t network_bytes;        /* budget of blocks */
     uint64_t state_bytes;          /* budget of state */
-    int out_fd;                    /* where rask_print writes; -1: on_print */
-    void (*on_print)(void *arg, const char *line, size_t len);
+    int out_fd, err_fd;            /* where rask_print writes; -1: nowhere */
+    const struct connector *const *connectors; /* borrowed, ends with NULL; api/connector.h */
+    /* Calls cb(cb_arg) once on the loop when fd is readable. NULL: tasks poll each 10 ms instead. */
+    void (*watch_fd)(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg);
+    /* A short-lived worker (start->plan_artifact): runs the artifact's entry point. ret: a packed StreamGraph. */
+    int (*build_plan)(void *arg, const Rask__Control__StartWorker *start, struct bytes *ret, struct err *err);
     /* The worker has nothing left to do (job over, or its job master is gone): the process should end with this code. */
     void (*on_done)(void *arg, int exit_code, const char *reason);
     void *arg;
@@ -40,7 +46,10 @@ struct wk_options {
 int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, struct err *err) MUST_CHECK;
 /* A data connection that the supervisor passed on. conn is taken. */
 void wk_accept(struct wk *wk, struct net_conn *conn, const Rask__Control__Hello *hello);
+/* The executor must not run steps of this worker any more. */
 void wk_free(struct wk *wk);
+/* Tasks that are neither finished, failed nor canceled. */
+uint32_t wk_tasks_alive(const struct wk *wk);
 /* Fetches a blob of the job from the JobManager into memory; cb on the loop. For loaders. */
 void wk_fetch_blob(struct wk *wk, const uint8_t hash[32], void (*cb)(void *arg, int code, const char *error, const void *data, size_t len), void *arg);
 

@@ -93,7 +93,7 @@ void wk_in_push(struct wk_in *in, struct wk_element *e)
         wk_element_free(e);
         return;
     }
-    if (list_empty(&in->queue)) {
+    if (list_empty(&in->queue) && !in->blocked) {
         wake = list_empty(&g->ready);
         list_push_back(&g->ready, &in->ready);
     }
@@ -125,6 +125,27 @@ struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in)
     }
     pthread_mutex_unlock(&g->lock);
     return e;
+}
+
+void wk_in_block(struct wk_in *in)
+{
+    pthread_mutex_lock(&in->gate->lock);
+    in->blocked = true;
+    list_remove(&in->ready);
+    pthread_mutex_unlock(&in->gate->lock);
+}
+
+void wk_gate_unblock(struct wk_gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    for (uint32_t i = 0; i < g->channel_count; i++) {
+        struct wk_in *in = &g->channels[i];
+
+        if (in->blocked && !list_empty(&in->queue))
+            list_push_back(&g->ready, &in->ready);
+        in->blocked = false;
+    }
+    pthread_mutex_unlock(&g->lock);
 }
 
 void wk_in_consumed(struct wk_in *in, uint32_t bytes)

@@ -54,6 +54,7 @@ struct wk_in {
     uint32_t credit_bytes;       /* granted in all at the start */
     uint64_t unreturned;         /* task: consumed, not yet granted again */
     bool ended, idle;            /* task */
+    bool blocked;                /* gate lock: its barrier is there, the others' are not (alignment) */
     rask_ts watermark;           /* task */
     /* Gives bytes back to the sender. Any thread. */
     void (*grant)(struct wk_in *in, uint32_t bytes);
@@ -80,6 +81,10 @@ void wk_in_push(struct wk_in *in, struct wk_element *e);
 struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in);
 /* Task. The slice was consumed: credit goes back, in portions of a quarter. */
 void wk_in_consumed(struct wk_in *in, uint32_t bytes);
+
+/* Task. Alignment: nothing is taken from a blocked channel until wk_gate_unblock. */
+void wk_in_block(struct wk_in *in);
+void wk_gate_unblock(struct wk_gate *g);
 
 /* ---- sending end ---- */
 struct wk_link;

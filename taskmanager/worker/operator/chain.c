@@ -1,0 +1,438 @@
+/* chain.c - see chain.h. Runs in the task's step. */
+#include "taskmanager/worker/operator/chain.h"
+
+#include <stdio.h>
+
+#include "common/base/check.h"
+
+/* ---- handing on ---- */
+
+static void feed_push(struct wk_op *op, int input, rask_batch *batch)
+{
+    struct wk_feed *f = MEM_NEW(struct wk_feed);
+
+    f->batch = batch;
+    f->input = input;
+    list_push_back(&op->feeds, &f->node);
+    op->feed_count++;
+    op->chain->feeds++;
+}
+
+static void feed_free(struct wk_op *op, struct wk_feed *f)
+{
+    list_remove(&f->node);
+    batch_unref(f->batch);
+    mem_free(f);
+    op->feed_count--;
+    op->chain->feeds--;
+}
+
+/* batch is taken */
+static void output_send(struct wk_output *o, rask_batch *batch)
+{
+    o->op->rows_out += batch->rows;
+    for (uint32_t i = 0; i < o->child_count; i++)
+        feed_push(o->children[i], o->child_inputs[i], batch_ref(batch));
+    for (uint32_t i = 0; i < o->edge_count; i++)
+        wk_edge_emit(o->edges[i], batch_ref(batch));
+    batch_unref(batch);
+}
+
+void wk_op_deliver(struct wk_op *op)
+{
+    for (uint32_t i = 0; i < op->output_count; i++) {
+        struct wk_output *o = &op->outputs[i];
+        rask_batch *b = o->out && o->out->rows > 0 ? out_take(o->out) : NULL;
+
+        if (b)
+            output_send(o, b);
+    }
+}
+
+bool wk_op_blocked(const struct wk_op *op)
+{
+    for (uint32_t i = 0; i < op->output_count; i++) {
+        const struct wk_output *o = &op->outputs[i];
+
+        for (uint32_t k = 0; k < o->child_count; k++)
+            if (o->children[k]->feed_count > 0)
+                return true;
+        for (uint32_t k = 0; k < o->edge_count; k++)
+            if (wk_edge_full(o->edges[k]))
+                return true;
+    }
+    return false;
+}
+
+static int chain_fail(struct wk_chain *c, const struct wk_op *op, int code, const char *text)
+{
+    if (!c->failed) {
+        c->failed = true;
+        err_set(&c->error, code, "%s", text);
+        if (op->ctx.uid)
+            err_wrap(&c->error, "operator \"%s\" (uid \"%s\", subtask %u)", op->ctx.name, op->ctx.uid, op->ctx.subtask);
+        else
+            err_wrap(&c->error, "operator \"%s\" (subtask %u)", op->ctx.name, op->ctx.subtask);
+    }
+    return c->error.code;
+}
+
+int wk_op_failed(struct wk_op *op, int rc)
+{
+    if (op->ctx.error.code)
+        return chain_fail(op->chain, op, op->ctx.error.code, op->ctx.error.text);
+    if (op->chain->failed)
+        return op->chain->error.code;
+    char text[96];
+
+    snprintf(text, sizeof(text), "the function returned %d without rask_fail", rc);
+    return chain_fail(op->chain, op, ERR_USER, text);
+}
+
+/* ---- overdraft: a row that gives more than its output may hold waits here ---- */
+
+static void run_below(struct wk_chain *c, uint32_t above);
+
+static bool may_go_on(void *arg)
+{
+    struct wk_op *op = arg;
+    struct wk_chain *c = op->chain;
+
+    if (c->host.canceled(c->host.arg))
+        return true;
+    for (uint32_t i = 0; i < c->edge_count; i++)
+        wk_edge_send_waiting(c->edges[i]);
+    run_below(c, op->index);
+    return c->failed || !wk_op_blocked(op);
+}
+
+static int overdrawn(struct wk_op *op)
+{
+    struct wk_chain *c = op->chain;
+    const char *now = c->host.runnable->operator_now;
+
+    if (may_go_on(op))
+        goto out;
+    c->overdraft_waits++;
+    wk_wait(c->host.runnable, may_go_on, op);
+out:
+    c->host.runnable->operator_now = now;
+    op->call_bytes = 0;
+    if (c->host.canceled(c->host.arg))
+        return err_set(&op->ctx.error, ERR_CANCELED, "canceled");
+    return c->failed ? c->error.code : 0;
+}
+
+static int on_batch_out(struct wk_output *o, rask_batch *batch)
+{
+    struct wk_op *op = o->op;
+
+    op->call_bytes += batch_row_bytes(batch);
+    output_send(o, batch);
+    op->full = true;
+    if (op->call_bytes > CHAIN_OVERDRAFT_BYTES && wk_op_blocked(op))
+        return overdrawn(op);
+    return 0;
+}
+
+static int hook_full(rask_out *out, void *arg)
+{
+    rask_batch *b = out_take(out);
+
+    return b ? on_batch_out(arg, b) : 0;
+}
+
+static int hook_batch(rask_out *out, void *arg, rask_batch **batch)
+{
+    rask_batch *before = out_take(out), *b = *batch;
+    int rc = before ? on_batch_out(arg, before) : 0;
+
+    *batch = NULL;
+    if (rc == 0 && b->rows > 0)
+        return on_batch_out(arg, b);
+    batch_unref(b);
+    return rc;
+}
+
+static int hook_refused(rask_out *out, void *arg, const char *text)
+{
+    struct wk_output *o = arg;
+
+    (void)out;
+    if (!o->op->ctx.error.code)
+        err_set(&o->op->ctx.error, ERR_INVALID, "%s", text);
+    return o->op->ctx.error.code;
+}
+
+const struct out_hooks wk_op_out_hooks = {hook_full, hook_batch, hook_refused};
+
+/* ---- running ---- */
+
+static void call_begin(struct wk_op *op)
+{
+    op->full = false;
+    op->call_bytes = 0;
+    op->in_call = true;
+    op->chain->host.runnable->operator_now = op->ctx.name;
+}
+
+static int call_end(struct wk_op *op, int rc)
+{
+    op->in_call = false;
+    op->chain->host.runnable->operator_now = NULL;
+    if (rc != 0 || op->ctx.error.code || op->chain->failed)
+        return wk_op_failed(op, rc);
+    wk_op_deliver(op);
+    return 0;
+}
+
+static void control_push(struct wk_chain *c, enum wk_element_type type, int64_t value, int32_t from_op);
+
+/* Gives the operator its next rows. */
+static int op_step(struct wk_op *op)
+{
+    struct wk_feed *f = LIST_ENTRY(op->feeds.next, struct wk_feed, node);
+    uint32_t consumed = 0;
+    int rc;
+
+    call_begin(op);
+    if (!f->prepared && op->desc->prepare)
+        op->desc->prepare(&op->ctx, f->input, f->batch);
+    f->prepared = true;
+    rc = op->desc->process(&op->ctx, f->input, f->batch, f->from, &consumed);
+    rc = call_end(op, rc);
+    arena_release(&op->ctx.scratch);
+    if (rc != 0)
+        return rc;
+    CHECK(consumed > 0 && consumed <= f->batch->rows - f->from);
+    f->from += consumed;
+    op->rows_in += consumed;
+    if (f->from == f->batch->rows)
+        feed_free(op, f);
+    if (op->has_watermark) {
+        op->has_watermark = false;
+        control_push(op->chain, WK_WATERMARK, op->new_watermark, (int32_t)op->index);
+    }
+    return 0;
+}
+
+/* The deepest operator behind `above` that has input and room; NULL: none. */
+static struct wk_op *runnable_op(struct wk_chain *c, int32_t above)
+{
+    for (int32_t i = (int32_t)c->op_count - 1; i > above; i--) {
+        struct wk_op *op = c->ops[i];
+
+        if (op->feed_count > 0 && !op->in_call && !wk_op_blocked(op))
+            return op;
+    }
+    return NULL;
+}
+
+static void run_below(struct wk_chain *c, uint32_t above)
+{
+    struct wk_op *op;
+
+    while (!c->failed && (op = runnable_op(c, (int32_t)above)) != NULL)
+        if (op_step(op) != 0)
+            return;
+}
+
+/* ---- control elements ---- */
+
+static void control_push(struct wk_chain *c, enum wk_element_type type, int64_t value, int32_t from_op)
+{
+    struct wk_control *k = MEM_NEW(struct wk_control);
+
+    k->type = type;
+    k->value = value;
+    k->from_op = from_op;
+    k->next_op = from_op < 0 ? 0 : (uint32_t)from_op;
+    k->reached = mem_alloc(c->op_count);
+    if (from_op < 0)
+        k->reached[0] = true;
+    k->below = c->control;
+    c->control = k;
+}
+
+static void control_pop(struct wk_chain *c)
+{
+    struct wk_control *k = c->control;
+
+    if (k->type == WK_END)
+        c->ended = true;
+    c->control = k->below;
+    mem_free(k->reached);
+    mem_free(k);
+}
+
+static int control_call(struct wk_op *op, const struct wk_control *k)
+{
+    const rask_operator *d = op->desc;
+
+    switch (k->type) {
+    case WK_WATERMARK:
+        op->ctx.watermark = k->value;
+        return d->on_watermark ? d->on_watermark(&op->ctx, k->value) : 0;
+    case WK_BARRIER:
+        return d->on_barrier ? d->on_barrier(&op->ctx, (uint64_t)k->value) : 0;
+    case WK_STATUS:
+        return d->on_status ? d->on_status(&op->ctx, k->value != 0) : 0;
+    case WK_END:
+        return d->finish ? d->finish(&op->ctx) : 0;
+    default:
+        return 0;
+    }
+}
+
+static void control_forward(struct wk_op *op, struct wk_control *k)
+{
+    for (uint32_t i = 0; i < op->output_count; i++) {
+        struct wk_output *o = &op->outputs[i];
+
+        for (uint32_t n = 0; n < o->child_count; n++)
+            k->reached[o->children[n]->index] = true;
+        for (uint32_t n = 0; n < o->edge_count; n++)
+            wk_edge_control(o->edges[n], k->type, k->value);
+    }
+}
+
+/* One operator of the topmost control. Its feeds and those of everything behind are empty. */
+static int control_step(struct wk_chain *c)
+{
+    struct wk_control *k = c->control;
+    struct wk_op *op;
+    bool own;
+
+    while (k->next_op < c->op_count && !k->reached[k->next_op] && (int32_t)k->next_op != k->from_op)
+        k->next_op++;
+    if (k->next_op == c->op_count) {
+        control_pop(c);
+        return 0;
+    }
+    op = c->ops[k->next_op];
+    k->next_op++;
+    if ((int32_t)op->index == k->from_op) {
+        control_forward(op, k); /* it made the element itself */
+        return 0;
+    }
+    own = op->own_watermarks && (k->type == WK_WATERMARK);
+    call_begin(op);
+    if (call_end(op, control_call(op, k)) != 0)
+        return c->error.code;
+    if (op->has_watermark) {
+        op->has_watermark = false;
+        control_push(c, WK_WATERMARK, op->new_watermark, (int32_t)op->index);
+    }
+    if (!own)
+        control_forward(op, k);
+    return 0;
+}
+
+static bool control_ready(struct wk_chain *c)
+{
+    struct wk_control *k = c->control;
+
+    for (uint32_t i = k->next_op; i < c->op_count; i++)
+        if (k->reached[i] || (int32_t)i == k->from_op)
+            return !wk_op_blocked(c->ops[i]);
+    return true;
+}
+
+enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns)
+{
+    struct wk_executor *ex = c->host.runnable->executor;
+
+    while (!c->failed) {
+        struct wk_op *op = c->feeds > 0 ? runnable_op(c, -1) : NULL;
+
+        if (op) {
+            if (op_step(op) != 0)
+                break;
+        } else if (c->feeds > 0) {
+            return WK_CHAIN_BLOCKED;
+        } else if (c->control) {
+            if (!control_ready(c))
+                return WK_CHAIN_BLOCKED;
+            if (control_step(c) != 0)
+                break;
+        } else {
+            return WK_CHAIN_EMPTY;
+        }
+        if (ex->ops->now_ns(ex) >= deadline_ns)
+            return c->feeds > 0 || c->control ? WK_CHAIN_BUDGET : WK_CHAIN_EMPTY;
+    }
+    return WK_CHAIN_FAILED;
+}
+
+void wk_chain_feed(struct wk_chain *c, int input, rask_batch *batch)
+{
+    struct wk_op *head = c->ops[0];
+
+    feed_push(head, input, batch);
+    /* The keys of everything that one step has taken are prefetched before the first row is touched. */
+    if (head->desc->prepare) {
+        head->desc->prepare(&head->ctx, input, batch);
+        LIST_ENTRY(head->feeds.prev, struct wk_feed, node)->prepared = true;
+    }
+}
+
+int wk_chain_input_ended(struct wk_chain *c, int input)
+{
+    struct wk_op *head = c->ops[0];
+
+    if (!head->desc->on_end)
+        return 0;
+    call_begin(head);
+    return call_end(head, head->desc->on_end(&head->ctx, input));
+}
+
+void wk_chain_control(struct wk_chain *c, enum wk_element_type type, int64_t value)
+{
+    control_push(c, type, value, -1);
+}
+
+/* ---- life ---- */
+
+int wk_chain_open(struct wk_chain *c)
+{
+    for (uint32_t i = c->op_count; i-- > 0;) {
+        struct wk_op *op = c->ops[i];
+        int rc;
+
+        call_begin(op);
+        op->opened = true;
+        rc = op->desc->open ? op->desc->open(&op->ctx) : 0;
+        if (call_end(op, rc) != 0)
+            return c->error.code;
+    }
+    return 0;
+}
+
+void wk_chain_close(struct wk_chain *c)
+{
+    for (uint32_t i = 0; i < c->op_count; i++) {
+        struct wk_op *op = c->ops[i];
+
+        if (!op->opened)
+            continue;
+        op->opened = false;
+        c->host.runnable->operator_now = op->ctx.name;
+        if (op->desc->close)
+            op->desc->close(&op->ctx);
+    }
+    c->host.runnable->operator_now = NULL;
+}
+
+void wk_chain_drop(struct wk_chain *c)
+{
+    for (uint32_t i = 0; i < c->op_count; i++)
+        LIST_FOREACH_SAFE(n, &c->ops[i]->feeds)
+    feed_free(c->ops[i], LIST_ENTRY(n, struct wk_feed, node));
+    while (c->control) {
+        struct wk_control *k = c->control;
+
+        c->control = k->below;
+        mem_free(k->reached);
+        mem_free(k);
+    }
+}

@@ -1,0 +1,169 @@
+/*
+ * ctx_ops.c - what a context asks of the worker (api/runtime.h: struct rask_ctx_ops): keys, state, counters, log.
+ * Runs in the task's step, except rask_wake.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/types/key_bytes.h"
+#include "taskmanager/worker/operator/ops.h"
+#include "taskmanager/worker/task/task.h"
+
+const char *wk_op_property(const struct wk_op *op, const char *key, const char *otherwise)
+{
+    const Rask__Graph__OperatorSpec *spec = op->node->op;
+
+    for (size_t i = 0; i < spec->n_properties; i++)
+        if (strcmp(spec->properties[i]->key, key) == 0)
+            return spec->properties[i]->value;
+    return otherwise;
+}
+
+int64_t wk_op_property_i64(const struct wk_op *op, const char *key, int64_t otherwise)
+{
+    const char *text = wk_op_property(op, key, NULL);
+
+    return text ? strtoll(text, NULL, 10) : otherwise;
+}
+
+int wk_op_set_key(struct wk_op *op, int input, const rask_row *row)
+{
+    rask_ctx *ctx = &op->ctx;
+    const rask_batch *b = row->batch;
+
+    bytes_clear(&op->key);
+    key_bytes_of(b, op->key_columns[input], op->key_count[input], row->position, &op->key);
+    ctx->key = (rask_str){(const char *)op->key.data, (uint32_t)op->key.len};
+    ctx->key_hash = b->hash.data ? ((const uint64_t *)b->hash.data)[row->position] : hash_xxh3(op->key.data, op->key.len);
+    return 0;
+}
+
+static int ctx_set_key(rask_ctx *ctx, const rask_row *row)
+{
+    struct wk_op *op = wk_op_of(ctx);
+
+    if (op->key_count[0] == 0)
+        return rask_fail(ctx, "rask_set_key needs a keyed stream: put rask_key_by before this operator");
+    return wk_op_set_key(op, 0, row);
+}
+
+static bool state_usable(struct wk_op *op, int state)
+{
+    const rask_state *s = op->ctx.states;
+    int count = 0;
+
+    while (s && s[count].kind != 0)
+        count++;
+    if (state < 0 || state >= count) {
+        (void)rask_fail(&op->ctx, "state %d is not declared: this operator declares %d", state, count);
+        return false;
+    }
+    if (!op->ctx.key.data || op->key_count[0] == 0) {
+        (void)rask_fail(&op->ctx, "state \"%s\" needs a current key: use it on a keyed stream, inside on_row", s[state].name);
+        return false;
+    }
+    if (s[state].kind != RASK_VALUE) {
+        (void)rask_fail(&op->ctx, "state \"%s\" is not a value state: only RASK_VALUE can be used yet", s[state].name);
+        return false;
+    }
+    return true;
+}
+
+static void *ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    struct err err = {0};
+    void *value;
+
+    (void)schema;
+    if (!state_usable(op, state))
+        return NULL;
+    value = wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, true, NULL, &err);
+    if (!value && !ctx->error.code)
+        ctx->error = err;
+    return value;
+}
+
+static const void *ctx_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
+{
+    struct wk_op *op = wk_op_of(ctx);
+
+    (void)schema;
+    return state_usable(op, state) ? wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, false, NULL, NULL) : NULL;
+}
+
+static void ctx_clear(rask_ctx *ctx, int state)
+{
+    struct wk_op *op = wk_op_of(ctx);
+
+    if (state_usable(op, state))
+        wk_state_clear(op->state, state, ctx->key_hash, ctx->key);
+}
+
+static struct rask_counter *ctx_counter(rask_ctx *ctx, const char *name)
+{
+    struct wk_op *op = wk_op_of(ctx);
+
+    return wk_task_counter(op, name);
+}
+
+static void ctx_accumulate(rask_ctx *ctx, const char *name, int64_t n)
+{
+    wk_task_accumulate(wk_op_of(ctx), name, n);
+}
+
+static void ctx_log(rask_ctx *ctx, int level, const char *text)
+{
+    wk_task_log(wk_op_of(ctx), level, text);
+}
+
+static int no_timers(rask_ctx *ctx)
+{
+    return rask_fail(ctx, "timers are not there yet");
+}
+static int ctx_timer_at(rask_ctx *ctx, rask_ts event_time)
+{
+    (void)event_time;
+    return no_timers(ctx);
+}
+static int ctx_timer_in(rask_ctx *ctx, int64_t delay_ms)
+{
+    (void)delay_ms;
+    return no_timers(ctx);
+}
+
+static rask_ts ctx_processing_time(rask_ctx *ctx)
+{
+    return wk_task_wall_ms(wk_op_of(ctx));
+}
+static void ctx_wake_in(rask_ctx *ctx, int64_t delay_us)
+{
+    wk_task_wake_in(wk_op_of(ctx), delay_us);
+}
+static void ctx_wake_on_fd(rask_ctx *ctx, int fd)
+{
+    wk_task_wake_on_fd(wk_op_of(ctx), fd);
+}
+static void ctx_wake(rask_ctx *ctx)
+{
+    wk_ready(wk_op_of(ctx)->chain->host.runnable);
+}
+
+const struct rask_ctx_ops wk_ctx_ops = {
+    .log = ctx_log,
+    .counter = ctx_counter,
+    .accumulate = ctx_accumulate,
+    .value = ctx_value,
+    .peek = ctx_peek,
+    .clear = ctx_clear,
+    .set_key = ctx_set_key,
+    .timer_at = ctx_timer_at,
+    .timer_in = ctx_timer_in,
+    .timer_cancel = ctx_timer_at,
+    .processing_time = ctx_processing_time,
+    .wake_in = ctx_wake_in,
+    .wake_on_fd = ctx_wake_on_fd,
+    .wake = ctx_wake,
+};

@@ -1,0 +1,478 @@
+/*
+ * keyed_ops.c - rolling results per key: sum, min, max, count.  Each row gives one updated row.
+ *
+ * When the other columns are all key columns (or there are none), they are shared with the input batch and only the result
+ * column is new.  Else the other columns are those of the key's first row, as in Flink, and the whole result row is kept
+ * as a packed row in the state.
+ */
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/types/key_bytes.h"
+#include "common/types/packed_row.h"
+#include "taskmanager/worker/operator/ops.h"
+
+enum rolling_kind { ROLLING_SUM, ROLLING_MIN, ROLLING_MAX, ROLLING_COUNT };
+
+union cell {
+    int64_t i;
+    double f;
+    rask_decimal128 d;
+};
+struct accumulator {
+    union cell value;
+    uint64_t has; /* 0: only nulls so far */
+};
+
+struct rolling {
+    enum rolling_kind kind;
+    uint32_t column; /* of the input; count: unused */
+    uint32_t result; /* of the output */
+    rask_field field;
+    bool share;      /* other columns come from the input batch */
+    uint16_t columns[RASK_COLUMNS_MAX]; /* output column -> input column, for sharing */
+    struct packed_layout layout;
+    rask_state states[3]; /* accumulator, result row; ends with kind 0 */
+    uint64_t hash[RASK_BATCH_ROWS_MAX];
+};
+
+static int64_t load_int(const rask_field *f, const void *data, uint32_t p)
+{
+    switch (schema_width(f)) {
+    case 1:
+        return ((const int8_t *)data)[p];
+    case 2:
+        return ((const int16_t *)data)[p];
+    case 4:
+        return ((const int32_t *)data)[p];
+    default:
+        return ((const int64_t *)data)[p];
+    }
+}
+
+static union cell load(const rask_field *f, const void *data, uint32_t p)
+{
+    union cell c = {.d = {0, 0}};
+
+    if (f->type == RASK_T_FLOAT)
+        c.f = (double)((const float *)data)[p];
+    else if (f->type == RASK_T_DOUBLE)
+        c.f = ((const double *)data)[p];
+    else if (schema_width(f) == 16)
+        c.d = ((const rask_decimal128 *)data)[p];
+    else
+        c.i = load_int(f, data, p);
+    return c;
+}
+
+static void store(const rask_field *f, void *data, size_t p, union cell c)
+{
+    if (f->type == RASK_T_FLOAT)
+        ((float *)data)[p] = (float)c.f;
+    else if (f->type == RASK_T_DOUBLE)
+        ((double *)data)[p] = c.f;
+    else if (schema_width(f) == 16)
+        ((rask_decimal128 *)data)[p] = c.d;
+    else if (schema_width(f) == 8)
+        ((int64_t *)data)[p] = c.i;
+    else if (schema_width(f) == 4)
+        ((int32_t *)data)[p] = (int32_t)c.i;
+    else if (schema_width(f) == 2)
+        ((int16_t *)data)[p] = (int16_t)c.i;
+    else
+        ((int8_t *)data)[p] = (int8_t)c.i;
+}
+
+static int compare(const rask_field *f, union cell a, union cell b)
+{
+    if (f->type == RASK_T_FLOAT || f->type == RASK_T_DOUBLE)
+        return a.f < b.f ? -1 : a.f > b.f;
+    if (schema_width(f) == 16)
+        return a.d.high != b.d.high ? (a.d.high < b.d.high ? -1 : 1) : a.d.low < b.d.low ? -1 : a.d.low > b.d.low;
+    return a.i < b.i ? -1 : a.i > b.i;
+}
+
+/* false: the sum does not fit the column's type. */
+static bool add(const rask_field *f, union cell *to, union cell v)
+{
+    uint32_t width = schema_width(f);
+    int64_t limit;
+
+    if (f->type == RASK_T_FLOAT || f->type == RASK_T_DOUBLE) {
+        to->f += v.f;
+        return true;
+    }
+    if (width == 16) {
+        bool carry = __builtin_add_overflow(to->d.low, v.d.low, &to->d.low);
+        int64_t high;
+        bool over = __builtin_add_overflow(to->d.high, v.d.high, &high);
+
+        over = __builtin_add_overflow(high, (int64_t)carry, &to->d.high) || over;
+        return !over;
+    }
+    if (__builtin_add_overflow(to->i, v.i, &to->i))
+        return false;
+    if (width == 8)
+        return true;
+    limit = (int64_t)1 << (8 * width - 1);
+    return to->i >= -limit && to->i < limit;
+}
+
+static int update(struct wk_op *op, struct rolling *r, struct accumulator *acc, bool null, union cell v)
+{
+    if (r->kind == ROLLING_COUNT) {
+        acc->value.i++;
+        acc->has = 1;
+        return 0;
+    }
+    if (null)
+        return 0;
+    if (!acc->has) {
+        acc->value = v;
+        acc->has = 1;
+    } else if (r->kind == ROLLING_SUM) {
+        if (!add(&r->field, &acc->value, v))
+            return rask_fail(&op->ctx, "the sum of column \"%s\" does not fit its type any more", r->field.name);
+    } else if (r->kind == ROLLING_MIN ? compare(&r->field, v, acc->value) < 0 : compare(&r->field, v, acc->value) > 0) {
+        acc->value = v;
+    }
+    return 0;
+}
+
+static const uint64_t *hashes(struct wk_op *op, struct rolling *r, const rask_batch *in)
+{
+    if (in->hash.data) {
+        const uint64_t *by_position = in->hash.data;
+
+        if (!in->sel)
+            return by_position + in->first;
+        for (uint32_t i = 0; i < in->rows; i++)
+            r->hash[i] = by_position[in->sel[i]];
+    } else {
+        key_hash_batch(in, op->key_columns[0], op->key_count[0], r->hash);
+    }
+    return r->hash;
+}
+
+static void rolling_prepare(rask_op *ctx, int input, const rask_batch *in)
+{
+    struct wk_op *op = wk_op_of(ctx);
+
+    (void)input;
+    wk_state_prepare(op->state, 0, hashes(op, op->adapter, in), in->rows);
+}
+
+static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t position, uint64_t hash,
+                       struct accumulator **ret)
+{
+    struct err err = {0};
+    rask_str key;
+    bool null = false;
+    union cell v = {.i = 0};
+
+    bytes_clear(&op->key);
+    key_bytes_of(in, op->key_columns[0], op->key_count[0], position, &op->key);
+    key = (rask_str){(const char *)op->key.data, (uint32_t)op->key.len};
+    *ret = wk_state_get(op->state, 0, hash, key, sizeof(struct accumulator), true, NULL, &err);
+    if (!*ret) {
+        op->ctx.error = err;
+        return err.code;
+    }
+    if (r->kind != ROLLING_COUNT) {
+        null = rask_column_is_null(&in->columns[r->column], position);
+        v = load(&r->field, in->columns[r->column].data, position);
+    }
+    return update(op, r, *ret, null, v);
+}
+
+/* The result column stands at the input's physical positions: only their range is allocated. */
+static int process_shared(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash)
+{
+    uint32_t low = rask_position(in, 0), high = rask_position(in, in->rows - 1), width = schema_width(&r->field);
+    rask_batch *result = batch_project((rask_batch *)(uintptr_t)in, op->ctx.out->schema, r->columns);
+    rask_buffer *buffer = pool_get(wk_task_pool(op), (uint64_t)(high - low + 1) * width);
+    rask_column *column = &result->columns[r->result];
+    uint64_t *validity = NULL;
+    int rc = 0;
+
+    if (r->field.nullable) {
+        rask_buffer *bits = pool_get(wk_task_pool(op), (in->positions / 64 + 1) * 8 + (uint64_t)(high - low + 1) * width);
+
+        buffer_unref(buffer);
+        buffer = bits;
+        validity = (uint64_t *)(void *)(buffer->data);
+        memset(validity, 0xff, (in->positions / 64 + 1) * 8);
+    }
+    char *cells = (char *)buffer->data + (validity ? (in->positions / 64 + 1) * 8 : 0);
+
+    for (uint32_t i = 0; i < in->rows && rc == 0; i++) {
+        uint32_t p = rask_position(in, i);
+        struct accumulator *acc;
+
+        rc = rolling_row(op, r, in, p, hash[i], &acc);
+        if (rc == 0) {
+            store(&r->field, cells, p - low, acc->value);
+            if (validity && !acc->has)
+                validity[p / 64] &= ~((uint64_t)1 << (p % 64));
+        }
+    }
+    buffer_unref(column->owner);
+    /* cells[p - low] is read as data[p] */
+    *column = (rask_column){.data = (void *)((uintptr_t)cells - (uintptr_t)low * width), .validity = validity, .owner = buffer};
+    if (rc != 0) {
+        batch_unref(result);
+        return rc;
+    }
+    return rask_emit_batch(op->ctx.out, &result);
+}
+
+/* One row of the general form: the packed result row of the key is changed in its slot and emitted. */
+static int packed_step(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t position, uint64_t hash)
+{
+    struct accumulator *acc;
+    struct bytes fresh;
+    struct packed_row row;
+    struct err err = {0};
+    size_t len = 0;
+    rask_str key;
+    const void *kept;
+    int rc = rolling_row(op, r, in, position, hash, &acc);
+
+    if (rc != 0)
+        return rc;
+    key = (rask_str){(const char *)op->key.data, (uint32_t)op->key.len};
+    kept = wk_state_read(op->state, 1, hash, key, &len);
+    if (!kept) {
+        bytes_init(&fresh);
+        packed_row_add(&r->layout, in, position, &fresh);
+        rc = wk_state_write(op->state, 1, hash, key, fresh.data, fresh.len, &err);
+        bytes_release(&fresh);
+        kept = rc == 0 ? wk_state_read(op->state, 1, hash, key, &len) : NULL;
+    }
+    if (rc == 0 && acc->has) {
+        uint8_t *bits = (uint8_t *)(uintptr_t)kept + r->result / 8;
+
+        *bits &= (uint8_t) ~(1u << (r->result % 8));
+        store(&r->field, (char *)(uintptr_t)kept + r->layout.slot[r->result], 0, acc->value);
+    }
+    if (rc == 0)
+        rc = packed_row_open(&r->layout, kept, len, &row, &err);
+    if (rc != 0) {
+        op->ctx.error = err;
+        return rc;
+    }
+    return packed_row_emit(&row, op->ctx.out);
+}
+
+static int rolling_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    struct rolling *r = op->adapter;
+    const uint64_t *hash = hashes(op, r, in);
+    uint32_t i = from;
+    int rc = 0;
+
+    (void)input;
+    if (r->share) {
+        CHECK(from == 0);
+        *ret_consumed = in->rows;
+        return process_shared(op, r, in, hash);
+    }
+    while (i < in->rows && rc == 0 && !op->full) {
+        rc = packed_step(op, r, in, rask_position(in, i), hash[i]);
+        i++;
+    }
+    *ret_consumed = i - from;
+    return rc;
+}
+
+const rask_operator wk_sum_op = {.abi = RASK_ABI, .name = OP_SUM, .prepare = rolling_prepare, .process = rolling_process};
+const rask_operator wk_count_op = {.abi = RASK_ABI, .name = OP_COUNT, .prepare = rolling_prepare, .process = rolling_process};
+
+static bool is_key(const struct wk_op *op, uint32_t column)
+{
+    for (uint32_t i = 0; i < op->key_count[0]; i++)
+        if (op->key_columns[0][i] == column)
+            return true;
+    return false;
+}
+
+static struct rolling *rolling_new(struct wk_op *op, enum rolling_kind kind)
+{
+    struct rolling *r = MEM_NEW(struct rolling);
+
+    r->kind = kind;
+    r->states[0] = (rask_state){.kind = RASK_AGGREGATING, .name = op->desc->name};
+    op->adapter = r;
+    op->ctx.states = r->states;
+    return r;
+}
+
+int wk_rolling_init(struct wk_op *op, struct err *err)
+{
+    const char *type = op->node->op->type, *name = wk_op_property(op, "column", "");
+    struct rolling *r = rolling_new(op, strcmp(type, OP_SUM) == 0   ? ROLLING_SUM
+                                        : strcmp(type, OP_MIN) == 0 ? ROLLING_MIN
+                                                                    : ROLLING_MAX);
+    const rask_schema *schema = op->ctx.out->schema;
+    int column = schema_column(schema, name);
+
+    if (column < 0)
+        return err_set(err, ERR_INVALID, "operator \"%s\": no column \"%s\"", op->node->name, name);
+    r->column = r->result = (uint32_t)column;
+    r->field = schema->fields[column];
+    if (schema_is_view(&r->field) || r->field.type >= RASK_T_ARRAY)
+        return err_set(err, ERR_INVALID, "operator \"%s\": column \"%s\" is not a number or a time", op->node->name, name);
+    r->share = !is_key(op, r->column);
+    for (uint32_t i = 0; i < schema->columns; i++) {
+        r->columns[i] = (uint16_t)i;
+        if (i != r->column && !is_key(op, i))
+            r->share = false;
+    }
+    if (!r->share)
+        r->states[1] = (rask_state){.kind = RASK_AGGREGATING, .name = "row"};
+    packed_layout_of(schema, &r->layout);
+    return 0;
+}
+
+int wk_count_init(struct wk_op *op, struct err *err)
+{
+    struct rolling *r = rolling_new(op, ROLLING_COUNT);
+    const rask_schema *schema = op->ctx.out->schema;
+
+    if (schema->columns != op->key_count[0] + 1 || schema->fields[schema->columns - 1].type != RASK_T_BIGINT)
+        return err_set(err, ERR_INVALID, "operator \"%s\": the output is not the key columns and a BIGINT", op->node->name);
+    r->result = schema->columns - 1u;
+    r->field = schema->fields[r->result];
+    r->share = true;
+    for (uint32_t i = 0; i < op->key_count[0]; i++)
+        r->columns[i] = op->key_columns[0][i];
+    r->columns[r->result] = op->key_columns[0][0];
+    return 0;
+}
+
+/* ---- reduce ---- */
+
+struct reduce {
+    struct packed_layout layout;
+    rask_state states[2];
+    rask_out *so_far, *next; /* builders of one row */
+    struct bytes packed;
+};
+
+static int reduce_refused(rask_out *out, void *arg, const char *text)
+{
+    struct wk_op *op = arg;
+
+    (void)out;
+    if (!op->ctx.error.code)
+        err_set(&op->ctx.error, ERR_INVALID, "%s", text);
+    return op->ctx.error.code;
+}
+static int reduce_full(rask_out *out, void *arg)
+{
+    (void)out;
+    (void)arg;
+    return 0; /* one row is taken after each call */
+}
+static const struct out_hooks reduce_hooks = {.full = reduce_full, .refused = reduce_refused};
+
+int wk_reduce_init(struct wk_op *op, struct err *err)
+{
+    struct reduce *r = MEM_NEW(struct reduce);
+    const rask_schema *schema = op->ctx.out->schema;
+
+    (void)err;
+    r->states[0] = (rask_state){.kind = RASK_REDUCING, .name = OP_REDUCE};
+    op->adapter = r;
+    op->ctx.states = r->states;
+    packed_layout_of(schema, &r->layout);
+    bytes_init(&r->packed);
+    r->so_far = out_new(wk_task_pool(op), schema, 0, &reduce_hooks, op);
+    r->next = out_new(wk_task_pool(op), schema, 0, &reduce_hooks, op);
+    return 0;
+}
+
+static int reduce_combine(struct wk_op *op, struct reduce *r, const void *kept, size_t len, const rask_row *row,
+                          rask_batch **ret)
+{
+    rask_reduce_fn *fn = (rask_reduce_fn *)(uintptr_t)op->code;
+    struct packed_row packed;
+    rask_batch *before;
+    rask_row so_far;
+    int rc = packed_row_open(&r->layout, kept, len, &packed, &op->ctx.error);
+
+    if (rc == 0)
+        rc = packed_row_emit(&packed, r->so_far);
+    if (rc != 0)
+        return rc;
+    before = out_take(r->so_far);
+    so_far = rask_batch_row(before, 0);
+    rc = fn(&op->ctx, &so_far, row, r->next);
+    batch_unref(before);
+    *ret = out_take(r->next);
+    if (rc == 0 && (!*ret || (*ret)->rows != 1))
+        rc = rask_fail(&op->ctx, "a reduce function emits exactly one row, this one emitted %u", *ret ? (*ret)->rows : 0);
+    if (rc != 0) {
+        batch_unref(*ret);
+        *ret = NULL;
+    }
+    return rc;
+}
+
+static int reduce_row(struct wk_op *op, struct reduce *r, int input, const rask_row *row)
+{
+    rask_batch *result = NULL;
+    rask_row next = *row;
+    struct err err = {0};
+    size_t len = 0;
+    const void *kept;
+    int rc = wk_op_set_key(op, input, row);
+
+    if (rc != 0)
+        return rc;
+    kept = wk_state_read(op->state, 0, op->ctx.key_hash, op->ctx.key, &len);
+    if (kept) {
+        rc = reduce_combine(op, r, kept, len, row, &result);
+        if (rc != 0)
+            return rc;
+        next = rask_batch_row(result, 0);
+    }
+    bytes_clear(&r->packed);
+    packed_row_add(&r->layout, next.batch, next.position, &r->packed);
+    rc = wk_state_write(op->state, 0, op->ctx.key_hash, op->ctx.key, r->packed.data, r->packed.len, &err);
+    if (rc != 0)
+        op->ctx.error = err;
+    else
+        rc = rask_forward(op->ctx.out, &next);
+    batch_unref(result);
+    return rc;
+}
+
+static int reduce_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    uint32_t i = from;
+    int rc = 0;
+
+    while (i < in->rows && rc == 0 && !op->full) {
+        rask_row row = rask_batch_row(in, i);
+
+        rc = reduce_row(op, op->adapter, input, &row);
+        i++;
+    }
+    *ret_consumed = i - from;
+    return rc;
+}
+
+static void reduce_close(rask_op *ctx)
+{
+    struct reduce *r = wk_op_of(ctx)->adapter;
+
+    out_free(r->so_far);
+    out_free(r->next);
+    bytes_release(&r->packed);
+    r->so_far = r->next = NULL;
+}
+
+const rask_operator wk_reduce_op = {.abi = RASK_ABI, .name = OP_REDUCE, .process = reduce_process, .close = reduce_close};

@@ -1,0 +1,60 @@
+/*
+ * ops.h - the built-in operators: adapters that make a rask_operator of what a node names.
+ *
+ * wk_ops_find gives the descriptor for a type; its open() reads the node's properties, the resolved user
+ * function (op->code) and the schemas from the struct wk_op that its context is.
+ */
+#ifndef WK_OPS_H
+#define WK_OPS_H
+
+#include "common/graph/ops.h"
+#include "taskmanager/worker/operator/chain.h"
+
+struct wk_op_type {
+    const char *name;           /* OP_... of common/graph/ops.h */
+    const rask_operator *desc;  /* NULL: op->code is the user's rask_operator */
+    bool needs_code;
+    /* Size of what code points to, for the range check of the artifact; 1 for functions. */
+    size_t code_size;
+    /* Called before open: completes desc, states, self size, adapter. NULL: nothing to do. */
+    int (*init)(struct wk_op *op, struct err *err);
+};
+const struct wk_op_type *wk_ops_find(const char *type); /* NULL: not registered */
+
+extern const rask_operator wk_map_op, wk_flat_map_op, wk_filter_op, wk_process_op, wk_sum_op, wk_count_op, wk_reduce_op,
+    wk_event_time_op, wk_source_op, wk_enumerator_op, wk_sink_op;
+
+static inline struct wk_op *wk_op_of(rask_ctx *ctx)
+{
+    return (struct wk_op *)ctx;
+}
+const char *wk_op_property(const struct wk_op *op, const char *key, const char *otherwise);
+int64_t wk_op_property_i64(const struct wk_op *op, const char *key, int64_t otherwise);
+
+/* Sets the current key of a keyed operator from a row of `input`. */
+int wk_op_set_key(struct wk_op *op, int input, const rask_row *row);
+
+int wk_process_init(struct wk_op *op, struct err *err);
+int wk_batch_init(struct wk_op *op, struct err *err);
+int wk_rolling_init(struct wk_op *op, struct err *err); /* sum, min, max */
+int wk_count_init(struct wk_op *op, struct err *err);
+int wk_reduce_init(struct wk_op *op, struct err *err);
+int wk_event_time_init(struct wk_op *op, struct err *err);
+int wk_source_init(struct wk_op *op, struct err *err);
+int wk_enumerator_init(struct wk_op *op, struct err *err);
+int wk_sink_init(struct wk_op *op, struct err *err);
+
+/* ---- sources (source.c); called by the task ---- */
+/* True while a split is being read: no further split is taken from the gate. */
+bool wk_source_reading(const struct wk_op *op);
+/* RASK_MORE: rows came or may come at once; RASK_WAIT: a wake was asked for; RASK_END: the split is over. Negative: failed. */
+int wk_source_poll(struct wk_op *op);
+/* Enumerator: discovers; true when it will not find more. */
+int wk_enumerator_step(struct wk_op *op, bool *ret_done);
+/* The sink may write out what it holds back (the task goes idle). */
+int wk_sink_idle(struct wk_op *op);
+
+/* ctx_ops.c: how contexts reach the worker */
+extern const struct rask_ctx_ops wk_ctx_ops;
+
+#endif

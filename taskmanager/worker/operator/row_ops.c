@@ -1,0 +1,178 @@
+/* row_ops.c - row functions as batch operators: map, flat_map, filter, process. */
+#include "common/base/check.h"
+#include "taskmanager/worker/operator/ops.h"
+
+/* Rows that a function emits carry the event time of the row that caused them. */
+static void time_of(rask_out *out, const rask_batch *in, uint32_t position)
+{
+    out->event_time = in->event_time.data ? ((const rask_ts *)in->event_time.data)[position] : RASK_TS_MIN;
+}
+
+static int flat_map_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    rask_row_fn *fn = (rask_row_fn *)(uintptr_t)op->code;
+    rask_out *out = ctx->out;
+    uint32_t i = from;
+    int rc = 0;
+
+    (void)input;
+    while (i < in->rows && rc == 0 && !op->full) {
+        rask_row row = rask_batch_row(in, i);
+
+        time_of(out, in, row.position);
+        rc = fn(ctx, &row, out);
+        i++;
+    }
+    *ret_consumed = i - from;
+    return rc;
+}
+const rask_operator wk_flat_map_op = {.abi = RASK_ABI, .name = OP_FLAT_MAP, .process = flat_map_process};
+
+static int map_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    rask_row_fn *fn = (rask_row_fn *)(uintptr_t)op->code;
+    rask_out *out = ctx->out;
+    uint32_t i = from;
+    int rc = 0;
+
+    (void)input;
+    while (i < in->rows && rc == 0 && !op->full) {
+        rask_row row = rask_batch_row(in, i);
+        uint32_t before = out->rows;
+
+        time_of(out, in, row.position);
+        rc = fn(ctx, &row, out);
+        if (rc == 0 && !op->full && out->rows != before + 1)
+            rc = rask_fail(ctx, "a map function emits exactly one row for each row, this one emitted %u; use rask_flat_map",
+                           out->rows - before);
+        i++;
+    }
+    *ret_consumed = i - from;
+    return rc;
+}
+const rask_operator wk_map_op = {.abi = RASK_ABI, .name = OP_MAP, .process = map_process};
+
+/* The rows that pass leave under a selection vector; nothing is copied. */
+static int filter_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    rask_test_fn *fn = (rask_test_fn *)(uintptr_t)op->code;
+    uint16_t keep[RASK_BATCH_ROWS_MAX];
+    uint32_t kept = 0;
+    rask_batch *passed;
+
+    (void)input;
+    for (uint32_t i = from; i < in->rows; i++) {
+        rask_row row = rask_batch_row(in, i);
+
+        if (fn(ctx, &row))
+            keep[kept++] = (uint16_t)i;
+    }
+    *ret_consumed = in->rows - from;
+    if (ctx->error.code)
+        return ctx->error.code;
+    if (kept == 0)
+        return 0;
+    /* batch_select takes a reference of its own on what it shares */
+    passed = kept == in->rows ? batch_ref((rask_batch *)(uintptr_t)in) : batch_select((rask_batch *)(uintptr_t)in, keep, kept);
+    return rask_emit_batch(ctx->out, &passed);
+}
+const rask_operator wk_filter_op = {.abi = RASK_ABI, .name = OP_FILTER, .process = filter_process};
+
+/* ---- process functions ---- */
+
+static int process_open(rask_op *ctx)
+{
+    const rask_process_fn *fn = wk_op_of(ctx)->code;
+
+    return fn->open ? fn->open(ctx) : 0;
+}
+
+static int process_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    const rask_process_fn *fn = op->code;
+    int (*on_row)(rask_ctx *, const rask_row *, rask_out *) = input == 0 ? fn->on_row : fn->on_row2;
+    bool keyed = op->key_count[input] > 0;
+    uint32_t i = from;
+    int rc = 0;
+
+    while (i < in->rows && rc == 0 && !op->full) {
+        rask_row row = rask_batch_row(in, i);
+
+        if (ctx->out)
+            time_of(ctx->out, in, row.position);
+        for (uint32_t s = 0; s < ctx->side_count; s++)
+            time_of(ctx->sides[s], in, row.position);
+        if (keyed)
+            rc = wk_op_set_key(op, input, &row);
+        if (rc == 0)
+            rc = on_row(ctx, &row, ctx->out);
+        i++;
+    }
+    *ret_consumed = i - from;
+    return rc;
+}
+
+static int process_finish(rask_op *ctx)
+{
+    const rask_process_fn *fn = wk_op_of(ctx)->code;
+
+    return fn->finish ? fn->finish(ctx, ctx->out) : 0;
+}
+
+static void process_close(rask_op *ctx)
+{
+    const rask_process_fn *fn = wk_op_of(ctx)->code;
+
+    if (fn->close)
+        fn->close(ctx);
+}
+
+const rask_operator wk_process_op = {
+    .abi = RASK_ABI,
+    .name = OP_PROCESS,
+    .open = process_open,
+    .process = process_process,
+    .finish = process_finish,
+    .close = process_close,
+};
+
+static int check_abi(const struct wk_op *op, uint32_t abi, struct err *err)
+{
+    if (abi == RASK_ABI)
+        return 0;
+    return err_set(err, ERR_VERSION, "operator \"%s\" has ABI %u, this worker has ABI %u: compile the job against the installed headers",
+                   op->node->name, abi, RASK_ABI);
+}
+
+int wk_process_init(struct wk_op *op, struct err *err)
+{
+    const rask_process_fn *fn = op->code;
+    int rc = check_abi(op, fn->abi, err);
+
+    if (rc != 0)
+        return rc;
+    if (!fn->on_row)
+        return err_set(err, ERR_INVALID, "process function \"%s\" has no on_row", op->node->name);
+    op->ctx.states = fn->states;
+    op->ctx.self = fn->self_size ? mem_alloc(fn->self_size) : NULL;
+    return 0;
+}
+
+int wk_batch_init(struct wk_op *op, struct err *err)
+{
+    const rask_operator *d = op->code;
+    int rc = check_abi(op, d->abi, err);
+
+    if (rc != 0)
+        return rc;
+    if (!d->process)
+        return err_set(err, ERR_INVALID, "operator \"%s\" has no process function", op->node->name);
+    op->desc = d;
+    op->ctx.states = d->states;
+    op->ctx.self = d->self_size ? mem_alloc(d->self_size) : NULL;
+    return 0;
+}

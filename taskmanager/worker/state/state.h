@@ -1,0 +1,42 @@
+/*
+ * state.h - keyed state of one operator in one subtask: the only way to it.
+ *
+ * A table per declared state, from (key hash, key bytes) to a value.  Owned by its task; nothing is locked.
+ * A batch is prepared first (hash words and entries are prefetched), then touched row by row.  All memory is drawn from the
+ * worker's state budget; over it, calls fail with a sentence that names the state, the bytes and the key to raise.
+ */
+#ifndef WK_STATE_H
+#define WK_STATE_H
+
+#include <rask/operator.h>
+
+#include "common/base/err.h"
+
+struct wk_state_budget { /* of the worker; shared by its tasks */
+    uint64_t limit_bytes;
+    uint64_t used_bytes; /* atomic */
+};
+
+struct wk_state;
+/* decl: ends with kind 0; borrowed for the table's life. */
+struct wk_state *wk_state_new(const rask_state *decl, struct wk_state_budget *budget);
+void wk_state_free(struct wk_state *s);
+
+/* Prefetches for these hashes (a batch about to be processed). */
+void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint32_t count);
+/*
+ * The value of a key: `size` bytes, changed in place, valid until the next call with create for this state.
+ * Absent: NULL, or with create zeroed and *ret_created true (may be NULL). NULL with err set: over budget.
+ */
+void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t size, bool create,
+                   bool *ret_created, struct err *err);
+/* Values of changing size (packed rows). */
+const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len);
+int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, const void *value, size_t len,
+                   struct err *err) MUST_CHECK;
+void wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key);
+uint64_t wk_state_count(const struct wk_state *s, int state);
+/* Entries in no particular but deterministic order; for tests and snapshots. */
+void wk_state_each(struct wk_state *s, int state, void (*cb)(void *arg, rask_str key, const void *value, size_t len), void *arg);
+
+#endif

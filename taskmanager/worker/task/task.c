@@ -1,0 +1,603 @@
+/* task.c - the step. See task.h. */
+#include "taskmanager/worker/task/task.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/map.h"
+#include "taskmanager/worker/operator/ops.h"
+
+static bool task_run(struct wk_runnable *r);
+static void wake_requested(struct env_task *task);
+static void wake_timer_fired(struct env_timer *timer);
+
+static bool task_canceled(void *arg)
+{
+    return __atomic_load_n(&((struct wk_task *)arg)->cancel, __ATOMIC_ACQUIRE) != 0;
+}
+
+void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_executor *executor)
+{
+    t->host = host;
+    t->run.run = task_run;
+    t->run.executor = executor;
+    t->state = RASK__CONTROL__TASK_STATE__DEPLOYING;
+    t->watermark = RASK_TS_MIN;
+    t->wake_fd = -1;
+    t->stopped_ns = executor->ops->now_ns(executor);
+    t->wake_task.cb = wake_requested;
+    t->wake_timer.cb = wake_timer_fired;
+    t->chain.host = (struct wk_chain_host){&t->run, task_canceled, t};
+    pthread_mutex_init(&t->lock, NULL);
+    arena_init(&t->arena);
+}
+
+static void free_counters(struct map *m)
+{
+    if (!m)
+        return;
+    for (struct map_iter it = map_iter(m); map_next(&it);)
+        mem_free(it.value);
+    map_free(m);
+}
+
+static void op_free(struct wk_op *op)
+{
+    for (uint32_t i = 0; i < op->output_count; i++) {
+        struct wk_output *o = &op->outputs[i];
+
+        out_free(o->out);
+        mem_free(o->children);
+        mem_free(o->child_inputs);
+        mem_free(o->edges);
+    }
+    mem_free(op->outputs);
+    mem_free(op->ctx.sides);
+    mem_free(op->ctx.self);
+    mem_free(op->adapter);
+    wk_state_free(op->state);
+    bytes_release(&op->key);
+    free_counters(op->counters);
+    free_counters(op->accumulators);
+    arena_release(&op->ctx.scratch);
+    mem_free(op);
+}
+
+void wk_task_release(struct wk_task *t)
+{
+    CHECK(__atomic_load_n(&t->run.state, __ATOMIC_ACQUIRE) == WK_IDLE || t->host->env == NULL);
+    env_timer_cancel(t->host->env, &t->wake_timer);
+    wk_chain_close(&t->chain);
+    wk_chain_drop(&t->chain);
+    wk_element_free(t->control);
+    for (uint32_t i = 0; i < t->chain.op_count; i++)
+        if (t->chain.ops[i])
+            op_free(t->chain.ops[i]);
+    mem_free(t->chain.ops);
+    for (uint32_t i = 0; t->edges && i < t->chain.edge_count; i++)
+        wk_edge_release(&t->edges[i]);
+    mem_free(t->edges);
+    mem_free(t->edge_list);
+    wk_gate_release(&t->gate);
+    mem_free(t->name);
+    arena_release(&t->arena);
+    pthread_mutex_destroy(&t->lock);
+}
+
+void wk_task_cancel(struct wk_task *t)
+{
+    __atomic_store_n(&t->cancel, 1, __ATOMIC_RELEASE);
+    wk_ready(&t->run);
+}
+
+bool wk_task_is_over(const struct wk_task *t)
+{
+    Rask__Control__TaskState s = __atomic_load_n(&t->state, __ATOMIC_ACQUIRE);
+
+    return s == RASK__CONTROL__TASK_STATE__FINISHED || s == RASK__CONTROL__TASK_STATE__CANCELED ||
+           s == RASK__CONTROL__TASK_STATE__FAILED;
+}
+
+/* ---- wakes ---- */
+
+static void wake_timer_fired(struct env_timer *timer)
+{
+    wk_ready(&CONTAINER_OF(timer, struct wk_task, wake_timer)->run);
+}
+
+static void fd_ready(void *arg)
+{
+    wk_ready(&((struct wk_task *)arg)->run);
+}
+
+/* Loop: arms what the step has asked for. */
+static void wake_requested(struct env_task *task)
+{
+    struct wk_task *t = CONTAINER_OF(task, struct wk_task, wake_task);
+    int64_t delay_us;
+    int fd;
+
+    pthread_mutex_lock(&t->lock);
+    delay_us = t->wake_us;
+    fd = t->wake_fd;
+    t->wake_us = 0;
+    t->wake_fd = -1;
+    pthread_mutex_unlock(&t->lock);
+    if (wk_task_is_over(t))
+        return;
+    if (fd >= 0 && t->host->watch_fd)
+        t->host->watch_fd(t->host->watch_arg, fd, fd_ready, t);
+    else if (fd >= 0)
+        delay_us = delay_us > 0 ? MIN(delay_us, 10000) : 10000;
+    if (delay_us > 0)
+        env_timer_arm(t->host->env, &t->wake_timer, (uint64_t)delay_us * 1000u);
+}
+
+struct wk_task *wk_task_of(struct wk_op *op)
+{
+    return CONTAINER_OF(op->chain, struct wk_task, chain);
+}
+
+void wk_task_wake_in(struct wk_op *op, int64_t delay_us)
+{
+    struct wk_task *t = wk_task_of(op);
+
+    pthread_mutex_lock(&t->lock);
+    t->wake_us = MAX(delay_us, 1);
+    pthread_mutex_unlock(&t->lock);
+    env_post(t->host->env, &t->wake_task);
+}
+
+void wk_task_wake_on_fd(struct wk_op *op, int fd)
+{
+    struct wk_task *t = wk_task_of(op);
+
+    pthread_mutex_lock(&t->lock);
+    t->wake_fd = fd;
+    pthread_mutex_unlock(&t->lock);
+    env_post(t->host->env, &t->wake_task);
+}
+
+/* ---- states ---- */
+
+static void set_state(struct wk_task *t, Rask__Control__TaskState state, const struct err *error)
+{
+    __atomic_store_n(&t->state, state, __ATOMIC_RELEASE);
+    t->host->on_state(t->host->arg, t, state, error);
+}
+
+/* The end of a task, whatever led to it. */
+static void task_over(struct wk_task *t, Rask__Control__TaskState state, const struct err *error)
+{
+    wk_chain_close(&t->chain);
+    wk_chain_drop(&t->chain);
+    wk_element_free(t->control);
+    t->control = NULL;
+    wk_gate_close(&t->gate);
+    set_state(t, state, error);
+}
+
+static void task_failed(struct wk_task *t)
+{
+    struct err error = t->chain.error;
+
+    if (task_canceled(t)) {
+        task_over(t, RASK__CONTROL__TASK_STATE__CANCELED, NULL);
+        return;
+    }
+    err_wrap(&error, "task \"%s\"", t->name);
+    task_over(t, RASK__CONTROL__TASK_STATE__FAILED, &error);
+}
+
+/* ---- input ---- */
+
+static void return_credits(struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->taken_count; i++)
+        wk_in_consumed(t->taken[i].in, t->taken[i].bytes);
+    t->taken_count = 0;
+}
+
+/* Watermark and status of the task: minimum over the channels that are neither ended nor idle. */
+static void combine(struct wk_task *t)
+{
+    rask_ts min = RASK_TS_MAX;
+    uint32_t active = 0, live = 0;
+
+    for (uint32_t i = 0; i < t->gate.channel_count; i++) {
+        const struct wk_in *in = &t->gate.channels[i];
+
+        if (in->ended)
+            continue;
+        live++;
+        if (in->idle)
+            continue;
+        active++;
+        min = MIN(min, in->watermark);
+    }
+    /* the last one pushed runs first */
+    if (live > 0 && (active == 0) != t->idle_sent) {
+        t->idle_sent = active == 0;
+        wk_chain_control(&t->chain, WK_STATUS, t->idle_sent);
+    }
+    if (active > 0 && min > t->watermark) {
+        t->watermark = min;
+        wk_chain_control(&t->chain, WK_WATERMARK, min);
+    }
+}
+
+static int channel_ended(struct wk_task *t, struct wk_in *in)
+{
+    struct task_input *input = &t->inputs[in->input];
+
+    in->ended = true;
+    t->gate.ended_count++;
+    input->ended++;
+    if (input->ended == input->channels && wk_chain_input_ended(&t->chain, (int)in->input) != 0)
+        return -1;
+    combine(t);
+    return 0;
+}
+
+/* Chandy-Lamport alignment: the channel waits until the barrier has come on all others. */
+static void barrier_arrived(struct wk_task *t, struct wk_in *in, uint64_t checkpoint)
+{
+    if (t->barrier != checkpoint) { /* a newer one takes over from one that was given up */
+        wk_gate_unblock(&t->gate);
+        t->barrier = checkpoint;
+        t->barrier_count = 0;
+    }
+    t->barrier_count++;
+    if (t->barrier_count < t->gate.channel_count - t->gate.ended_count) {
+        wk_in_block(in);
+        return;
+    }
+    t->barrier = 0;
+    wk_gate_unblock(&t->gate);
+    wk_chain_control(&t->chain, WK_BARRIER, (int64_t)checkpoint);
+}
+
+static int handle_control(struct wk_task *t)
+{
+    struct wk_element *e = t->control;
+    struct wk_in *in = t->control_in;
+    int rc = 0;
+
+    t->control = NULL;
+    switch (e->type) {
+    case WK_WATERMARK:
+        in->watermark = MAX(in->watermark, e->value);
+        combine(t);
+        break;
+    case WK_STATUS:
+        in->idle = e->value != 0;
+        combine(t);
+        break;
+    case WK_BARRIER:
+        barrier_arrived(t, in, (uint64_t)e->value);
+        break;
+    case WK_END:
+        rc = channel_ended(t, in);
+        break;
+    case WK_LATENCY:
+    case WK_DATA:
+        break;
+    }
+    wk_element_free(e);
+    return rc;
+}
+
+/* Takes slices of up to TASK_ROWS_PER_STEP rows into the chain. False: the gate is empty. */
+static bool take_input(struct wk_task *t)
+{
+    uint32_t rows = 0;
+
+    if (t->is_source && wk_source_reading(t->chain.ops[0]))
+        return false;
+    while (rows < TASK_ROWS_PER_STEP && t->taken_count < ARRAY_LEN(t->taken)) {
+        struct wk_in *in = NULL;
+        struct wk_element *e = wk_gate_take(&t->gate, &in);
+
+        if (!e)
+            break;
+        if (e->type != WK_DATA) {
+            t->control = e;
+            t->control_in = in;
+            return true;
+        }
+        rows += e->batch->rows;
+        t->records_in += e->batch->rows;
+        t->bytes_in += e->bytes;
+        if (e->remote)
+            t->remote_records_in += e->batch->rows;
+        t->taken[t->taken_count].in = in;
+        t->taken[t->taken_count++].bytes = e->bytes;
+        wk_chain_feed(&t->chain, (int)in->input, e->batch);
+        e->batch = NULL;
+        wk_element_free(e);
+        if (t->is_source)
+            return true;
+    }
+    return rows > 0;
+}
+
+/* ---- the step ---- */
+
+static void flush_edges(struct wk_task *t, uint64_t now)
+{
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        if (t->chain.edges[i]->held_count > 0)
+            wk_edge_flush(t->chain.edges[i]);
+    t->last_flush_ns = now;
+}
+
+static bool edges_drained(const struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        if (!wk_edge_drained(t->chain.edges[i]))
+            return false;
+    return true;
+}
+
+static int edge_errors(struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->chain.edge_count; i++) {
+        struct wk_edge *e = t->chain.edges[i];
+
+        if (e->error && !t->chain.failed) {
+            t->chain.failed = true;
+            return err_set(&t->chain.error, ERR_USER, "the partition function returned channel %u, there are %u: 0 to %u",
+                           e->error_channel, e->target_parallelism, e->target_parallelism - 1);
+        }
+    }
+    return 0;
+}
+
+static bool open_task(struct wk_task *t)
+{
+    set_state(t, RASK__CONTROL__TASK_STATE__INITIALIZING, NULL);
+    if (wk_chain_open(&t->chain) != 0) {
+        task_failed(t);
+        return false;
+    }
+    set_state(t, RASK__CONTROL__TASK_STATE__RUNNING, NULL);
+    return true;
+}
+
+enum more { MORE_YES, MORE_WAIT, MORE_FAILED };
+
+/* The chain is empty: what comes next? */
+static enum more next_work(struct wk_task *t)
+{
+    struct wk_op *head = t->chain.ops[0];
+    bool inputs_over = t->gate.ended_count == t->gate.channel_count;
+
+    return_credits(t);
+    if (t->control)
+        return handle_control(t) == 0 ? MORE_YES : MORE_FAILED;
+    if (t->is_enumerator && !t->end_sent) {
+        bool done;
+
+        if (wk_enumerator_step(head, &done) != 0)
+            return MORE_FAILED;
+        if (!done)
+            return MORE_WAIT;
+    } else if (t->is_source && wk_source_reading(head)) {
+        int rc = wk_op_blocked(head) ? RASK_WAIT : wk_source_poll(head);
+
+        return rc < 0 ? MORE_FAILED : rc == RASK_WAIT ? MORE_WAIT : MORE_YES;
+    } else if (!inputs_over) {
+        return take_input(t) ? MORE_YES : MORE_WAIT;
+    }
+    if (t->end_sent)
+        return MORE_WAIT;
+    t->end_sent = true;
+    wk_chain_control(&t->chain, WK_END, 0);
+    return MORE_YES;
+}
+
+static int idle_sinks(struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->chain.op_count; i++)
+        if (t->chain.ops[i]->desc == &wk_sink_op && wk_sink_idle(t->chain.ops[i]) != 0)
+            return -1;
+    return 0;
+}
+
+static bool step(struct wk_task *t, uint64_t now)
+{
+    struct wk_executor *ex = t->run.executor;
+    uint64_t deadline = now + TASK_BUDGET_NS;
+
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        wk_edge_send_waiting(t->chain.edges[i]);
+    for (;;) {
+        enum wk_chain_result r = wk_chain_run(&t->chain, deadline);
+        enum more more = MORE_FAILED;
+
+        if (r == WK_CHAIN_EMPTY && edge_errors(t) == 0)
+            more = next_work(t);
+        if (r == WK_CHAIN_FAILED || (r == WK_CHAIN_EMPTY && more == MORE_FAILED)) {
+            task_failed(t);
+            return false;
+        }
+        if (r == WK_CHAIN_BLOCKED || (r == WK_CHAIN_EMPTY && more == MORE_WAIT && wk_op_blocked(t->chain.ops[0]))) {
+            t->stopped = TASK_STOP_OUTPUT;
+            return false;
+        }
+        if (r == WK_CHAIN_EMPTY && more == MORE_WAIT) {
+            t->stopped = TASK_STOP_INPUT;
+            flush_edges(t, now);
+            if (t->chain.ended) {
+                if (edges_drained(t))
+                    task_over(t, RASK__CONTROL__TASK_STATE__FINISHED, NULL);
+                else
+                    t->stopped = TASK_STOP_OUTPUT;
+            } else if (idle_sinks(t) != 0) {
+                task_failed(t);
+            }
+            return false;
+        }
+        if (task_canceled(t))
+            return true;
+        if (r == WK_CHAIN_BUDGET || ex->ops->now_ns(ex) >= deadline) {
+            t->stopped = TASK_STOP_BUDGET;
+            if (t->flush_interval_ns >= 0 && now - t->last_flush_ns >= (uint64_t)t->flush_interval_ns)
+                flush_edges(t, now);
+            return true;
+        }
+    }
+}
+
+static void account(struct wk_task *t, uint64_t began)
+{
+    uint64_t gap = began > t->stopped_ns ? began - t->stopped_ns : 0;
+
+    if (t->stopped == TASK_STOP_OUTPUT)
+        t->backpressured_ns += gap;
+    else if (t->stopped == TASK_STOP_INPUT)
+        t->idle_ns += gap;
+    else
+        t->busy_ns += gap; /* it had work and waited for a thread */
+}
+
+static bool task_run(struct wk_runnable *r)
+{
+    struct wk_task *t = CONTAINER_OF(r, struct wk_task, run);
+    struct wk_executor *ex = r->executor;
+    uint64_t began = ex->ops->now_ns(ex);
+    bool again = false;
+
+    if (wk_task_is_over(t))
+        return false;
+    account(t, began);
+    t->wall_ms = ex->ops->wall_ms(ex);
+    if (task_canceled(t))
+        task_over(t, RASK__CONTROL__TASK_STATE__CANCELED, NULL);
+    else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))
+        again = step(t, began);
+    t->stopped_ns = ex->ops->now_ns(ex);
+    t->busy_ns += t->stopped_ns - began;
+    return again;
+}
+
+/* ---- what operators ask ---- */
+
+struct pool *wk_task_pool(struct wk_op *op)
+{
+    return wk_task_of(op)->host->pool;
+}
+
+static struct rask_counter *counter_of(struct map **map, const char *name)
+{
+    struct rask_counter *c;
+
+    if (!*map)
+        *map = map_new();
+    c = map_get_str(*map, name);
+    if (!c) {
+        c = MEM_NEW(struct rask_counter);
+        map_put_str(*map, name, c);
+    }
+    return c;
+}
+
+struct rask_counter *wk_task_counter(struct wk_op *op, const char *name)
+{
+    struct wk_task *t = wk_task_of(op);
+    struct rask_counter *c;
+
+    pthread_mutex_lock(&t->lock);
+    c = counter_of(&op->counters, name);
+    pthread_mutex_unlock(&t->lock);
+    return c;
+}
+
+void wk_task_accumulate(struct wk_op *op, const char *name, int64_t n)
+{
+    struct wk_task *t = wk_task_of(op);
+
+    pthread_mutex_lock(&t->lock);
+    counter_of(&op->accumulators, name)->value += n;
+    pthread_mutex_unlock(&t->lock);
+}
+
+void wk_task_log(struct wk_op *op, int level, const char *text)
+{
+    struct wk_task *t = wk_task_of(op);
+
+    env_log(t->host->env, (enum log_level)level, "task", t->host->job, "%s: %s: %s", t->name, op->ctx.name, text);
+}
+
+int64_t wk_task_wall_ms(struct wk_op *op)
+{
+    return wk_task_of(op)->wall_ms;
+}
+
+const struct connector *wk_task_connector(struct wk_op *op, const char *name)
+{
+    struct wk_task *t = wk_task_of(op);
+
+    for (const struct connector *const *c = t->host->connectors; c && *c; c++)
+        if (strcmp((*c)->name, name) == 0)
+            return *c;
+    return NULL;
+}
+
+/* ---- figures ---- */
+
+void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
+{
+    uint64_t records_out = 0, bytes_out = 0;
+    size_t n = 0, at = 0;
+
+    for (uint32_t i = 0; i < t->chain.edge_count; i++) {
+        records_out += t->chain.edges[i]->rows_out;
+        bytes_out += t->chain.edges[i]->bytes_out;
+    }
+#define SET(field, value) (m->has_##field = 1, m->field = (value))
+    m->vertex = t->vertex;
+    m->subtask = t->subtask;
+    SET(records_in, t->records_in);
+    SET(remote_records_in, t->remote_records_in);
+    SET(records_out, records_out);
+    SET(bytes_in, t->bytes_in);
+    SET(bytes_out, bytes_out);
+    SET(busy_ms, t->busy_ns / 1000000);
+    SET(idle_ms, t->idle_ns / 1000000);
+    SET(backpressured_ms, t->backpressured_ns / 1000000);
+    SET(hard_backpressured_ms, t->chain.waited_ns / 1000000);
+    SET(watermark, t->watermark);
+#undef SET
+    pthread_mutex_lock(&t->lock);
+    for (uint32_t i = 0; i < t->chain.op_count; i++)
+        n += t->chain.ops[i]->counters ? map_size(t->chain.ops[i]->counters) : 0;
+    m->counters = arena_alloc(arena, (n + 1) * sizeof(*m->counters));
+    for (uint32_t i = 0; i < t->chain.op_count; i++) {
+        if (!t->chain.ops[i]->counters)
+            continue;
+        for (struct map_iter it = map_iter(t->chain.ops[i]->counters); map_next(&it);) {
+            Rask__Control__Counter *c = arena_alloc(arena, sizeof(*c));
+
+            rask__control__counter__init(c);
+            c->name = arena_strdup(arena, it.key);
+            c->value = rask_counter_value(it.value);
+            m->counters[at++] = c;
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+    m->n_counters = at;
+}
+
+void wk_task_accumulators(struct wk_task *t, struct map *into)
+{
+    pthread_mutex_lock(&t->lock);
+    for (uint32_t i = 0; i < t->chain.op_count; i++) {
+        if (!t->chain.ops[i]->accumulators)
+            continue;
+        for (struct map_iter it = map_iter(t->chain.ops[i]->accumulators); map_next(&it);)
+            counter_of(&into, it.key)->value += rask_counter_value(it.value);
+    }
+    pthread_mutex_unlock(&t->lock);
+}

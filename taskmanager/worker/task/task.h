@@ -1,0 +1,104 @@
+/*
+ * task.h - one subtask: a gate, a chain and its edges, stepped by an executor.
+ *
+ * A step never waits (but see wk_wait): it runs until it is out of input, out of room, or out of its budget of
+ * TASK_BUDGET_NS, and says why.  Order inside a step: cancel, what credit has freed, unconsumed rows of the
+ * chain, control elements, new rows.  The loop (wk.c) builds tasks, wakes them, and hears of their states by wk_task_host.
+ */
+#ifndef WK_TASK_H
+#define WK_TASK_H
+
+#include "common/env/env.h"
+#include "proto/control.pb-c.h"
+#include "taskmanager/worker/operator/chain.h"
+
+#define TASK_BUDGET_NS 1000000u
+#define TASK_ROWS_PER_STEP 4096u
+
+struct wk_task;
+
+/* How a task reaches its worker. Any thread. */
+struct wk_task_host {
+    struct env *env;
+    struct pool *pool;
+    struct wk_state_budget *state_budget;
+    const struct connector *const *connectors;
+    int out_fd, err_fd;
+    const char *job; /* 32 hex digits, for logs */
+    /* error: NULL unless FAILED. The task may be changed no more after a terminal state. */
+    void (*on_state)(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error);
+    void (*watch_fd)(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg); /* loop only; NULL */
+    void *arg, *watch_arg;
+};
+
+enum task_stop { TASK_STOP_INPUT, TASK_STOP_OUTPUT, TASK_STOP_BUDGET };
+
+struct task_input {
+    uint32_t channels, ended;
+};
+
+struct wk_task {
+    struct wk_runnable run; /* first */
+    const struct wk_task_host *host;
+    uint32_t vertex, subtask, attempt;
+    char *name;             /* "flat_map (2/4)"; owned */
+    Rask__Control__TaskState state; /* step */
+    struct wk_chain chain;
+    struct wk_gate gate;
+    struct wk_edge *edges;  /* edge_count; chain.edges points at them */
+    struct wk_edge **edge_list;
+    struct task_input inputs[2];
+    bool is_source, is_enumerator;
+    bool end_sent;          /* END was given to the chain */
+    int cancel;             /* atomic */
+    struct wk_element *control; /* taken, waits for the chain to be empty */
+    struct wk_in *control_in;
+    struct {
+        struct wk_in *in;
+        uint32_t bytes;
+    } taken[64];            /* consumed when the chain is empty */
+    uint32_t taken_count;
+    rask_ts watermark;
+    bool idle_sent;
+    uint64_t barrier;       /* being aligned; 0: none */
+    uint32_t barrier_count;
+    int64_t flush_interval_ns; /* execution.buffer-timeout.interval; -1: only full blocks and idle */
+    uint64_t last_flush_ns;
+    int64_t wall_ms;        /* read once per step */
+
+    enum task_stop stopped; /* why the last step ended */
+    uint64_t stopped_ns;
+    uint64_t busy_ns, idle_ns, backpressured_ns, hard_ns; /* read by others */
+    uint64_t records_in, remote_records_in, bytes_in;
+
+    pthread_mutex_t lock;   /* below, and the counters of all operators */
+    int64_t wake_us;        /* > 0: asked for */
+    int wake_fd;            /* >= 0: asked for */
+    struct env_task wake_task;
+    struct env_timer wake_timer;
+    struct arena arena;     /* names, schemas, key columns of the operators */
+    struct rask_params params;
+};
+
+void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_executor *executor);
+/* Never while the executor may step it. */
+void wk_task_release(struct wk_task *t);
+/* Any thread. The task reports CANCELED (or what it had come to before). */
+void wk_task_cancel(struct wk_task *t);
+bool wk_task_is_over(const struct wk_task *t);
+void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *ret, struct arena *arena);
+/* Sums of the accumulators of all its operators are added to `into` (name -> struct rask_counter). */
+void wk_task_accumulators(struct wk_task *t, struct map *into);
+
+/* ---- for operators (ctx_ops.c and adapters) ---- */
+struct wk_task *wk_task_of(struct wk_op *op);
+struct pool *wk_task_pool(struct wk_op *op);
+struct rask_counter *wk_task_counter(struct wk_op *op, const char *name);
+void wk_task_accumulate(struct wk_op *op, const char *name, int64_t n);
+void wk_task_log(struct wk_op *op, int level, const char *text);
+int64_t wk_task_wall_ms(struct wk_op *op);
+void wk_task_wake_in(struct wk_op *op, int64_t delay_us);
+void wk_task_wake_on_fd(struct wk_op *op, int fd);
+const struct connector *wk_task_connector(struct wk_op *op, const char *name);
+
+#endif
