@@ -11,6 +11,7 @@
 #include "common/types/key_bytes.h"
 #include "common/types/packed_row.h"
 #include "taskmanager/worker/operator/ops.h"
+#include "taskmanager/worker/task/task.h"
 
 enum rolling_kind { ROLLING_SUM, ROLLING_MIN, ROLLING_MAX, ROLLING_COUNT };
 

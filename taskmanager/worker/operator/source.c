@@ -11,7 +11,7 @@
 #include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/task/task.h"
 
-struct reader {
+struct split_reader {
     bool active;
     struct rask_split_slot slot;
     struct bytes id;
@@ -57,7 +57,7 @@ int wk_source_init(struct wk_op *op, struct err *err)
 
     if (rc != 0)
         return rc;
-    op->adapter = MEM_NEW(struct reader);
+    op->adapter = MEM_NEW(struct split_reader);
     op->connector.schema = op->ctx.out->schema;
     op->ctx.self = op->source->self_size ? mem_alloc(op->source->self_size) : NULL;
     return 0;
@@ -74,7 +74,7 @@ static int source_open(rask_op *ctx)
 static int source_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
 {
     struct wk_op *op = wk_op_of(ctx);
-    struct reader *r = op->adapter;
+    struct split_reader *r = op->adapter;
     rask_row row = rask_batch_row(in, from);
     rask_str id = rask_string(&row, 0), position = rask_string(&row, 1);
 
@@ -97,7 +97,7 @@ static int source_process(rask_op *ctx, int input, const rask_batch *in, uint32_
 
 static void split_over(struct wk_op *op)
 {
-    struct reader *r = op->adapter;
+    struct split_reader *r = op->adapter;
 
     if (!r->active)
         return;
@@ -110,12 +110,12 @@ static void split_over(struct wk_op *op)
 
 bool wk_source_reading(const struct wk_op *op)
 {
-    return ((const struct reader *)op->adapter)->active;
+    return ((const struct split_reader *)op->adapter)->active;
 }
 
 int wk_source_poll(struct wk_op *op)
 {
-    struct reader *r = op->adapter;
+    struct split_reader *r = op->adapter;
     int rc;
 
     op->full = false;
@@ -137,7 +137,7 @@ int wk_source_poll(struct wk_op *op)
 static void source_close(rask_op *ctx)
 {
     struct wk_op *op = wk_op_of(ctx);
-    struct reader *r = op->adapter;
+    struct split_reader *r = op->adapter;
 
     split_over(op);
     if (op->source->close)
