@@ -6,8 +6,9 @@
  * Flink's in snake case, except where C or another name of ours is in the way: DataStream.forward() is
  * rask_forward_stream (rask_forward emits a row), connect(..).process is rask_process2.
  *
- * Errors: building functions never return NULL and need no checks.  The first mistake (a column that does not exist, schemas
- * that do not fit ...) is kept with the operator's name; what follows does nothing; rask_execute returns it.
+ * Errors: building functions never return NULL (unless given NULL) and need no checks.  The first mistake (a column that
+ * does not exist, schemas that do not fit ...) is kept with the operator's name; what follows does nothing; rask_execute
+ * returns it.
  * Ownership: strings, schemas, arguments and descriptors are copied or must be static in the job; streams
  * belong to the env.  Thread: a graph is built by one thread.
  *
@@ -18,6 +19,7 @@
 
 #include <rask/batch.h>
 #include <rask/operator.h>
+#include <rask/row.h>
 
 #ifdef __cplusplus
 extern "C" {
