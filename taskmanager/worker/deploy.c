@@ -1,0 +1,613 @@
+/* deploy.c - from a Deploy message to tasks, gates, edges and links. Loop thread, before anything runs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/map.h"
+#include "common/graph/graph.h"
+#include "common/types/schema_proto.h"
+#include "taskmanager/worker/operator/ops.h"
+#include "taskmanager/worker/wk_private.h"
+
+#define CREDIT_MIN_BYTES (16u << 10)
+#define CREDIT_MAX_BYTES (256u << 10)
+
+extern const rask_schema wk_split_schema;
+
+const char *wk_config(const struct wk *wk, const char *key, const char *otherwise)
+{
+    const char *value = wk->config ? map_get_str(wk->config, key) : NULL;
+
+    return value ? value : otherwise;
+}
+
+static const Rask__Graph__JobGraph *graph_of(const struct wk *wk)
+{
+    return wk->deploy->graph;
+}
+
+static bool is_mine(const struct wk *wk, uint32_t vertex, uint32_t subtask)
+{
+    return wk->placement[vertex][subtask] == wk->start->worker_index;
+}
+
+/* ---- checks of what the job master sent ---- */
+
+static int check_placements(struct wk *wk, struct err *err)
+{
+    const Rask__Graph__JobGraph *g = graph_of(wk);
+
+    wk->placement = mem_alloc_array(g->n_vertices + 1, sizeof(*wk->placement));
+    for (size_t i = 0; i < wk->deploy->n_placements; i++) {
+        const Rask__Control__Placement *p = wk->deploy->placements[i];
+
+        if (p->vertex >= g->n_vertices || p->n_worker != g->vertices[p->vertex]->parallelism)
+            return err_set(err, ERR_PROTOCOL, "a placement of vertex %u with %zu subtasks", p->vertex, p->n_worker);
+        for (size_t k = 0; k < p->n_worker; k++)
+            if (p->worker[k] >= wk->deploy->n_workers)
+                return err_set(err, ERR_PROTOCOL, "a placement on worker %u of %zu", p->worker[k], wk->deploy->n_workers);
+        wk->placement[p->vertex] = p->worker;
+    }
+    for (size_t i = 0; i < g->n_vertices; i++)
+        if (!wk->placement[i])
+            return err_set(err, ERR_PROTOCOL, "vertex %zu has no placement", i);
+    for (size_t i = 0; i < wk->deploy->n_workers; i++)
+        if (wk->deploy->workers[i]->worker_index != i)
+            return err_set(err, ERR_PROTOCOL, "worker %zu has index %u", i, wk->deploy->workers[i]->worker_index);
+    return 0;
+}
+
+static const Rask__Graph__StreamNode *node_of(const struct wk *wk, uint32_t vertex, uint32_t op)
+{
+    const Rask__Graph__JobVertex *v = graph_of(wk)->vertices[vertex];
+
+    return graph_node(graph_of(wk)->stream, v->operators[op]->node);
+}
+
+static int schema_in(struct wk *wk, const Rask__Graph__Schema *message, const rask_schema **ret, struct err *err)
+{
+    *ret = NULL;
+    return message ? schema_from_proto(&wk->arena, message, ret, err) : 0;
+}
+
+/* Schema of an output of a node: -1 main, else side. */
+static int output_schema(struct wk *wk, const Rask__Graph__StreamNode *node, int side, const rask_schema **ret, struct err *err)
+{
+    if (strcmp(node->op->type, OP_SOURCE_ENUMERATOR) == 0) {
+        *ret = &wk_split_schema;
+        return 0;
+    }
+    if (side < 0)
+        return schema_in(wk, node->out, ret, err);
+    if ((size_t)side >= node->op->n_schemas)
+        return err_set(err, ERR_PROTOCOL, "operator \"%s\" has no side output %d", node->name, side);
+    return schema_in(wk, node->op->schemas[side], ret, err);
+}
+
+static int build_edges(struct wk *wk, struct err *err)
+{
+    const Rask__Graph__JobGraph *g = graph_of(wk);
+
+    wk->edge_count = 0;
+    for (size_t i = 0; i < g->n_edges; i++)
+        wk->edge_count = MAX(wk->edge_count, g->edges[i]->id + 1);
+    if (wk->edge_count > GRAPH_EDGES_MAX + GRAPH_NODES_MAX)
+        return err_set(err, ERR_PROTOCOL, "an edge with id %u", wk->edge_count - 1);
+    wk->edges = mem_alloc_array(wk->edge_count + 1, sizeof(*wk->edges));
+    for (size_t i = 0; i < g->n_edges; i++) {
+        const Rask__Graph__JobEdge *e = g->edges[i];
+        struct wk_edge_info *info = &wk->edges[e->id];
+        int rc;
+
+        if (e->source_vertex >= g->n_vertices || e->target_vertex >= g->n_vertices ||
+            e->source_operator >= g->vertices[e->source_vertex]->n_operators || e->input > 1)
+            return err_set(err, ERR_PROTOCOL, "edge %u leads nowhere", e->id);
+        info->edge = e;
+        info->sources = g->vertices[e->source_vertex]->parallelism;
+        info->targets = g->vertices[e->target_vertex]->parallelism;
+        info->in = mem_alloc_array(info->targets, sizeof(*info->in));
+        info->out = mem_alloc_array(info->sources, sizeof(*info->out));
+        rc = output_schema(wk, node_of(wk, e->source_vertex, e->source_operator), e->side, &info->schema, err);
+        if (rc != 0)
+            return rc;
+        if (!info->schema)
+            return err_set(err, ERR_PROTOCOL, "edge %u starts at an operator without output", e->id);
+    }
+    return 0;
+}
+
+/* ---- operators ---- */
+
+static int resolve(struct wk *wk, const Rask__Graph__OperatorSpec *spec, const char *name, const void **ret, struct err *err)
+{
+    *ret = NULL;
+    if (!spec->has_code)
+        return 0;
+    const ProtobufCBinaryData *hash = spec->has_artifact ? &spec->artifact : &graph_of(wk)->stream->artifact;
+
+    if (hash->len != 32)
+        return err_set(err, ERR_PROTOCOL, "operator \"%s\" has code, but the job has no artifact", name);
+    *ret = wk->options.loader->resolve(wk->options.loader, hash->data, spec->code);
+    if (!*ret)
+        return err_set(err, ERR_INVALID, "operator \"%s\": offset %llu is not inside the job's artifact", name,
+                       (unsigned long long)spec->code);
+    return 0;
+}
+
+static int new_output(struct wk *wk, struct wk_op *op, struct wk_output *o, const rask_schema *schema)
+{
+    o->op = op;
+    if (schema)
+        o->out = out_new(wk->pool, schema, BATCH_EVENT_TIME, &wk_op_out_hooks, o);
+    return 0;
+}
+
+static int build_outputs(struct wk *wk, struct wk_op *op, struct err *err)
+{
+    const Rask__Graph__StreamNode *node = op->node;
+    size_t sides = strcmp(node->op->type, OP_SOURCE_ENUMERATOR) == 0 ? 0 : node->op->n_schemas;
+    const rask_schema *schema;
+    int rc = output_schema(wk, node, -1, &schema, err);
+
+    if (rc != 0)
+        return rc;
+    op->output_count = (uint32_t)sides + 1;
+    op->outputs = mem_alloc_array(op->output_count, sizeof(*op->outputs));
+    op->ctx.sides = mem_alloc_array(sides + 1, sizeof(*op->ctx.sides));
+    op->ctx.side_count = (uint32_t)sides;
+    new_output(wk, op, &op->outputs[0], schema);
+    op->ctx.out = op->outputs[0].out;
+    for (size_t i = 0; i < sides; i++) {
+        rc = output_schema(wk, node, (int)i, &schema, err);
+        if (rc != 0)
+            return rc;
+        new_output(wk, op, &op->outputs[i + 1], schema);
+        op->ctx.sides[i] = op->outputs[i + 1].out;
+    }
+    return 0;
+}
+
+static int copy_keys(struct wk *wk, struct wk_op *op, int input, const uint32_t *columns, size_t count, struct err *err)
+{
+    const Rask__Graph__Schema *schema = input == 0 ? op->node->in : op->node->in2;
+
+    if (count > RASK_COLUMNS_MAX)
+        return err_set(err, ERR_PROTOCOL, "operator \"%s\" has %zu key columns", op->node->name, count);
+    op->key_columns[input] = arena_alloc(&wk->arena, (count + 1) * sizeof(uint16_t));
+    op->key_count[input] = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        if (!schema || columns[i] >= schema->n_fields)
+            return err_set(err, ERR_PROTOCOL, "operator \"%s\" has key column %u", op->node->name, columns[i]);
+        op->key_columns[input][i] = (uint16_t)columns[i];
+    }
+    if (input == 0 && count > 0)
+        op->ctx.key_nullable = schema->fields[columns[0]]->nullable;
+    return 0;
+}
+
+static int init_op(struct wk *wk, struct wk_task *t, struct wk_op *op, struct err *err)
+{
+    const Rask__Graph__StreamNode *node = op->node;
+    const Rask__Graph__OperatorSpec *spec = node->op;
+    const struct wk_op_type *type = wk_ops_find(spec->type);
+    int rc;
+
+    if (!type)
+        return err_set(err, ERR_NOT_FOUND, "operator \"%s\" has type \"%s\", which this worker does not know", node->name, spec->type);
+    rc = resolve(wk, spec, node->name, &op->code, err);
+    if (rc == 0 && type->needs_code && !op->code)
+        rc = err_set(err, ERR_PROTOCOL, "operator \"%s\" of type \"%s\" has no code", node->name, spec->type);
+    if (rc == 0)
+        rc = build_outputs(wk, op, err);
+    if (rc == 0)
+        rc = copy_keys(wk, op, 0, node->key_columns, node->n_key_columns, err);
+    if (rc == 0)
+        rc = copy_keys(wk, op, 1, node->key_columns2, node->n_key_columns2, err);
+    if (rc != 0)
+        return rc;
+    op->desc = type->desc;
+    op->ctx.ops = &wk_ctx_ops;
+    op->ctx.engine = op;
+    op->ctx.args = spec->has_args ? spec->args.data : NULL;
+    op->ctx.args_size = spec->has_args ? spec->args.len : 0;
+    op->ctx.subtask = t->subtask;
+    op->ctx.parallelism = graph_of(wk)->vertices[t->vertex]->parallelism;
+    op->ctx.max_parallelism = graph_of(wk)->vertices[t->vertex]->max_parallelism;
+    op->ctx.attempt = t->attempt;
+    op->ctx.name = node->name;
+    op->ctx.uid = node->uid;
+    op->ctx.task_name = t->name;
+    op->ctx.watermark = RASK_TS_MIN;
+    op->ctx.full = &op->full;
+    op->ctx.params = &t->params;
+    op->connector.out_fd = wk->options.out_fd;
+    op->connector.err_fd = wk->options.err_fd;
+    arena_init(&op->ctx.scratch);
+    bytes_init(&op->key);
+    if (spec->type[0] && strcmp(spec->type, OP_SINK) == 0) {
+        rc = schema_in(wk, node->in, &op->connector.schema, err);
+        if (rc != 0)
+            return rc;
+    }
+    rc = type->init ? type->init(op, err) : 0;
+    if (rc == 0)
+        op->state = wk_state_new(op->ctx.states, &wk->state_budget);
+    return rc;
+}
+
+static void add_child(struct wk_output *o, struct wk_op *child, int input)
+{
+    o->children = mem_realloc(o->children, (o->child_count + 1) * sizeof(*o->children));
+    o->child_inputs = mem_realloc(o->child_inputs, (o->child_count + 1) * sizeof(*o->child_inputs));
+    o->children[o->child_count] = child;
+    o->child_inputs[o->child_count++] = input;
+}
+
+static int build_chain(struct wk *wk, struct wk_task *t, struct err *err)
+{
+    const Rask__Graph__JobVertex *v = graph_of(wk)->vertices[t->vertex];
+    struct wk_chain *c = &t->chain;
+
+    if (v->n_operators == 0)
+        return err_set(err, ERR_PROTOCOL, "vertex \"%s\" has no operator", v->name);
+    c->ops = mem_alloc_array(v->n_operators, sizeof(*c->ops));
+    for (size_t i = 0; i < v->n_operators; i++) {
+        const Rask__Graph__ChainedOperator *co = v->operators[i];
+        struct wk_op *op = MEM_NEW(struct wk_op);
+        int rc;
+
+        c->ops[i] = op;
+        c->op_count++;
+        op->chain = c;
+        op->index = (uint32_t)i;
+        list_init(&op->feeds);
+        op->node = node_of(wk, t->vertex, (uint32_t)i);
+        if (!op->node)
+            return err_set(err, ERR_PROTOCOL, "vertex \"%s\" names node %u, which does not exist", v->name, co->node);
+        rc = init_op(wk, t, op, err);
+        if (rc != 0)
+            return rc;
+        if (i == 0)
+            continue;
+        if (co->parent < 0 || (size_t)co->parent >= i || co->parent_side + 1 < 0 ||
+            (uint32_t)(co->parent_side + 1) >= c->ops[co->parent]->output_count)
+            return err_set(err, ERR_PROTOCOL, "operator \"%s\" is chained to nothing", op->node->name);
+        add_child(&c->ops[co->parent]->outputs[co->parent_side + 1], op, (int)co->input);
+    }
+    t->is_source = strcmp(c->ops[0]->node->op->type, OP_SOURCE) == 0;
+    t->is_enumerator = strcmp(c->ops[0]->node->op->type, OP_SOURCE_ENUMERATOR) == 0;
+    return 0;
+}
+
+/* ---- sending sides ---- */
+
+static int compare_ranks(const void *a, const void *b)
+{
+    const uint32_t *x = a, *y = b; /* worker, subtask */
+
+    return x[0] != y[0] ? (x[0] < y[0] ? -1 : 1) : x[1] != y[1] ? (x[1] < y[1] ? -1 : 1) : 0;
+}
+
+static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct wk_edge_info *info, struct err *err)
+{
+    const Rask__Graph__JobEdge *je = info->edge;
+    const Rask__Graph__JobVertex *target = graph_of(wk)->vertices[je->target_vertex];
+    uint32_t first, count, (*rank)[2];
+
+    wk_edge_targets(je->partitioner, t->subtask, info->sources, info->targets, &first, &count);
+    e->id = je->id;
+    e->source_subtask = t->subtask;
+    e->side = je->side;
+    e->partitioner = je->partitioner;
+    e->pool = wk->pool;
+    e->channel_count = count;
+    e->target_parallelism = info->targets;
+    e->max_parallelism = target->max_parallelism;
+    e->random = ((uint64_t)je->id << 32 | t->subtask) + 1;
+    e->key_count = (uint32_t)je->n_key_columns;
+    e->key_columns = mem_alloc_array(je->n_key_columns + 1, sizeof(uint16_t));
+    for (size_t i = 0; i < je->n_key_columns; i++) {
+        if (je->key_columns[i] >= info->schema->columns)
+            return err_set(err, ERR_PROTOCOL, "edge %u has key column %u", je->id, je->key_columns[i]);
+        e->key_columns[i] = (uint16_t)je->key_columns[i];
+    }
+    if (je->partitioner == RASK__GRAPH__PARTITIONER__CUSTOM) {
+        const void *fn = NULL;
+        int rc = je->custom ? resolve(wk, je->custom, "partition_custom", &fn, err) : 0;
+
+        if (rc != 0)
+            return rc;
+        if (!fn)
+            return err_set(err, ERR_PROTOCOL, "edge %u has no partition function", je->id);
+        e->custom = (wk_partition_fn *)(uintptr_t)fn;
+    }
+    rank = mem_alloc_array(count + 1, sizeof(*rank));
+    for (uint32_t i = 0; i < count; i++) {
+        rank[i][0] = wk->placement[je->target_vertex][first + i];
+        rank[i][1] = first + i;
+    }
+    qsort(rank, count, sizeof(*rank), compare_ranks);
+    e->channels = mem_alloc_array(count + 1, sizeof(*e->channels));
+    e->rank_of_subtask = mem_alloc_array(info->targets, sizeof(uint16_t));
+    for (uint32_t i = 0; i < info->targets; i++)
+        e->rank_of_subtask[i] = UINT16_MAX;
+    for (uint32_t i = 0; i < count; i++) {
+        wk_out_init(&e->channels[i], &t->run, je->id, t->subtask, rank[i][1]);
+        e->rank_of_subtask[rank[i][1]] = (uint16_t)i;
+    }
+    mem_free(rank);
+    info->out[t->subtask] = e;
+    return 0;
+}
+
+static int build_out_edges(struct wk *wk, struct wk_task *t, struct err *err)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < wk->edge_count; i++)
+        if (wk->edges[i].edge && wk->edges[i].edge->source_vertex == t->vertex)
+            n++;
+    t->edges = mem_alloc_array(n + 1, sizeof(*t->edges));
+    t->edge_list = mem_alloc_array(n + 1, sizeof(*t->edge_list));
+    t->chain.edges = t->edge_list;
+    for (uint32_t i = 0; i < wk->edge_count; i++) {
+        struct wk_edge_info *info = &wk->edges[i];
+        struct wk_edge *e = &t->edges[t->chain.edge_count];
+        struct wk_output *o;
+        struct wk_op *op;
+        int rc;
+
+        if (!info->edge || info->edge->source_vertex != t->vertex)
+            continue;
+        t->edge_list[t->chain.edge_count++] = e;
+        rc = init_edge(wk, t, e, info, err);
+        if (rc != 0)
+            return rc;
+        op = t->chain.ops[info->edge->source_operator];
+        o = &op->outputs[info->edge->side + 1];
+        o->edges = mem_realloc(o->edges, (o->edge_count + 1) * sizeof(*o->edges));
+        o->edges[o->edge_count++] = e;
+    }
+    return 0;
+}
+
+/* ---- receiving sides ---- */
+
+static bool sends_to(const struct wk_edge_info *info, uint32_t source, uint32_t target)
+{
+    uint32_t first, count;
+
+    wk_edge_targets(info->edge->partitioner, source, info->sources, info->targets, &first, &count);
+    return target >= first && target < first + count;
+}
+
+static void build_gate(struct wk *wk, struct wk_task *t)
+{
+    uint32_t n = 0, at = 0;
+
+    for (uint32_t i = 0; i < wk->edge_count; i++)
+        if (wk->edges[i].edge && wk->edges[i].edge->target_vertex == t->vertex)
+            for (uint32_t s = 0; s < wk->edges[i].sources; s++)
+                n += sends_to(&wk->edges[i], s, t->subtask);
+    wk_gate_init(&t->gate, &t->run, n);
+    for (uint32_t i = 0; i < wk->edge_count; i++) {
+        struct wk_edge_info *info = &wk->edges[i];
+
+        if (!info->edge || info->edge->target_vertex != t->vertex)
+            continue;
+        info->in[t->subtask] = mem_alloc_array(info->sources, sizeof(struct wk_in *));
+        for (uint32_t s = 0; s < info->sources; s++) {
+            struct wk_in *in = &t->gate.channels[at];
+
+            if (!sends_to(info, s, t->subtask))
+                continue;
+            at++;
+            in->edge = i;
+            in->source_subtask = s;
+            in->target_subtask = t->subtask;
+            in->input = info->edge->input;
+            t->inputs[in->input].channels++;
+            info->in[t->subtask][s] = in;
+        }
+    }
+    CHECK(at == n);
+}
+
+static char *task_name(const struct wk *wk, uint32_t vertex, uint32_t subtask)
+{
+    const Rask__Graph__JobVertex *v = graph_of(wk)->vertices[vertex];
+
+    return mem_printf("%s (%u/%u)", v->name, subtask + 1, v->parallelism);
+}
+
+static int build_tasks(struct wk *wk, struct err *err)
+{
+    const Rask__Graph__JobGraph *g = graph_of(wk);
+    int64_t flush_ms = strtoll(wk_config(wk, "rask.internal.buffer-timeout-ms", "100"), NULL, 10);
+    uint32_t n = 0;
+
+    for (uint32_t v = 0; v < g->n_vertices; v++)
+        for (uint32_t s = 0; s < g->vertices[v]->parallelism; s++)
+            n += is_mine(wk, v, s);
+    wk->tasks = mem_alloc_array(n + 1, sizeof(*wk->tasks));
+    for (uint32_t v = 0; v < g->n_vertices; v++)
+        for (uint32_t s = 0; s < g->vertices[v]->parallelism; s++) {
+            struct wk_task *t;
+            int rc;
+
+            if (!is_mine(wk, v, s))
+                continue;
+            t = MEM_NEW(struct wk_task);
+            wk->tasks[wk->task_count++] = t;
+            wk_task_init(t, &wk->host, wk->options.executor);
+            t->vertex = v;
+            t->subtask = s;
+            t->attempt = wk->deploy->attempt;
+            t->name = task_name(wk, v, s);
+            t->run.name = t->name;
+            t->flush_interval_ns = flush_ms < 0 ? -1 : flush_ms * 1000000;
+            t->params.count = g->stream->n_params;
+            t->params.names = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
+            t->params.values = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
+            for (size_t i = 0; i < t->params.count; i++) {
+                t->params.names[i] = g->stream->params[i]->key;
+                t->params.values[i] = g->stream->params[i]->value;
+            }
+            rc = build_chain(wk, t, err);
+            if (rc == 0)
+                rc = build_out_edges(wk, t, err);
+            if (rc != 0)
+                return rc;
+            build_gate(wk, t);
+        }
+    return 0;
+}
+
+/* ---- wiring ---- */
+
+static struct wk_in *find_in(void *arg, uint32_t edge, uint32_t source, uint32_t target)
+{
+    struct wk *wk = arg;
+    struct wk_edge_info *info = edge < wk->edge_count ? &wk->edges[edge] : NULL;
+
+    if (!info || !info->edge || source >= info->sources || target >= info->targets || !info->in[target])
+        return NULL;
+    return info->in[target][source];
+}
+
+static struct wk_out *find_out(void *arg, uint32_t edge, uint32_t source, uint32_t target)
+{
+    struct wk *wk = arg;
+    struct wk_edge_info *info = edge < wk->edge_count ? &wk->edges[edge] : NULL;
+    struct wk_edge *e;
+
+    if (!info || !info->edge || source >= info->sources || target >= info->targets)
+        return NULL;
+    e = info->out[source];
+    return e && e->rank_of_subtask[target] != UINT16_MAX ? &e->channels[e->rank_of_subtask[target]] : NULL;
+}
+
+static const rask_schema *schema_of(void *arg, uint32_t edge)
+{
+    struct wk *wk = arg;
+
+    return edge < wk->edge_count && wk->edges[edge].edge ? wk->edges[edge].schema : NULL;
+}
+
+static void link_lost(void *arg, struct wk_link *link, const struct err *why)
+{
+    struct wk *wk = arg;
+
+    (void)link;
+    if (wk->canceling || wk->lost_timer.armed || wk_tasks_alive(wk) == 0)
+        return;
+    wk->lost_error = *why;
+    env_timer_arm_ms(wk->env, &wk->lost_timer, WK_LOST_LINK_DELAY_MS);
+}
+
+static struct wk_link *link_to(struct wk *wk, uint32_t worker)
+{
+    struct wk_link_owner owner = {find_in, find_out, schema_of, link_lost, wk};
+
+    if (!wk->links[worker])
+        wk->links[worker] = wk_link_new(wk->env, wk->pool, worker, wk->start->job_epoch, &owner);
+    return wk->links[worker];
+}
+
+static void wire_outputs(struct wk *wk, struct wk_edge *e)
+{
+    const struct wk_edge_info *info = &wk->edges[e->id];
+
+    for (uint32_t i = 0; i < e->channel_count; i++) {
+        struct wk_out *out = &e->channels[i];
+        uint32_t worker = wk->placement[info->edge->target_vertex][out->target_subtask];
+
+        if (worker == wk->start->worker_index)
+            wk_out_connect_local(out, find_in(wk, e->id, e->source_subtask, out->target_subtask));
+        else
+            out->link = link_to(wk, worker);
+    }
+}
+
+static void wire_inputs(struct wk *wk, struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->gate.channel_count; i++) {
+        struct wk_in *in = &t->gate.channels[i];
+        uint32_t worker = wk->placement[wk->edges[in->edge].edge->source_vertex][in->source_subtask];
+
+        if (worker != wk->start->worker_index)
+            wk_in_connect_remote(in, link_to(wk, worker));
+    }
+}
+
+int wk_build(struct wk *wk, struct err *err)
+{
+    int rc = check_placements(wk, err);
+
+    if (rc == 0)
+        rc = build_edges(wk, err);
+    if (rc == 0)
+        rc = build_tasks(wk, err);
+    if (rc != 0)
+        return rc;
+    wk->link_count = (uint32_t)wk->deploy->n_workers;
+    wk->links = mem_alloc_array(wk->link_count, sizeof(*wk->links));
+    for (uint32_t i = 0; i < wk->task_count; i++) {
+        struct wk_task *t = wk->tasks[i];
+
+        for (uint32_t k = 0; k < t->chain.edge_count; k++)
+            wire_outputs(wk, t->chain.edges[k]);
+        wire_inputs(wk, t);
+    }
+    return 0;
+}
+
+void wk_start_tasks(struct wk *wk)
+{
+    uint64_t channels = 0, credit;
+
+    for (uint32_t i = 0; i < wk->task_count; i++)
+        channels += wk->tasks[i]->gate.channel_count;
+    credit = wk->options.network_bytes / 2 / MAX(channels, 1u);
+    credit = MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
+    for (uint32_t i = 0; i < wk->task_count; i++)
+        for (uint32_t k = 0; k < wk->tasks[i]->gate.channel_count; k++) {
+            struct wk_in *in = &wk->tasks[i]->gate.channels[k];
+            bool splits = wk->edges[in->edge].edge->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
+
+            in->credit_bytes = splits ? 1 : (uint32_t)credit;
+            in->grant(in, in->credit_bytes);
+        }
+    for (uint32_t i = 0; i < wk->task_count; i++)
+        wk_ready(&wk->tasks[i]->run);
+}
+
+void wk_unbuild(struct wk *wk)
+{
+    for (uint32_t i = 0; i < wk->link_count; i++)
+        wk_link_free(wk->links[i]);
+    mem_free(wk->links);
+    wk->links = NULL;
+    wk->link_count = 0;
+    for (uint32_t i = 0; i < wk->task_count; i++) {
+        wk_task_release(wk->tasks[i]);
+        mem_free(wk->tasks[i]);
+    }
+    mem_free(wk->tasks);
+    wk->tasks = NULL;
+    wk->task_count = 0;
+    for (uint32_t i = 0; wk->edges && i < wk->edge_count; i++) {
+        struct wk_edge_info *info = &wk->edges[i];
+
+        for (uint32_t k = 0; info->in && k < info->targets; k++)
+            mem_free(info->in[k]);
+        mem_free(info->in);
+        mem_free(info->out);
+    }
+    mem_free(wk->edges);
+    mem_free(wk->placement);
+    wk->edges = NULL;
+    wk->edge_count = 0;
+    wk->placement = NULL;
+}

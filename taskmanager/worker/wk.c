@@ -1,0 +1,592 @@
+/* wk.c - the control side of a worker: job master, deployment, states, cancel. Loop thread. */
+#include "taskmanager/worker/wk.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/map.h"
+#include "common/base/hash.h"
+#include "taskmanager/worker/wk_private.h"
+
+#define BLOB_PART_BYTES (1u << 20)
+
+static void say(struct wk *wk, enum log_level level, const char *text)
+{
+    env_log(wk->env, level, "worker", wk->job, "%s", text);
+}
+
+static void worker_done(struct wk *wk, int code, const char *reason)
+{
+    if (wk->done)
+        return;
+    wk->done = true;
+    say(wk, code ? LOG_WARN : LOG_INFO, reason);
+    wk->options.on_done(wk->options.arg, code, reason);
+}
+
+uint32_t wk_tasks_alive(const struct wk *wk)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < wk->task_count; i++)
+        n += !wk_task_is_over(wk->tasks[i]);
+    return n;
+}
+
+/* ---- states go to the job master ---- */
+
+static void on_state(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error)
+{
+    struct wk *wk = arg;
+    struct wk_report *r = MEM_NEW(struct wk_report);
+
+    r->task = task;
+    r->state = state;
+    if (error) {
+        r->failed = true;
+        r->error = *error;
+    }
+    pthread_mutex_lock(&wk->report_lock);
+    list_push_back(&wk->reports, &r->node);
+    pthread_mutex_unlock(&wk->report_lock);
+    env_post(wk->env, &wk->report_task);
+}
+
+static void state_acknowledged(void *arg, const struct err *error, const ProtobufCMessage *response)
+{
+    struct wk *wk = arg;
+
+    (void)response;
+    if (error && error->code != ERR_CLOSED)
+        env_log(wk->env, LOG_WARN, "worker", wk->job, "the job master did not take a task state: %s", error->text);
+}
+
+static Rask__Control__Counter **counters_of(struct arena *arena, struct map *map, size_t *ret_n)
+{
+    Rask__Control__Counter **list = arena_alloc(arena, (map_size(map) + 1) * sizeof(*list));
+    size_t n = 0;
+
+    for (struct map_iter it = map_iter(map); map_next(&it);) {
+        Rask__Control__Counter *c = arena_alloc(arena, sizeof(*c));
+
+        rask__control__counter__init(c);
+        c->name = arena_strdup(arena, it.key);
+        c->value = rask_counter_value(it.value);
+        list[n++] = c;
+    }
+    *ret_n = n;
+    return list;
+}
+
+static void free_counter_map(struct map *map)
+{
+    for (struct map_iter it = map_iter(map); map_next(&it);)
+        mem_free(it.value);
+    map_free(map);
+}
+
+static void send_state(struct wk *wk, const struct wk_report *r)
+{
+    Rask__Control__TaskStateChanged m = RASK__CONTROL__TASK_STATE_CHANGED__INIT;
+    Rask__Control__TaskMetrics metrics = RASK__CONTROL__TASK_METRICS__INIT;
+    struct map *sums = map_new();
+    struct arena arena;
+
+    arena_init(&arena);
+    m.job_id = (ProtobufCBinaryData){16, wk->job_id.bytes};
+    m.job_epoch = wk->start->job_epoch;
+    m.vertex = r->task->vertex;
+    m.subtask = r->task->subtask;
+    m.attempt = r->task->attempt;
+    m.state = r->state;
+    if (r->failed) {
+        m.has_code = 1;
+        m.code = r->error.code;
+        m.error = (char *)(uintptr_t)r->error.text;
+        env_log(wk->env, LOG_ERROR, "worker", wk->job, "%s", r->error.text);
+    }
+    if (r->state == RASK__CONTROL__TASK_STATE__FINISHED || r->state == RASK__CONTROL__TASK_STATE__FAILED ||
+        r->state == RASK__CONTROL__TASK_STATE__CANCELED) {
+        wk_task_metrics(r->task, &metrics, &arena);
+        m.metrics = &metrics;
+        wk_task_accumulators(r->task, sums);
+        m.accumulators = counters_of(&arena, sums, &m.n_accumulators);
+    }
+    if (wk->peer)
+        rpc_call(wk->peer, RPC_TASK_STATE_CHANGED, &m.base, 0, state_acknowledged, wk);
+    free_counter_map(sums);
+    arena_release(&arena);
+}
+
+static void send_reports(struct env_task *task)
+{
+    struct wk *wk = CONTAINER_OF(task, struct wk, report_task);
+
+    for (;;) {
+        struct wk_report *r;
+        struct list *n;
+
+        pthread_mutex_lock(&wk->report_lock);
+        n = list_pop_front(&wk->reports);
+        pthread_mutex_unlock(&wk->report_lock);
+        if (!n)
+            break;
+        r = LIST_ENTRY(n, struct wk_report, node);
+        send_state(wk, r);
+        mem_free(r);
+    }
+    if (!wk->peer && wk->task_count > 0 && wk_tasks_alive(wk) == 0)
+        worker_done(wk, 1, "the job master is gone and every task has ended");
+}
+
+static void lost_timer_fired(struct env_timer *timer)
+{
+    struct wk *wk = CONTAINER_OF(timer, struct wk, lost_timer);
+
+    for (uint32_t i = 0; i < wk->task_count && !wk->canceling; i++)
+        if (!wk_task_is_over(wk->tasks[i])) {
+            on_state(wk, wk->tasks[i], RASK__CONTROL__TASK_STATE__FAILED, &wk->lost_error);
+            return;
+        }
+}
+
+static void cancel_all(struct wk *wk)
+{
+    wk->canceling = true;
+    env_timer_cancel(wk->env, &wk->lost_timer);
+    for (uint32_t i = 0; i < wk->task_count; i++)
+        wk_task_cancel(wk->tasks[i]);
+}
+
+/* ---- data connections ---- */
+
+static void data_ready(void *arg, struct net_conn *conn, const struct rpc_identity *peer, const struct err *error)
+{
+    struct wk *wk = arg;
+    uint32_t index;
+
+    if (error) {
+        env_log(wk->env, LOG_WARN, "worker", wk->job, "data connection: %s", error->text);
+        if (wk->deploy && !wk->canceling && !wk->lost_timer.armed && wk_tasks_alive(wk) > 0) {
+            wk->lost_error = *error;
+            env_timer_arm_ms(wk->env, &wk->lost_timer, WK_LOST_LINK_DELAY_MS);
+        }
+        return;
+    }
+    index = peer->worker_index;
+    if (!wk->deploy || wk->deploy_request) {
+        struct wk_waiting_conn *w = MEM_NEW(struct wk_waiting_conn);
+
+        wk->env->net->ops->pause_reading(conn, true);
+        w->conn = conn;
+        w->peer_index = index;
+        list_push_back(&wk->waiting_conns, &w->node);
+        return;
+    }
+    if (index >= wk->link_count || !wk->links[index] || wk_link_is_open(wk->links[index])) {
+        env_log(wk->env, LOG_WARN, "worker", wk->job, "a data connection of worker %u, which was not expected", index);
+        wk->env->net->ops->close(conn);
+        return;
+    }
+    wk_link_open(wk->links[index], conn);
+}
+
+/* The worker that has something to exchange and the lower index connects. */
+static void open_links(struct wk *wk)
+{
+    for (uint32_t i = wk->start->worker_index + 1; i < wk->link_count; i++)
+        if (wk->links[i]) {
+            struct rpc_identity self = wk->identity;
+
+            self.role = RASK__CONTROL__ROLE__PEER_WORKER;
+            rpc_data_connect(wk->env, wk->deploy->workers[i]->data_address, &self, data_ready, wk);
+        }
+    LIST_FOREACH_SAFE(n, &wk->waiting_conns)
+    {
+        struct wk_waiting_conn *w = LIST_ENTRY(n, struct wk_waiting_conn, node);
+        struct rpc_identity peer = {.worker_index = w->peer_index};
+
+        list_remove(&w->node);
+        wk->env->net->ops->pause_reading(w->conn, false);
+        data_ready(wk, w->conn, &peer, NULL);
+        mem_free(w);
+    }
+}
+
+void wk_accept(struct wk *wk, struct net_conn *conn, const Rask__Control__Hello *hello)
+{
+    struct rpc_identity self = wk->identity;
+
+    self.role = RASK__CONTROL__ROLE__PEER_WORKER;
+    rpc_data_accept(wk->env, conn, hello, &self, data_ready, wk);
+}
+
+/* ---- deployment ---- */
+
+static void deploy_failed(struct wk *wk, const struct err *err)
+{
+    struct rpc_request *request = wk->deploy_request;
+
+    wk->deploy_request = NULL;
+    env_log(wk->env, LOG_ERROR, "worker", wk->job, "cannot deploy: %s", err->text);
+    rpc_fail(request, err->code, "%s", err->text);
+}
+
+static void artifact_loaded(void *arg, int code, const char *error)
+{
+    struct wk *wk = arg;
+    struct err err = {0};
+
+    if (!wk->deploy_request)
+        return;
+    if (code == 0)
+        code = wk_build(wk, &err);
+    else
+        err_set(&err, code, "%s", error);
+    if (code != 0) {
+        deploy_failed(wk, &err);
+        return;
+    }
+    rpc_ok(wk->deploy_request);
+    wk->deploy_request = NULL;
+    env_log(wk->env, LOG_INFO, "worker", wk->job, "deployed %u tasks of job \"%s\"", wk->task_count,
+            wk->deploy->graph->stream->job_name);
+    open_links(wk);
+    wk_start_tasks(wk);
+    if (wk->canceling)
+        cancel_all(wk);
+}
+
+static void deploy(struct wk *wk, const Rask__Control__Deploy *m, struct rpc_request *request)
+{
+    struct bytes packed;
+    const ProtobufCBinaryData *artifact;
+
+    if (wk->deploy) { /* a repeated call */
+        if (wk->deploy_request)
+            rpc_fail(request, ERR_STATE, "the deployment is under way");
+        else
+            rpc_ok(request);
+        return;
+    }
+    bytes_init(&packed);
+    bytes_reserve(&packed, protobuf_c_message_get_packed_size(&m->base));
+    packed.len = protobuf_c_message_pack(&m->base, packed.data);
+    wk->deploy = (Rask__Control__Deploy *)rpc_unpack(&rask__control__deploy__descriptor, packed.data, packed.len, &wk->arena);
+    bytes_release(&packed);
+    CHECK(wk->deploy != NULL);
+    wk->config = map_new();
+    for (size_t i = 0; i < wk->deploy->n_config; i++)
+        map_put_str(wk->config, wk->deploy->config[i]->key, wk->deploy->config[i]->value);
+    wk->deploy_request = request;
+    artifact = &wk->deploy->graph->stream->artifact;
+    if (wk->deploy->graph->stream->has_artifact && artifact->len == 32)
+        wk->options.loader->load(wk->options.loader, wk, artifact->data, artifact_loaded, wk);
+    else
+        artifact_loaded(wk, 0, NULL);
+}
+
+static void answer_metrics(struct wk *wk, struct rpc_request *request)
+{
+    Rask__Control__WorkerMetrics m = RASK__CONTROL__WORKER_METRICS__INIT;
+    struct pool_stats stats;
+    struct map *sums = map_new();
+    struct arena arena;
+
+    arena_init(&arena);
+    m.tasks = arena_alloc(&arena, (wk->task_count + 1) * sizeof(*m.tasks));
+    for (uint32_t i = 0; i < wk->task_count; i++) {
+        Rask__Control__TaskMetrics *t = arena_alloc(&arena, sizeof(*t));
+
+        rask__control__task_metrics__init(t);
+        wk_task_metrics(wk->tasks[i], t, &arena);
+        m.tasks[m.n_tasks++] = t;
+        wk_task_accumulators(wk->tasks[i], sums);
+    }
+    m.accumulators = counters_of(&arena, sums, &m.n_accumulators);
+    pool_stats(wk->pool, &stats);
+    m.has_pool_in_use_bytes = m.has_pool_budget_bytes = 1;
+    m.pool_in_use_bytes = stats.in_use_bytes;
+    m.pool_budget_bytes = stats.budget_bytes;
+    rpc_reply(request, &m.base);
+    free_counter_map(sums);
+    arena_release(&arena);
+}
+
+static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method, const ProtobufCMessage *message,
+                       struct rpc_request *request)
+{
+    struct wk *wk = MAGIC_CAST(arg, struct wk, WK_MAGIC);
+
+    (void)peer;
+    switch (method) {
+    case RPC_DEPLOY: {
+        const Rask__Control__Deploy *m = (const Rask__Control__Deploy *)message;
+
+        if (m->job_epoch != wk->start->job_epoch)
+            rpc_fail(request, ERR_STALE, "deployment of job epoch %llu, this worker belongs to epoch %llu",
+                     (unsigned long long)m->job_epoch, (unsigned long long)wk->start->job_epoch);
+        else
+            deploy(wk, m, request);
+        break;
+    }
+    case RPC_CANCEL_TASKS:
+        cancel_all(wk);
+        rpc_ok(request);
+        break;
+    case RPC_GET_METRICS:
+        answer_metrics(wk, request);
+        break;
+    default:
+        rpc_fail(request, ERR_UNSUPPORTED, "a worker does not answer %s", rpc_method_name(method));
+    }
+}
+
+/* ---- plan workers: build a graph, answer, end ---- */
+
+static void plan_sent(void *arg, const struct err *error, const ProtobufCMessage *response)
+{
+    struct wk *wk = arg;
+
+    (void)response;
+    worker_done(wk, error ? 1 : 0, error ? error->text : "the plan was sent");
+}
+
+static void plan_answer(struct wk *wk, const struct err *err)
+{
+    Rask__Control__PlanBuilt m = RASK__CONTROL__PLAN_BUILT__INIT;
+    struct arena arena;
+
+    arena_init(&arena);
+    m.job_id = (ProtobufCBinaryData){16, wk->job_id.bytes};
+    if (err->code == 0)
+        m.graph = (Rask__Graph__StreamGraph *)rpc_unpack(&rask__graph__stream_graph__descriptor, wk->plan.data, wk->plan.len,
+                                                         &arena);
+    else
+        m.error = (char *)(uintptr_t)err->text;
+    rpc_call(wk->peer, RPC_PLAN_BUILT, &m.base, 0, plan_sent, wk);
+    arena_release(&arena);
+}
+
+static void plan_loaded(void *arg, int code, const char *error)
+{
+    struct wk *wk = arg;
+    struct err err = {0};
+
+    if (code != 0)
+        err_set(&err, code, "%s", error);
+    else if (!wk->options.build_plan)
+        err_set(&err, ERR_UNSUPPORTED, "this worker cannot build plans");
+    else
+        (void)wk->options.build_plan(wk->options.arg, wk->start, &wk->plan, &err);
+    if (wk->peer)
+        plan_answer(wk, &err);
+}
+
+/* ---- the connection to the job master ---- */
+
+static void registered(void *arg, const struct err *error, const ProtobufCMessage *response)
+{
+    struct wk *wk = arg;
+
+    (void)response;
+    if (error) {
+        worker_done(wk, 1, error->text);
+        return;
+    }
+    if (wk->start->has_plan_artifact)
+        wk->options.loader->load(wk->options.loader, wk, wk->start->plan_artifact.data, plan_loaded, wk);
+}
+
+static void on_ready(void *arg, struct rpc_peer *peer)
+{
+    struct wk *wk = MAGIC_CAST(arg, struct wk, WK_MAGIC);
+    Rask__Control__RegisterWorker m = RASK__CONTROL__REGISTER_WORKER__INIT;
+
+    m.job_id = (ProtobufCBinaryData){16, wk->job_id.bytes};
+    m.job_epoch = wk->start->job_epoch;
+    m.worker_index = wk->start->worker_index;
+    m.pid = wk->options.pid;
+    rpc_call(peer, RPC_REGISTER_WORKER, &m.base, 0, registered, wk);
+}
+
+static void on_close(void *arg, struct rpc_peer *peer, const struct err *why)
+{
+    struct wk *wk = MAGIC_CAST(arg, struct wk, WK_MAGIC);
+
+    (void)peer;
+    wk->peer = NULL;
+    wk->deploy_request = NULL;
+    if (wk->done)
+        return;
+    env_log(wk->env, LOG_WARN, "worker", wk->job, "the job master is gone: %s", why->text);
+    cancel_all(wk);
+    if (wk_tasks_alive(wk) == 0)
+        worker_done(wk, 1, why->text);
+}
+
+static const struct rpc_handler master_handler = {on_ready, on_request, on_close};
+
+/* ---- blobs ---- */
+
+struct blob_fetch {
+    struct wk *wk;
+    uint8_t hash[32];
+    struct bytes data;
+    void (*cb)(void *arg, int code, const char *error, const void *data, size_t len);
+    void *arg;
+};
+
+static void fetch_next(struct blob_fetch *f);
+
+static void fetch_done(struct blob_fetch *f, int code, const char *error)
+{
+    f->cb(f->arg, code, error, f->data.data, f->data.len);
+    bytes_release(&f->data);
+    mem_free(f);
+}
+
+static void part_came(void *arg, const struct err *error, const ProtobufCMessage *response)
+{
+    const Rask__Control__GetBlobOk *part = (const Rask__Control__GetBlobOk *)response;
+    struct blob_fetch *f = arg;
+    uint8_t hash[32];
+
+    if (error) {
+        fetch_done(f, error->code, error->text);
+        return;
+    }
+    bytes_add(&f->data, part->data.data, part->data.len);
+    if (f->data.len < part->size && part->data.len > 0) {
+        fetch_next(f);
+        return;
+    }
+    hash_sha256(f->data.data, f->data.len, hash);
+    if (f->data.len != part->size || memcmp(hash, f->hash, sizeof(hash)) != 0)
+        fetch_done(f, ERR_CORRUPT, "the artifact that came from the JobManager does not have its content hash");
+    else
+        fetch_done(f, 0, NULL);
+}
+
+static void fetch_next(struct blob_fetch *f)
+{
+    Rask__Control__GetBlob m = RASK__CONTROL__GET_BLOB__INIT;
+
+    if (!f->wk->peer) {
+        fetch_done(f, ERR_CLOSED, "the job master is gone");
+        return;
+    }
+    m.hash = (ProtobufCBinaryData){sizeof(f->hash), f->hash};
+    m.offset = f->data.len;
+    m.max = BLOB_PART_BYTES;
+    rpc_call(f->wk->peer, RPC_GET_BLOB, &m.base, 0, part_came, f);
+}
+
+void wk_fetch_blob(struct wk *wk, const uint8_t hash[32],
+                   void (*cb)(void *arg, int code, const char *error, const void *data, size_t len), void *arg)
+{
+    struct blob_fetch *f = MEM_NEW(struct blob_fetch);
+
+    f->wk = wk;
+    memcpy(f->hash, hash, sizeof(f->hash));
+    bytes_init(&f->data);
+    f->cb = cb;
+    f->arg = arg;
+    fetch_next(f);
+}
+
+/* ---- life ---- */
+
+static Rask__Control__StartWorker *copy_start(struct wk *wk, const Rask__Control__StartWorker *start)
+{
+    struct bytes packed;
+    Rask__Control__StartWorker *copy;
+
+    bytes_init(&packed);
+    bytes_reserve(&packed, protobuf_c_message_get_packed_size(&start->base) + 1);
+    packed.len = protobuf_c_message_pack(&start->base, packed.data);
+    copy = (Rask__Control__StartWorker *)rpc_unpack(&rask__control__start_worker__descriptor, packed.data, packed.len, &wk->arena);
+    bytes_release(&packed);
+    return copy;
+}
+
+int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, struct err *err)
+{
+    struct wk *wk = MEM_NEW(struct wk);
+
+    if (options->start->job_id.len != 16 || options->start->secret.len != 32) {
+        mem_free(wk);
+        return err_set(err, ERR_PROTOCOL, "start parameters without a job id of 16 bytes and a secret of 32 bytes");
+    }
+    wk->magic = WK_MAGIC;
+    wk->env = env;
+    wk->options = *options;
+    arena_init(&wk->arena);
+    wk->start = copy_start(wk, options->start);
+    wk->options.start = wk->start;
+    memcpy(wk->job_id.bytes, wk->start->job_id.data, 16);
+    id_format(&wk->job_id, wk->job);
+    wk->taskmanager_id = options->taskmanager_id;
+    wk->pool = pool_new(options->network_bytes);
+    wk->state_budget.limit_bytes = options->state_bytes;
+    list_init(&wk->waiting_conns);
+    list_init(&wk->reports);
+    pthread_mutex_init(&wk->report_lock, NULL);
+    bytes_init(&wk->plan);
+    wk->report_task.cb = send_reports;
+    wk->lost_timer.cb = lost_timer_fired;
+    wk->host = (struct wk_task_host){
+        .env = env,
+        .pool = wk->pool,
+        .state_budget = &wk->state_budget,
+        .connectors = options->connectors,
+        .out_fd = options->out_fd,
+        .err_fd = options->err_fd,
+        .job = wk->job,
+        .on_state = on_state,
+        .watch_fd = options->watch_fd,
+        .arg = wk,
+        .watch_arg = options->arg,
+    };
+    wk->identity = (struct rpc_identity){
+        .role = RASK__CONTROL__ROLE__WORKER,
+        .job_id = wk->job_id,
+        .job_epoch = wk->start->job_epoch,
+        .worker_index = wk->start->worker_index,
+        .taskmanager_id = options->taskmanager_id,
+        .has_secret = true,
+    };
+    memcpy(wk->identity.secret, wk->start->secret.data, 32);
+    wk->peer = rpc_connect(env, wk->start->jobmanager_address, &wk->identity, &master_handler, wk);
+    *ret = wk;
+    return 0;
+}
+
+void wk_free(struct wk *wk)
+{
+    if (!wk)
+        return;
+    wk->done = true;
+    if (wk->peer)
+        rpc_close(wk->peer);
+    wk->peer = NULL;
+    env_timer_cancel(wk->env, &wk->lost_timer);
+    wk_unbuild(wk);
+    LIST_FOREACH_SAFE(n, &wk->waiting_conns)
+    {
+        struct wk_waiting_conn *w = LIST_ENTRY(n, struct wk_waiting_conn, node);
+
+        list_remove(&w->node);
+        wk->env->net->ops->close(w->conn);
+        mem_free(w);
+    }
+    while (!list_empty(&wk->reports))
+        mem_free(LIST_ENTRY(list_pop_front(&wk->reports), struct wk_report, node));
+    pthread_mutex_destroy(&wk->report_lock);
+    map_free(wk->config);
+    bytes_release(&wk->plan);
+    pool_free(wk->pool);
+    arena_release(&wk->arena);
+    wk->magic = 0;
+    mem_free(wk);
+}
