@@ -8,6 +8,7 @@
 #define JM_JM_H
 
 #include "common/conf/conf.h"
+#include "common/base/list.h"
 #include "common/env/env.h"
 #include "jobmanager/job/snapshot.h"
 
@@ -18,8 +19,10 @@ struct jm_options {
     const char *work_dir;          /* blobs, job store; made if missing, a folder of its own inside */
 };
 int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, struct err *err) MUST_CHECK;
+/* On the loop thread, or when it has stopped. Commands that are under way end with ERR_CLOSED; nobody may execute more. */
 void jm_free(struct jm *jm);
 const char *jm_rpc_address(struct jm *jm); /* with the chosen port */
+const char *jm_work_dir(struct jm *jm);    /* its own folder: whoever stops it may remove that with all in it */
 struct jm_cluster_snapshot *jm_snapshot(struct jm *jm); /* one reference, any thread, never NULL */
 
 enum jm_command_type { JM_SUBMIT, JM_CANCEL, JM_PUT_BLOB, JM_PLAN, JM_READ_FILE, JM_LIST_FILES, JM_WATCH, JM_LOAD_JOB };
@@ -50,6 +53,8 @@ struct jm_command {
     void (*done)(struct jm_command *command);  /* loop thread */
     void *arg;
     struct env_task task;                      /* internal */
+    struct list link;                          /* internal */
+    struct jm_dispatcher *dispatcher;          /* internal */
     struct jm *jm;
 };
 void jm_execute(struct jm *jm, struct jm_command *command); /* any thread; command lives until done */

@@ -13,6 +13,11 @@ uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len);
 uint32_t hash_crc32c_portable(uint32_t crc, const void *data, size_t len); /* always tables; the same result */
 /* FIPS 180-4; for content addresses (blobs, compiler cache). */
 void hash_sha256(const void *data, size_t len, uint8_t out[32]);
+/* The same in parts. end frees the hash. */
+struct hash_sha256;
+struct hash_sha256 *hash_sha256_begin(void);
+void hash_sha256_add(struct hash_sha256 *hash, const void *data, size_t len);
+void hash_sha256_end(struct hash_sha256 *hash, uint8_t out[32]);
 void hash_hex(const uint8_t *data, size_t len, char *out); /* 2 * len + 1 bytes, lower case */
 
 #endif

@@ -38,9 +38,10 @@ struct jm_subtask_snapshot {
     uint32_t subtask, attempt;
     Rask__Control__TaskState state;
     int64_t state_at_ms[JM_TASK_STATE_COUNT]; /* 0: never; Unix ms */
-    char *host;                               /* "(unassigned)" */
-    char *endpoint;                           /* host:port */
-    char taskmanager_id[ID_TEXT_MAX];
+    uint32_t worker;                          /* index into the job's workers; UINT32_MAX: unassigned */
+    const char *host;                         /* "(unassigned)" */
+    const char *endpoint;                     /* host:port; "(unassigned)" */
+    const char *taskmanager_id;               /* "(unassigned)" */
     struct jm_metrics metrics;
 };
 struct jm_vertex_snapshot {
@@ -54,6 +55,10 @@ struct jm_vertex_snapshot {
     int64_t start_ms, end_ms;                 /* -1: not yet */
     struct jm_metrics metrics;
     struct jm_subtask_snapshot *subtasks;     /* parallelism of them */
+};
+struct jm_worker_snapshot {
+    char taskmanager_id[ID_TEXT_MAX];         /* that it runs, or ran, on */
+    char *host, *endpoint;                    /* host:port of data */
 };
 struct jm_failure_snapshot {
     int64_t at_ms;
@@ -76,7 +81,7 @@ struct jm_job_snapshot {
     uint32_t vertex_count;
     struct jm_vertex_snapshot *vertices;
     uint32_t worker_count;                    /* 0 before slots were found */
-    char (*workers)[ID_TEXT_MAX];             /* by worker index: the TaskManager it runs (or ran) on */
+    struct jm_worker_snapshot *workers;       /* by worker index */
     char *plan_json;                          /* REST form */
     uint32_t failure_count;
     struct jm_failure_snapshot *failures;

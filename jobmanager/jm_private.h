@@ -1,0 +1,55 @@
+/* jm_private.h - the JobManager's parts, put together. */
+#ifndef JM_JM_PRIVATE_H
+#define JM_JM_PRIVATE_H
+
+#include <pthread.h>
+
+#include "common/rpc/rpc.h"
+#include "jobmanager/dispatcher/dispatcher.h"
+#include "jobmanager/jm.h"
+
+#define JM_MAGIC 0x4a4d6772u
+#define JM_SESSION_MAGIC 0x4a4d7365u
+
+struct jm {
+    uint32_t magic;
+    struct env *env;
+    const struct conf *conf;
+    char *dir;
+    char *address;              /* as workers reach it */
+    uint64_t fence;
+    struct rpc_server *server;
+    struct jm_resource resource;
+    struct jm_blobs blobs;
+    struct jm_store store;
+    struct jm_dispatcher dispatcher;
+    struct list sessions;       /* every connection that is ready */
+
+    pthread_mutex_t lock;       /* of `published` alone; held for a few instructions */
+    struct jm_cluster_snapshot *published;
+    uint64_t published_ns;
+    struct env_timer publish_timer;
+    uint64_t publish_at_ns;     /* when the timer is armed: its time */
+};
+
+/* One connection of a TaskManager or a worker. */
+struct jm_session {
+    uint32_t magic;
+    struct list link;
+    struct jm *jm;
+    struct rpc_peer *peer;      /* NULL: the connection is closed, a blob is still on its way to it */
+    struct jm_taskmanager *taskmanager; /* once registered */
+    struct jm_worker *worker;   /* once registered; NULL again when it is gone */
+    struct jm_plan *plan;
+};
+
+extern const struct rpc_handler jm_rpc_handler; /* jm_rpc.c; its argument is the jm until the session is made */
+void jm_session_detach(void *session);
+void jm_sessions_clear(struct jm *jm);
+
+/* publish.c: now: somebody may wait for it */
+void jm_publish_init(struct jm *jm);
+void jm_publish_soon(void *jm, bool now);
+void jm_publish_clear(struct jm *jm);
+
+#endif

@@ -1,0 +1,111 @@
+/* execution_graph.c - states and figures of every subtask. Pure; thread: the control loop. */
+#include "jobmanager/job/execution_graph.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+
+#define STATE(name) RASK__CONTROL__TASK_STATE__##name
+
+void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int64_t now_ms)
+{
+    *graph = (struct jm_graph){.job = job};
+    graph->vertices = mem_alloc_array(job->n_vertices, sizeof(*graph->vertices));
+    for (size_t v = 0; v < job->n_vertices; v++) {
+        struct jm_vertex *vertex = &graph->vertices[v];
+        uint32_t parallelism = job->vertices[v]->parallelism;
+
+        vertex->spec = job->vertices[v];
+        vertex->subtasks = mem_alloc_array(parallelism, sizeof(*vertex->subtasks));
+        vertex->counts[STATE(CREATED)] = parallelism;
+        vertex->start_ms = vertex->end_ms = -1;
+        vertex->open = parallelism;
+        for (uint32_t i = 0; i < parallelism; i++) {
+            jm_task_life_init(&vertex->subtasks[i].life, now_ms);
+            vertex->subtasks[i].worker = JM_NO_WORKER;
+        }
+        graph->total += parallelism;
+    }
+    graph->open = graph->total;
+}
+
+void jm_graph_release(struct jm_graph *graph)
+{
+    if (graph->vertices)
+        for (size_t v = 0; v < graph->job->n_vertices; v++)
+            mem_free(graph->vertices[v].subtasks);
+    mem_free(graph->vertices);
+    graph->vertices = NULL;
+}
+
+struct jm_subtask *jm_graph_subtask(struct jm_graph *graph, uint32_t vertex, uint32_t subtask)
+{
+    if (vertex >= graph->job->n_vertices || subtask >= graph->vertices[vertex].spec->parallelism)
+        return NULL;
+    return &graph->vertices[vertex].subtasks[subtask];
+}
+
+void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask, Rask__Control__TaskState to,
+                   int64_t now_ms)
+{
+    struct jm_subtask *task = jm_graph_subtask(graph, vertex, subtask);
+    struct jm_vertex *v = &graph->vertices[vertex];
+
+    CHECK(task != NULL);
+    CHECK(v->counts[task->life.state] > 0);
+    v->counts[task->life.state]--;
+    jm_task_move(&task->life, to, now_ms);
+    v->counts[to]++;
+    if (to == STATE(DEPLOYING) && v->start_ms < 0)
+        v->start_ms = now_ms;
+    if (!jm_task_state_is_final(to))
+        return;
+    CHECK(v->open > 0);
+    CHECK(graph->open > 0);
+    graph->open--;
+    if (--v->open == 0)
+        v->end_ms = now_ms;
+}
+
+Rask__Control__TaskState jm_vertex_state(const struct jm_vertex *vertex)
+{
+    static const uint8_t order[] = {STATE(FAILED), STATE(CANCELING), STATE(CANCELED), STATE(INITIALIZING),
+                                    STATE(RUNNING)};
+
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        if (vertex->counts[order[i]] > 0)
+            return order[i];
+    if (vertex->counts[STATE(FINISHED)] == vertex->spec->parallelism)
+        return STATE(FINISHED);
+    return vertex->counts[STATE(FINISHED)] > 0 ? STATE(RUNNING) : STATE(CREATED);
+}
+
+void jm_graph_metrics(struct jm_graph *graph, const Rask__Control__TaskMetrics *metrics, bool final)
+{
+    struct jm_subtask *task = jm_graph_subtask(graph, metrics->vertex, metrics->subtask);
+
+    if (!task || (task->metrics.complete && !final))
+        return; /* figures that were under way when the final ones came */
+    task->metrics = (struct jm_metrics){
+        .records_in = metrics->records_in,
+        .records_out = metrics->records_out,
+        .bytes_in = metrics->bytes_in,
+        .bytes_out = metrics->bytes_out,
+        .remote_records_in = metrics->remote_records_in,
+        .busy_ms = metrics->busy_ms,
+        .idle_ms = metrics->idle_ms,
+        .backpressured_ms = metrics->backpressured_ms + metrics->hard_backpressured_ms,
+        .complete = final,
+    };
+}
+
+char *jm_graph_task_name(const struct jm_graph *graph, uint32_t vertex, uint32_t subtask, struct arena *arena)
+{
+    const Rask__Graph__JobVertex *spec = graph->vertices[vertex].spec;
+    size_t size = strlen(spec->name) + 32;
+    char *text = arena_alloc(arena, size);
+
+    snprintf(text, size, "%s (%u/%u)", spec->name, subtask + 1, spec->parallelism);
+    return text;
+}

@@ -1,0 +1,416 @@
+/* job_master.c - the life of a job: made, waiting for slots, failing, canceled, over. Pure; thread: the control loop. */
+#include "jobmanager/job/job_master.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/graph/graph.h"
+#include "jobmanager/job/job_private.h"
+
+#define REGISTER_TIMEOUT_MS 30000
+
+static void on_turn(struct env_timer *timer);
+static void on_wait(struct env_timer *timer);
+static void on_cancel_timeout(struct env_timer *timer);
+static void on_cancel_again(struct env_timer *timer);
+
+void jm_job_changed(struct jm_job *job, bool state)
+{
+    job->dirty = true;
+    job->ctx->hooks->changed(job->ctx->arg, job, state);
+}
+
+void jm_job_set_state(struct jm_job *job, enum jm_job_state to)
+{
+    env_log(job->ctx->env, LOG_INFO, JM_MODULE, job->id_text, "job \"%s\": %s -> %s", job->name,
+            jm_job_state_name(job->life.state), jm_job_state_name(to));
+    jm_job_move(&job->life, to, jm_job_now_ms(job));
+    jm_job_changed(job, true);
+}
+
+void jm_job_set_reason(struct jm_job *job, const char *reason)
+{
+    if (reason && job->reason && strcmp(reason, job->reason) == 0)
+        return;
+    mem_free(job->reason);
+    job->reason = reason ? mem_strdup(reason) : NULL;
+    jm_job_changed(job, true);
+}
+
+void jm_job_turn_soon(struct jm_job *job)
+{
+    if (!job->turn.armed)
+        env_timer_arm(job->ctx->env, &job->turn, 0);
+}
+
+bool jm_job_tearing_down(const struct jm_job *job)
+{
+    return job->life.state == JM_JOB_FAILING || job->life.state == JM_JOB_CANCELLING;
+}
+
+bool jm_job_is_waiting(const struct jm_job *job)
+{
+    return job->life.state == JM_JOB_CREATED && !job->workers;
+}
+
+/* ---- making ---- */
+
+void jm_job_hash(const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism, uint8_t ret[32])
+{
+    size_t size = protobuf_c_message_get_packed_size(&graph->base);
+    uint8_t *packed = mem_alloc(size + sizeof(client_parallelism));
+
+    protobuf_c_message_pack(&graph->base, packed);
+    memcpy(packed + size, &client_parallelism, sizeof(client_parallelism));
+    hash_sha256(packed, size + sizeof(client_parallelism), ret);
+    mem_free(packed);
+}
+
+static int make_conf(struct jm_job *job, const Rask__Graph__StreamGraph *graph, struct err *err)
+{
+    struct conf *own = conf_new();
+    int code = 0;
+
+    for (size_t i = 0; i < graph->n_config && code == 0; i++)
+        code = conf_set(own, graph->config[i]->key, graph->config[i]->value, "the job", err);
+    job->conf = conf_clone(job->ctx->conf);
+    if (code == 0)
+        code = conf_merge_job(job->conf, own, err);
+    conf_free(own);
+    return code;
+}
+
+static void add_config(struct jm_job *job, const char *key, const char *value)
+{
+    Rask__Graph__Property *p = arena_alloc(&job->arena, sizeof(*p));
+
+    rask__graph__property__init(p);
+    p->key = arena_strdup(&job->arena, key);
+    p->value = arena_strdup(&job->arena, value);
+    job->config[job->config_count++] = p;
+}
+
+/* What workers get: every option of jobs that is set anywhere, then what else the job itself says. */
+static void make_config(struct jm_job *job)
+{
+    const Rask__Graph__StreamGraph *graph = job->job_graph->stream;
+
+    job->config = arena_alloc(&job->arena, (OPT_COUNT + graph->n_config) * sizeof(*job->config));
+    for (int id = 0; id < OPT_COUNT; id++) {
+        const struct conf_option *option = conf_option((enum conf_id)id);
+        const char *value = option->when == CONF_JOB ? conf_raw(job->conf, option->key) : NULL;
+
+        if (value)
+            add_config(job, option->key, value);
+    }
+    for (size_t i = 0; i < graph->n_config; i++) {
+        bool known = false;
+
+        for (size_t k = 0; k < job->config_count && !known; k++)
+            known = strcmp(job->config[k]->key, graph->config[i]->key) == 0;
+        if (!known)
+            add_config(job, graph->config[i]->key, graph->config[i]->value);
+    }
+}
+
+static int compile(struct jm_job *job, const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism,
+                   struct err *err)
+{
+    int64_t max = conf_int(job->conf, OPT_PIPELINE_MAX_PARALLELISM);
+    struct graph_options options = {
+        .client_parallelism = client_parallelism,
+        .default_parallelism = (uint32_t)conf_int(job->conf, OPT_PARALLELISM_DEFAULT),
+        .max_parallelism = max > 0 ? (uint32_t)max : 0,
+        .chaining_disabled = !conf_bool(job->conf, OPT_PIPELINE_OPERATOR_CHAINING_ENABLED),
+    };
+    size_t size = protobuf_c_message_get_packed_size(&graph->base);
+    uint8_t *packed = arena_alloc(&job->arena, size + 1);
+    Rask__Graph__StreamGraph *own;
+    Rask__Graph__JobGraph *made;
+    int code;
+
+    protobuf_c_message_pack(&graph->base, packed);
+    code = graph_unpack(&job->arena, packed, size, &own, err);
+    if (code == 0)
+        code = graph_compile(own, &options, &job->arena, &made, err);
+    if (code < 0)
+        return code;
+    job->job_graph = made;
+    job->slots_needed = graph_slots(made);
+    for (size_t v = 0; v < made->n_vertices; v++) {
+        job->parallelism = MAX(job->parallelism, made->vertices[v]->parallelism);
+        job->max_parallelism = MAX(job->max_parallelism, made->vertices[v]->max_parallelism);
+    }
+    if (job->slots_needed == 0)
+        return err_set(err, ERR_INVALID, "the job has no operators");
+    return 0;
+}
+
+static void draw_secret(struct jm_job *job)
+{
+    for (size_t i = 0; i < sizeof(job->secret); i += 8) {
+        uint64_t word = env_rand_u64(job->ctx->env);
+
+        memcpy(job->secret + i, &word, 8);
+    }
+}
+
+int jm_job_new(const struct jm_job_context *ctx, const struct id *id, const Rask__Graph__StreamGraph *graph,
+               uint32_t client_parallelism, struct jm_job **ret, struct err *err)
+{
+    struct jm_job *job = MEM_NEW(struct jm_job);
+    const char *name = graph->job_name;
+    int code;
+
+    job->ctx = ctx;
+    job->id = *id;
+    job->epoch = JM_FIRST_EPOCH;
+    id_format(id, job->id_text);
+    arena_init(&job->arena);
+    job->turn.cb = on_turn;
+    job->wait_timer.cb = on_wait;
+    job->cancel_timer.cb = on_cancel_timeout;
+    job->cancel_again_timer.cb = on_cancel_again;
+    job->start_ms = jm_job_now_ms(job);
+    job->end_ms = -1;
+    jm_job_life_init(&job->life, job->start_ms);
+    jm_job_hash(graph, client_parallelism, job->graph_hash);
+    code = make_conf(job, graph, err);
+    if (code == 0)
+        code = compile(job, graph, client_parallelism, err);
+    if (code < 0) {
+        jm_job_free(job);
+        return code;
+    }
+    if (!*name && conf_string(job->conf, OPT_PIPELINE_NAME))
+        name = conf_string(job->conf, OPT_PIPELINE_NAME);
+    job->name = mem_strdup(*name ? name : "Rask Streaming Job");
+    make_config(job);
+    draw_secret(job);
+    jm_graph_init(&job->graph, job->job_graph, job->start_ms);
+    jm_job_set_state(job, JM_JOB_CREATED);
+    env_timer_arm_ms(ctx->env, &job->wait_timer, conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT));
+    *ret = job;
+    return 0;
+}
+
+void jm_job_free(struct jm_job *job)
+{
+    struct env *env;
+
+    if (!job)
+        return;
+    env = job->ctx->env;
+    env_timer_cancel(env, &job->turn);
+    env_timer_cancel(env, &job->wait_timer);
+    env_timer_cancel(env, &job->send_timer);
+    env_timer_cancel(env, &job->cancel_timer);
+    env_timer_cancel(env, &job->cancel_again_timer);
+    jm_job_free_workers(job);
+    jm_schedule_release(&job->schedule);
+    jm_graph_release(&job->graph);
+    for (uint32_t i = 0; i < job->failure_count; i++) {
+        mem_free(job->failures[i].text);
+        mem_free(job->failures[i].task);
+    }
+    jm_job_snapshot_unref(job->snapshot);
+    conf_free(job->conf);
+    mem_free(job->reason);
+    mem_free(job->name);
+    arena_release(&job->arena);
+    mem_free(job);
+}
+
+/* ---- slots ---- */
+
+void jm_job_try_start(struct jm_job *job)
+{
+    struct jm_grant grant;
+    struct bytes text;
+
+    CHECK(jm_job_is_waiting(job));
+    if (!jm_resource_allocate(job->ctx->resource, &job->id, job->name, job->slots_needed, &grant)) {
+        bytes_init(&text);
+        jm_resource_explain(job->ctx->resource, job->slots_needed, &text);
+        if (!job->reason)
+            env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "job \"%s\" waits: %s", job->name,
+                    (char *)text.data);
+        jm_job_set_reason(job, (char *)text.data);
+        bytes_release(&text);
+        return;
+    }
+    jm_job_set_reason(job, NULL);
+    jm_schedule_make(job->job_graph, grant.slot_host, grant.slot_count, grant.host_count, &job->schedule);
+    jm_job_start_workers(job, &grant);
+    env_timer_arm_ms(job->ctx->env, &job->wait_timer, REGISTER_TIMEOUT_MS);
+}
+
+/* Slots did not come, or a worker did not. */
+static void on_wait(struct env_timer *timer)
+{
+    struct jm_job *job = CONTAINER_OF(timer, struct jm_job, wait_timer);
+
+    if (jm_job_is_waiting(job)) {
+        char *text = mem_printf("no slots for %llu ms (slot.request.timeout): the job %s",
+                                (unsigned long long)conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT),
+                                job->reason ? job->reason : "was not looked at");
+
+        jm_job_fail(job, NULL, NULL, false, text);
+        mem_free(text);
+        return;
+    }
+    for (uint32_t i = 0; i < job->worker_count; i++) {
+        struct jm_worker *w = &job->workers[i];
+
+        if (w->state == JM_WORKER_STARTING) {
+            char *text = mem_printf("%s did not register within %d s", w->label, REGISTER_TIMEOUT_MS / 1000);
+
+            jm_job_fail(job, w, NULL, false, text);
+            mem_free(text);
+        }
+    }
+}
+
+/* ---- the end ---- */
+
+static void keep_failure(struct jm_job *job, const struct jm_worker *worker, const char *task, bool suspicion,
+                         const char *text)
+{
+    struct jm_failure made = {
+        .at_ms = jm_job_now_ms(job),
+        .text = mem_strdup(text),
+        .task = task ? mem_strdup(task) : NULL,
+        .worker = worker ? worker->index : JM_NO_WORKER,
+        .suspicion = suspicion,
+    };
+    bool better = job->failure_count > 0 && job->failures[0].suspicion && !suspicion;
+
+    if (job->failure_count == JM_FAILURES_MAX) {
+        if (!better) {
+            mem_free(made.text);
+            mem_free(made.task);
+            return;
+        }
+        job->failure_count--;
+        mem_free(job->failures[job->failure_count].text);
+        mem_free(job->failures[job->failure_count].task);
+    }
+    if (better) { /* the death behind what its neighbours noticed */
+        memmove(&job->failures[1], &job->failures[0], job->failure_count * sizeof(made));
+        job->failures[0] = made;
+    } else {
+        job->failures[job->failure_count] = made;
+    }
+    job->failure_count++;
+}
+
+/* Nothing new starts; what runs is asked to end, and after task.cancellation.timeout it is made to. */
+static void tear_down(struct jm_job *job)
+{
+    uint64_t timeout_ms = conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_TIMEOUT);
+    struct env *env = job->ctx->env;
+
+    env_timer_cancel(env, &job->wait_timer);
+    env_timer_cancel(env, &job->send_timer);
+    jm_job_tasks_cancel(job);
+    jm_job_cancel_tasks(job);
+    if (timeout_ms > 0)
+        env_timer_arm_ms(env, &job->cancel_timer, timeout_ms);
+    env_timer_arm_ms(env, &job->cancel_again_timer, conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_INTERVAL));
+    jm_job_turn_soon(job);
+}
+
+void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task, bool suspicion, const char *text)
+{
+    enum jm_job_state state = job->life.state;
+    bool first = state == JM_JOB_INITIALIZING || state == JM_JOB_CREATED || state == JM_JOB_RUNNING;
+
+    if ((first && job->graph.open == 0) || !(first || state == JM_JOB_FAILING)) {
+        env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "after the last task ended: %s", text);
+        return;
+    }
+    env_log(job->ctx->env, first ? LOG_ERROR : LOG_WARN, JM_MODULE, job->id_text, "%s%s%s", task ? task : "",
+            task ? ": " : "", text);
+    keep_failure(job, worker, task, suspicion, text);
+    jm_job_set_reason(job, job->failures[0].text);
+    if (!first)
+        return;
+    jm_job_set_state(job, JM_JOB_FAILING);
+    tear_down(job);
+}
+
+void jm_job_cancel(struct jm_job *job)
+{
+    bool finishing = job->life.state == JM_JOB_RUNNING && job->graph.open == 0;
+
+    if (finishing || !jm_job_may(job->life.state, JM_JOB_CANCELLING))
+        return;
+    jm_job_set_state(job, JM_JOB_CANCELLING);
+    if (job->failure_count == 0)
+        jm_job_set_reason(job, NULL);
+    tear_down(job);
+}
+
+static void on_cancel_timeout(struct env_timer *timer)
+{
+    struct jm_job *job = CONTAINER_OF(timer, struct jm_job, cancel_timer);
+
+    for (uint32_t i = 0; i < job->worker_count; i++) {
+        struct jm_worker *w = &job->workers[i];
+
+        if (w->open > 0 && w->state < JM_WORKER_GONE) {
+            env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text,
+                    "%s still has %u tasks after task.cancellation.timeout: it is killed", w->label, w->open);
+            jm_worker_stop(w, true, "its tasks did not end within task.cancellation.timeout");
+        }
+    }
+}
+
+static void on_cancel_again(struct env_timer *timer)
+{
+    struct jm_job *job = CONTAINER_OF(timer, struct jm_job, cancel_again_timer);
+
+    if (job->graph.open == 0)
+        return;
+    env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "%u tasks have not ended yet: asked again",
+            job->graph.open);
+    jm_job_cancel_tasks(job);
+    env_timer_arm_ms(job->ctx->env, timer, conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_INTERVAL));
+}
+
+static enum jm_job_state final_state(const struct jm_job *job)
+{
+    switch (job->life.state) {
+    case JM_JOB_RUNNING:
+        return JM_JOB_FINISHED;
+    case JM_JOB_FAILING:
+        return JM_JOB_FAILED;
+    default:
+        CHECK(job->life.state == JM_JOB_CANCELLING);
+        return JM_JOB_CANCELED;
+    }
+}
+
+static void on_turn(struct env_timer *timer)
+{
+    struct jm_job *job = CONTAINER_OF(timer, struct jm_job, turn);
+
+    if (job->over) {
+        job->ctx->hooks->over(job->ctx->arg, job);
+        return;
+    }
+    if (job->life.state == JM_JOB_CREATED && job->workers && job->workers_registered == job->worker_count)
+        jm_job_deploy(job);
+    if (job->graph.open > 0)
+        return;
+    jm_job_stop_workers(job, "the job is over");
+    if (job->workers_gone < job->worker_count)
+        return;
+    env_timer_cancel(job->ctx->env, &job->cancel_timer);
+    env_timer_cancel(job->ctx->env, &job->cancel_again_timer);
+    job->end_ms = jm_job_now_ms(job);
+    job->over = true;
+    jm_job_set_state(job, final_state(job));
+    jm_job_turn_soon(job);
+}

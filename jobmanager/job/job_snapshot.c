@@ -1,0 +1,193 @@
+/* job_snapshot.c - the picture of a job for REST and for the job store. Pure; thread: the control loop. */
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/json.h"
+#include "common/graph/graph.h"
+#include "jobmanager/job/job_private.h"
+
+static const char unassigned[] = "(unassigned)";
+
+static void add_metrics(struct jm_metrics *sum, const struct jm_metrics *m)
+{
+    sum->records_in += m->records_in;
+    sum->records_out += m->records_out;
+    sum->bytes_in += m->bytes_in;
+    sum->bytes_out += m->bytes_out;
+    sum->remote_records_in += m->remote_records_in;
+    sum->busy_ms += m->busy_ms;
+    sum->idle_ms += m->idle_ms;
+    sum->backpressured_ms += m->backpressured_ms;
+    sum->complete = sum->complete && m->complete;
+}
+
+static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask *task, uint32_t index,
+                         const struct jm_job_snapshot *job)
+{
+    const struct jm_worker_snapshot *w = task->worker < job->worker_count ? &job->workers[task->worker] : NULL;
+
+    s->subtask = index;
+    s->state = task->life.state;
+    memcpy(s->state_at_ms, task->life.at_ms, sizeof(s->state_at_ms));
+    s->worker = task->worker;
+    s->host = w ? w->host : unassigned;
+    s->endpoint = w ? w->endpoint : unassigned;
+    s->taskmanager_id = w ? w->taskmanager_id : unassigned;
+    s->metrics = task->metrics;
+}
+
+static void fill_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *s, const struct jm_vertex *vertex)
+{
+    const Rask__Graph__JobVertex *spec = vertex->spec;
+
+    memcpy(s->id.bytes, spec->id.data, MIN(spec->id.len, sizeof(s->id.bytes)));
+    s->name = arena_strdup(&job->arena, spec->name);
+    s->parallelism = spec->parallelism;
+    s->max_parallelism = spec->max_parallelism;
+    s->slot_group = arena_strdup(&job->arena, spec->slot_group);
+    s->hidden = spec->hidden;
+    memcpy(s->tasks, vertex->counts, sizeof(s->tasks));
+    s->state = jm_vertex_state(vertex);
+    s->start_ms = vertex->start_ms;
+    s->end_ms = vertex->end_ms;
+    s->metrics.complete = true;
+    s->subtasks = arena_alloc(&job->arena, spec->parallelism * sizeof(*s->subtasks));
+    for (uint32_t i = 0; i < spec->parallelism; i++) {
+        fill_subtask(&s->subtasks[i], &vertex->subtasks[i], i, job);
+        add_metrics(&s->metrics, &vertex->subtasks[i].metrics);
+    }
+    if (!s->hidden)
+        for (size_t i = 0; i < JM_TASK_STATE_COUNT; i++)
+            job->tasks[i] += s->tasks[i];
+}
+
+static void fill_workers(struct jm_job_snapshot *s, const struct jm_job *job)
+{
+    s->worker_count = job->worker_count;
+    s->workers = arena_alloc(&s->arena, job->worker_count * sizeof(*s->workers));
+    for (uint32_t i = 0; i < job->worker_count; i++) {
+        id_format(&job->workers[i].taskmanager_id, s->workers[i].taskmanager_id);
+        s->workers[i].host = arena_strdup(&s->arena, job->workers[i].host);
+        s->workers[i].endpoint = arena_strdup(&s->arena, job->workers[i].endpoint);
+    }
+}
+
+static void fill_failures(struct jm_job_snapshot *s, const struct jm_job *job)
+{
+    s->failure_count = job->failure_count;
+    s->failures = arena_alloc(&s->arena, job->failure_count * sizeof(*s->failures));
+    for (uint32_t i = 0; i < job->failure_count; i++) {
+        const struct jm_failure *f = &job->failures[i];
+
+        s->failures[i].at_ms = f->at_ms;
+        s->failures[i].text = arena_strdup(&s->arena, f->text);
+        s->failures[i].task = f->task ? arena_strdup(&s->arena, f->task) : NULL;
+        if (f->worker < s->worker_count) {
+            s->failures[i].endpoint = s->workers[f->worker].endpoint;
+            s->failures[i].taskmanager_id = s->workers[f->worker].taskmanager_id;
+        }
+    }
+}
+
+/* A worker's own last word on its tasks counts while they run, the sum of what ended ones gave after that. */
+static void fill_accumulators(struct jm_job_snapshot *s, const struct jm_job *job)
+{
+    struct jm_counts sum = {0};
+
+    for (uint32_t w = 0; w < job->worker_count; w++) {
+        const struct jm_worker *worker = &job->workers[w];
+        const struct jm_counts *from = worker->open > 0 && worker->live.count > 0 ? &worker->live : &worker->final;
+
+        for (uint32_t i = 0; i < from->count; i++)
+            jm_counts_add(&sum, from->items[i].name, from->items[i].value);
+    }
+    s->accumulator_count = sum.count;
+    s->accumulators = arena_alloc(&s->arena, sum.count * sizeof(*s->accumulators));
+    for (uint32_t i = 0; i < sum.count; i++) {
+        s->accumulators[i].name = arena_strdup(&s->arena, sum.items[i].name);
+        s->accumulators[i].value = sum.items[i].value;
+    }
+    jm_counts_clear(&sum);
+}
+
+static void fill_config(struct jm_job_snapshot *s, const struct jm_job *job)
+{
+    const Rask__Graph__StreamGraph *graph = job->job_graph->stream;
+
+    s->config_count = (uint32_t)graph->n_config;
+    s->config = arena_alloc(&s->arena, graph->n_config * sizeof(*s->config));
+    for (size_t i = 0; i < graph->n_config; i++) {
+        s->config[i].key = arena_strdup(&s->arena, graph->config[i]->key);
+        s->config[i].value =
+            arena_strdup(&s->arena, conf_is_secret(graph->config[i]->key) ? CONF_HIDDEN : graph->config[i]->value);
+    }
+}
+
+static void fill_plan(struct jm_job_snapshot *s, const struct jm_job *job)
+{
+    struct json_writer w;
+    struct bytes text;
+
+    if (job->snapshot) { /* it never changes */
+        s->plan_json = arena_strdup(&s->arena, job->snapshot->plan_json);
+        return;
+    }
+    bytes_init(&text);
+    jw_init(&w, &text);
+    graph_rest_plan_json(job->job_graph, job->id_text, &w, NULL);
+    s->plan_json = arena_strdup(&s->arena, (const char *)text.data);
+    bytes_release(&text);
+}
+
+static struct jm_job_snapshot *make(const struct jm_job *job)
+{
+    struct jm_job_snapshot *s = jm_job_snapshot_new();
+
+    s->id = job->id;
+    s->name = arena_strdup(&s->arena, job->name);
+    s->state = job->life.state;
+    s->reason = job->reason ? arena_strdup(&s->arena, job->reason) : NULL;
+    memcpy(s->state_at_ms, job->life.at_ms, sizeof(s->state_at_ms));
+    s->start_ms = job->start_ms;
+    s->end_ms = job->end_ms;
+    s->max_parallelism = job->max_parallelism;
+    s->parallelism = job->parallelism;
+    fill_workers(s, job);
+    s->vertex_count = (uint32_t)job->job_graph->n_vertices;
+    s->vertices = arena_alloc(&s->arena, s->vertex_count * sizeof(*s->vertices));
+    for (uint32_t v = 0; v < s->vertex_count; v++)
+        fill_vertex(s, &s->vertices[v], &job->graph.vertices[v]);
+    fill_failures(s, job);
+    fill_accumulators(s, job);
+    fill_config(s, job);
+    fill_plan(s, job);
+    return s;
+}
+
+struct jm_job_snapshot *jm_job_picture(struct jm_job *job)
+{
+    if (!job->snapshot || job->dirty) {
+        struct jm_job_snapshot *s = make(job);
+
+        jm_job_snapshot_unref(job->snapshot);
+        job->snapshot = s;
+        job->dirty = false;
+    }
+    __atomic_fetch_add(&job->snapshot->refs, 1, __ATOMIC_RELAXED);
+    return job->snapshot;
+}
+
+bool jm_job_has_artifact(const struct jm_job *job, const uint8_t hash[32])
+{
+    const Rask__Graph__StreamGraph *graph = job->job_graph->stream;
+
+    if (graph->has_artifact && graph->artifact.len == 32 && memcmp(graph->artifact.data, hash, 32) == 0)
+        return true;
+    for (size_t i = 0; i < graph->n_nodes; i++) {
+        const Rask__Graph__OperatorSpec *op = graph->nodes[i]->op;
+
+        if (op->has_artifact && op->artifact.len == 32 && memcmp(op->artifact.data, hash, 32) == 0)
+            return true;
+    }
+    return false;
+}
