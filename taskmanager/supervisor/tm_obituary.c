@@ -56,14 +56,14 @@ static char *sentence(const struct tm_worker *worker, const struct tm_worker_exi
         bytes_printf(&text, "ended: %s", exit->reason);
     } else {
         add_cause(&text, exit);
-        if (exit->signal <= 0 && !exit->done)
-            bytes_add_str(&text, ", which no function of a job may do");
         if (exit->task)
             bytes_printf(&text, " in task %s", exit->task);
         if (exit->operator_name && (!exit->task || strcmp(exit->operator_name, exit->task) != 0))
             bytes_printf(&text, ", operator \"%s\"", exit->operator_name);
         if (exit->reason)
             bytes_printf(&text, ": %s", exit->reason);
+        else if (exit->signal <= 0)
+            bytes_add_str(&text, ": the functions of a job must not end their process");
     }
     return bytes_take_str(&text);
 }
