@@ -28,6 +28,29 @@ int tm_slot_bytes(const struct conf *conf, uint64_t *ret_bytes, struct err *err)
     return 0;
 }
 
+/* A size that is given for all slots of the TaskManager, as the part of some of them. */
+static double part_of(uint64_t all, uint32_t slots, const struct conf *conf)
+{
+    return (double)all * slots / (double)conf_int(conf, OPT_TASKMANAGER_NUMBEROFTASKSLOTS);
+}
+
+void tm_worker_budgets(const struct conf *conf, uint64_t budget_bytes, uint32_t slots, uint64_t *ret_network_bytes,
+                       uint64_t *ret_state_bytes)
+{
+    double budget = (double)budget_bytes;
+    double network = budget * conf_double(conf, OPT_TASKMANAGER_MEMORY_NETWORK_FRACTION);
+    double state = budget * conf_double(conf, OPT_TASKMANAGER_MEMORY_MANAGED_FRACTION);
+
+    network = MAX(network, part_of(conf_memory_bytes(conf, OPT_TASKMANAGER_MEMORY_NETWORK_MIN), slots, conf));
+    network = MIN(network, part_of(conf_memory_bytes(conf, OPT_TASKMANAGER_MEMORY_NETWORK_MAX), slots, conf));
+    network = MIN(network, budget * 0.25);
+    if (conf_is_set(conf, OPT_TASKMANAGER_MEMORY_MANAGED_SIZE))
+        state = part_of(conf_memory_bytes(conf, OPT_TASKMANAGER_MEMORY_MANAGED_SIZE), slots, conf);
+    state = MIN(state, budget - network);
+    *ret_network_bytes = (uint64_t)network;
+    *ret_state_bytes = (uint64_t)state;
+}
+
 static void on_stop_timer(struct env_timer *timer)
 {
     struct tm *tm = CONTAINER_OF(timer, struct tm, stop_timer);

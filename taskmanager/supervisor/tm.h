@@ -79,5 +79,9 @@ const struct id *tm_id(struct tm *tm);
 #define TM_SUPERVISOR_BYTES (32u << 20)
 #define TM_SLOT_MIN_BYTES (16u << 20)
 int tm_slot_bytes(const struct conf *conf, uint64_t *ret_bytes, struct err *err) MUST_CHECK;
+/* What of a worker's budget is for blocks between tasks (taskmanager.memory.network.*) and for state
+ * (taskmanager.memory.managed.*). The rest is for user code. */
+void tm_worker_budgets(const struct conf *conf, uint64_t budget_bytes, uint32_t slots, uint64_t *ret_network_bytes,
+                       uint64_t *ret_state_bytes);
 
 #endif

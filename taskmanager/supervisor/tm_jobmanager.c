@@ -122,11 +122,6 @@ static void on_register_done(void *arg, const struct err *error, const ProtobufC
         tm->options.on_registered(tm->options.arg);
 }
 
-static uint64_t share(const struct tm *tm, enum conf_id fraction)
-{
-    return (uint64_t)((double)(tm->slot_bytes * tm->slots) * conf_double(tm->options.conf, fraction));
-}
-
 static void on_ready(void *arg, struct rpc_peer *peer)
 {
     struct tm *tm = MAGIC_CAST(arg, struct tm, TM_MAGIC);
@@ -147,9 +142,9 @@ static void on_ready(void *arg, struct rpc_peer *peer)
     message.slot_bytes = tm->slot_bytes;
     message.pid = tm->options.pid;
     message.has_managed_bytes = true;
-    message.managed_bytes = share(tm, OPT_TASKMANAGER_MEMORY_MANAGED_FRACTION);
     message.has_network_bytes = true;
-    message.network_bytes = share(tm, OPT_TASKMANAGER_MEMORY_NETWORK_FRACTION);
+    tm_worker_budgets(tm->options.conf, tm->slot_bytes * tm->slots, tm->slots, &message.network_bytes,
+                      &message.managed_bytes);
     message.has_cpu_cores = tm->options.cpu_cores > 0;
     message.cpu_cores = tm->options.cpu_cores;
     message.has_physical_memory_bytes = tm->options.physical_memory_bytes > 0;

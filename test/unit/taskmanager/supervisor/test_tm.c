@@ -169,6 +169,9 @@ static void note_obituary(struct fixture *f, const Rask__Control__WorkerExited *
                           struct rpc_request *request)
 {
     f->obituaries++;
+    if (f->held)
+        rpc_ok(f->held);
+    f->held = NULL;
     snprintf(f->reason, sizeof(f->reason), "%s", exited->reason);
     snprintf(f->task, sizeof(f->task), "%s", exited->task ? exited->task : "");
     f->signal = exited->signal;

@@ -1,0 +1,52 @@
+/* spawn_private.h - shared by the files of the production spawner. */
+#ifndef TM_SPAWN_PRIVATE_H
+#define TM_SPAWN_PRIVATE_H
+
+#include <sys/types.h>
+
+#include "common/base/list.h"
+#include "common/base/mem.h"
+#include "taskmanager/supervisor/spawn_posix.h"
+
+#define SPAWN_MAGIC 0x53504e57u
+#define SPAWN_ASK_MS 1000     /* from the request to end to SIGKILL */
+#define SPAWN_TAIL_BYTES 4096 /* last log lines */
+#define SPAWN_TAIL_LINES 20
+#define SPAWN_FILES_MAX 1000  /* listed of the log folder */
+
+struct spawn {
+    struct tm_spawner base;
+    uint32_t magic;
+    struct env *env;
+    const struct conf *conf;
+    char *program, *log_dir, *own_log, *tmp_dir, *user, *host; /* owned */
+    struct list workers;
+};
+
+struct spawn_worker {
+    struct list in_spawn;
+    struct spawn *spawn;
+    pid_t pid;
+    int fd;      /* our end of the start pipe */
+    void *watch; /* on fd; NULL once it has ended */
+    struct env_timer deadline;
+    tm_exit_fn *on_exit;
+    void *arg;
+    char *log_path, *tmp_dir; /* owned */
+    off_t log_start;          /* size of the log before it began */
+    bool done;
+    char *reason;             /* owned; of PIPE_DONE */
+    char *report;             /* owned; of PIPE_CRASH: three texts behind each other */
+    size_t report_len;
+};
+
+/* ---- spawn_files_posix.c ---- */
+extern const struct tm_spawner_ops spawn_file_ops; /* memory, read_file and list_files are set */
+int spawn_make_folder(const char *path, struct err *err) MUST_CHECK; /* with its parents */
+void spawn_remove_folder(struct env *env, char *path);               /* on a thread of env_work; path is taken */
+void spawn_remove_folder_now(const char *path);
+/* Folders of TaskManagers that have died without removing theirs. */
+void spawn_remove_stale(const char *tmp_dir);
+char *spawn_last_lines(const char *path, off_t from); /* owned by the caller; NULL: none */
+
+#endif
