@@ -8,6 +8,8 @@
 #ifndef PIPE_PIPE_H
 #define PIPE_PIPE_H
 
+#include <sys/types.h>
+
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "common/base/id.h"

@@ -277,8 +277,9 @@ static void start(struct fixture *f, bool with_jobmanager)
 
 static void end(struct fixture *f)
 {
-    if (f->tm)
-        tm_free(f->tm);
+    for (size_t i = 0; i < ARRAY_LEN(f->spawner.workers); i++)
+        f->spawner.workers[i].live = false; /* no callback into what is freed */
+    tm_free(f->tm);
     if (f->server)
         rpc_server_free(f->server);
     if (f->held)
