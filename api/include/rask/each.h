@@ -5,6 +5,8 @@
 #ifndef RASK_EACH_H
 #define RASK_EACH_H
 
+enum { RASK_EACH_MAX = 64 };
+
 #define RASK_UN_(...) __VA_ARGS__
 #define RASK_CALL_(M, ...) M(__VA_ARGS__)
 #define RASK_E1_(M, N, t) RASK_CALL_(M, N, RASK_UN_ t)

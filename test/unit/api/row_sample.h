@@ -16,3 +16,6 @@ RASK_ROW(wide, (INT, c1), (INT, c2), (INT, c3), (INT, c4), (INT, c5), (INT, c6),
          (INT, c46), (INT, c47), (INT, c48), (INT, c49), (INT, c50), (INT, c51), (INT, c52), (INT, c53), (INT, c54),
          (INT, c55), (INT, c56), (INT, c57), (INT, c58), (INT, c59), (INT, c60), (INT, c61), (INT, c62), (INT, c63),
          (DECIMAL(12, 2), c64));
+#ifdef ROW_CASE
+ROW_CASE; /* what a test adds on the compiler's command line */
+#endif
