@@ -71,22 +71,25 @@ static void put_bitmap(struct encoder *e, const rask_column *c)
 
 static void put_views(struct encoder *e, const rask_column *c, const uint8_t *heap, uint8_t **heap_at)
 {
-    const rask_view *views = c->data;
+    const view_words *views = c->data;
+    view_words *to = (view_words *)e->at;
+    uint8_t *text = *heap_at;
 
     for (uint32_t i = 0; i < e->rows; i++) {
         uint32_t position = enc_position(e, i);
-        rask_view v = views[position];
+        view_words v = views[position];
 
         if (c->validity && rask_column_is_null(c, position)) {
-            memset(&v, 0, sizeof(v));
-        } else if (v.len > 12) {
-            memcpy(*heap_at, rask_view_str(e->b, &v).data, v.len);
-            v.u.ref.buffer = 0;
-            v.u.ref.offset = (uint32_t)(*heap_at - heap);
-            *heap_at += v.len;
+            v = (view_words){0, 0};
+        } else if (view_len(v) > 12) {
+            text_copy(text, e->b->buffers[view_buffer(v)]->data + view_offset(v), view_len(v));
+            v = view_at(v, 0, (uint32_t)(text - heap));
+            text += view_len(v);
         }
-        put(e, &v, sizeof(v));
+        to[i] = v;
     }
+    e->at += (uint64_t)e->rows * sizeof(*to);
+    *heap_at = text;
 }
 
 static bool has_null(const struct encoder *e, const rask_column *c)

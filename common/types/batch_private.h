@@ -37,6 +37,46 @@ rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema, const
 /* Adds one reference for each column of the batch to the buffer that holds them all. */
 void batch_hold(rask_batch *b, rask_buffer *owner);
 
+/* A view as two words, little-endian: length and prefix; buffer and offset. Parts of a view written one by one and then
+ * copied whole would stall the copy. */
+typedef struct {
+    uint64_t low, high;
+} __attribute__((may_alias, aligned(4), packed)) view_words;
+
+static inline uint32_t view_len(view_words v)
+{
+    return (uint32_t)v.low;
+}
+static inline uint32_t view_buffer(view_words v)
+{
+    return (uint32_t)v.high;
+}
+static inline uint32_t view_offset(view_words v)
+{
+    return (uint32_t)(v.high >> 32);
+}
+static inline view_words view_at(view_words v, uint32_t buffer, uint32_t offset)
+{
+    v.high = (uint64_t)offset << 32 | buffer;
+    return v;
+}
+
+/* memcpy of more than 12 bytes, most often of few: up to 32 without a call. */
+static inline void text_copy(uint8_t *to, const void *from, uint32_t len)
+{
+    const uint8_t *f = from;
+
+    if (len > 32) {
+        memcpy(to, f, len);
+    } else if (len >= 16) {
+        memcpy(to, f, 16);
+        memcpy(to + len - 16, f + len - 16, 16);
+    } else {
+        memcpy(to, f, 8);
+        memcpy(to + len - 8, f + len - 8, 8);
+    }
+}
+
 static inline void buffer_ref_many(rask_buffer *b, uint32_t n)
 {
     __atomic_add_fetch(&b->refs, n, __ATOMIC_RELAXED);

@@ -21,6 +21,7 @@ enum {
     NO_COLUMN = -1,
 };
 #define NO_BUFFER UINT32_MAX
+#define NO_ROW    UINT32_MAX
 
 struct builder {
     rask_out out; /* first: the public pointer is this one */
@@ -28,7 +29,7 @@ struct builder {
     struct out_hooks hooks;
     void *arg;
     uint32_t extras;
-    bool open;         /* between begin and end */
+    uint32_t open_at;  /* the row that was begun; == out.rows: it was not ended */
     bool has_changes;  /* a row of the batch is not an insertion */
     uint64_t views;    /* bit per STRING or BYTES column */
     uint64_t nullable;
@@ -41,8 +42,7 @@ struct builder {
     /* strings longer than 12 */
     rask_buffer *text; /* the one being filled; one reference is the builder's */
     uint32_t text_at, text_number, text_next;
-    uint64_t text_before_row; /* string_bytes when the row began */
-    rask_buffer **buffers;    /* of the batch being filled, one reference each */
+    rask_buffer **buffers; /* of the batch being filled, one reference each */
     uint32_t buffer_count, buffer_room;
     /* why the row is refused */
     int bad_column;
@@ -76,6 +76,7 @@ rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras,
     b->nullable = schema_nullable_mask(schema);
     for (uint32_t i = 0; i < schema->columns; i++)
         b->width[i] = (uint8_t)schema_width(&schema->fields[i]);
+    b->open_at = NO_ROW;
     b->text_number = NO_BUFFER;
     b->text_next = TEXT_MIN;
     return &b->out;
@@ -222,12 +223,13 @@ static void view_set_long(struct builder *b, int column, rask_view *view, rask_s
 {
     uint8_t *to;
 
-    if (b->out.string_bytes - b->text_before_row + value.len > ROW_BYTES_MAX) {
+    /* Rows before this one are within string_limit. */
+    if (b->out.string_bytes + value.len > ROW_BYTES_MAX + MIN(b->out.string_limit, ROW_BYTES_MAX)) {
         refuse(b, column, "the strings of one row have more than 64 MiB");
         return;
     }
     to = text_room(b, value.len, &view->u.ref.buffer, &view->u.ref.offset);
-    memcpy(to, value.data, value.len);
+    text_copy(to, value.data, value.len);
     view->len = value.len;
     memcpy(view->u.ref.prefix, value.data, 4);
     b->out.string_bytes += value.len;
@@ -290,17 +292,8 @@ static int schema_refused(struct builder *b, const rask_schema *schema)
     return rc;
 }
 
-/* Not the straight way into a row: room is needed, or the row before was not ended. */
-static void begin_slow(struct builder *b)
-{
-    if (b->open || b->out.bad)
-        row_nulls_reset(b);
-    b->out.bad = 0;
-    if (b->out.rows >= b->room)
-        cells_grow(b);
-}
-
-static inline int row_begin(struct builder *b, const rask_schema *schema)
+/* Not the straight way into a row: a foreign schema, no room, or the row before was refused or not ended. */
+static __attribute__((noinline, cold)) int begin_slow(struct builder *b, const rask_schema *schema)
 {
     if (schema != b->out.schema && schema != b->out.checked) {
         int rc = schema_refused(b, schema);
@@ -308,23 +301,46 @@ static inline int row_begin(struct builder *b, const rask_schema *schema)
         if (rc)
             return rc;
     }
-    if (b->open || b->out.bad || b->out.rows >= b->room)
-        begin_slow(b);
-    b->open = true;
-    b->text_before_row = b->out.string_bytes;
+    if (b->open_at == b->out.rows || b->out.bad)
+        row_nulls_reset(b);
+    b->out.bad = 0;
+    if (b->out.rows >= b->room)
+        cells_grow(b);
     return 0;
+}
+
+static inline bool begin_is_plain(const struct builder *b, const rask_schema *schema)
+{
+    return (schema == b->out.schema || schema == b->out.checked) && b->open_at != b->out.rows && !b->out.bad &&
+           b->out.rows < b->room;
+}
+
+/* A string column that is never set must not be a wild reference. */
+static inline void begin_cells(struct builder *b)
+{
+    uint32_t at = b->out.rows;
+
+    b->open_at = at;
+    for (uint64_t m = b->views; m; m &= m - 1)
+        memset((rask_view *)b->cells.columns[__builtin_ctzll(m)].data + at, 0, sizeof(rask_view));
+}
+
+static __attribute__((noinline, cold)) int begin_cells_slow(struct builder *b, const rask_schema *schema)
+{
+    int rc = begin_slow(b, schema);
+
+    if (!rc)
+        begin_cells(b);
+    return rc;
 }
 
 int rask_out_begin(rask_out *out, const rask_schema *schema)
 {
     struct builder *b = builder_of(out);
-    int rc = row_begin(b, schema);
 
-    if (rc)
-        return rc;
-    /* A string column that is never set must not be a wild reference. */
-    for (uint64_t m = b->views; m; m &= m - 1)
-        memset((rask_view *)b->cells.columns[__builtin_ctzll(m)].data + out->rows, 0, sizeof(rask_view));
+    if (!begin_is_plain(b, schema))
+        return begin_cells_slow(b, schema);
+    begin_cells(b);
     return 0;
 }
 
@@ -358,7 +374,7 @@ void rask_out_null(rask_out *out, int column)
     memset((uint8_t *)c->data + (uint64_t)out->rows * b->width[column], 0, b->width[column]);
 }
 
-static int row_refused(struct builder *b)
+static __attribute__((noinline, cold)) int row_refused(struct builder *b)
 {
     struct bytes text;
     int rc;
@@ -373,7 +389,7 @@ static int row_refused(struct builder *b)
         bytes_printf(&text, "column %d of %s: %s", b->bad_column, b->out.schema->name, b->bad_text);
     row_nulls_reset(b);
     b->out.bad = 0;
-    b->open = false;
+    b->open_at = NO_ROW;
     rc = b->hooks.refused(&b->out, b->arg, (const char *)text.data);
     bytes_release(&text);
     return rc;
@@ -394,7 +410,6 @@ static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
     }
     if (out->bad)
         return row_refused(b);
-    b->open = false;
     out->rows++;
     if (out->rows >= out->rows_limit || out->string_bytes >= out->string_limit)
         return b->hooks.full(out, b->arg);
@@ -464,11 +479,11 @@ int rask_forward(rask_out *out, const rask_row *row)
     struct builder *b = builder_of(out);
     const rask_batch *from = row->batch;
     uint32_t at, position = row->position;
-    int rc = row_begin(b, from->schema);
+    int rc = begin_is_plain(b, from->schema) ? 0 : begin_slow(b, from->schema);
 
     if (rc)
         return rc;
-    at = out->rows;
+    at = b->open_at = out->rows;
     for (uint32_t c = 0; c < from->schema->columns; c++) {
         const rask_column *src = &from->columns[c];
         rask_column *to = &b->cells.columns[c];
@@ -532,7 +547,6 @@ static void open_row_restore(struct builder *b, const struct open_row *row, cons
 {
     if (b->room == 0)
         cells_grow(b);
-    b->text_before_row = b->out.string_bytes;
     for (uint32_t i = 0; i < b->out.schema->columns; i++) {
         rask_view v;
 
@@ -552,11 +566,12 @@ rask_batch *out_take(rask_out *out)
     struct builder *b = builder_of(out);
     struct open_row row;
     uint32_t rows = out->rows;
+    bool open = b->open_at == rows;
     rask_batch *t;
 
     if (rows == 0)
         return NULL;
-    if (b->open) {
+    if (open) {
         open_row_save(b, &row);
         row_nulls_reset(b);
     }
@@ -573,10 +588,11 @@ rask_batch *out_take(rask_out *out)
     b->buffer_count = 0;
     b->text_number = NO_BUFFER;
     b->has_changes = false;
+    b->open_at = open ? 0 : NO_ROW;
     out->rows = 0;
     out->string_bytes = 0;
     cells_next(b, rows);
-    if (b->open)
+    if (open)
         open_row_restore(b, &row, t);
     return t;
 }

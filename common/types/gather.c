@@ -127,18 +127,31 @@ static void text_list_map(struct text_list *t, const rask_batch *in)
     }
 }
 
-static void scatter_views(struct text_list *t, const rask_batch *in, const rask_view *from, rask_view *to,
+static void scatter_views(struct text_list *t, const rask_batch *in, const void *src, void *dst,
                           const uint16_t *position)
 {
-    for (uint32_t i = 0; i < in->rows; i++) {
-        rask_view v = from[rask_position(in, i)];
+    const view_words *from = src;
+    view_words *to = dst;
+    uint32_t number = 0; /* of the buffer that `referenced` counts for */
+    uint64_t referenced = 0;
 
-        if (v.len > 12) {
-            v.u.ref.buffer = t->map[v.u.ref.buffer];
-            t->list[v.u.ref.buffer].referenced += v.len;
+    for (uint32_t i = 0; i < in->rows; i++) {
+        view_words v = from[rask_position(in, i)];
+
+        if (view_len(v) > 12) {
+            uint32_t n = t->map[view_buffer(v)];
+
+            if (n != number) {
+                t->list[number].referenced += referenced;
+                number = n;
+                referenced = 0;
+            }
+            referenced += view_len(v);
+            v = view_at(v, n, view_offset(v));
         }
         to[position[i]] = v;
     }
+    t->list[number].referenced += referenced;
 }
 
 /* Decides what becomes of each buffer. Returns whether views must be changed once more. */
@@ -164,24 +177,25 @@ static bool text_list_decide(struct text_list *t, uint32_t *ret_kept, uint64_t *
 }
 
 /* Moves the bytes of sparsely used buffers into one new buffer, numbered `fresh_number`. */
-static void compact_views(const struct text_list *t, rask_view *views, uint32_t rows, rask_buffer *fresh,
+static void compact_views(const struct text_list *t, void *column, uint32_t rows, rask_buffer *fresh,
                           uint32_t fresh_number)
 {
+    view_words *views = column;
+
     for (uint32_t i = 0; i < rows; i++) {
-        rask_view *v = &views[i];
+        view_words v = views[i];
         const struct text_buffer *b;
 
-        if (v->len <= 12)
+        if (view_len(v) <= 12)
             continue;
-        b = &t->list[v->u.ref.buffer];
+        b = &t->list[view_buffer(v)];
         if (b->to != BUFFER_COPY) {
-            v->u.ref.buffer = b->to;
+            views[i] = view_at(v, b->to, view_offset(v));
             continue;
         }
-        memcpy(fresh->data + fresh->used, b->buffer->data + v->u.ref.offset, v->len);
-        v->u.ref.buffer = fresh_number;
-        v->u.ref.offset = fresh->used;
-        fresh->used += v->len;
+        text_copy(fresh->data + fresh->used, b->buffer->data + view_offset(v), view_len(v));
+        views[i] = view_at(v, fresh_number, fresh->used);
+        fresh->used += view_len(v);
     }
 }
 

@@ -6,8 +6,13 @@
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/types/batch_private.h"
 
-enum { KEY_STACK = 512 }; /* keys up to this size are hashed without memory */
+enum {
+    KEY_STACK = 512, /* keys up to this size are hashed without memory */
+    LANES = 32,      /* strings whose keys are laid out before the first of them is hashed */
+    LANE_TEXT = 60,  /* longer ones go one by one */
+};
 
 static uint8_t *put_be(uint8_t *to, uint64_t v, uint32_t width)
 {
@@ -132,35 +137,45 @@ static void hash_i64(const rask_batch *b, const rask_column *c, uint64_t *hash)
     }
 }
 
-/* put_be(len) and the bytes, for one string. */
-static uint64_t hash_string(const rask_batch *b, const rask_view *v, struct bytes *large)
+static uint64_t hash_long(rask_str s, struct bytes *large)
 {
-    uint8_t key[KEY_STACK];
-    rask_str s = rask_view_str(b, v);
+    uint8_t length[4];
 
-    if (s.len <= 12) { /* the cell is as long as it gets: a copy of fixed size */
-        put_be(key, s.len, 4);
-        memcpy(key + 4, v->u.text, 12);
-        return hash_xxh3(key, 4 + s.len);
-    }
-    if (s.len <= KEY_STACK - 4) {
-        put_be(key, s.len, 4);
-        memcpy(key + 4, s.data, s.len);
-        return hash_xxh3(key, 4 + s.len);
-    }
     bytes_clear(large);
-    put_be(key, s.len, 4);
-    bytes_add(large, key, 4);
+    put_be(length, s.len, 4);
+    bytes_add(large, length, 4);
     bytes_add(large, s.data, s.len);
     return hash_xxh3(large->data, large->len);
 }
 
+/*
+ * A key that was just written in pieces is slow to read in words: the processor waits until the pieces have left its
+ * store queue.  So a few keys are written first and hashed then.
+ */
 static void hash_strings(const rask_batch *b, const rask_column *c, uint64_t *hash, struct bytes *large)
 {
     const rask_view *cells = c->data;
+    uint8_t key[LANES][4 + LANE_TEXT];
+    uint32_t len[LANES];
 
-    for (uint32_t i = 0; i < b->rows; i++)
-        hash[i] = hash_string(b, &cells[rask_position(b, i)], large);
+    for (uint32_t i = 0; i < b->rows; i += LANES) {
+        uint32_t n = MIN(b->rows - i, (uint32_t)LANES);
+
+        for (uint32_t k = 0; k < n; k++) {
+            const rask_view *v = &cells[rask_position(b, i + k)];
+
+            len[k] = v->len;
+            put_be(key[k], v->len, 4);
+            if (v->len <= 12)
+                memcpy(key[k] + 4, v->u.text, 12);
+            else if (v->len <= LANE_TEXT)
+                text_copy(key[k] + 4, rask_view_str(b, v).data, v->len);
+        }
+        for (uint32_t k = 0; k < n; k++)
+            hash[i + k] = len[k] <= LANE_TEXT
+                              ? hash_xxh3(key[k], 4 + len[k])
+                              : hash_long(rask_view_str(b, &cells[rask_position(b, i + k)]), large);
+    }
 }
 
 static void hash_general(const rask_batch *b, const uint16_t *columns, uint32_t column_count, uint64_t *hash,

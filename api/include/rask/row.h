@@ -75,6 +75,15 @@ RASK_NULLABLE_(f64, double, rask_f64, rask_out_f64);
 RASK_NULLABLE_(dec128, rask_decimal128, rask_dec128, rask_out_dec128);
 RASK_NULLABLE_(string, rask_str, rask_string, rask_out_string);
 
+/* By its parts: copying a rask_str whole would read its padding, which stalls right after its length was written. */
+static inline void rask_put_string(rask_out *out, int column, const char *data, uint32_t len)
+{
+    rask_str s;
+    s.data = data;
+    s.len = len;
+    rask_out_string(out, column, s);
+}
+
 /* ---- per type: kind of the cell (words that nobody defines as macros) ---- */
 
 #define RASK_K_BOOLEAN k_bool
@@ -200,7 +209,7 @@ RASK_NULLABLE_(string, rask_str, rask_string, rask_out_string);
 #define RASK_PUT_k_f32 rask_out_f32
 #define RASK_PUT_k_f64 rask_out_f64
 #define RASK_PUT_k_dec128 rask_out_dec128
-#define RASK_PUT_k_string rask_out_string
+#define RASK_PUT_k_string(out, column, v) rask_put_string(out, column, (v).data, (v).len)
 #define RASK_PUT_k_null_bool rask_put_null_bool
 #define RASK_PUT_k_null_i8 rask_put_null_i8
 #define RASK_PUT_k_null_i16 rask_put_null_i16
