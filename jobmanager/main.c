@@ -1,0 +1,198 @@
+/*
+ * main.c - rask-jobmanager: the JobManager on the production env.  Thread: main, which runs the control loop.
+ *
+ * Its files lie in <folder>/rask-jobmanager-<pid>, which goes at the end; one that a killed JobManager of this user left
+ * behind goes when the next one starts.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <ftw.h>
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/base/mem.h"
+#include "common/conf/daemon.h"
+#include "common/env/env.h"
+#include "jobmanager/jm.h"
+
+#define FOLDER_PREFIX "rask-jobmanager-"
+#define FOLDER_FDS 16
+
+struct program {
+    struct daemon daemon;
+    struct env *env;
+    struct jm *jm;
+    char *folder;
+};
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    if (remove(path) < 0)
+        log_printf(LOG_WARN, "main", "%s cannot be removed: %s", path, strerror(errno));
+    return 0;
+}
+
+static void remove_tree(const char *path)
+{
+    nftw(path, remove_one, FOLDER_FDS, FTW_DEPTH | FTW_PHYS);
+}
+
+/* blob.storage.directory, else the first folder of io.tmp.dirs. */
+static char *parent_folder(const struct conf *conf)
+{
+    const char *list = conf_string(conf, OPT_BLOB_STORAGE_DIRECTORY);
+
+    if (!list)
+        list = conf_string(conf, OPT_IO_TMP_DIRS);
+    return mem_printf("%.*s", (int)strcspn(list, ",;:"), list);
+}
+
+/* What JobManagers of this user left behind that are not alive any more. */
+static void remove_left_behind(const char *parent)
+{
+    DIR *dir = opendir(parent);
+    struct dirent *entry;
+
+    if (!dir)
+        return;
+    while ((entry = readdir(dir))) {
+        struct stat st;
+        char *path;
+        long pid;
+
+        if (strncmp(entry->d_name, FOLDER_PREFIX, strlen(FOLDER_PREFIX)) != 0)
+            continue;
+        pid = strtol(entry->d_name + strlen(FOLDER_PREFIX), NULL, 10);
+        path = mem_printf("%s/%s", parent, entry->d_name);
+        if (pid > 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
+            (pid == getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH)))
+            remove_tree(path);
+        mem_free(path);
+    }
+    closedir(dir);
+}
+
+static int make_folder(struct program *p, struct err *err)
+{
+    char *parent = parent_folder(p->daemon.conf), real[4096], *path;
+    int code = 0;
+
+    if (mkdir(parent, 0755) < 0 && errno != EEXIST)
+        code = err_errno(err, errno, "folder %s (io.tmp.dirs, blob.storage.directory)", parent);
+    else if (!realpath(parent, real))
+        code = err_errno(err, errno, "folder %s (io.tmp.dirs, blob.storage.directory)", parent);
+    mem_free(parent);
+    if (code < 0)
+        return code;
+    remove_left_behind(real);
+    path = mem_printf("%s/" FOLDER_PREFIX "%ld", real, (long)getpid());
+    if (mkdir(path, 0700) < 0) {
+        code = err_errno(err, errno, "folder %s", path);
+        mem_free(path);
+        return code;
+    }
+    p->folder = path;
+    return 0;
+}
+
+static char *listen_address(const struct conf *conf)
+{
+    const char *host = conf_string(conf, OPT_JOBMANAGER_BIND_HOST);
+    int64_t port = conf_is_set(conf, OPT_JOBMANAGER_RPC_BIND_PORT) ? conf_int(conf, OPT_JOBMANAGER_RPC_BIND_PORT)
+                                                                   : conf_int(conf, OPT_JOBMANAGER_RPC_PORT);
+    bool bare_v6 = strchr(host, ':') && host[0] != '[';
+
+    return mem_printf(bare_v6 ? "[%s]:%lld" : "%s:%lld", host, (long long)port);
+}
+
+static int start_jm(struct program *p, struct err *err)
+{
+    char *address = listen_address(p->daemon.conf);
+    struct jm_options options = {.conf = p->daemon.conf, .rpc_address = address, .work_dir = p->folder};
+    int code = jm_new(p->env, &options, &p->jm, err);
+
+    mem_free(address);
+    return code;
+}
+
+static void on_terminate(int signal_number, void *arg)
+{
+    struct program *p = arg;
+
+    log_printf(LOG_INFO, "main", "ends: %s", signal_number == SIGTERM ? "was asked to (SIGTERM)" : "was interrupted");
+    env_libevent_stop(p->env);
+}
+
+static long rss_kib(void)
+{
+    FILE *f = fopen("/proc/self/statm", "re");
+    long pages = 0;
+
+    if (f && fscanf(f, "%*d %ld", &pages) != 1)
+        pages = 0;
+    if (f)
+        fclose(f);
+    return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void log_start(struct program *p)
+{
+    log_printf(LOG_INFO, "main", "rask-jobmanager %s (%s, %s) listens for RPC on %s; files in %s; memory %ld KiB",
+               RASK_VERSION, sizeof(void *) == 8 ? "64 bit" : "32 bit", __VERSION__, jm_rpc_address(p->jm), p->folder,
+               rss_kib());
+}
+
+static int start(struct program *p, struct err *err)
+{
+    int code = make_folder(p, err);
+
+    if (code == 0)
+        code = start_jm(p, err);
+    if (code < 0)
+        return code;
+    env_libevent_on_signal(p->env, SIGTERM, on_terminate, p);
+    env_libevent_on_signal(p->env, SIGINT, on_terminate, p);
+    return 0;
+}
+
+static void end(struct program *p)
+{
+    jm_free(p->jm);
+    if (p->folder)
+        remove_tree(p->folder);
+    mem_free(p->folder);
+    env_libevent_free(p->env);
+}
+
+int main(int argc, char **argv)
+{
+    struct env_libevent_options options = {.blocking_threads = 2};
+    struct program p = {0};
+    struct err err = {0};
+    int code = daemon_start(&p.daemon, "rask-jobmanager", argc, argv);
+
+    if (code >= 0)
+        return code;
+    mallopt(M_ARENA_MAX, 2); /* REST's thread and the loop: a heap each, not one per blocking thread */
+    p.env = env_libevent_new(&options);
+    if (start(&p, &err) < 0) {
+        end(&p);
+        return daemon_fail(&p.daemon, &err);
+    }
+    log_start(&p);
+    daemon_ready(&p.daemon);
+    code = env_libevent_run(p.env);
+    end(&p);
+    daemon_end(&p.daemon);
+    return code < 0 ? 1 : 0;
+}
