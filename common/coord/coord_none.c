@@ -86,7 +86,7 @@ static void on_changed(void *arg, const char *path, enum coord_change change)
 {
     struct coord_none *c = arg;
 
-    LIST_FOREACH_SAFE(node, &c->watches) {
+    LIST_FOREACH_SAFE (node, &c->watches) {
         struct watch *w = LIST_ENTRY(node, struct watch, node);
         struct event *e;
 
@@ -100,8 +100,8 @@ static void on_changed(void *arg, const char *path, enum coord_change change)
     }
 }
 
-static void add_watch(struct coord_none *c, const char *path, enum coord_change change, coord_watch_fn *fn,
-                      void *arg)
+static void add_watch(struct coord_none *c, const char *path, enum coord_change change,
+                      coord_watch_fn *fn, void *arg)
 {
     struct watch *w;
 
@@ -120,7 +120,8 @@ static struct coord_none *none_of(struct coord *coord)
     return CONTAINER_OF(coord, struct coord_none, coord);
 }
 
-static void none_get(struct coord *coord, const char *path, coord_watch_fn *watch, coord_cb *cb, void *arg)
+static void none_get(struct coord *coord, const char *path, coord_watch_fn *watch, coord_cb *cb,
+                     void *arg)
 {
     struct coord_none *c = none_of(coord);
     struct event *e = event_push(c, arg);
@@ -131,7 +132,8 @@ static void none_get(struct coord *coord, const char *path, coord_watch_fn *watc
     add_watch(c, path, COORD_CHANGED_DATA, watch, arg);
 }
 
-static void none_children(struct coord *coord, const char *path, coord_watch_fn *watch, coord_cb *cb, void *arg)
+static void none_children(struct coord *coord, const char *path, coord_watch_fn *watch,
+                          coord_cb *cb, void *arg)
 {
     struct coord_none *c = none_of(coord);
     struct event *e = event_push(c, arg);
@@ -141,19 +143,22 @@ static void none_children(struct coord *coord, const char *path, coord_watch_fn 
         add_watch(c, path, COORD_CHANGED_CHILDREN, watch, arg);
 }
 
-static void none_multi(struct coord *coord, const struct coord_op *ops, size_t op_count, coord_cb *cb, void *arg)
+static void none_multi(struct coord *coord, const struct coord_op *ops, size_t op_count,
+                       coord_cb *cb, void *arg)
 {
     struct coord_none *c = none_of(coord);
     struct coord_result result;
     struct event *e;
 
-    (void)!coord_tree_multi(c->tree, ops, op_count, OWN_SESSION, &result); /* the code is in result */
-    e = event_push(c, arg); /* after the watches that it set off */
+    (void)!coord_tree_multi(c->tree, ops, op_count, OWN_SESSION,
+                            &result); /* the code is in result */
+    e = event_push(c, arg);           /* after the watches that it set off */
     e->cb = cb;
     e->result = result;
 }
 
-static void none_on_session(struct coord *coord, void (*cb)(void *arg, enum coord_session state), void *arg)
+static void none_on_session(struct coord *coord, void (*cb)(void *arg, enum coord_session state),
+                            void *arg)
 {
     struct coord_none *c = none_of(coord);
 
@@ -167,13 +172,13 @@ static void none_forget(struct coord *coord, void *arg)
 {
     struct coord_none *c = none_of(coord);
 
-    LIST_FOREACH_SAFE(node, &c->events) {
+    LIST_FOREACH_SAFE (node, &c->events) {
         struct event *e = LIST_ENTRY(node, struct event, node);
 
         if (e->arg == arg && !e->session)
             event_free(e);
     }
-    LIST_FOREACH_SAFE(node, &c->watches) {
+    LIST_FOREACH_SAFE (node, &c->watches) {
         struct watch *w = LIST_ENTRY(node, struct watch, node);
 
         if (w->arg != arg)

@@ -15,7 +15,7 @@
 #define PATH_MAX_BYTES 1024
 
 struct tree_node {
-    char *path;           /* owned */
+    char *path; /* owned */
     struct tree_node *parent;
     struct list children; /* in order of creation */
     struct list sibling;
@@ -124,10 +124,10 @@ int coord_tree_children(struct coord_tree *t, const char *path, struct coord_res
     memset(ret, 0, sizeof(*ret));
     if (node == NULL)
         return ret->code = ERR_NOT_FOUND;
-    LIST_FOREACH(child, &node->children)
+    LIST_FOREACH (child, &node->children)
         count++;
     ret->names = mem_alloc_array(count + 1, sizeof(char *));
-    LIST_FOREACH(child, &node->children) {
+    LIST_FOREACH (child, &node->children) {
         const char *full = LIST_ENTRY(child, struct tree_node, sibling)->path;
 
         ret->names[ret->name_count++] = mem_strdup(strrchr(full, '/') + 1);
@@ -164,7 +164,8 @@ static struct tree_node *parent_of(struct coord_tree *t, const char *path)
     return slash == path ? t->root : map_get(t->nodes, path, (size_t)(slash - path));
 }
 
-static int apply_create(struct coord_tree *t, const struct coord_op *op, uint64_t owner, struct undo *undo)
+static int apply_create(struct coord_tree *t, const struct coord_op *op, uint64_t owner,
+                        struct undo *undo)
 {
     struct tree_node *parent, *node;
 
@@ -206,7 +207,8 @@ static int apply_existing(struct coord_tree *t, const struct coord_op *op, struc
     return 0;
 }
 
-static int apply(struct coord_tree *t, const struct coord_op *op, uint64_t session, struct undo *undo)
+static int apply(struct coord_tree *t, const struct coord_op *op, uint64_t session,
+                 struct undo *undo)
 {
     undo->type = op->type;
     if (!path_is_valid(op->path))
@@ -250,12 +252,13 @@ static void tell(struct coord_tree *t, const struct tree_node *node, enum coord_
     if (type == COORD_SET)
         return;
     if (type == COORD_DELETE)
-        t->changed(t->arg, node->path, COORD_CHANGED_CHILDREN); /* watches of its own children end so */
+        t->changed(t->arg, node->path,
+                   COORD_CHANGED_CHILDREN); /* watches of its own children end so */
     t->changed(t->arg, node->parent->path, COORD_CHANGED_CHILDREN);
 }
 
-int coord_tree_multi(struct coord_tree *t, const struct coord_op *ops, size_t op_count, uint64_t session,
-                     struct coord_result *ret)
+int coord_tree_multi(struct coord_tree *t, const struct coord_op *ops, size_t op_count,
+                     uint64_t session, struct coord_result *ret)
 {
     struct undo *undo = mem_alloc_array(op_count + 1, sizeof(*undo));
     size_t n;
@@ -272,11 +275,13 @@ int coord_tree_multi(struct coord_tree *t, const struct coord_op *ops, size_t op
         return ret->code = rc;
     }
     for (size_t i = 0; i < op_count; i++) {
-        if (ops[i].type == COORD_SET || ops[i].type == COORD_CREATE || ops[i].type == COORD_CREATE_EPHEMERAL)
+        if (ops[i].type == COORD_SET || ops[i].type == COORD_CREATE ||
+            ops[i].type == COORD_CREATE_EPHEMERAL)
             ret->version = undo[i].node->version;
         tell(t, undo[i].node, ops[i].type);
     }
-    for (size_t i = 0; i < op_count; i++) { /* only now: a node may be named by several operations */
+    for (size_t i = 0; i < op_count;
+         i++) { /* only now: a node may be named by several operations */
         mem_free(undo[i].data);
         if (ops[i].type == COORD_DELETE)
             node_free(undo[i].node);

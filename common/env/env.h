@@ -29,8 +29,8 @@ struct env_timer {
     bool armed; /* read-only for the owner */
 };
 
-/* A message to the loop: cb runs later on the loop thread. Caller-owned; may be posted again once cb has begun.
- * Posting one that is already queued is a no-op. Zero-initialised = idle. */
+/* A message to the loop: cb runs later on the loop thread, in the order of posting. Caller-owned; may be posted again
+ * once cb has begun. Posting one that is already queued is a no-op. Zero-initialised = idle. */
 struct env_task {
     void (*cb)(struct env_task *task);
     struct env_task *next; /* owned by the env while queued */
@@ -58,6 +58,7 @@ struct env_ops {
                 const char *text);
     bool (*log_enabled)(struct env *env, enum log_level level, const char *module);
     bool (*buggify)(struct env *env, const char *file, int line); /* constant false in production */
+    void (*probe)(struct env *env, const char *name);             /* nothing in production */
 };
 
 struct env {
@@ -105,7 +106,10 @@ static inline void env_work(struct env *env, struct env_work *work)
 {
     env->ops->work(env, work);
 }
+/* True now and then in a simulation: a place to do the rare but legal thing (flush early, answer late, fill up). */
 #define ENV_BUGGIFY(env) ((env)->ops->buggify(env, __FILE__, __LINE__))
+/* Marks that a rare path was taken; simulations count it. Not for paths that are taken often. */
+#define ENV_PROBE(env, name) ((env)->ops->probe(env, name))
 
 /* job: 32 hex digits or NULL. Text beyond 4000 bytes is cut. */
 void env_log(struct env *env, enum log_level level, const char *module, const char *job,
@@ -116,7 +120,8 @@ void env_log(struct env *env, enum log_level level, const char *module, const ch
 struct env_libevent_options {
     uint32_t blocking_threads; /* upper bound of the pool behind env_work, started on demand; 0: 4 */
 };
-struct env *env_libevent_new(const struct env_libevent_options *options); /* NULL: defaults. Sets net and fs; coord stays NULL */
+/* options NULL: the defaults. Sets net and fs; coord stays NULL. */
+struct env *env_libevent_new(const struct env_libevent_options *options);
 int env_libevent_run(struct env *env);
 void env_libevent_stop(struct env *env);
 /* Owners have cancelled their timers and closed their connections. Waits for what is in env_work; NULL is legal. */

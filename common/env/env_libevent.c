@@ -21,11 +21,11 @@
 #include "common/fs/fs.h"
 #include "common/net/net.h"
 
-#define MAGIC 0x454e564cu
+#define MAGIC                    0x454e564cu
 #define BLOCKING_THREADS_DEFAULT 4
-#define AFTER_ROUNDS_MAX 4
-#define NS_PER_S 1000000000u
-#define DELAY_MAX_NS (365u * 86400u * (uint64_t)NS_PER_S) /* a year is never */
+#define AFTER_ROUNDS_MAX         4
+#define NS_PER_S                 1000000000u
+#define DELAY_MAX_NS             (365u * 86400u * (uint64_t)NS_PER_S) /* a year is never */
 
 /* Behind an armed env_timer; recycled, because timers are armed for every request. */
 struct timer_impl {
@@ -132,7 +132,8 @@ void env_libevent_leave(struct env *env, uint64_t entered_ns)
 
     CHECK(loop->depth > 0);
     for (int round = 0; loop->depth == 1 && loop->want_after; round++) {
-        if (round == AFTER_ROUNDS_MAX) { /* sends that cause sends must not starve the other events */
+        if (round ==
+            AFTER_ROUNDS_MAX) { /* sends that cause sends must not starve the other events */
             wake(loop);
             break;
         }
@@ -353,6 +354,12 @@ static bool loop_buggify(struct env *env, const char *file, int line)
     return false;
 }
 
+static void loop_probe(struct env *env, const char *name)
+{
+    (void)env;
+    (void)name;
+}
+
 static const struct env_ops loop_ops = {
     .now_ns = loop_now_ns,
     .wall_ms = loop_wall_ms,
@@ -365,6 +372,7 @@ static const struct env_ops loop_ops = {
     .log = loop_log,
     .log_enabled = loop_log_enabled,
     .buggify = loop_buggify,
+    .probe = loop_probe,
 };
 
 /* ---- signals and file descriptors ---- */
@@ -391,8 +399,8 @@ static struct watch *watch_new(struct env *env, int fd, short what, void (*cb)(i
     watch->fd = fd;
     watch->cb = cb;
     watch->arg = arg;
-    CHECK(event_assign(&watch->event, loop->base, fd, (short)(what | EV_PERSIST), on_watch, watch) ==
-          0);
+    CHECK(event_assign(&watch->event, loop->base, fd, (short)(what | EV_PERSIST), on_watch,
+                       watch) == 0);
     CHECK(event_add(&watch->event, NULL) == 0);
     list_push_back(&loop->watches, &watch->node);
     return watch;

@@ -20,8 +20,8 @@
 #include "common/env/env.h"
 #include "common/fs/fs.h"
 
-#define READ_MAX (256u << 20)
-#define TEMP_MARK ".tmp-"
+#define READ_MAX    (256u << 20)
+#define TEMP_MARK   ".tmp-"
 #define TEMP_DIGITS 16
 
 struct fs_posix {
@@ -31,7 +31,7 @@ struct fs_posix {
 };
 
 struct fs_file {
-    char *path;       /* owned */
+    char *path; /* owned */
     int fd;
     struct list queue; /* ops that wait for their turn */
     bool busy;
@@ -82,8 +82,9 @@ static int run_open(struct op *op)
 static int run_pread(struct op *op)
 {
     if (op->len > READ_MAX)
-        return err_set(&op->result.err, ERR_LIMIT, "cannot read %zu bytes of %s at once, the limit is %u",
-                       op->len, op->path, READ_MAX);
+        return err_set(&op->result.err, ERR_LIMIT,
+                       "cannot read %zu bytes of %s at once, the limit is %u", op->len, op->path,
+                       READ_MAX);
     op->data = mem_realloc(NULL, op->len + 1);
     while (op->result.len < op->len) {
         ssize_t n = pread(op->file->fd, op->data + op->result.len, op->len - op->result.len,
@@ -145,8 +146,9 @@ static int run_read_all(struct op *op)
     if (fstat(file.fd, &st) != 0)
         rc = failed(op, "stat");
     else if ((uint64_t)st.st_size > max)
-        rc = err_set(&op->result.err, ERR_LIMIT, "cannot read %s: it has %lld bytes, the limit here is %zu",
-                     op->path, (long long)st.st_size, max);
+        rc = err_set(&op->result.err, ERR_LIMIT,
+                     "cannot read %s: it has %lld bytes, the limit here is %zu", op->path,
+                     (long long)st.st_size, max);
     else
         op->len = (size_t)st.st_size, rc = run_pread(op);
     op->file = NULL;
@@ -355,7 +357,8 @@ static void op_done(struct env_work *work)
     op_free(op);
 }
 
-static struct op *op_new(struct fs *fs, int (*run)(struct op *op), const char *path, fs_cb *cb, void *arg)
+static struct op *op_new(struct fs *fs, int (*run)(struct op *op), const char *path, fs_cb *cb,
+                         void *arg)
 {
     struct op *op = MEM_NEW(struct op);
 
@@ -383,7 +386,8 @@ static void start(struct op *op)
     }
 }
 
-static void posix_open(struct fs *fs, const char *path, enum fs_open_mode mode, fs_cb *cb, void *arg)
+static void posix_open(struct fs *fs, const char *path, enum fs_open_mode mode, fs_cb *cb,
+                       void *arg)
 {
     struct op *op = op_new(fs, run_open, path, cb, arg);
 
@@ -391,7 +395,8 @@ static void posix_open(struct fs *fs, const char *path, enum fs_open_mode mode, 
     start(op);
 }
 
-static void posix_pread(struct fs *fs, struct fs_file *file, uint64_t offset, size_t len, fs_cb *cb, void *arg)
+static void posix_pread(struct fs *fs, struct fs_file *file, uint64_t offset, size_t len, fs_cb *cb,
+                        void *arg)
 {
     struct op *op = op_new(fs, run_pread, file->path, cb, arg);
 
@@ -401,7 +406,8 @@ static void posix_pread(struct fs *fs, struct fs_file *file, uint64_t offset, si
     start(op);
 }
 
-static void posix_append(struct fs *fs, struct fs_file *file, const void *data, size_t len, fs_cb *cb, void *arg)
+static void posix_append(struct fs *fs, struct fs_file *file, const void *data, size_t len,
+                         fs_cb *cb, void *arg)
 {
     struct op *op = op_new(fs, run_append, file->path, cb, arg);
 
@@ -435,7 +441,8 @@ static void posix_read_all(struct fs *fs, const char *path, size_t max, fs_cb *c
     start(op);
 }
 
-static void posix_write_all(struct fs *fs, const char *path, const void *data, size_t len, fs_cb *cb, void *arg)
+static void posix_write_all(struct fs *fs, const char *path, const void *data, size_t len,
+                            fs_cb *cb, void *arg)
 {
     struct op *op = op_new(fs, run_write_all, path, cb, arg);
 
@@ -480,7 +487,7 @@ static void posix_stat(struct fs *fs, const char *path, fs_cb *cb, void *arg)
 
 static void posix_forget(struct fs *fs, void *arg)
 {
-    LIST_FOREACH(node, &CONTAINER_OF(fs, struct fs_posix, fs)->ops) {
+    LIST_FOREACH (node, &CONTAINER_OF(fs, struct fs_posix, fs)->ops) {
         struct op *op = LIST_ENTRY(node, struct op, node);
 
         if (op->arg == arg)
@@ -517,7 +524,7 @@ struct fs *fs_posix_new(struct env *env)
 
 void fs_posix_stop(struct fs *fs)
 {
-    LIST_FOREACH(node, &CONTAINER_OF(fs, struct fs_posix, fs)->ops)
+    LIST_FOREACH (node, &CONTAINER_OF(fs, struct fs_posix, fs)->ops)
         LIST_ENTRY(node, struct op, node)->cb = NULL;
 }
 

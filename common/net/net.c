@@ -11,8 +11,18 @@
 #include "common/base/mem.h"
 #include "common/net/net_private.h"
 
-enum { AT_MAGIC = 0, AT_VERSION = 2, AT_KIND = 3, AT_FLAGS = 4, AT_RESERVED = 6, AT_LENGTH = 8,
-       AT_CRC = 12, AT_EPOCH = 16, AT_STREAM = 24, AT_CREDIT = 28 };
+enum {
+    AT_MAGIC = 0,
+    AT_VERSION = 2,
+    AT_KIND = 3,
+    AT_FLAGS = 4,
+    AT_RESERVED = 6,
+    AT_LENGTH = 8,
+    AT_CRC = 12,
+    AT_EPOCH = 16,
+    AT_STREAM = 24,
+    AT_CREDIT = 28
+};
 
 #define TAKE_COPY_MAX 16384 /* smaller payloads are copied rather than pin a whole receive buffer */
 
@@ -48,7 +58,8 @@ void net_header_encode(const struct net_frame *frame, uint32_t crc, uint8_t out[
 /* What a peer that does not speak our protocol probably speaks. */
 static const char *guess_protocol(const uint8_t *in)
 {
-    static const char *const http[] = {"GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "HTTP"};
+    static const char *const http[] = {"GET ", "POST", "PUT ", "HEAD",
+                                       "DELE", "OPTI", "PATC", "HTTP"};
 
     for (size_t i = 0; i < ARRAY_LEN(http); i++)
         if (memcmp(in, http[i], 4) == 0)
@@ -58,16 +69,18 @@ static const char *guess_protocol(const uint8_t *in)
     return "";
 }
 
-int net_header_decode(const uint8_t in[NET_HEADER_BYTES], uint32_t payload_max, struct net_frame *ret,
-                      uint32_t *ret_crc, struct err *err)
+int net_header_decode(const uint8_t in[NET_HEADER_BYTES], uint32_t payload_max,
+                      struct net_frame *ret, uint32_t *ret_crc, struct err *err)
 {
     struct net_frame f = {0};
 
     if (get_le(in + AT_MAGIC, 2) != NET_MAGIC)
-        return err_set(err, ERR_PROTOCOL, "not a frame: it starts with %02x %02x instead of %02x %02x%s",
-                       in[0], in[1], NET_MAGIC & 0xff, NET_MAGIC >> 8, guess_protocol(in));
+        return err_set(err, ERR_PROTOCOL,
+                       "not a frame: it starts with %02x %02x instead of %02x %02x%s", in[0], in[1],
+                       NET_MAGIC & 0xff, NET_MAGIC >> 8, guess_protocol(in));
     if (in[AT_VERSION] != NET_VERSION)
-        return err_set(err, ERR_PROTOCOL, "frame of protocol version %u, this program speaks version %u",
+        return err_set(err, ERR_PROTOCOL,
+                       "frame of protocol version %u, this program speaks version %u",
                        in[AT_VERSION], NET_VERSION);
     f.kind = in[AT_KIND];
     if (f.kind == 0 || f.kind >= NET_KIND_MAX)
@@ -89,7 +102,8 @@ int net_header_decode(const uint8_t in[NET_HEADER_BYTES], uint32_t payload_max, 
     return 0;
 }
 
-uint32_t net_frame_crc(const uint8_t header[NET_HEADER_BYTES], const struct net_iov *parts, size_t part_count)
+uint32_t net_frame_crc(const uint8_t header[NET_HEADER_BYTES], const struct net_iov *parts,
+                       size_t part_count)
 {
     uint8_t copy[NET_HEADER_BYTES];
     uint32_t crc;
@@ -103,16 +117,17 @@ uint32_t net_frame_crc(const uint8_t header[NET_HEADER_BYTES], const struct net_
     return crc;
 }
 
-int net_frame_verify(const uint8_t header[NET_HEADER_BYTES], const struct net_frame *frame, uint32_t crc,
-                     struct err *err)
+int net_frame_verify(const uint8_t header[NET_HEADER_BYTES], const struct net_frame *frame,
+                     uint32_t crc, struct err *err)
 {
     struct net_iov part = {frame->payload, frame->length};
     uint32_t is = net_frame_crc(header, &part, 1);
 
     if (is == crc)
         return 0;
-    return err_set(err, ERR_CORRUPT, "frame of %u bytes with checksum %08x, but its content has %08x",
-                   frame->length, crc, is);
+    return err_set(err, ERR_CORRUPT,
+                   "frame of %u bytes with checksum %08x, but its content has %08x", frame->length,
+                   crc, is);
 }
 
 static long buffers_live; /* atomic; statistics alone */

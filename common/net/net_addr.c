@@ -17,8 +17,9 @@
 
 static int bad_address(struct err *err, const char *address, const char *why)
 {
-    return err_set(err, ERR_INVALID, "address '%.300s': %s; expected HOST:PORT, [IPv6]:PORT or inproc:NAME",
-                   address, why);
+    return err_set(err, ERR_INVALID,
+                   "address '%.300s': %s; expected HOST:PORT, [IPv6]:PORT or inproc:NAME", address,
+                   why);
 }
 
 int net_address_parse(const char *address, struct net_hostport *ret, struct err *err)
@@ -73,8 +74,8 @@ bool net_address_numeric(const struct net_hostport *hp, struct net_sockaddr *ret
     return false;
 }
 
-int net_address_resolve(const struct net_hostport *hp, struct net_sockaddr *ret, size_t max, size_t *ret_count,
-                        struct err *err)
+int net_address_resolve(const struct net_hostport *hp, struct net_sockaddr *ret, size_t max,
+                        size_t *ret_count, struct err *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *found = NULL;
     char port[8];
@@ -84,7 +85,8 @@ int net_address_resolve(const struct net_hostport *hp, struct net_sockaddr *ret,
     snprintf(port, sizeof(port), "%u", hp->port);
     rc = getaddrinfo(hp->host, port, &hints, &found);
     if (rc != 0)
-        return err_set(err, ERR_UNAVAILABLE, "cannot resolve host '%s': %s", hp->host, gai_strerror(rc));
+        return err_set(err, ERR_UNAVAILABLE, "cannot resolve host '%s': %s", hp->host,
+                       gai_strerror(rc));
     for (struct addrinfo *ai = found; ai != NULL && count < max; ai = ai->ai_next) {
         if (ai->ai_addrlen > sizeof(ret[count].storage))
             continue;
@@ -95,7 +97,8 @@ int net_address_resolve(const struct net_hostport *hp, struct net_sockaddr *ret,
     freeaddrinfo(found);
     *ret_count = count;
     if (count == 0)
-        return err_set(err, ERR_UNAVAILABLE, "cannot resolve host '%s': it has no address", hp->host);
+        return err_set(err, ERR_UNAVAILABLE, "cannot resolve host '%s': it has no address",
+                       hp->host);
     return 0;
 }
 

@@ -18,12 +18,12 @@
 #include "common/env/env_libevent.h"
 #include "common/net/net_libevent_private.h"
 
-#define RECEIVE_BYTES (256u << 10)
-#define CLOSE_NS 1000000000u
-#define KEEPALIVE_IDLE_S 15
+#define RECEIVE_BYTES        (256u << 10)
+#define CLOSE_NS             1000000000u
+#define KEEPALIVE_IDLE_S     15
 #define KEEPALIVE_INTERVAL_S 5
-#define KEEPALIVE_COUNT 3
-#define DRAIN_ROUNDS_MAX 64 /* reads after a failed write, for what the peer said before it went */
+#define KEEPALIVE_COUNT      3
+#define DRAIN_ROUNDS_MAX     64 /* reads after a failed write, for what the peer said before it went */
 
 static void on_task(struct env_task *task);
 static void on_timer(struct env_timer *timer);
@@ -170,7 +170,8 @@ void net_conn_attach(struct net_conn *conn, int fd)
     conn->fd = fd;
     conn->has_events = true;
     CHECK(event_assign(&conn->read_event, base, fd, EV_READ | EV_PERSIST, on_readable, conn) == 0);
-    CHECK(event_assign(&conn->write_event, base, fd, EV_WRITE | EV_PERSIST, on_writable, conn) == 0);
+    CHECK(event_assign(&conn->write_event, base, fd, EV_WRITE | EV_PERSIST, on_writable, conn) ==
+          0);
     /* These fail on the local sockets of inproc: addresses, which need none of it. */
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
@@ -189,7 +190,8 @@ static void set_event(struct event *event, bool *is, bool wanted)
 
 void net_conn_update(struct net_conn *conn)
 {
-    bool may_write = !conn->write_failed && (conn->state == CONN_OPEN || conn->state == CONN_CLOSING);
+    bool may_write =
+        !conn->write_failed && (conn->state == CONN_OPEN || conn->state == CONN_CLOSING);
 
     if (!conn->has_events || conn->state == CONN_DEAD)
         return;
@@ -272,7 +274,8 @@ static void break_with(struct net_conn *conn, struct err *err)
     net_conn_break(conn, err);
 }
 
-static void deliver(struct net_conn *conn, const uint8_t *header, struct net_frame *frame, uint32_t crc)
+static void deliver(struct net_conn *conn, const uint8_t *header, struct net_frame *frame,
+                    uint32_t crc)
 {
     struct err err;
 
@@ -297,7 +300,8 @@ static void deliver_body(struct net_conn *conn)
 }
 
 /* Begins a frame whose header is complete and whose payload is not: have bytes of it are at from. */
-static void begin_body(struct net_conn *conn, const uint8_t *header, const uint8_t *from, size_t have)
+static void begin_body(struct net_conn *conn, const uint8_t *header, const uint8_t *from,
+                       size_t have)
 {
     CHECK(conn->body == NULL && have <= conn->frame.length);
     memmove(conn->header, header, NET_HEADER_BYTES);
@@ -403,7 +407,8 @@ static void read_exactly(struct net_conn *conn)
         conn->header_len += (size_t)got;
         if (conn->header_len < NET_HEADER_BYTES)
             return;
-        if (net_header_decode(conn->header, conn->limit, &conn->frame, &conn->frame_crc, &err) != 0) {
+        if (net_header_decode(conn->header, conn->limit, &conn->frame, &conn->frame_crc, &err) !=
+            0) {
             break_with(conn, &err);
             return;
         }

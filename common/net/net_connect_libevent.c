@@ -18,12 +18,12 @@
 #include "common/env/env_libevent.h"
 #include "common/net/net_libevent_private.h"
 
-#define CONNECT_TIMEOUT_S 10
-#define ADDRESSES_MAX 8
-#define ACCEPTS_PER_EVENT 64
-#define ACCEPT_PAUSE_NS 100000000u /* when the process has no file descriptor left */
+#define CONNECT_TIMEOUT_S  10
+#define ADDRESSES_MAX      8
+#define ACCEPTS_PER_EVENT  64
+#define ACCEPT_PAUSE_NS    100000000u /* when the process has no file descriptor left */
 #define INPROC_PENDING_MAX 1024
-#define BACKLOG 1024
+#define BACKLOG            1024
 
 /* ---- connecting ---- */
 
@@ -173,8 +173,8 @@ static void start_resolving(struct net_conn *conn, const struct net_hostport *hp
     env_work(conn->net->env, &r->work);
 }
 
-struct net_conn *net_connect_start(struct net_loop *net, const char *address, const struct net_handler *handler,
-                                   void *arg)
+struct net_conn *net_connect_start(struct net_loop *net, const char *address,
+                                   const struct net_handler *handler, void *arg)
 {
     struct net_conn *conn = net_conn_new(net, address, true);
     struct net_sockaddr numeric;
@@ -264,8 +264,9 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 
         if (s < 0) {
             if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-                env_log(net->env, LOG_WARN, "net", NULL, "cannot accept a connection on %s: %s; trying again",
-                        listener->address, strerror(errno));
+                env_log(net->env, LOG_WARN, "net", NULL,
+                        "cannot accept a connection on %s: %s; trying again", listener->address,
+                        strerror(errno));
                 event_del(&listener->event);
                 env_timer_arm(net->env, &listener->pause, ACCEPT_PAUSE_NS);
             }
@@ -273,7 +274,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
         }
         net_address_format((struct sockaddr *)&sa, peer);
         accepted(listener, s, peer);
-        LIST_FOREACH(node, &net->listeners)
+        LIST_FOREACH (node, &net->listeners)
             gone = gone && node != alive;
         if (gone) /* the callback closed it */
             break;
@@ -327,7 +328,8 @@ int net_inproc_connect(const char *address, struct err *err)
     if (l == NULL) {
         rc = err_set(err, ERR_UNAVAILABLE, "nobody listens there in this process");
     } else if (l->pending_count == INPROC_PENDING_MAX) {
-        rc = err_set(err, ERR_UNAVAILABLE, "%d connections are waiting already", INPROC_PENDING_MAX);
+        rc =
+            err_set(err, ERR_UNAVAILABLE, "%d connections are waiting already", INPROC_PENDING_MAX);
     } else {
         l->pending[l->pending_count++] = pair[1];
         env_post(l->net->env, &l->task); /* under the mutex, so that the listener still exists */
@@ -346,7 +348,8 @@ static int listen_inproc(struct net_listener *listener, const char *address, str
 
     pthread_mutex_lock(&inproc_mutex);
     if (find_inproc(address) != NULL) {
-        rc = err_set(err, ERR_EXISTS, "cannot listen on %s: somebody in this process already does", address);
+        rc = err_set(err, ERR_EXISTS, "cannot listen on %s: somebody in this process already does",
+                     address);
     } else {
         listener->address = mem_strdup(address);
         listener->next = inproc_listeners;
@@ -370,14 +373,15 @@ static void unlisten_inproc(struct net_listener *listener)
         close(listener->pending[i]);
 }
 
-static int cannot_listen(struct err *err, const char *address, const struct net_hostport *hp, int errno_value)
+static int cannot_listen(struct err *err, const char *address, const struct net_hostport *hp,
+                         int errno_value)
 {
     char holder[128] = "";
 
     if (errno_value == EADDRINUSE)
         net_port_holder(hp->port, holder, sizeof(holder));
-    return err_set(err, errno_value == EACCES ? ERR_PERMISSION : ERR_UNAVAILABLE, "cannot listen on %s: %s%s",
-                   address, strerror(errno_value), holder);
+    return err_set(err, errno_value == EACCES ? ERR_PERMISSION : ERR_UNAVAILABLE,
+                   "cannot listen on %s: %s%s", address, strerror(errno_value), holder);
 }
 
 static uint16_t bound_port(int fd)
@@ -411,7 +415,8 @@ static int listen_tcp(struct net_listener *listener, const char *address, struct
     if (listener->fd < 0)
         return cannot_listen(err, address, &hp, errno);
     setsockopt(listener->fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    if (bind(listener->fd, (struct sockaddr *)&sa.storage, sa.len) != 0 || listen(listener->fd, BACKLOG) != 0)
+    if (bind(listener->fd, (struct sockaddr *)&sa.storage, sa.len) != 0 ||
+        listen(listener->fd, BACKLOG) != 0)
         return cannot_listen(err, address, &hp, errno);
     listener->address = mem_printf(strchr(hp.host, ':') != NULL ? "[%s]:%u" : "%s:%u", hp.host,
                                    bound_port(listener->fd));
@@ -433,7 +438,8 @@ int net_listen(struct net_loop *net, const char *address, net_accept_fn *fn, voi
     listener->fd = -1;
     listener->pause.cb = on_pause_over;
     listener->task.cb = on_inproc_pending;
-    rc = net_is_inproc(address) ? listen_inproc(listener, address, err) : listen_tcp(listener, address, err);
+    rc = net_is_inproc(address) ? listen_inproc(listener, address, err)
+                                : listen_tcp(listener, address, err);
     if (rc != 0) {
         if (listener->fd >= 0)
             close(listener->fd);

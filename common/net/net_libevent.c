@@ -28,8 +28,8 @@ static int op_listen(struct net *net, const char *address, net_accept_fn *fn, vo
     return net_listen(loop_of(net), address, fn, arg, ret, err);
 }
 
-static struct net_conn *op_connect(struct net *net, const char *address, const struct net_handler *handler,
-                                   void *arg)
+static struct net_conn *op_connect(struct net *net, const char *address,
+                                   const struct net_handler *handler, void *arg)
 {
     return net_connect_start(loop_of(net), address, handler, arg);
 }

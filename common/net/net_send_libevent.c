@@ -14,8 +14,8 @@
 #include "common/env/env_libevent.h"
 #include "common/net/net_libevent_private.h"
 
-#define CHUNK_BYTES 4000
-#define WRITE_PARTS_MAX 64
+#define CHUNK_BYTES      4000
+#define WRITE_PARTS_MAX  64
 #define WRITE_ROUNDS_MAX 8 /* then the other events get their turn */
 
 void net_conn_mark_dirty(struct net_conn *conn)
@@ -72,8 +72,8 @@ static void after_append(struct net_conn *conn)
 
 static bool can_send(const struct net_conn *conn)
 {
-    return !conn->write_failed && (conn->state == CONN_RESOLVING || conn->state == CONN_CONNECTING ||
-                                   conn->state == CONN_OPEN);
+    return !conn->write_failed && (conn->state == CONN_RESOLVING ||
+                                   conn->state == CONN_CONNECTING || conn->state == CONN_OPEN);
 }
 
 void net_conn_append(struct net_conn *conn, const struct net_frame *frame)
@@ -90,8 +90,9 @@ void net_conn_append(struct net_conn *conn, const struct net_frame *frame)
     after_append(conn);
 }
 
-void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
-                           size_t part_count, void (*release)(void *arg), void *release_arg)
+void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
+                           const struct net_iov *parts, size_t part_count,
+                           void (*release)(void *arg), void *release_arg)
 {
     struct out_chunk *chunk;
     size_t len = 0;
@@ -156,7 +157,8 @@ static int gather(const struct net_conn *conn, struct iovec iov[WRITE_PARTS_MAX]
     size_t skip = conn->out_offset;
     int n = 0;
 
-    for (const struct out_chunk *chunk = conn->out; chunk != NULL && n < WRITE_PARTS_MAX; chunk = chunk->next) {
+    for (const struct out_chunk *chunk = conn->out; chunk != NULL && n < WRITE_PARTS_MAX;
+         chunk = chunk->next) {
         if (chunk->part_count == 0)
             n = add_iov(iov, n, chunk->u.bytes, chunk->len, &skip);
         for (size_t i = 0; i < chunk->part_count && n < WRITE_PARTS_MAX; i++)
@@ -200,7 +202,8 @@ static void after_write(struct net_conn *conn)
 {
     if (conn->state == CONN_CLOSING && conn->queued == 0)
         shutdown(conn->fd, SHUT_WR); /* the peer's end, or the timer, ends it */
-    if (conn->state == CONN_OPEN && conn->over_high_water && conn->queued < NET_HIGH_WATER_BYTES / 2) {
+    if (conn->state == CONN_OPEN && conn->over_high_water &&
+        conn->queued < NET_HIGH_WATER_BYTES / 2) {
         conn->over_high_water = false;
         if (!conn->write_failed && conn->handler != NULL && conn->handler->on_drained != NULL)
             conn->handler->on_drained(conn->arg, conn);

@@ -22,7 +22,7 @@
 struct world {
     struct env *server, *client; /* maybe the same */
     const char *address;         /* to listen on: one that the implementation resolves to something free */
-    char *folder;                /* empty at the start, for fs */
+    const char *folder;          /* empty at the start, for fs */
     struct coord *coord;         /* of the server */
     void *impl;
     /* Lets events happen until done(arg); false when that does not come within 10 seconds. */

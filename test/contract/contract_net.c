@@ -127,7 +127,8 @@ static void pair_init(struct pair *p, struct world *w)
 static void client_connects(struct pair *p, const char *address)
 {
     p->client.inside = true;
-    p->client.conn = p->w->client->net->ops->connect(p->w->client->net, address, &handler, &p->client);
+    p->client.conn =
+        p->w->client->net->ops->connect(p->w->client->net, address, &handler, &p->client);
     p->client.inside = false;
     assert_non_null(p->client.conn);
 }
@@ -177,7 +178,8 @@ static void send_frames(struct end *from, uint32_t first, uint32_t count, uint32
         payload[i] = (uint8_t)(i * 7);
     for (uint32_t i = 0; i < count; i++)
         net_send(from->env->net, from->conn,
-                 &(struct net_frame){.kind = NET_DATA, .stream = first + i, .payload = payload, .length = length});
+                 &(struct net_frame){
+                     .kind = NET_DATA, .stream = first + i, .payload = payload, .length = length});
     from->inside = false;
     mem_free(payload);
 }
@@ -201,8 +203,13 @@ static void frames_arrive_in_order_both_ways(void **state)
 
 static void fields_survive(void **state)
 {
-    struct net_frame frame = {.kind = NET_CONTROL, .flags = 0xfedc, .stream = 0, .credit = 0x89abcdef,
-                              .epoch = 0x123456789abcdef0, .payload = (const uint8_t *)"hello", .length = 5};
+    struct net_frame frame = {.kind = NET_CONTROL,
+                              .flags = 0xfedc,
+                              .stream = 0,
+                              .credit = 0x89abcdef,
+                              .epoch = 0x123456789abcdef0,
+                              .payload = (const uint8_t *)"hello",
+                              .length = 5};
     struct pair p;
 
     pair_open(&p, *state);
@@ -431,8 +438,8 @@ static void inproc_works(void **state)
 
     pair_open_at(&p, *state, "inproc:contract");
     assert_string_equal(p.w->server->net->ops->listener_address(p.listener), "inproc:contract");
-    assert_int_equal(p.w->server->net->ops->listen(p.w->server->net, "inproc:contract", on_accept, &p, &second,
-                                                   &err),
+    assert_int_equal(p.w->server->net->ops->listen(p.w->server->net, "inproc:contract", on_accept,
+                                                   &p, &second, &err),
                      ERR_EXISTS);
     p.server.echo = true;
     send_frames(&p.client, 0, 100, 3000);
@@ -455,12 +462,13 @@ static void listening_twice_is_refused(void **state)
     pair_init(&p, *state);
     pair_listen(&p, p.w->address);
     ops = p.w->server->net->ops;
-    assert_int_equal(ops->listen(p.w->server->net, ops->listener_address(p.listener), on_accept, &p, &second,
-                                 &err),
+    assert_int_equal(ops->listen(p.w->server->net, ops->listener_address(p.listener), on_accept, &p,
+                                 &second, &err),
                      ERR_UNAVAILABLE);
     assert_non_null(strstr(err.text, "cannot listen on "));
     assert_non_null(strstr(err.text, ops->listener_address(p.listener)));
-    assert_int_equal(ops->listen(p.w->server->net, "127.0.0.1:x", on_accept, &p, &second, &err), ERR_INVALID);
+    assert_int_equal(ops->listen(p.w->server->net, "127.0.0.1:x", on_accept, &p, &second, &err),
+                     ERR_INVALID);
     pair_end(&p);
 }
 

@@ -10,7 +10,7 @@
 #include "common/base/mem.h"
 #include "test/contract/contract.h"
 
-#define POLL_NS 200000u
+#define POLL_NS     200000u
 #define PATIENCE_NS 10000000000u
 
 struct waiting {
@@ -56,17 +56,18 @@ static void real_end(struct world *w)
     coord_none_free(w->coord);
     env_libevent_free(w->server);
     nftw(w->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-    mem_free(w->folder);
+    mem_free((void *)w->folder);
 }
 
 int world_real_new(void **state)
 {
     struct world *w = MEM_NEW(struct world);
+    char *folder = mem_strdup("/tmp/rask-contract-XXXXXX");
 
     w->server = w->client = env_libevent_new(NULL);
     w->address = "127.0.0.1:0";
-    w->folder = mem_strdup("/tmp/rask-contract-XXXXXX");
-    CHECK(mkdtemp(w->folder) != NULL);
+    CHECK(mkdtemp(folder) != NULL);
+    w->folder = folder;
     w->coord = coord_none_new(w->server);
     w->until = real_until;
     w->end = real_end;

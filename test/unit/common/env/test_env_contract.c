@@ -1,4 +1,4 @@
-/* test_env_contract.c - the contract of env.h over libevent. */
+/* test_env_contract.c - the contract of env.h over the real implementation. */
 #include "test/contract/contract.h"
 
 int main(void)

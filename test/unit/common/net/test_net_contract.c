@@ -1,4 +1,4 @@
-/* test_net_contract.c - the contract of net.h over real sockets. */
+/* test_net_contract.c - the contract of net.h over the real implementation. */
 #include "test/contract/contract.h"
 
 int main(void)

@@ -1,0 +1,16 @@
+/*
+ * scenario.h - what sim_main.c runs: each scenario builds its nodes, lets faults happen, and checks.
+ */
+#ifndef SIM_SCENARIO_H
+#define SIM_SCENARIO_H
+
+#include "test/sim/sim.h"
+
+struct sim_scenario {
+    const char *name, *what;
+    void (*run)(struct sim *sim); /* failures by sim_fail; sim_main frees the simulation */
+};
+extern const struct sim_scenario sim_scenarios[]; /* scenarios.c; ends with a NULL name */
+
+
+#endif
