@@ -31,7 +31,7 @@ static void on_interrupt(int signal_number)
 }
 
 struct attached {
-    struct http_client *client;
+    struct cli_http *client;
     char id[ID_TEXT_MAX];
     bool terminal, line_shown, show_output, cancelled;
     uint32_t worker_count;
@@ -69,7 +69,7 @@ static int print_output(struct attached *a, uint32_t i, bool *ret_more, struct e
 
     *ret_more = false;
     snprintf(path, sizeof(path), "/jobs/%s/output?worker=%" PRIu32 "&offset=%" PRIu64, a->id, i, a->offsets[i]);
-    code = http_call(a->client, "GET", path, NULL, 0, &status, &body, err);
+    code = cli_http_call(a->client, "GET", path, NULL, 0, &status, &body, err);
     if (code == 0 && status == 200 && body.len) {
         clear_line(a);
         fwrite(body.data, 1, body.len, stdout);
@@ -231,7 +231,7 @@ static int follow(struct attached *a, struct err *err)
     }
 }
 
-int cli_attach(struct http_client *client, const struct id *job_id, bool show_output)
+int cli_attach(struct cli_http *client, const struct id *job_id, bool show_output)
 {
     struct sigaction action = {.sa_handler = on_interrupt};
     struct attached *a = MEM_NEW(struct attached);

@@ -75,19 +75,19 @@ int cli_build_graph(const struct cli_options *options, const struct cli_artifact
 void cli_elf_function(const char *path, uint64_t address, char *ret_name, size_t size);
 
 /* ---- http.c: a minimal HTTP/1.1 client ---- */
-struct http_client;
+struct cli_http;
 #define HTTP_SILENCE_MS 5000 /* no byte moves for that long: the call fails */
 #define HTTP_ANSWER_MAX (256u << 20)
 /* address: HOST:PORT, HOST, or http://HOST:PORT[/]. Nothing is connected yet. */
-int http_client_new(const char *address, struct http_client **ret, struct err *err) MUST_CHECK;
-void http_client_free(struct http_client *client);
-const char *http_client_address(const struct http_client *client);
-struct http_part {
+int cli_http_new(const char *address, struct cli_http **ret, struct err *err) MUST_CHECK;
+void cli_http_free(struct cli_http *client);
+const char *cli_http_address(const struct cli_http *client);
+struct cli_part {
     const void *data;
     size_t len;
 };
 /* The body is the parts one after the other (count 0: none). ret_body is cleared, then filled. */
-int http_call(struct http_client *client, const char *method, const char *path, const struct http_part *parts,
+int cli_http_call(struct cli_http *client, const char *method, const char *path, const struct cli_part *parts,
               size_t part_count, int *ret_status, struct bytes *ret_body, struct err *err) MUST_CHECK;
 
 /* ---- commands ---- */
@@ -99,14 +99,14 @@ int cli_logs(int argc, char **argv);
 
 /* ---- cluster.c: calls that several commands make ---- */
 /* -m, else rest.address:rest.port of the configuration. */
-int cli_connect(const struct cli_options *options, struct http_client **ret, struct err *err) MUST_CHECK;
+int cli_connect(const struct cli_options *options, struct cli_http **ret, struct err *err) MUST_CHECK;
 /* A call whose answer must be JSON and status 2xx; else the server's sentence is the error. ret_json lives in arena. */
-int cli_call_json(struct http_client *client, const char *method, const char *path,
-                  const struct http_part *parts, size_t part_count, struct arena *arena,
+int cli_call_json(struct cli_http *client, const char *method, const char *path,
+                  const struct cli_part *parts, size_t part_count, struct arena *arena,
                   const struct json **ret_json, struct err *err) MUST_CHECK;
 /* Prints "rask: text" to stderr and returns 1. */
 int cli_fail(const struct err *err);
 /* ---- attach.c: follows a job until it is over ---- */
 /* Output to stdout, progress to stderr. Returns the exit code. */
-int cli_attach(struct http_client *client, const struct id *job_id, bool show_output);
+int cli_attach(struct cli_http *client, const struct id *job_id, bool show_output);
 #endif

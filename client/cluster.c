@@ -4,37 +4,37 @@
 
 #include "client/client.h"
 
-int cli_connect(const struct cli_options *o, struct http_client **ret, struct err *err)
+int cli_connect(const struct cli_options *o, struct cli_http **ret, struct err *err)
 {
     struct conf *conf;
     char *address;
     int code;
 
     if (o->jobmanager)
-        return http_client_new(o->jobmanager, ret, err);
+        return cli_http_new(o->jobmanager, ret, err);
     code = cli_open_conf(o, &conf, err);
     if (code < 0)
         return code;
     address = mem_printf("%s:%lld", conf_string(conf, OPT_REST_ADDRESS), (long long)conf_int(conf, OPT_REST_PORT));
-    code = http_client_new(address, ret, err);
+    code = cli_http_new(address, ret, err);
     mem_free(address);
     conf_free(conf);
     return code;
 }
 
-int cli_call_json(struct http_client *client, const char *method, const char *path, const struct http_part *parts,
+int cli_call_json(struct cli_http *client, const char *method, const char *path, const struct cli_part *parts,
                   size_t part_count, struct arena *arena, const struct json **ret_json, struct err *err)
 {
     struct bytes body = {0};
     struct json *json = NULL;
     const struct json *errors;
-    int status, code = http_call(client, method, path, parts, part_count, &status, &body, err);
+    int status, code = cli_http_call(client, method, path, parts, part_count, &status, &body, err);
 
     if (code < 0)
         goto out;
     if (json_parse(arena, body.data ? (char *)body.data : "", body.len, &json, NULL) < 0) {
         code = err_set(err, ERR_PROTOCOL, "%s answers %s %s with status %d, and not in JSON: is it a JobManager's REST API?",
-                       http_client_address(client), method, path, status);
+                       cli_http_address(client), method, path, status);
         goto out;
     }
     if (status >= 200 && status < 300) {
@@ -52,7 +52,7 @@ int cli_call_json(struct http_client *client, const char *method, const char *pa
         }
     }
     if (code == 0)
-        code = err_set(err, ERR_PROTOCOL, "%s answers %s %s with status %d", http_client_address(client), method, path,
+        code = err_set(err, ERR_PROTOCOL, "%s answers %s %s with status %d", cli_http_address(client), method, path,
                        status);
 out:
     bytes_release(&body);

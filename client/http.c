@@ -23,17 +23,17 @@
 
 #define HEAD_MAX 65536
 
-struct http_client {
+struct cli_http {
     char *host, *port, *address; /* address: "host:port" for messages and the Host header */
     int fd;
     struct bytes in;  /* received and not yet consumed */
 };
 
-int http_client_new(const char *text, struct http_client **ret, struct err *err)
+int cli_http_new(const char *text, struct cli_http **ret, struct err *err)
 {
     const char *at = text, *colon;
     size_t len;
-    struct http_client *c;
+    struct cli_http *c;
     long port = 8081;
 
     if (strncmp(at, "https://", 8) == 0)
@@ -54,7 +54,7 @@ int http_client_new(const char *text, struct http_client **ret, struct err *err)
     }
     if (len == 0 || len > 255)
         return err_set(err, ERR_INVALID, "`%s` is not an address: HOST:PORT is wanted", text);
-    c = MEM_NEW(struct http_client);
+    c = MEM_NEW(struct cli_http);
     c->fd = -1;
     c->address = mem_printf("%.*s:%ld", (int)len, at, port);
     c->port = mem_printf("%ld", port);
@@ -66,7 +66,7 @@ int http_client_new(const char *text, struct http_client **ret, struct err *err)
     return 0;
 }
 
-static void disconnect(struct http_client *c)
+static void disconnect(struct cli_http *c)
 {
     if (c->fd >= 0)
         close(c->fd);
@@ -74,7 +74,7 @@ static void disconnect(struct http_client *c)
     bytes_clear(&c->in);
 }
 
-void http_client_free(struct http_client *c)
+void cli_http_free(struct cli_http *c)
 {
     if (!c)
         return;
@@ -86,12 +86,12 @@ void http_client_free(struct http_client *c)
     mem_free(c);
 }
 
-const char *http_client_address(const struct http_client *c)
+const char *cli_http_address(const struct cli_http *c)
 {
     return c->address;
 }
 
-static int unreachable(const struct http_client *c, int error, struct err *err)
+static int unreachable(const struct cli_http *c, int error, struct err *err)
 {
     char text[64];
 
@@ -101,7 +101,7 @@ static int unreachable(const struct http_client *c, int error, struct err *err)
                    c->address, text);
 }
 
-static int silent(const struct http_client *c, struct err *err)
+static int silent(const struct cli_http *c, struct err *err)
 {
     return err_set(err, ERR_TIMEOUT,
                    "the JobManager at %s does not answer: the connection is open, but silent for %d s. Its log may say why",
@@ -134,7 +134,7 @@ static int connect_one(const struct addrinfo *a)
     return fd;
 }
 
-static int connect_to(struct http_client *c, struct err *err)
+static int connect_to(struct cli_http *c, struct err *err)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV}, *list = NULL;
     bool local = strcmp(c->host, "localhost") == 0;
@@ -167,7 +167,7 @@ static int connect_to(struct http_client *c, struct err *err)
 }
 
 /* Waits for the socket; 0, or an error after HTTP_SILENCE_MS. */
-static int wait_for(struct http_client *c, short events, struct err *err)
+static int wait_for(struct cli_http *c, short events, struct err *err)
 {
     for (;;) {
         struct pollfd p = {c->fd, events, 0};
@@ -183,7 +183,7 @@ static int wait_for(struct http_client *c, short events, struct err *err)
 }
 
 /* ERR_CLOSED: the connection broke, which a kept one may. A server may answer (413) and close before it has read all. */
-static int send_all(struct http_client *c, const void *data, size_t len, struct err *err)
+static int send_all(struct cli_http *c, const void *data, size_t len, struct err *err)
 {
     const char *p = data;
 
@@ -209,7 +209,7 @@ static int send_all(struct http_client *c, const void *data, size_t len, struct 
 }
 
 /* Receives at least one byte; ERR_CLOSED at the end of the stream. */
-static int receive(struct http_client *c, struct err *err)
+static int receive(struct cli_http *c, struct err *err)
 {
     for (;;) {
         ssize_t n;
@@ -233,13 +233,13 @@ static int receive(struct http_client *c, struct err *err)
     }
 }
 
-static void consume(struct http_client *c, size_t n)
+static void consume(struct cli_http *c, size_t n)
 {
     c->in.len -= n;
     memmove(c->in.data, c->in.data + n, c->in.len);
 }
 
-static int not_http(const struct http_client *c, struct err *err)
+static int not_http(const struct cli_http *c, struct err *err)
 {
     return err_set(err, ERR_PROTOCOL, "%s answers, but not as a JobManager's REST API does (rest.port, by default 8081)",
                    c->address);
@@ -251,7 +251,7 @@ struct head {
     bool chunked, close;
 };
 
-static int parse_head(struct http_client *c, char *text, struct head *h, struct err *err)
+static int parse_head(struct cli_http *c, char *text, struct head *h, struct err *err)
 {
     char *save, *line = strtok_r(text, "\r\n", &save);
 
@@ -281,7 +281,7 @@ static int parse_head(struct http_client *c, char *text, struct head *h, struct 
     return 0;
 }
 
-static int read_head(struct http_client *c, struct head *h, struct err *err)
+static int read_head(struct cli_http *c, struct head *h, struct err *err)
 {
     for (;;) {
         uint8_t *end = c->in.len ? memmem(c->in.data, c->in.len, "\r\n\r\n", 4) : NULL;
@@ -310,7 +310,7 @@ static int read_head(struct http_client *c, struct head *h, struct err *err)
     }
 }
 
-static int read_exactly(struct http_client *c, size_t len, struct bytes *body, struct err *err)
+static int read_exactly(struct cli_http *c, size_t len, struct bytes *body, struct err *err)
 {
     while (len) {
         size_t n = MIN(len, c->in.len);
@@ -329,7 +329,7 @@ static int read_exactly(struct http_client *c, size_t len, struct bytes *body, s
     return 0;
 }
 
-static int read_line(struct http_client *c, char *line, size_t size, struct err *err)
+static int read_line(struct cli_http *c, char *line, size_t size, struct err *err)
 {
     for (;;) {
         uint8_t *end = c->in.len ? memchr(c->in.data, '\n', c->in.len) : NULL;
@@ -350,7 +350,7 @@ static int read_line(struct http_client *c, char *line, size_t size, struct err 
     }
 }
 
-static int read_chunks(struct http_client *c, struct bytes *body, struct err *err)
+static int read_chunks(struct cli_http *c, struct bytes *body, struct err *err)
 {
     for (;;) {
         char line[64], *end;
@@ -370,7 +370,7 @@ static int read_chunks(struct http_client *c, struct bytes *body, struct err *er
     }
 }
 
-static int read_body(struct http_client *c, const struct head *h, struct bytes *body, struct err *err)
+static int read_body(struct cli_http *c, const struct head *h, struct bytes *body, struct err *err)
 {
     int code = 0;
 
@@ -388,7 +388,7 @@ static int read_body(struct http_client *c, const struct head *h, struct bytes *
     return code == ERR_CLOSED ? 0 : code;
 }
 
-static int call_once(struct http_client *c, const struct bytes *head, const struct http_part *parts, size_t count,
+static int call_once(struct cli_http *c, const struct bytes *head, const struct cli_part *parts, size_t count,
                      int *ret_status, struct bytes *ret_body, struct err *err)
 {
     struct head h;
@@ -415,7 +415,7 @@ static int call_once(struct http_client *c, const struct bytes *head, const stru
     return 0;
 }
 
-int http_call(struct http_client *c, const char *method, const char *path, const struct http_part *parts,
+int cli_http_call(struct cli_http *c, const char *method, const char *path, const struct cli_part *parts,
               size_t part_count, int *ret_status, struct bytes *ret_body, struct err *err)
 {
     struct bytes head = {0};

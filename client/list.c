@@ -69,7 +69,7 @@ static void print_class(const struct json *const *jobs, size_t count, int wanted
 
 static int list(const struct cli_options *o, struct arena *arena, struct err *err)
 {
-    struct http_client *client;
+    struct cli_http *client;
     const struct json *answer, *jobs, **sorted;
     size_t count = 0;
     int code = cli_connect(o, &client, err);
@@ -77,7 +77,7 @@ static int list(const struct cli_options *o, struct arena *arena, struct err *er
     if (code < 0)
         return code;
     code = cli_call_json(client, "GET", "/jobs/overview", NULL, 0, arena, &answer, err);
-    http_client_free(client);
+    cli_http_free(client);
     if (code < 0)
         return code;
     jobs = json_get(answer, "jobs");
@@ -130,7 +130,7 @@ static const char cancel_help[] =
 int cli_cancel(int argc, char **argv)
 {
     struct cli_options o;
-    struct http_client *client = NULL;
+    struct cli_http *client = NULL;
     const struct json *answer;
     struct err err = {0};
     struct arena arena;
@@ -159,7 +159,7 @@ int cli_cancel(int argc, char **argv)
         else
             printf("Cancelled job %s.\n", text);
     }
-    http_client_free(client);
+    cli_http_free(client);
     arena_release(&arena);
     return code < 0 ? cli_fail(&err) : 0;
 }

@@ -20,7 +20,7 @@ static const char help[] =
 #define POLL_MS 250
 
 /* What worker i has logged since *offset. */
-static int print_part(struct http_client *client, const char *id, uint32_t i, uint64_t *offset, bool *ret_more,
+static int print_part(struct cli_http *client, const char *id, uint32_t i, uint64_t *offset, bool *ret_more,
                       struct err *err)
 {
     struct bytes body = {0};
@@ -29,7 +29,7 @@ static int print_part(struct http_client *client, const char *id, uint32_t i, ui
 
     *ret_more = false;
     snprintf(path, sizeof(path), "/jobs/%s/log?worker=%" PRIu32 "&offset=%" PRIu64, id, i, *offset);
-    code = http_call(client, "GET", path, NULL, 0, &status, &body, err);
+    code = cli_http_call(client, "GET", path, NULL, 0, &status, &body, err);
     if (code == 0 && status == 200) {
         fwrite(body.data, 1, body.len, stdout);
         *offset += body.len;
@@ -39,7 +39,7 @@ static int print_part(struct http_client *client, const char *id, uint32_t i, ui
     return code;
 }
 
-static int round_of(struct http_client *client, const char *id, uint64_t *offsets, bool *ret_over, struct err *err)
+static int round_of(struct cli_http *client, const char *id, uint64_t *offsets, bool *ret_over, struct err *err)
 {
     struct arena arena;
     const struct json *job;
@@ -70,7 +70,7 @@ static int round_of(struct http_client *client, const char *id, uint64_t *offset
 int cli_logs(int argc, char **argv)
 {
     struct cli_options o;
-    struct http_client *client = NULL;
+    struct cli_http *client = NULL;
     struct err err = {0};
     struct id id;
     uint64_t *offsets = NULL;
@@ -101,6 +101,6 @@ int cli_logs(int argc, char **argv)
         }
     }
     mem_free(offsets);
-    http_client_free(client);
+    cli_http_free(client);
     return code < 0 ? cli_fail(&err) : 0;
 }

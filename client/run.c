@@ -130,7 +130,7 @@ static int run_local(struct run *r, struct err *err)
 }
 
 /* ---- on a cluster ---- */
-static int submit(struct run *r, struct http_client *client, struct err *err)
+static int submit(struct run *r, struct cli_http *client, struct err *err)
 {
     struct submission s = {.parallelism = r->o->parallelism};
     struct bytes header = {0}, packed = {0};
@@ -150,7 +150,7 @@ static int submit(struct run *r, struct http_client *client, struct err *err)
         s.artifact_len = artifact_len;
         submission_header(&s, &header);
         code = cli_call_json(client, "POST", "/jobs",
-                             (struct http_part[]){{header.data, header.len}, {packed.data, packed.len}, {artifact, artifact_len}},
+                             (struct cli_part[]){{header.data, header.len}, {packed.data, packed.len}, {artifact, artifact_len}},
                              3, &r->arena, &answer, err);
     }
     bytes_release(&header);
@@ -161,7 +161,7 @@ static int submit(struct run *r, struct http_client *client, struct err *err)
 
 static int run_remote(struct run *r, int *ret_exit, struct err *err)
 {
-    struct http_client *client;
+    struct cli_http *client;
     char text[ID_TEXT_MAX];
     int code;
 
@@ -177,7 +177,7 @@ static int run_remote(struct run *r, int *ret_exit, struct err *err)
         }
         if (code == 0 && !r->o->detached)
             *ret_exit = cli_attach(client, &r->job_id, graph_has(r->graph, OP_SINK, "connector", "print"));
-        http_client_free(client);
+        cli_http_free(client);
     }
     return code;
 }

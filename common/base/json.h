@@ -64,5 +64,6 @@ void jw_int(struct json_writer *w, const char *key, int64_t value);
 void jw_double(struct json_writer *w, const char *key, double value); /* NaN, infinity: "NaN" as Flink */
 void jw_bool(struct json_writer *w, const char *key, bool value);
 void jw_null(struct json_writer *w, const char *key);
+void jw_raw(struct json_writer *w, const char *key, const char *json); /* a value that is JSON already, written as it is */
 
 #endif

@@ -152,6 +152,12 @@ void jw_array_end(struct json_writer *w)
     container_end(w, true);
 }
 
+void jw_raw(struct json_writer *w, const char *key, const char *json)
+{
+    value_begin(w, key);
+    bytes_add(w->out, json, strlen(json));
+}
+
 void jw_string_n(struct json_writer *w, const char *key, const char *value, size_t len)
 {
     value_begin(w, key);

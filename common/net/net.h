@@ -120,6 +120,8 @@ uint32_t net_frame_crc(const uint8_t header[NET_HEADER_BYTES], const struct net_
 
 /* "127.0.0.1", "localhost", "::1", or inproc: false for anything that other hosts can reach. */
 bool net_is_loopback(const char *address);
+/* " (held by NAME, pid N)" when /proc tells who listens on this host's port, else "". */
+void net_port_holder(uint16_t port, char *out, size_t out_size);
 
 struct env;
 struct net *net_libevent_new(struct env *env); /* called by env_libevent_new */

@@ -48,7 +48,5 @@ int net_address_resolve(const struct net_hostport *hp, struct net_sockaddr *ret,
                         struct err *err) MUST_CHECK;
 #define NET_ADDRESS_TEXT_MAX 80
 void net_address_format(const struct sockaddr *sa, char out[NET_ADDRESS_TEXT_MAX]);
-/* " (held by NAME, pid N)" when /proc tells who listens on the port, else "". */
-void net_port_holder(uint16_t port, char *out, size_t out_size);
 
 #endif
