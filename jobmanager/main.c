@@ -21,6 +21,7 @@
 #include "common/conf/daemon.h"
 #include "common/env/env.h"
 #include "jobmanager/jm.h"
+#include "jobmanager/rest/rest.h"
 
 #define FOLDER_PREFIX "rask-jobmanager-"
 #define FOLDER_FDS 16
@@ -29,6 +30,7 @@ struct program {
     struct daemon daemon;
     struct env *env;
     struct jm *jm;
+    struct rest *rest;
     char *folder;
 };
 
@@ -125,6 +127,17 @@ static int start_jm(struct program *p, struct err *err)
     return code;
 }
 
+static int start_rest(struct program *p, struct err *err)
+{
+    const char *log = p->daemon.log, *slash = log ? strrchr(log, '/') : NULL;
+    char *dir = log ? mem_printf("%.*s", slash && slash > log ? (int)(slash - log) : 1, slash ? log : ".") : NULL;
+    struct rest_options options = {.conf = p->daemon.conf, .jm = p->jm, .log_dir = dir, .log_file = log};
+    int code = rest_start(&options, &p->rest, err);
+
+    mem_free(dir);
+    return code;
+}
+
 static void on_terminate(int signal_number, void *arg)
 {
     struct program *p = arg;
@@ -147,9 +160,10 @@ static long rss_kib(void)
 
 static void log_start(struct program *p)
 {
-    log_printf(LOG_INFO, "main", "rask-jobmanager %s (%s, %s) listens for RPC on %s; files in %s; memory %ld KiB",
-               RASK_VERSION, sizeof(void *) == 8 ? "64 bit" : "32 bit", __VERSION__, jm_rpc_address(p->jm), p->folder,
-               rss_kib());
+    log_printf(LOG_INFO, "main",
+               "rask-jobmanager %s (%s, %s) listens for RPC on %s, for REST on %s; files in %s; memory %ld KiB",
+               RASK_VERSION, sizeof(void *) == 8 ? "64 bit" : "32 bit", __VERSION__, jm_rpc_address(p->jm),
+               rest_address(p->rest), p->folder, rss_kib());
 }
 
 static int start(struct program *p, struct err *err)
@@ -158,6 +172,8 @@ static int start(struct program *p, struct err *err)
 
     if (code == 0)
         code = start_jm(p, err);
+    if (code == 0)
+        code = start_rest(p, err);
     if (code < 0)
         return code;
     env_libevent_on_signal(p->env, SIGTERM, on_terminate, p);
@@ -167,6 +183,7 @@ static int start(struct program *p, struct err *err)
 
 static void end(struct program *p)
 {
+    rest_stop(p->rest);
     jm_free(p->jm);
     if (p->folder)
         remove_tree(p->folder);

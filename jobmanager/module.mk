@@ -4,5 +4,5 @@ $(O)/libjm.a: $(call obj,$(jm_srcs))
 TEST_LIBS += $(O)/libjm.a
 
 programs += $(O)/bin/rask-jobmanager
-$(O)/bin/rask-jobmanager: $(O)/jobmanager/main.o $(O)/libjm.a $(O)/libcommon.a
+$(O)/bin/rask-jobmanager: $(O)/jobmanager/main.o $(O)/librest.a $(O)/libjm.a $(O)/libcommon.a
 	$(link)
