@@ -209,10 +209,12 @@ check broken_host_is_named said 1 "[ERROR] start of the taskmanager on broken fa
 run "$tree/bin/jobmanager.sh" stop-all
 
 # The real daemons, from the source tree.
-if [[ ! -x $build/bin/rask-jobmanager || ! -x $build/bin/rask-taskmanager ]]; then
-    echo "note: no daemons in $build/bin; the scripts were tried with play daemons only"
-    exit "$((failures > 0))"
-fi
+for program in rask-jobmanager rask-taskmanager rask-worker; do
+    if [[ ! -x $build/bin/$program ]]; then
+        echo "note: no $program in $build/bin; the scripts were tried with play daemons only"
+        exit "$((failures > 0))"
+    fi
+done
 export RASK_BUILD=$build
 unset RASK_PID_DIR RASK_START_TIMEOUT RASK_STOP_TIMEOUT
 
@@ -256,7 +258,7 @@ has_taskmanagers() {
     return 1
 }
 none_runs() {
-    out=$(grep -l -a -s -F -- "$RASK_PID_DIR" /proc/[0-9]*/cmdline)
+    out=$(grep -l -a -s -F -f <(echo "$RASK_PID_DIR") /proc/[0-9]*/cmdline)
     [[ -z $out ]]
 }
 
