@@ -263,6 +263,16 @@ rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16
     return p;
 }
 
+rask_batch *batch_project_with(rask_batch *b, const rask_schema *schema, const uint16_t *columns, uint32_t replaced,
+                               rask_buffer *own, void *data, uint64_t *validity)
+{
+    rask_batch *p = batch_project(b, schema, columns);
+
+    p->columns[replaced] = (rask_column){.data = data, .validity = validity, .owner = own};
+    ((struct batch_full *)p)->extra = own;
+    return p;
+}
+
 rask_batch *batch_with_schema(rask_batch *b, const rask_schema *schema)
 {
     CHECK(schema->columns == b->schema->columns);

@@ -36,6 +36,9 @@ rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16
 rask_batch *batch_with_schema(rask_batch *b, const rask_schema *schema);
 /* A NOT NULL TIMESTAMP column of b becomes its event time; shared. */
 rask_batch *batch_with_event_time(rask_batch *b, uint32_t column);
+/* A projection in which column `replaced` stands elsewhere: own (taken) holds data and validity, by b's positions. */
+rask_batch *batch_project_with(rask_batch *b, const rask_schema *schema, const uint16_t *columns, uint32_t replaced,
+                               rask_buffer *own, void *data, uint64_t *validity);
 /* hash[i] is of row i of b; copied. batch_gather carries hashes along when all inputs have them. */
 rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash);
 

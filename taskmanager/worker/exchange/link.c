@@ -120,6 +120,7 @@ static void send_frame(struct wk_link *l, struct out_frame *f)
     struct net_iov part = {f->payload.data, f->payload.len};
 
     f->frame.epoch = l->job_epoch;
+    f->frame.length = (uint32_t)f->payload.len;
     l->env->net->ops->send_parts(l->conn, &f->frame, &part, 1, out_frame_free, f);
 }
 
