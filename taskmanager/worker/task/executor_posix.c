@@ -129,11 +129,11 @@ static void *runner_main(void *arg)
     if (p->on_thread)
         p->on_thread();
     pthread_mutex_lock(&p->lock);
-    while (!p->stopping) {
+    while (!p->stopping || p->head) {
         struct wk_runnable *next = p->head;
         bool again;
 
-        if (!next || (!r->active && p->active >= p->threads)) {
+        if (!p->stopping && (!next || (!r->active && p->active >= p->threads))) {
             if (r->active) {
                 r->active = false;
                 p->active--;
@@ -280,17 +280,18 @@ void wk_executor_posix_free(struct wk_executor *e)
     if (!e)
         return;
     pthread_mutex_lock(&p->lock);
-    CHECK(p->head == NULL);
     p->stopping = true;
     pthread_cond_broadcast(&p->work);
     pthread_cond_broadcast(&p->watch);
     pthread_mutex_unlock(&p->lock);
-    for (uint32_t i = 0; i < p->runner_count; i++) {
+    pthread_join(p->watcher, NULL);
+    for (uint32_t i = 0; i < p->runner_count; i++)
         pthread_join(p->runners[i]->thread, NULL);
+    CHECK(p->head == NULL);
+    for (uint32_t i = 0; i < p->runner_count; i++) {
         pthread_cond_destroy(&p->runners[i]->wake);
         mem_free(p->runners[i]);
     }
-    pthread_join(p->watcher, NULL);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->work);
     pthread_cond_destroy(&p->watch);
