@@ -122,13 +122,19 @@ rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema, const
     return b;
 }
 
-rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras)
+rask_batch *batch_new_with_buffers(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras,
+                                   uint32_t buffer_count)
 {
     struct cells cells;
 
     CHECK(positions <= BATCH_POSITIONS_MAX);
     cells_new(pool, schema, positions, extras, schema_nullable_mask(schema), &cells);
-    return batch_over_cells(pool, schema, &cells, 0, positions);
+    return batch_over_cells(pool, schema, &cells, buffer_count, positions);
+}
+
+rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras)
+{
+    return batch_new_with_buffers(pool, schema, positions, extras, 0);
 }
 
 /* Columns of one batch usually share a buffer: their references go back in one step. */

@@ -20,6 +20,9 @@ enum { BATCH_EVENT_TIME = 1, BATCH_KIND = 2, BATCH_HASH = 4 };
  */
 
 rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras);
+/* With room for buffers that views refer to: the caller sets each entry to a reference, or lowers buffer_count. */
+rask_batch *batch_new_with_buffers(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras,
+                                   uint32_t buffer_count);
 static inline rask_batch *batch_ref(rask_batch *b)
 {
     __atomic_add_fetch(&b->refs, 1, __ATOMIC_RELAXED);
@@ -80,5 +83,6 @@ void out_free(rask_out *out);
 /* The finished rows as a batch, or NULL if there are none; the builder starts anew. A row begun and not ended is kept. */
 rask_batch *out_take(rask_out *out);
 void *out_arg(rask_out *out);
+struct pool *out_pool(rask_out *out); /* borrowed: where batches for rask_emit_batch come from */
 
 #endif

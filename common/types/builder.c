@@ -107,6 +107,11 @@ void *out_arg(rask_out *out)
     return builder_of(out)->arg;
 }
 
+struct pool *out_pool(rask_out *out)
+{
+    return builder_of(out)->pool;
+}
+
 /* ---- cells ---- */
 
 /* Moves the pointers of the columns behind `rows` positions: a multiple of 64 where there are bitmaps. */
