@@ -300,7 +300,7 @@ check real_cluster_stops said 0 "Stopping jobmanager daemon"
 echo "note: stop-cluster.sh returned after $(((end - begin) / 1000)) ms"
 check real_nothing_runs none_runs
 check real_pid_folder_is_empty test -z "$(ls -A "$RASK_PID_DIR")"
-check real_temporary_folder_is_empty test -z "$(ls -A "$top/one/tmp")"
+check real_temporary_folder_is_empty test -z "$(ls -A "$top/two/tmp")"
 
 run timeout 20 scripts/taskmanager.sh start
 check real_taskmanager_without_jobmanager_waits said 0 "[WARN] taskmanager runs, but "
