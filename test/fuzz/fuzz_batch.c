@@ -1,4 +1,5 @@
-/* fuzz_batch.c - any bytes as an encoded batch; what is accepted can be read, gathered and encoded again. */
+/* fuzz_batch.c - any bytes as an encoded batch; what is accepted can be read, gathered and encoded
+ * again. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>

@@ -93,7 +93,8 @@ static void over_the_budget_it_gives_and_says_so(void **state)
     pool_check_empty(pool);
 }
 
-/* What is kept of one size must give way to another size: else a change of load doubles the memory. */
+/* What is kept of one size must give way to another size: else a change of load doubles the memory.
+ */
 static void kept_blocks_do_not_exceed_the_budget(void **state)
 {
     struct pool *pool = pool_new(1 << 20);

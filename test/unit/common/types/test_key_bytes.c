@@ -47,10 +47,14 @@ static void golden_key_bytes(void **state)
 
     (void)state;
     arena_init(&arena);
-    out = out_new(pool, schema_of(&arena, "a BOOLEAN NOT NULL, b TINYINT NOT NULL, c SMALLINT NOT NULL, d INT NOT NULL, "
-                                          "e BIGINT NOT NULL, f DATE NOT NULL, g TIME NOT NULL, h TIMESTAMP NOT NULL, "
-                                          "i DECIMAL(18, 2) NOT NULL, j DECIMAL(19, 2) NOT NULL, k STRING NOT NULL, "
-                                          "l BYTES NOT NULL"), 0, &model_hooks, &sink);
+    out = out_new(
+        pool,
+        schema_of(&arena,
+                  "a BOOLEAN NOT NULL, b TINYINT NOT NULL, c SMALLINT NOT NULL, d INT NOT NULL, "
+                  "e BIGINT NOT NULL, f DATE NOT NULL, g TIME NOT NULL, h TIMESTAMP NOT NULL, "
+                  "i DECIMAL(18, 2) NOT NULL, j DECIMAL(19, 2) NOT NULL, k STRING NOT NULL, "
+                  "l BYTES NOT NULL"),
+        0, &model_hooks, &sink);
     assert_int_equal(rask_out_begin(out, out->schema), 0);
     rask_out_bool(out, 0, true);
     rask_out_i8(out, 1, -2);
@@ -65,13 +69,27 @@ static void golden_key_bytes(void **state)
     rask_out_string(out, 10, (rask_str){"word", 4});
     rask_out_string(out, 11, (rask_str){"more than twelve", 16});
     assert_int_equal(rask_out_end(out), 0);
-    check_golden(pool, out, "01" "7e" "8102" "7fffffff" "8000000000000001" "80004e20" "80000001" "8000018bcfe56800"
-                            "7fffffffffffff9c" "7fffffffffffffff0000000000000002" "00000004776f7264"
-                            "000000106d6f7265207468616e207477656c7665");
+    check_golden(pool, out,
+                 "01"
+                 "7e"
+                 "8102"
+                 "7fffffff"
+                 "8000000000000001"
+                 "80004e20"
+                 "80000001"
+                 "8000018bcfe56800"
+                 "7fffffffffffff9c"
+                 "7fffffffffffffff0000000000000002"
+                 "00000004776f7264"
+                 "000000106d6f7265207468616e207477656c7665");
     out_free(out);
 
-    out = out_new(pool, schema_of(&arena, "a FLOAT NOT NULL, b DOUBLE NOT NULL, c FLOAT NOT NULL, d DOUBLE NOT NULL, "
-                                          "e DOUBLE NOT NULL"), 0, &model_hooks, &sink);
+    out = out_new(
+        pool,
+        schema_of(&arena,
+                  "a FLOAT NOT NULL, b DOUBLE NOT NULL, c FLOAT NOT NULL, d DOUBLE NOT NULL, "
+                  "e DOUBLE NOT NULL"),
+        0, &model_hooks, &sink);
     assert_int_equal(rask_out_begin(out, out->schema), 0);
     rask_out_f32(out, 0, 1.5f);
     rask_out_f64(out, 1, -2.5);
@@ -79,23 +97,34 @@ static void golden_key_bytes(void **state)
     rask_out_f64(out, 3, -__builtin_nan("0x77"));
     rask_out_f64(out, 4, -__builtin_inf());
     assert_int_equal(rask_out_end(out), 0);
-    check_golden(pool, out, "bfc00000" "3ffbffffffffffff" "80000000" "fff8000000000000" "000fffffffffffff");
+    check_golden(pool, out,
+                 "bfc00000"
+                 "3ffbffffffffffff"
+                 "80000000"
+                 "fff8000000000000"
+                 "000fffffffffffff");
     out_free(out);
 
-    out = out_new(pool, schema_of(&arena, "a INT, b STRING, c BIGINT, d STRING"), 0, &model_hooks, &sink);
+    out = out_new(pool, schema_of(&arena, "a INT, b STRING, c BIGINT, d STRING"), 0, &model_hooks,
+                  &sink);
     assert_int_equal(rask_out_begin(out, out->schema), 0);
     rask_out_null(out, 0);
     rask_out_string(out, 1, (rask_str){"", 0});
     rask_out_i64(out, 2, 0);
     rask_out_null(out, 3);
     assert_int_equal(rask_out_end(out), 0);
-    check_golden(pool, out, "00" "0100000000" "018000000000000000" "00");
+    check_golden(pool, out,
+                 "00"
+                 "0100000000"
+                 "018000000000000000"
+                 "00");
     out_free(out);
     arena_release(&arena);
     pool_check_empty(pool);
 }
 
-/* Column-wise hashes, fast paths included, are the hashes of the key bytes, for slices and selections too. */
+/* Column-wise hashes, fast paths included, are the hashes of the key bytes, for slices and
+ * selections too. */
 static void hashes_are_of_key_bytes(void **state)
 {
     (void)state;
@@ -117,7 +146,8 @@ static void hashes_are_of_key_bytes(void **state)
         for (int i = 0; i < 640; i++)
             model_put(out, model_row(&rng, &arena, schema));
         for (uint32_t i = 0; i < sink.count; i++) {
-            uint16_t columns[2] = {(uint16_t)rng_below(&rng, schema->columns), (uint16_t)rng_below(&rng, schema->columns)};
+            uint16_t columns[2] = {(uint16_t)rng_below(&rng, schema->columns),
+                                   (uint16_t)rng_below(&rng, schema->columns)};
             uint32_t n = 1 + rng_below(&rng, 2), from = rng_below(&rng, sink.batches[i]->rows);
             rask_batch *b = batch_slice(sink.batches[i], from, sink.batches[i]->rows - from);
 
@@ -150,7 +180,8 @@ static void key_bytes_keep_the_order(void **state)
 
     (void)state;
     arena_init(&arena);
-    out = out_new(pool, schema_of(&arena, "d DOUBLE NOT NULL, f FLOAT NOT NULL, i INT NOT NULL"), 0, &model_hooks, &sink);
+    out = out_new(pool, schema_of(&arena, "d DOUBLE NOT NULL, f FLOAT NOT NULL, i INT NOT NULL"), 0,
+                  &model_hooks, &sink);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         assert_int_equal(rask_out_begin(out, out->schema), 0);
         rask_out_f64(out, 0, numbers[i]);

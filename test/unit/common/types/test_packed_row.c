@@ -21,9 +21,11 @@ static void golden_packed_row(void **state)
     (void)state;
     arena_init(&arena);
     bytes_init(&packed);
-    assert_int_equal(schema_parse(&arena, "golden", "a BIGINT NOT NULL, b STRING, c INT, d DECIMAL(20, 1) NOT NULL, "
-                                                    "e BOOLEAN NOT NULL, f BYTES NOT NULL, g TINYINT NOT NULL", &schema,
-                                  &err), 0);
+    assert_int_equal(schema_parse(&arena, "golden",
+                                  "a BIGINT NOT NULL, b STRING, c INT, d DECIMAL(20, 1) NOT NULL, "
+                                  "e BOOLEAN NOT NULL, f BYTES NOT NULL, g TINYINT NOT NULL",
+                                  &schema, &err),
+                     0);
     packed_layout_of(schema, &layout);
     assert_int_equal(layout.fixed_bytes, 8 + 8 * 8);
     out = out_new(pool, schema, 0, &model_hooks, &sink);
@@ -40,9 +42,16 @@ static void golden_packed_row(void **state)
     bytes_add_str(&packed, "before");
     packed_row_add(&layout, b, 0, &packed);
     hash_hex(packed.data + 6, packed.len - 6, text);
-    assert_string_equal(text, "0400000000000000" "feffffffffffffff" "4800000003000000" "0000000000000000"
-                              "01000000000000000200000000000000" "0100000000000000" "4b00000010000000"
-                              "ff00000000000000" "616263" "30313233343536373839616263646566");
+    assert_string_equal(text, "0400000000000000"
+                              "feffffffffffffff"
+                              "4800000003000000"
+                              "0000000000000000"
+                              "01000000000000000200000000000000"
+                              "0100000000000000"
+                              "4b00000010000000"
+                              "ff00000000000000"
+                              "616263"
+                              "30313233343536373839616263646566");
     assert_int_equal(packed_row_open(&layout, packed.data + 6, packed.len - 6, &row, &err), 0);
     assert_int_equal(packed_i64(&row, 0), -2);
     assert_int_equal(packed_string(&row, 1).len, 3);
@@ -108,7 +117,8 @@ static void rows_come_back(void **state)
     }
 }
 
-static void open_damaged(const struct packed_layout *layout, rask_out *out, const uint8_t *data, size_t len)
+static void open_damaged(const struct packed_layout *layout, rask_out *out, const uint8_t *data,
+                         size_t len)
 {
     uint8_t *exact = mem_dup(data, len ? len : 1); /* AddressSanitizer sees one byte too many */
     struct packed_row row;
