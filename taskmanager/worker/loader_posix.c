@@ -64,9 +64,8 @@ static const char *short_name(const uint8_t hash[32], char out[17])
     return out;
 }
 
-int wk_loader_posix_load_file(struct wk_loader *base, const uint8_t hash[32], const char *path, struct err *err)
+static int load_file(struct loader *l, const uint8_t hash[32], const char *path, struct err *err)
 {
-    struct loader *l = loader_of(base);
     struct artifact *a;
     const uint32_t *abi;
     char name[17];
@@ -132,7 +131,7 @@ static void on_fetched(void *arg, int code, const char *error, const void *data,
         hash_hex(job->hash, 32, hex);
         path = mem_printf("%s/%s.so", job->loader->dir, hex);
         if (write_file(path, data, len, &err) == 0)
-            (void)!wk_loader_posix_load_file(&job->loader->base, job->hash, path, &err);
+            (void)!load_file(job->loader, job->hash, path, &err);
         mem_free(path);
     }
     job->cb(job->arg, err.code, err.code < 0 ? err.text : NULL);

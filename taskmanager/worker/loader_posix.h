@@ -13,8 +13,6 @@
 /* dir: where the private files go; borrowed for the loader's life. */
 struct wk_loader *wk_loader_posix_new(const char *dir);
 void wk_loader_posix_free(struct wk_loader *loader);
-/* Loads from a file that exists: for rask-local. */
-int wk_loader_posix_load_file(struct wk_loader *loader, const uint8_t hash[32], const char *path, struct err *err) MUST_CHECK;
 /* Calls the entry function of a loaded artifact and packs the graph that it builds. entry NULL: rask_job. */
 int wk_loader_posix_build(struct wk_loader *loader, const uint8_t hash[32], const char *entry, char *const *argv, int argc,
                           struct bytes *ret_graph, struct err *err) MUST_CHECK;
