@@ -18,8 +18,6 @@ TEST_LIBS += $(O)/libwk.a $(O)/libwk_posix.a
 # libbacktrace comes with gcc: names and lines in the last words of a worker. Without it: names of dynamic symbols.
 backtrace_lib := $(shell echo 'int main(void) { return 0; }' | $(CC) -include backtrace.h -x c - -o /dev/null -lbacktrace 2>/dev/null && echo -lbacktrace)
 PKG_LIBS += $(backtrace_lib)
-ifneq ($(wildcard connectors/module.mk),)
 programs += $(O)/bin/rask-worker
 $(O)/bin/rask-worker: $(O)/taskmanager/worker/main.o $(O)/libwk.a $(O)/libwk_posix.a $(O)/libconnectors.a $(O)/taskmanager/pipe/pipe_posix.o $(O)/libcommon.a $(api_dep)
 	$(link) $(api_link)
-endif
