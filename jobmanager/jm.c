@@ -12,6 +12,13 @@ static void on_slots_freed(void *arg)
     jm_dispatcher_slots_freed(&MAGIC_CAST(arg, struct jm, JM_MAGIC)->dispatcher);
 }
 
+static void on_superseded(void *arg, struct jm_taskmanager *tm)
+{
+    (void)arg;
+    jm_session_detach(tm->session);
+    rpc_close(tm->peer);
+}
+
 static void on_store_changed(void *arg)
 {
     jm_publish_soon(arg, true);
@@ -30,7 +37,8 @@ static bool secret_of(void *arg, const struct id *job_id, uint64_t job_epoch, ui
     return jm_dispatcher_secret(&jm->dispatcher, job_id, job_epoch, ret_secret);
 }
 
-static const struct jm_resource_hooks resource_hooks = {.slots_freed = on_slots_freed, .changed = jm_publish_soon};
+static const struct jm_resource_hooks resource_hooks = {
+    .slots_freed = on_slots_freed, .superseded = on_superseded, .changed = jm_publish_soon};
 static const struct jm_store_hooks store_hooks = {.changed = on_store_changed};
 static const struct jm_dispatcher_hooks dispatcher_hooks = {.changed = jm_publish_soon, .detach = on_detach};
 
@@ -114,8 +122,8 @@ void jm_free(struct jm *jm)
     if (!jm)
         return;
     jm_publish_clear(jm);
-    jm_blobs_clear(&jm->blobs);
     jm_dispatcher_clear(&jm->dispatcher);
+    jm_blobs_clear(&jm->blobs);
     rpc_server_free(jm->server);
     jm_sessions_clear(jm);
     jm_resource_clear(&jm->resource);

@@ -127,14 +127,26 @@ static int start_jm(struct program *p, struct err *err)
     return code;
 }
 
+/* The folder of the own log, or what is configured. */
+static char *log_folder(const struct daemon *d)
+{
+    const char *slash = d->log ? strrchr(d->log, '/') : NULL, *from_env = getenv("RASK_LOG_DIR");
+
+    if (slash)
+        return mem_printf("%.*s", (int)MAX(slash - d->log, 1), d->log);
+    if (from_env && from_env[0])
+        return mem_strdup(from_env);
+    return conf_string(d->conf, OPT_ENV_LOG_DIR) ? mem_strdup(conf_string(d->conf, OPT_ENV_LOG_DIR)) : NULL;
+}
+
 static int start_rest(struct program *p, struct err *err)
 {
-    const char *log = p->daemon.log, *slash = log ? strrchr(log, '/') : NULL;
-    char *dir = log ? mem_printf("%.*s", slash && slash > log ? (int)(slash - log) : 1, slash ? log : ".") : NULL;
-    struct rest_options options = {.conf = p->daemon.conf, .jm = p->jm, .log_dir = dir, .log_file = log};
+    char *folder = log_folder(&p->daemon);
+    struct rest_options options = {
+        .conf = p->daemon.conf, .jm = p->jm, .log_dir = folder, .log_file = p->daemon.log};
     int code = rest_start(&options, &p->rest, err);
 
-    mem_free(dir);
+    mem_free(folder);
     return code;
 }
 
@@ -160,10 +172,9 @@ static long rss_kib(void)
 
 static void log_start(struct program *p)
 {
-    log_printf(LOG_INFO, "main",
-               "rask-jobmanager %s (%s, %s) listens for RPC on %s, for REST on %s; files in %s; memory %ld KiB",
-               RASK_VERSION, sizeof(void *) == 8 ? "64 bit" : "32 bit", __VERSION__, jm_rpc_address(p->jm),
-               rest_address(p->rest), p->folder, rss_kib());
+    log_printf(LOG_INFO, "main", "rask-jobmanager %s (%s, %s) listens for RPC on %s, for REST on %s; files in %s; "
+               "memory %ld KiB", RASK_VERSION, sizeof(void *) == 8 ? "64 bit" : "32 bit", __VERSION__,
+               jm_rpc_address(p->jm), rest_address(p->rest), p->folder, rss_kib());
 }
 
 static int start(struct program *p, struct err *err)

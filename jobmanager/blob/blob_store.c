@@ -20,12 +20,19 @@ void jm_blobs_init(struct jm_blobs *blobs, struct env *env, const char *dir)
 
 void jm_blobs_clear(struct jm_blobs *blobs)
 {
+    struct err closed;
+
     if (!blobs->blobs)
         return;
     env_timer_cancel(blobs->env, &blobs->sweep_timer);
     jm_blob_puts_detach(blobs);
-    while (!list_empty(&blobs->reads))
-        LIST_ENTRY(list_pop_front(&blobs->reads), struct jm_blob_read, link)->store = NULL;
+    err_set(&closed, ERR_CLOSED, "the JobManager stops");
+    while (!list_empty(&blobs->reads)) {
+        struct jm_blob_read *r = LIST_ENTRY(list_pop_front(&blobs->reads), struct jm_blob_read, link);
+
+        r->store = NULL;
+        r->fn(r->arg, &closed, NULL, 0, 0);
+    }
     for (struct map_iter it = map_iter(blobs->blobs); map_next(&it);)
         mem_free(it.value);
     map_free(blobs->blobs);

@@ -28,7 +28,7 @@ struct jm_blobs {
     struct env_timer sweep_timer;
 };
 void jm_blobs_init(struct jm_blobs *blobs, struct env *env, const char *dir);
-void jm_blobs_clear(struct jm_blobs *blobs); /* callbacks that are under way are never called */
+void jm_blobs_clear(struct jm_blobs *blobs); /* reads end with ERR_CLOSED, puts are never heard of again */
 
 typedef void jm_blob_put_fn(void *arg, const struct err *error, const uint8_t hash[32]);
 /* data: borrowed until fn; or path: a file that is gone afterwards. */

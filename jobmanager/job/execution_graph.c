@@ -64,6 +64,7 @@ void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask, Ra
     CHECK(v->open > 0);
     CHECK(graph->open > 0);
     graph->open--;
+    graph->failed += to == STATE(FAILED);
     if (--v->open == 0)
         v->end_ms = now_ms;
 }

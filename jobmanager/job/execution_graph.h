@@ -26,6 +26,7 @@ struct jm_graph {
     const Rask__Graph__JobGraph *job; /* borrowed */
     struct jm_vertex *vertices;       /* job->n_vertices of them */
     uint32_t open, total;             /* subtasks, hidden ones included */
+    uint32_t failed;                  /* those that are FAILED */
 };
 
 void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int64_t now_ms);

@@ -325,8 +325,9 @@ void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char 
 {
     enum jm_job_state state = job->life.state;
     bool first = state == JM_JOB_INITIALIZING || state == JM_JOB_CREATED || state == JM_JOB_RUNNING;
+    bool finished = job->graph.open == 0 && job->graph.failed == 0;
 
-    if ((first && job->graph.open == 0) || !(first || state == JM_JOB_FAILING)) {
+    if ((first && finished) || !(first || state == JM_JOB_FAILING)) {
         env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "after the last task ended: %s", text);
         return;
     }

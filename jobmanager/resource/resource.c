@@ -75,8 +75,10 @@ int jm_resource_register(struct jm_resource *res, struct rpc_peer *peer, const R
         *ret = tm;
         return 0;
     }
-    if (tm)
+    if (tm) {
+        res->hooks->superseded(res->arg, tm);
         jm_resource_lost(res, tm, "it registered anew over another connection");
+    }
 
     tm = MEM_NEW(struct jm_taskmanager);
     tm->id = id;

@@ -54,6 +54,7 @@ struct jm_grant {
 
 struct jm_resource_hooks {
     void (*slots_freed)(void *arg); /* or added */
+    void (*superseded)(void *arg, struct jm_taskmanager *tm); /* it came over another connection: close the old one */
     void (*changed)(void *arg, bool now); /* something that the snapshot shows; now: that somebody may wait for */
 };
 struct jm_resource {
