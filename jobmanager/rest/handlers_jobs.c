@@ -325,12 +325,12 @@ void rest_get_job_result(struct rest_request *r)
             jw_int(&r->w, job->accumulators[i].name, job->accumulators[i].value);
         jw_object_end(&r->w);
         jw_int(&r->w, "net-runtime", rest_duration(job->start_ms, job->end_ms, job->end_ms));
-        if (job->state != JM_JOB_FINISHED) {
+        if (job->state == JM_JOB_FAILED) {
             jw_object(&r->w, "failure-cause");
-            jw_string(&r->w, "class", job->state == JM_JOB_CANCELED ? "JobCanceled" : "JobFailure");
+            jw_string(&r->w, "class", "JobFailure");
             jw_string(&r->w, "stack-trace", job->failure_count ? job->failures[0].text
                                             : job->reason      ? job->reason
-                                                               : "Job was cancelled.");
+                                                               : "No cause was recorded.");
             jw_string(&r->w, "serialized-throwable", "");
             jw_object_end(&r->w);
         }
