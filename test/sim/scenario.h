@@ -12,5 +12,6 @@ struct sim_scenario {
 };
 extern const struct sim_scenario sim_scenarios[]; /* scenarios.c; ends with a NULL name */
 
+void scenario_mesh(struct sim *sim); /* scenario_mesh.c */
 
 #endif

@@ -1,6 +1,10 @@
 /* scenarios.c - the table of all scenarios. A new one is a file scenario_NAME.c and a line here. */
 #include "test/sim/scenario.h"
 
+#include <stddef.h>
+
 const struct sim_scenario sim_scenarios[] = {
+    {"mesh", "the simulator itself: connections, disks and a lock under every fault",
+     scenario_mesh},
     {NULL, NULL, NULL},
 };

@@ -358,12 +358,14 @@ static void fire_reconnect(struct sim_event *event)
 {
     struct client *c = CONTAINER_OF(event, struct client, reconnect_event);
 
-    if (!linked(c) || c->connected)
+    if (!linked(c))
         return;
     if (c->session == NULL) {
         learn_expired(c);
         return;
     }
+    if (c->connected)
+        return;
     c->connected = true;
     tell_state(c, COORD_CONNECTED);
     schedule_request(c);
@@ -574,7 +576,7 @@ struct coord *sim_coord_new(struct sim_env *env)
     c->service = service;
     c->env = env;
     c->session = s;
-    c->connected = true;
+    c->connected = linked(c);
     list_init(&c->requests);
     list_init(&c->replies);
     c->request_event = client_event(c, fire_request);

@@ -1,339 +1,15 @@
 /*
- * sim_fs.c - simulated disks that know what is written from what is synced.
- *
- * A disk belongs to a host; one more, under SIM_SHARED, to all.  Names live in two views: the current one, and the
- * durable one with a journal of changes that no folder sync has covered.  A power cut leaves the durable view, a
- * drawn prefix of that journal, and of each file's unsynced tail a drawn part.
+ * sim_fs.c - the operations of fs.h on simulated disks: each takes its drawn time, and may fail.
+ * What they do to the disk is in sim_disk.c.
  */
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "test/sim/sim_private.h"
+#include "test/sim/sim_disk.h"
 
 #define OP_MEAN_NS   (300 * SIM_US)
 #define SYNC_MEAN_NS (3 * SIM_MS)
 #define BYTES_PER_US 500 /* written */
-
-struct inode {
-    int refs;
-    bool folder;
-    struct bytes data;
-    size_t durable_len; /* data[0, durable_len) survives */
-    struct bytes old;   /* before a truncation that was not synced */
-    bool truncated;
-    const struct sim_host *writer; /* whose crash loses what is not synced */
-};
-
-enum change_type { CHANGE_PUT, CHANGE_REMOVE, CHANGE_RENAME };
-struct change {
-    struct list node; /* in sim_disk.journal */
-    enum change_type type;
-    char *path, *to;     /* owned */
-    struct inode *inode; /* referenced; of a put */
-    const struct sim_host *by;
-};
-
-struct sim_disk {
-    struct sim *sim;
-    struct map *now, *durable; /* path -> inode, referenced */
-    struct list journal;
-    uint64_t capacity, used; /* used: of all files, roughly */
-    uint32_t errors_per_million;
-};
-
-/* ---- inodes and names ---- */
-
-static struct inode *inode_new(bool folder)
-{
-    struct inode *inode = MEM_NEW(struct inode);
-
-    inode->refs = 1;
-    inode->folder = folder;
-    return inode;
-}
-
-static struct inode *inode_ref(struct inode *inode)
-{
-    inode->refs++;
-    return inode;
-}
-
-static void inode_unref(struct inode *inode)
-{
-    if (inode == NULL || --inode->refs > 0)
-        return;
-    bytes_release(&inode->data);
-    bytes_release(&inode->old);
-    mem_free(inode);
-}
-
-static void view_put(struct map *view, const char *path, struct inode *inode)
-{
-    inode_unref(map_put_str(view, path, inode_ref(inode)));
-}
-
-static void view_remove(struct map *view, const char *path)
-{
-    inode_unref(map_remove_str(view, path));
-}
-
-static bool under(const char *path, const char *folder)
-{
-    size_t len = strlen(folder);
-
-    return strncmp(path, folder, len) == 0 && path[len] == '/';
-}
-
-static void view_rename(struct map *view, const char *from, const char *to)
-{
-    struct inode *inode = map_remove_str(view, from);
-
-    if (inode == NULL)
-        return;
-    inode_unref(map_put_str(view, to, inode));
-    if (!inode->folder)
-        return;
-    for (struct map_iter it = map_iter(view); map_next(&it);) { /* what lies in it moves along */
-        char *moved;
-
-        if (!under(it.key, from))
-            continue;
-        moved = mem_printf("%s%s", to, (const char *)it.key + strlen(from));
-        inode = map_remove_str(view, it.key);
-        inode_unref(map_put_str(view, moved, inode));
-        mem_free(moved);
-    }
-}
-
-static void apply(struct map *view, const struct change *c)
-{
-    if (c->type == CHANGE_PUT)
-        view_put(view, c->path, c->inode);
-    else if (c->type == CHANGE_REMOVE)
-        view_remove(view, c->path);
-    else
-        view_rename(view, c->path, c->to);
-}
-
-static void change_free(struct change *c)
-{
-    list_remove(&c->node);
-    inode_unref(c->inode);
-    mem_free(c->path);
-    mem_free(c->to);
-    mem_free(c);
-}
-
-static void change(struct sim_disk *disk, enum change_type type, const char *path, const char *to,
-                   struct inode *inode, const struct sim_host *by)
-{
-    struct change *c = MEM_NEW(struct change);
-
-    c->type = type;
-    c->path = mem_strdup(path);
-    c->to = mem_strdup(to);
-    c->inode = inode == NULL ? NULL : inode_ref(inode);
-    c->by = by;
-    list_push_back(&disk->journal, &c->node);
-    apply(disk->now, c);
-}
-
-static char *parent_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *parent = mem_strdup(path);
-
-    parent[slash == NULL ? 0 : slash - path] = '\0';
-    return parent; /* "" is the root */
-}
-
-static bool is_in(const char *path, const char *folder)
-{
-    char *parent = parent_of(path);
-    bool yes = strcmp(parent, folder) == 0;
-
-    mem_free(parent);
-    return yes;
-}
-
-/* What a sync of the folder makes durable, in the order in which it happened. */
-static void sync_folder(struct sim_disk *disk, const char *folder)
-{
-    if (strcmp(folder, "/") == 0)
-        folder = "";
-    LIST_FOREACH_SAFE (node, &disk->journal) {
-        struct change *c = LIST_ENTRY(node, struct change, node);
-
-        if (!is_in(c->path, folder) && !(c->type == CHANGE_RENAME && is_in(c->to, folder)))
-            continue;
-        apply(disk->durable, c);
-        change_free(c);
-    }
-}
-
-static bool folder_exists(struct sim_disk *disk, const char *path)
-{
-    struct inode *inode = *path == '\0' ? NULL : map_get_str(disk->now, path);
-
-    return *path == '\0' || (inode != NULL && inode->folder);
-}
-
-static bool parent_exists(struct sim_disk *disk, const char *path)
-{
-    char *parent = parent_of(path);
-    bool yes = folder_exists(disk, parent);
-
-    mem_free(parent);
-    return yes;
-}
-
-static void inode_sync(struct inode *inode)
-{
-    inode->durable_len = inode->data.len;
-    inode->truncated = false;
-    bytes_clear(&inode->old);
-}
-
-/* ---- disks ---- */
-
-struct sim_disk *sim_disk_new(struct sim *sim)
-{
-    struct sim_disk *disk = MEM_NEW(struct sim_disk);
-
-    disk->sim = sim;
-    disk->now = map_new();
-    disk->durable = map_new();
-    list_init(&disk->journal);
-    return disk;
-}
-
-static void view_clear(struct map *view)
-{
-    for (struct map_iter it = map_iter(view); map_next(&it);)
-        view_remove(view, it.key);
-}
-
-void sim_disk_free(struct sim_disk *disk)
-{
-    if (disk == NULL)
-        return;
-    view_clear(disk->now);
-    view_clear(disk->durable);
-    map_free(disk->now);
-    map_free(disk->durable);
-    while (!list_empty(&disk->journal))
-        change_free(LIST_ENTRY(disk->journal.next, struct change, node));
-    mem_free(disk);
-}
-
-void sim_disk_reset_faults(struct sim_disk *disk)
-{
-    disk->capacity = 0;
-    disk->errors_per_million = 0;
-}
-
-static void tear(struct inode *inode, struct sim_streams *s)
-{
-    size_t keep;
-
-    if (inode->truncated && sim_draw_chance(s, STREAM_DISK, 1, 2)) {
-        bytes_clear(&inode->data);
-        bytes_add(&inode->data, inode->old.data, inode->old.len);
-    } else if (inode->data.len > inode->durable_len) {
-        SIM_PROBE("fs: a crash tore an unsynced tail");
-        keep = sim_draw_range(s, STREAM_DISK, inode->durable_len, inode->data.len);
-        inode->data.len = keep;
-        for (size_t i = MAX(inode->durable_len, keep - MIN(keep, 64)); i < keep; i++)
-            if (sim_draw_chance(s, STREAM_DISK, 1,
-                                8)) /* blocks that never got there read as zeros */
-                inode->data.data[i] = 0;
-    }
-    inode_sync(inode);
-}
-
-static void drop_orphans(struct map *view)
-{
-    bool again = true;
-
-    while (again) {
-        again = false;
-        for (struct map_iter it = map_iter(view); map_next(&it);) {
-            char *parent = parent_of(it.key);
-            struct inode *folder = map_get_str(view, parent);
-
-            if (*parent != '\0' && (folder == NULL || !folder->folder)) {
-                view_remove(view, it.key);
-                again = true;
-            }
-            mem_free(parent);
-        }
-    }
-}
-
-void sim_disk_power_cut(struct sim_disk *disk, struct sim_streams *s, const struct sim_host *host)
-{
-    uint64_t left = 0;
-
-    LIST_FOREACH (node, &disk->journal)
-        left += LIST_ENTRY(node, struct change, node)->by == host;
-    left = sim_draw_range(s, STREAM_DISK, 0, left);
-    LIST_FOREACH_SAFE (node, &disk->journal) {
-        struct change *c = LIST_ENTRY(node, struct change, node);
-
-        if (c->by !=
-            host) /* on shared storage: the others' changes are the storage's own business */
-            ;
-        else if (left > 0)
-            left--;
-        else {
-            SIM_PROBE("fs: a crash lost a name");
-            change_free(c);
-            continue;
-        }
-        apply(disk->durable, c);
-        change_free(c);
-    }
-    drop_orphans(disk->durable);
-    view_clear(disk->now);
-    for (struct map_iter it = map_iter(disk->durable); map_next(&it);) {
-        struct inode *inode = it.value;
-
-        if (inode->writer == host)
-            tear(inode, s);
-        view_put(disk->now, it.key, inode);
-    }
-}
-
-void sim_disk_capacity(struct sim_node *node, uint64_t bytes)
-{
-    node->host->disk->capacity = bytes;
-}
-
-void sim_disk_errors(struct sim_node *node, uint32_t per_million)
-{
-    node->host->disk->errors_per_million = per_million;
-}
-
-static bool is_shared(const char *path)
-{
-    return strcmp(path, SIM_SHARED) == 0 || under(path, SIM_SHARED);
-}
-
-uint8_t *sim_disk_durable(struct sim_node *node, const char *path, size_t *ret_len)
-{
-    struct sim_disk *disk = is_shared(path) ? node->sim->shared_disk : node->host->disk;
-    struct inode *inode = map_get_str(disk->durable, path);
-    uint8_t *copy;
-
-    if (inode == NULL || inode->folder)
-        return NULL;
-    *ret_len = inode->durable_len;
-    copy = mem_alloc(inode->durable_len + 1);
-    if (inode->durable_len > 0)
-        memcpy(copy, inode->data.data, inode->durable_len);
-    return copy;
-}
 
 /* ---- operations ---- */
 
@@ -427,7 +103,7 @@ static struct fs_file *file_new(struct op *op, struct inode *inode)
     struct fs_file *file = MEM_NEW(struct fs_file);
 
     file->path = mem_strdup(op->path);
-    file->inode = inode_ref(inode);
+    file->inode = sim_inode_ref(inode);
     file->disk = op->disk;
     list_init(&file->queue);
     list_push_back(&op->fs->files, &file->node);
@@ -437,7 +113,7 @@ static struct fs_file *file_new(struct op *op, struct inode *inode)
 static void file_free(struct fs_file *file)
 {
     list_remove(&file->node);
-    inode_unref(file->inode);
+    sim_inode_unref(file->inode);
     mem_free(file->path);
     mem_free(file);
 }
@@ -451,11 +127,11 @@ static int do_open(struct op *op)
     if (inode != NULL && inode->folder && op->mode != FS_READ)
         return is_folder(op);
     if (inode == NULL) {
-        if (!parent_exists(op->disk, op->path))
+        if (!sim_disk_parent_exists(op->disk, op->path))
             return no_such_file(op);
-        inode = inode_new(false);
-        change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
-        inode_unref(inode); /* the name holds it now */
+        inode = sim_inode_new(false);
+        sim_disk_change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
+        sim_inode_unref(inode); /* the name holds it now */
     } else if (op->mode == FS_CREATE && inode->data.len > 0) {
         if (!inode->truncated) {
             bytes_clear(&inode->old);
@@ -518,18 +194,18 @@ static int do_write_all(struct op *op)
 
     if (inode != NULL && inode->folder)
         return is_folder(op);
-    if (!parent_exists(op->disk, op->path))
+    if (!sim_disk_parent_exists(op->disk, op->path))
         return no_such_file(op);
     if (is_full(op->disk, op->len))
         return fails(op, ERR_NO_SPACE, "No space left on device");
-    inode = inode_new(false);
+    inode = sim_inode_new(false);
     bytes_add(&inode->data, op->data, op->len);
-    inode_sync(inode);
+    sim_inode_sync(inode);
     inode->writer = self(op);
-    change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
-    inode_unref(inode);
-    parent = parent_of(op->path);
-    sync_folder(op->disk, parent);
+    sim_disk_change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
+    sim_inode_unref(inode);
+    parent = sim_path_parent(op->path);
+    sim_disk_sync_folder(op->disk, parent);
     mem_free(parent);
     return 0;
 }
@@ -537,7 +213,7 @@ static int do_write_all(struct op *op)
 static bool has_children(struct sim_disk *disk, const char *path)
 {
     for (struct map_iter it = map_iter(disk->now); map_next(&it);)
-        if (under(it.key, path))
+        if (sim_path_is_under(it.key, path))
             return true;
     return false;
 }
@@ -547,15 +223,15 @@ static int do_rename(struct op *op)
     struct inode *from = map_get_str(op->disk->now, op->path),
                  *to = map_get_str(op->disk->now, op->to);
 
-    if (from == NULL || !parent_exists(op->disk, op->to) ||
-        is_shared(op->path) != is_shared(op->to))
+    if (from == NULL || !sim_disk_parent_exists(op->disk, op->to) ||
+        sim_path_is_shared(op->path) != sim_path_is_shared(op->to))
         return err_set(&op->result.err, from == NULL ? ERR_NOT_FOUND : ERR_INVALID,
                        "cannot rename %s to %s: %s", op->path, op->to,
                        from == NULL ? "No such file or directory" : "Invalid cross-device link");
     if (to != NULL && (to->folder != from->folder || has_children(op->disk, op->to)))
         return err_set(&op->result.err, ERR_EXISTS, "cannot rename %s to %s: File exists", op->path,
                        op->to);
-    change(op->disk, CHANGE_RENAME, op->path, op->to, NULL, self(op));
+    sim_disk_change(op->disk, CHANGE_RENAME, op->path, op->to, NULL, self(op));
     return 0;
 }
 
@@ -567,7 +243,7 @@ static int do_unlink(struct op *op)
         return no_such_file(op);
     if (has_children(op->disk, op->path))
         return fails(op, ERR_EXISTS, "Directory not empty");
-    change(op->disk, CHANGE_REMOVE, op->path, NULL, NULL, self(op));
+    sim_disk_change(op->disk, CHANGE_REMOVE, op->path, NULL, NULL, self(op));
     return 0;
 }
 
@@ -582,9 +258,9 @@ static int do_mkdirs(struct op *op)
         *p = '\0';
         inode = map_get_str(op->disk->now, op->path);
         if (inode == NULL) {
-            inode = inode_new(true);
-            change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
-            inode_unref(inode);
+            inode = sim_inode_new(true);
+            sim_disk_change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
+            sim_inode_unref(inode);
         } else if (!inode->folder) {
             int rc = fails(op, ERR_INVALID, "Not a directory");
 
@@ -607,11 +283,11 @@ static int do_list(struct op *op)
 {
     size_t cap = map_size(op->disk->now);
 
-    if (!folder_exists(op->disk, op->path))
+    if (!sim_disk_folder_exists(op->disk, op->path))
         return no_such_file(op);
     op->result.names = mem_alloc_array(cap + 1, sizeof(char *));
     for (struct map_iter it = map_iter(op->disk->now); map_next(&it);)
-        if (is_in(it.key, op->path))
+        if (sim_path_is_in(it.key, op->path))
             op->result.names[op->result.name_count++] = mem_strdup(strrchr(it.key, '/') + 1);
     if (op->result.name_count > 1)
         qsort(op->result.names, op->result.name_count, sizeof(char *), compare_names);
@@ -623,7 +299,7 @@ static int do_stat(struct op *op)
     struct inode *inode = map_get_str(op->disk->now, op->path);
 
     if (inode == NULL)
-        return folder_exists(op->disk, op->path) ? 0 : no_such_file(op);
+        return sim_disk_folder_exists(op->disk, op->path) ? 0 : no_such_file(op);
     op->result.size = inode->data.len;
     return 0;
 }
@@ -644,7 +320,7 @@ static int execute(struct op *op)
     case OP_APPEND:
         return do_append(op);
     case OP_SYNC:
-        inode_sync(op->file->inode);
+        sim_inode_sync(op->file->inode);
         return 0;
     case OP_CLOSE:
         return 0;
@@ -659,9 +335,9 @@ static int execute(struct op *op)
     case OP_MKDIRS:
         return do_mkdirs(op);
     case OP_SYNC_DIR:
-        if (!folder_exists(op->disk, op->path))
+        if (!sim_disk_folder_exists(op->disk, op->path))
             return no_such_file(op);
-        sync_folder(op->disk, op->path);
+        sim_disk_sync_folder(op->disk, op->path);
         return 0;
     case OP_LIST:
         return do_list(op);
@@ -737,8 +413,10 @@ static void start(struct fs *fs, struct op op, const void *data, fs_cb *cb, void
     copy = mem_dup(&op, sizeof(op));
     copy->fs = sim_fs;
     copy->path = mem_strdup(op.file != NULL ? op.file->path : op.path);
+    if (strcmp(copy->path, "/") == 0) /* the root's name is empty here */
+        copy->path[0] = '\0';
     copy->to = mem_strdup(op.to);
-    copy->disk = is_shared(copy->path) ? env->sim->shared_disk : env->node->host->disk;
+    copy->disk = sim_path_is_shared(copy->path) ? env->sim->shared_disk : env->node->host->disk;
     copy->data = data == NULL ? NULL : mem_dup(data, op.len);
     copy->cb = cb;
     copy->arg = arg;

@@ -224,7 +224,11 @@ static void deliver(struct net_conn *e, struct parcel *p)
         report_bad_frame(e, &err);
         return;
     }
-    CHECK(NET_HEADER_BYTES + (size_t)frame.length == p->len);
+    if (NET_HEADER_BYTES + (size_t)frame.length != p->len) { /* a flipped bit in the length */
+        err_set(&err, ERR_CORRUPT, "frame of %u bytes, but %zu came", frame.length, p->len);
+        report_bad_frame(e, &err);
+        return;
+    }
     frame.payload = bytes + NET_HEADER_BYTES;
     frame.impl = p->buffer;
     if (net_frame_verify(bytes, &frame, crc, &err) != 0) {
