@@ -45,7 +45,7 @@ PKGS := libevent_core libevent_extra libevent_pthreads libprotobuf-c libcrypto l
 ifneq ($(strip $(PKGS_MISSING)),)
 $(error missing: $(strip $(PKGS_MISSING)); scripts/setup.sh installs what the build needs)
 endif
-OUR_CPPFLAGS := -I. -Iapi/include -I$(O)/gen -D_GNU_SOURCE -DRASK_VERSION='"$(VERSION)"' -MMD -MP
+OUR_CPPFLAGS := -I. -Iapi/include -I$(O)/gen -D_GNU_SOURCE -DRASK_ENGINE -DRASK_VERSION='"$(VERSION)"' -MMD -MP
 OUR_CFLAGS   := -std=gnu11 $(WARN) -fvisibility=hidden -fPIE -fno-omit-frame-pointer -pthread $(CFLAGS_arch) \
                 $(CFLAGS_$(VARIANT)) $(shell pkg-config --cflags $(PKGS))
 OUR_LDFLAGS  := -pie -pthread -Wl,-z,relro,-z,now $(filter -fsanitize=% --coverage,$(CFLAGS_$(VARIANT)))

@@ -23,6 +23,7 @@ struct connector_args {
     const rask_schema *schema;             /* source: of its output; sink: of its input */
     const void *code;                      /* resolved spec->code (generator); else NULL */
     int out_fd, err_fd;                    /* print; -1: none */
+    uint32_t readers;                      /* enumerator: parallelism of the source; else 0 */
 };
 
 static inline const char *connector_property(const struct connector_args *args, const char *key, const char *otherwise)

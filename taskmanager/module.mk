@@ -9,9 +9,15 @@ $(O)/bin/rask-taskmanager: $(O)/taskmanager/supervisor/main.o $(O)/libtm.a $(O)/
 	$(link)
 
 # The worker's core is libwk.a; threads, dlopen and signals go into the programs alone.
-wk_posix := $(shell find taskmanager/worker -name '*_posix.c') taskmanager/worker/main.c
-wk_srcs := $(filter-out $(wk_posix),$(call cfiles,taskmanager/worker))
+wk_posix := $(shell find taskmanager/worker -name '*_posix.c')
+wk_srcs := $(filter-out $(wk_posix) taskmanager/worker/main.c,$(call cfiles,taskmanager/worker))
 $(O)/libwk.a: $(call obj,$(wk_srcs))
-# The thread pool is impure and has no other dependency: programs and tests link it beside the core.
-$(O)/libwk_posix.a: $(call obj,taskmanager/worker/task/executor_posix.c)
+$(O)/libwk_posix.a: $(call obj,$(wk_posix))
 TEST_LIBS += $(O)/libwk.a $(O)/libwk_posix.a
+
+# libbacktrace comes with gcc: names and lines in the last words of a worker. Without it: names of dynamic symbols.
+backtrace_lib := $(shell echo 'int main(void) { return 0; }' | $(CC) -include backtrace.h -x c - -o /dev/null -lbacktrace 2>/dev/null && echo -lbacktrace)
+PKG_LIBS += $(backtrace_lib)
+programs += $(O)/bin/rask-worker
+$(O)/bin/rask-worker: $(O)/taskmanager/worker/main.o $(O)/libwk.a $(O)/libwk_posix.a $(O)/libconnectors.a $(O)/taskmanager/pipe/pipe_posix.o $(O)/libcommon.a $(api_dep)
+	$(link) $(api_link)

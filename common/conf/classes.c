@@ -20,6 +20,7 @@
 #define NO_DATASET "the DataSet API is not there."
 #define ONE_LOOP "control runs on one event loop."
 #define REST_LOOP "REST runs on one event loop of its own."
+#define NO_TM_RPC_PORT "a TaskManager calls the JobManager, and listens on its data port alone."
 #define NO_PEKKO "RPC does not use Pekko or Akka."
 #define NO_NETTY "the data plane does not use Netty."
 #define NO_ROCKSDB "there is no RocksDB; state on disk has keys of its own."
@@ -225,7 +226,8 @@ const struct conf_class_row conf_class_rows[] = {
     NOT_YET("taskmanager.network.sort-shuffle.*")
     NOTHING("taskmanager.network.tcp-connection.enable-reuse-across-jobs",
             "each job has its own workers, and a pair of workers one connection.")
-    NOT_YET("taskmanager.rpc.bind-port")
+    NOTHING("taskmanager.rpc.bind-port", NO_TM_RPC_PORT)
+    NOTHING("taskmanager.rpc.port", NO_TM_RPC_PORT)
     NOT_YET("taskmanager.runtime.fs-timeout")
     NOTHING("taskmanager.runtime.hashjoin-bloom-filters", NO_DATASET)
     NOTHING("taskmanager.runtime.large-record-handler", NO_DATASET)

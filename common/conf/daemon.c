@@ -103,6 +103,24 @@ static int open_pidfile(const char *path, struct err *err)
     }
 }
 
+/* A zombie does not live: its command line is empty, while kill() still finds it. */
+static bool lives(pid_t pid)
+{
+    char path[64], first;
+    ssize_t n;
+    int fd;
+
+    if (kill(pid, 0) < 0 && errno != EPERM)
+        return false;
+    snprintf(path, sizeof(path), "/proc/%ld/cmdline", (long)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno != ENOENT;
+    n = read(fd, &first, 1);
+    close(fd);
+    return n != 0;
+}
+
 /* Reads the pids that live, without the own one. */
 static size_t read_pids(int fd, pid_t *pids)
 {
@@ -118,7 +136,7 @@ static size_t read_pids(int fd, pid_t *pids)
         if (end == at)
             break;
         at = end;
-        if (pid > 0 && pid != getpid() && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
+        if (pid > 0 && pid != getpid() && lives((pid_t)pid))
             pids[n++] = (pid_t)pid;
     }
     return n;

@@ -22,8 +22,6 @@
       "Host name or address under which other TaskManagers reach this one.")                       \
     X(TASKMANAGER_BIND_HOST, "taskmanager.bind-host", STRING, "localhost", "", START,              \
       "Address on which the TaskManager listens.")                                                 \
-    X(TASKMANAGER_RPC_PORT, "taskmanager.rpc.port", PORTS, "0", "", START,                         \
-      "Port or ports for the TaskManager's RPC; 0 takes a free one.")                              \
     X(TASKMANAGER_DATA_PORT, "taskmanager.data.port", INT, "0", "0..65535", START,                 \
       "Port under which other workers reach the data of this TaskManager; 0 takes a free one.")    \
     X(TASKMANAGER_DATA_BIND_PORT, "taskmanager.data.bind-port", PORTS, NULL, "", START,            \

@@ -1,6 +1,7 @@
 /*
  * batch.c - batch headers: new, share, slice, select, project.
- * Moving rows between batches is in gather.c, bytes in batch_code.c, text in batch_format.c.  Thread: any.
+ * Moving rows between batches is in gather.c, bytes in batch_code.c, text in batch_format.c.
+ * Thread: any.
  */
 #include "common/types/batch.h"
 
@@ -15,8 +16,8 @@ static uint64_t align16(uint64_t n)
 }
 
 /*
- * Arrays of 4096 cells begin at the same place of a page, so the cells of one row would all fall into one
- * cache set: each array starts a line further than the one before.
+ * Arrays of 4096 cells begin at the same place of a page, so the cells of one row would all fall
+ * into one cache set: each array starts a line further than the one before.
  */
 static uint64_t array_at(uint64_t *size, uint64_t bytes, uint32_t positions)
 {
@@ -29,13 +30,15 @@ static uint64_t array_at(uint64_t *size, uint64_t bytes, uint32_t positions)
 void cells_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras,
                uint64_t nullable, struct cells *ret)
 {
-    uint64_t data[RASK_COLUMNS_MAX], valid[RASK_COLUMNS_MAX], time = 0, kind = 0, hash = 0, size = 0;
+    uint64_t data[RASK_COLUMNS_MAX], valid[RASK_COLUMNS_MAX], time = 0, kind = 0, hash = 0,
+                                                              size = 0;
     uint64_t bitmap = (uint64_t)(positions + 63) / 64 * 8;
     uint8_t *base;
 
     CHECK(schema->columns <= RASK_COLUMNS_MAX);
     for (uint32_t i = 0; i < schema->columns; i++) {
-        data[i] = array_at(&size, (uint64_t)positions * schema_width(&schema->fields[i]), positions);
+        data[i] =
+            array_at(&size, (uint64_t)positions * schema_width(&schema->fields[i]), positions);
         valid[i] = (nullable >> i) & 1 ? array_at(&size, bitmap, 0) : 0;
     }
     if (extras & BATCH_EVENT_TIME)
@@ -103,12 +106,12 @@ rask_batch *batch_header(struct pool *pool, const rask_schema *schema, uint32_t 
 
 void batch_hold(rask_batch *b, rask_buffer *owner)
 {
-    buffer_ref_many(owner, b->schema->columns + (b->event_time.data != NULL) + (b->kind.data != NULL) +
-                               (b->hash.data != NULL));
+    buffer_ref_many(owner, b->schema->columns + (b->event_time.data != NULL) +
+                               (b->kind.data != NULL) + (b->hash.data != NULL));
 }
 
-rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema, const struct cells *cells,
-                             uint32_t buffer_count, uint32_t rows)
+rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema,
+                             const struct cells *cells, uint32_t buffer_count, uint32_t rows)
 {
     rask_batch *b = batch_header(pool, schema, buffer_count);
 
@@ -122,13 +125,20 @@ rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema, const
     return b;
 }
 
-rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras)
+rask_batch *batch_new_with_buffers(struct pool *pool, const rask_schema *schema, uint32_t positions,
+                                   uint32_t extras, uint32_t buffer_count)
 {
     struct cells cells;
 
     CHECK(positions <= BATCH_POSITIONS_MAX);
     cells_new(pool, schema, positions, extras, schema_nullable_mask(schema), &cells);
-    return batch_over_cells(pool, schema, &cells, 0, positions);
+    return batch_over_cells(pool, schema, &cells, buffer_count, positions);
+}
+
+rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions,
+                      uint32_t extras)
+{
+    return batch_new_with_buffers(pool, schema, positions, extras, 0);
 }
 
 /* Columns of one batch usually share a buffer: their references go back in one step. */
@@ -201,9 +211,12 @@ static rask_batch *derive(rask_batch *b, const rask_schema *schema, bool own_col
         full->pub.columns = (rask_column *)(full + 1);
     full->size = (uint32_t)size;
     full->extra = NULL;
-    /* Not to the middle of a chain: only its columns' real holder. A projection's array lives in the middle. */
-    full->parent = batch_ref(from->parent && !from->extra && (own_columns || b->columns == from->parent->columns)
-                                 ? from->parent : b);
+    /* Not to the middle of a chain: only its columns' real holder. A projection's array lives in
+     * the middle. */
+    full->parent = batch_ref(from->parent && !from->extra &&
+                                     (own_columns || b->columns == from->parent->columns)
+                                 ? from->parent
+                                 : b);
     if (b->sel_owner)
         buffer_ref(b->sel_owner);
     return &full->pub;
@@ -260,6 +273,16 @@ rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16
         CHECK(columns[i] < b->schema->columns);
         p->columns[i] = b->columns[columns[i]];
     }
+    return p;
+}
+
+rask_batch *batch_project_with(rask_batch *b, const rask_schema *schema, const uint16_t *columns,
+                               uint32_t replaced, rask_buffer *own, void *data, uint64_t *validity)
+{
+    rask_batch *p = batch_project(b, schema, columns);
+
+    p->columns[replaced] = (rask_column){.data = data, .validity = validity, .owner = own};
+    ((struct batch_full *)p)->extra = own;
     return p;
 }
 

@@ -15,11 +15,16 @@ enum { BATCH_EVENT_TIME = 1, BATCH_KIND = 2, BATCH_HASH = 4 };
 #define BATCH_POSITIONS_MAX 65536 /* physical rows: a selection counts them in 16 bits */
 
 /*
- * rows = positions; nullable columns have a bitmap without a null. Cells are undefined: write each one, and zeros where a
- * STRING or BYTES cell is null.
+ * rows = positions; nullable columns have a bitmap without a null. Cells are undefined: write each
+ * one, and zeros where a STRING or BYTES cell is null.
  */
 
-rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras);
+rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions,
+                      uint32_t extras);
+/* With room for buffers that views refer to: the caller sets each entry to a reference, or lowers
+ * buffer_count. */
+rask_batch *batch_new_with_buffers(struct pool *pool, const rask_schema *schema, uint32_t positions,
+                                   uint32_t extras, uint32_t buffer_count);
 static inline rask_batch *batch_ref(rask_batch *b)
 {
     __atomic_add_fetch(&b->refs, 1, __ATOMIC_RELAXED);
@@ -27,37 +32,43 @@ static inline rask_batch *batch_ref(rask_batch *b)
 }
 void batch_unref(rask_batch *b); /* NULL is legal */
 
-/* New headers over the same columns. Rows are counted as readers see them (through sel or first). */
+/* New headers over the same columns. Rows are counted as readers see them (through sel, first). */
 rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows);
-/* keep[i] are row numbers of b, ascending; copied. Slices and selections of all rows are b itself. */
+/* keep[i] are row numbers of b, ascending; copied. Slices, selections of all rows are b itself. */
 rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count);
 rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16_t *columns);
 /* The same columns under an equal schema (or new names). */
 rask_batch *batch_with_schema(rask_batch *b, const rask_schema *schema);
 /* A NOT NULL TIMESTAMP column of b becomes its event time; shared. */
 rask_batch *batch_with_event_time(rask_batch *b, uint32_t column);
+/* A projection in which column `replaced` stands elsewhere: own (taken) holds data and validity, by
+ * b's positions. */
+rask_batch *batch_project_with(rask_batch *b, const rask_schema *schema, const uint16_t *columns,
+                               uint32_t replaced, rask_buffer *own, void *data, uint64_t *validity);
 /* hash[i] is of row i of b; copied. batch_gather carries hashes along when all inputs have them. */
 rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash);
 
 /*
- * Gather: rows of several batches into one new batch in any order. position[k] = place in the result of the k-th row,
- * rows counted over the inputs in sequence. Strings are shared, and copied together when less than a quarter of a buffer
- * is referenced. (Exchange: one pass per column.)
+ * Gather: rows of several batches into one new batch in any order. position[k] = place in the
+ * result of the k-th row, rows counted over the inputs in sequence. Strings are shared, and copied
+ * together when less than a quarter of a buffer is referenced. (Exchange: one pass per column.)
  */
-rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *position,
-                         uint32_t rows);
-uint64_t batch_row_bytes(const rask_batch *b); /* estimate of the payload of all rows, strings included */
+rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count,
+                         const uint16_t *position, uint32_t rows);
+/* Estimate of the payload of all rows, strings included. */
+uint64_t batch_row_bytes(const rask_batch *b);
 
-/* Compact encoding of rows [from, from+rows) for a frame or a file: fixed columns, validity, views with their bytes, extras. */
+/* Compact encoding of rows [from, from+rows) for a frame or a file: fixed columns, validity, views
+ * with their bytes, extras. */
 void batch_encode(const rask_batch *b, uint32_t from_row, uint32_t rows, struct bytes *out);
-/* Decodes in place: columns and strings point into payload, which owner keeps alive (one reference is taken). Every
- * offset is checked; ERR_CORRUPT with a sentence. Alignment of payload: 8. */
+/* Decodes in place: columns and strings point into payload, which owner keeps alive (one reference
+ * is taken). Every offset is checked; ERR_CORRUPT with a sentence. Alignment of payload: 8. */
 int batch_decode(struct pool *pool, const rask_schema *schema, const uint8_t *payload, size_t len,
                  rask_buffer *owner, rask_batch **ret, struct err *err) MUST_CHECK;
 
 /*
- * One cell as text: strings as they are, BYTES in hex, DATE 2026-01-31, TIME 12:00:00, TIMESTAMP 2026-01-31 12:00:00.000;
- * nothing for a null.
+ * One cell as text: strings as they are, BYTES in hex, DATE 2026-01-31, TIME 12:00:00, TIMESTAMP
+ * 2026-01-31 12:00:00.000; nothing for a null.
  */
 void batch_format_cell(const rask_batch *b, uint32_t column, uint32_t position, struct bytes *out);
 /* One row as text for messages: {word="the", n=3}, at most max bytes. */
@@ -65,17 +76,21 @@ void batch_format_row(const rask_batch *b, uint32_t row, size_t max, struct byte
 
 /* ---- rask_out: the builder behind emit ---- */
 struct out_hooks {
-    /* The batch being filled has reached a limit: called from rask_out_end. Takes it by out_take. */
+    /* The batch being filled reached a limit: called by rask_out_end. Takes it by out_take. */
     int (*full)(rask_out *out, void *arg);
-    /* A whole batch is handed on (rask_emit_batch); taken. What is in the builder is taken first. */
+    /* A whole batch is handed on (rask_emit_batch); taken. `full` has taken the rows before it. */
     int (*batch)(rask_out *out, void *arg, rask_batch **batch);
-    /* A row was refused: NULL in a NOT NULL column, wrong schema. Returns the error code for the callback. */
+    /* A row was refused: NULL in a NOT NULL column, wrong schema. Returns the error code for the
+     * callback. */
     int (*refused)(rask_out *out, void *arg, const char *text);
 };
-rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras, const struct out_hooks *hooks, void *arg);
+rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras,
+                  const struct out_hooks *hooks, void *arg);
 void out_free(rask_out *out);
-/* The finished rows as a batch, or NULL if there are none; the builder starts anew. A row begun and not ended is kept. */
+/* The finished rows as a batch, or NULL if there are none; the builder starts anew. A row begun and
+ * not ended is kept. */
 rask_batch *out_take(rask_out *out);
 void *out_arg(rask_out *out);
+struct pool *out_pool(rask_out *out); /* borrowed: where batches for rask_emit_batch come from */
 
 #endif

@@ -1,13 +1,15 @@
 /*
- * batch_code.c - a batch as bytes, for frames and files.  Version 1, little-endian, 8-aligned sections:
+ * batch_code.c - a batch as bytes, for frames and files.  Version 1, little-endian; sections
+ * begin at multiples of 8:
  *
- *   u16 version, u16 columns, u32 rows, u32 extras (BATCH_*), u32 heap bytes, u64 columns with a bitmap
+ *   u16 version, u16 columns, u32 rows, u32 extras (BATCH_*), u32 heap bytes
+ *   u64 columns with a bitmap: bit i = column i
  *   per column: [bitmap: a bit per row, 1 = not null] cells
  *   [event times, 8 each] [kinds, 1 each] [hashes, 8 each]
- *   heap: the bytes of strings longer than 12, whose views say buffer 0 and an offset into the heap
+ *   heap: the bytes of strings longer than 12; their views say buffer 0 and an offset into it
  *
- * It is compact: neither unselected rows nor strings that nobody refers to.  Padding is zero, and so
- * are the cells of null strings, so that equal batches give equal bytes.
+ * It is compact: neither unselected rows nor strings that nobody refers to.  Padding is zero, and
+ * so are the cells of null strings, so that equal batches give equal bytes.
  */
 #include "common/base/check.h"
 #include "common/types/batch_private.h"
@@ -69,7 +71,8 @@ static void put_bitmap(struct encoder *e, const rask_column *c)
     }
 }
 
-static void put_views(struct encoder *e, const rask_column *c, const uint8_t *heap, uint8_t **heap_at)
+static void put_views(struct encoder *e, const rask_column *c, const uint8_t *heap,
+                      uint8_t **heap_at)
 {
     const view_words *views = c->data;
     view_words *to = (view_words *)e->at;
@@ -115,7 +118,8 @@ static uint64_t heap_size(const struct encoder *e, const rask_column *c)
     return size;
 }
 
-static void put_columns(struct encoder *e, uint64_t with_bitmap, const uint8_t *heap, uint8_t *heap_at)
+static void put_columns(struct encoder *e, uint64_t with_bitmap, const uint8_t *heap,
+                        uint8_t *heap_at)
 {
     const rask_batch *b = e->b;
 
@@ -136,12 +140,14 @@ static void put_columns(struct encoder *e, uint64_t with_bitmap, const uint8_t *
     CHECK(e->at == heap);
 }
 
-static uint64_t fixed_size(const rask_schema *schema, uint32_t rows, uint32_t extras, uint64_t with_bitmap)
+static uint64_t fixed_size(const rask_schema *schema, uint32_t rows, uint32_t extras,
+                           uint64_t with_bitmap)
 {
     uint64_t size = CODE_HEADER, bitmap = ((uint64_t)rows + 63) / 64 * 8;
 
     for (uint32_t c = 0; c < schema->columns; c++)
-        size += align8((uint64_t)rows * schema_width(&schema->fields[c])) + ((with_bitmap >> c) & 1 ? bitmap : 0);
+        size += align8((uint64_t)rows * schema_width(&schema->fields[c])) +
+                ((with_bitmap >> c) & 1 ? bitmap : 0);
     size += extras & BATCH_EVENT_TIME ? (uint64_t)rows * 8 : 0;
     size += extras & BATCH_KIND ? align8(rows) : 0;
     size += extras & BATCH_HASH ? (uint64_t)rows * 8 : 0;
@@ -151,8 +157,8 @@ static uint64_t fixed_size(const rask_schema *schema, uint32_t rows, uint32_t ex
 void batch_encode(const rask_batch *b, uint32_t from_row, uint32_t rows, struct bytes *out)
 {
     struct encoder e = {b, from_row, rows, NULL, NULL};
-    uint32_t extras = (b->event_time.data ? BATCH_EVENT_TIME : 0) | (b->kind.data ? BATCH_KIND : 0) |
-                      (b->hash.data ? BATCH_HASH : 0);
+    uint32_t extras = (b->event_time.data ? BATCH_EVENT_TIME : 0) |
+                      (b->kind.data ? BATCH_KIND : 0) | (b->hash.data ? BATCH_HASH : 0);
     uint16_t version = CODE_VERSION;
     uint64_t with_bitmap = 0, heap_bytes = 0, fixed;
     uint32_t heap32;
@@ -201,7 +207,8 @@ static void window_release(rask_buffer *b)
     pool_small_free(pool, w, sizeof(*w));
 }
 
-static rask_buffer *window_new(struct pool *pool, rask_buffer *owner, const uint8_t *data, uint32_t len)
+static rask_buffer *window_new(struct pool *pool, rask_buffer *owner, const uint8_t *data,
+                               uint32_t len)
 {
     struct window *w = pool_small(pool, sizeof(*w));
 
@@ -216,8 +223,8 @@ struct code_header {
     uint64_t with_bitmap;
 };
 
-static int header_read(const rask_schema *schema, const uint8_t *payload, size_t len, struct code_header *h,
-                       struct err *err)
+static int header_read(const rask_schema *schema, const uint8_t *payload, size_t len,
+                       struct code_header *h, struct err *err)
 {
     struct reader r = reader_of(payload, len);
     uint64_t need;
@@ -229,23 +236,27 @@ static int header_read(const rask_schema *schema, const uint8_t *payload, size_t
     h->heap_bytes = reader_u32(&r);
     h->with_bitmap = reader_u64(&r);
     if (r.bad)
-        return err_set(err, ERR_CORRUPT, "an encoded batch has at least %d bytes, this one has %zu", CODE_HEADER, len);
+        return err_set(err, ERR_CORRUPT, "an encoded batch has at least %d bytes, this one has %zu",
+                       CODE_HEADER, len);
     if (h->version != CODE_VERSION)
-        return err_set(err, ERR_VERSION, "an encoded batch has version %u; this program reads version %d",
-                       h->version, CODE_VERSION);
+        return err_set(err, ERR_VERSION,
+                       "an encoded batch has version %u; this program reads version %d", h->version,
+                       CODE_VERSION);
     if (h->columns != schema->columns)
-        return err_set(err, ERR_CORRUPT, "an encoded batch has %u columns; its schema %s has %u", h->columns,
-                       schema->name, schema->columns);
+        return err_set(err, ERR_CORRUPT, "an encoded batch has %u columns; its schema %s has %u",
+                       h->columns, schema->name, schema->columns);
     if (h->rows > BATCH_POSITIONS_MAX)
-        return err_set(err, ERR_CORRUPT, "an encoded batch says %u rows; at most %d are allowed", h->rows,
-                       BATCH_POSITIONS_MAX);
+        return err_set(err, ERR_CORRUPT, "an encoded batch says %u rows; at most %d are allowed",
+                       h->rows, BATCH_POSITIONS_MAX);
     if (h->extras & ~(uint32_t)(BATCH_EVENT_TIME | BATCH_KIND | BATCH_HASH))
         return err_set(err, ERR_CORRUPT, "an encoded batch has unknown flags 0x%x", h->extras);
     if (h->with_bitmap & ~schema_nullable_mask(schema))
-        return err_set(err, ERR_CORRUPT, "an encoded batch has nulls in a NOT NULL column of %s", schema->name);
+        return err_set(err, ERR_CORRUPT, "an encoded batch has nulls in a NOT NULL column of %s",
+                       schema->name);
     need = fixed_size(schema, h->rows, h->extras, h->with_bitmap) + align8(h->heap_bytes);
     if (need != len)
-        return err_set(err, ERR_CORRUPT, "an encoded batch of %u rows of %s takes %llu bytes; %zu are there", h->rows,
+        return err_set(err, ERR_CORRUPT,
+                       "an encoded batch of %u rows of %s takes %llu bytes; %zu are there", h->rows,
                        schema->name, (unsigned long long)need, len);
     return 0;
 }
@@ -259,8 +270,11 @@ static int views_check(const rask_view *views, const struct code_header *h, cons
         if (views[i].len > 12)
             bad |= (uint64_t)(views[i].u.ref.buffer != 0) |
                    (uint64_t)((uint64_t)views[i].u.ref.offset + views[i].len > h->heap_bytes);
-    return bad ? err_set(err, ERR_CORRUPT, "an encoded batch has a string of column '%s' outside its %u bytes of strings",
-                         field->name, h->heap_bytes) : 0;
+    return bad ? err_set(
+                     err, ERR_CORRUPT,
+                     "an encoded batch has a string of column '%s' outside its %u bytes of strings",
+                     field->name, h->heap_bytes)
+               : 0;
 }
 
 static const uint8_t *section(const uint8_t **at, uint64_t len)
@@ -277,8 +291,8 @@ static rask_column column_at(const uint8_t *data, const uint8_t *bitmap, rask_bu
 }
 
 /* Points the columns of b into the payload; sizes were checked. */
-static int columns_read(rask_batch *b, const struct code_header *h, const uint8_t *at, rask_buffer *owner,
-                        struct err *err)
+static int columns_read(rask_batch *b, const struct code_header *h, const uint8_t *at,
+                        rask_buffer *owner, struct err *err)
 {
     const rask_schema *schema = b->schema;
     const uint8_t *kinds = NULL;

@@ -6,7 +6,8 @@
 #include "common/base/check.h"
 #include "common/types/batch.h"
 
-/* Proleptic Gregorian; days count from 1970-01-01. Years are taken from March, so that the leap day is the last. */
+/* Proleptic Gregorian; days count from 1970-01-01. Years are taken from March, so that the leap day
+ * is the last. */
 static void format_date(int64_t days, struct bytes *out)
 {
     int64_t era, day, year_of_era, day_of_year, month, year;
@@ -25,7 +26,8 @@ static void format_date(int64_t days, struct bytes *out)
 
 static void format_time(int64_t ms, bool always_ms, struct bytes *out)
 {
-    bytes_printf(out, "%02d:%02d:%02d", (int)(ms / 3600000), (int)(ms / 60000 % 60), (int)(ms / 1000 % 60));
+    bytes_printf(out, "%02d:%02d:%02d", (int)(ms / 3600000), (int)(ms / 60000 % 60),
+                 (int)(ms / 1000 % 60));
     if (always_ms || ms % 1000)
         bytes_printf(out, ".%03d", (int)(ms % 1000));
 }
@@ -119,7 +121,9 @@ void batch_format_cell(const rask_batch *b, uint32_t column, uint32_t position, 
         if (f->precision > 18)
             format_decimal(rask_dec128(&row, c), f->scale, out);
         else
-            format_decimal((rask_decimal128){(uint64_t)rask_i64(&row, c), rask_i64(&row, c) < 0 ? -1 : 0}, f->scale, out);
+            format_decimal(
+                (rask_decimal128){(uint64_t)rask_i64(&row, c), rask_i64(&row, c) < 0 ? -1 : 0},
+                f->scale, out);
         break;
     case RASK_T_STRING:
         bytes_add(out, rask_string(&row, c).data, rask_string(&row, c).len);

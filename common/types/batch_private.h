@@ -1,8 +1,9 @@
 /*
  * batch_private.h - what the files of common/types share about batches.
  *
- * A root batch owns its columns and buffers.  A derived one (slice, selection, projection) has a header
- * of its own and one reference to the batch it came from, so it costs the same for 2 and for 60 columns.
+ * A root batch owns its columns and buffers.  A derived one (slice, selection, projection) has a
+ * header of its own and one reference to the batch it came from, so it costs the same for 2 and for
+ * 60 columns.
  */
 #ifndef TYPES_BATCH_PRIVATE_H
 #define TYPES_BATCH_PRIVATE_H
@@ -10,7 +11,7 @@
 #include "common/types/batch.h"
 
 struct batch_full {
-    rask_batch pub; /* first: the public pointer is this one */
+    rask_batch pub;     /* first: the public pointer is this one */
     rask_batch *parent; /* one reference; NULL: a root */
     rask_buffer *extra; /* of a derived batch: holds its own event_time or hash; else NULL */
     uint32_t size;      /* of this allocation, arrays included */
@@ -23,7 +24,8 @@ struct cells {
     rask_column event_time, kind, hash;
 };
 
-/* Columns whose bit is set in nullable get a bitmap that says "not null" everywhere; cells are undefined. */
+/* Columns whose bit is set in nullable get a bitmap that says "not null" everywhere; cells are
+ * undefined. */
 void cells_new(struct pool *pool, const rask_schema *schema, uint32_t positions, uint32_t extras,
                uint64_t nullable, struct cells *ret);
 uint64_t schema_nullable_mask(const rask_schema *schema);
@@ -32,13 +34,13 @@ uint64_t schema_view_mask(const rask_schema *schema);
 /* A root header with room for the arrays; columns and buffers are set to them, all else is zero. */
 rask_batch *batch_header(struct pool *pool, const rask_schema *schema, uint32_t buffer_count);
 /* A root over cells, whose reference is taken. The caller fills buffers. */
-rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema, const struct cells *cells,
-                             uint32_t buffer_count, uint32_t rows);
+rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema,
+                             const struct cells *cells, uint32_t buffer_count, uint32_t rows);
 /* Adds one reference for each column of the batch to the buffer that holds them all. */
 void batch_hold(rask_batch *b, rask_buffer *owner);
 
-/* A view as two words, little-endian: length and prefix; buffer and offset. Parts of a view written one by one and then
- * copied whole would stall the copy. */
+/* A view as two words, little-endian: length and prefix; buffer and offset. Parts of a view written
+ * one by one and then copied whole would stall the copy. */
 typedef struct {
     uint64_t low, high;
 } __attribute__((may_alias, aligned(4), packed)) view_words;

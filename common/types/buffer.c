@@ -3,8 +3,8 @@
  *
  * A class is a quarter of a doubling (64, 80, 96, 112, 128, 160 ...), so at most a fifth of a block
  * is waste.  A buffer is one block: its header in the first 64 bytes, its data behind it.  What is
- * larger than the largest class goes to libc and is not kept.  Thread: any; a class's lock is held for
- * a few instructions and nothing else is locked under it.
+ * larger than the largest class goes to libc and is not kept.  Thread: any; a class's lock is held
+ * for a few instructions and nothing else is locked under it.
  */
 #include "common/types/buffer.h"
 
@@ -139,7 +139,8 @@ static void pool_trim(struct pool *pool)
         struct free_block *block;
 
         while (__atomic_load_n(&pool->in_use_bytes, __ATOMIC_RELAXED) +
-                   __atomic_load_n(&pool->kept_bytes, __ATOMIC_RELAXED) > pool->budget_bytes) {
+                   __atomic_load_n(&pool->kept_bytes, __ATOMIC_RELAXED) >
+               pool->budget_bytes) {
             block = class_pop(pool, i);
             if (!block)
                 break;

@@ -1,9 +1,9 @@
 /*
  * builder.c - rask_out: rows are written into the columns of a batch that is being filled.
  *
- * Batches follow each other in the same memory: what out_take leaves of the arrays and of the string
- * buffer serves the next batch, so a batch of one row costs one header.  Nothing is written where it
- * could be read: cells and bytes behind the last batch are the builder's alone.
+ * Batches follow each other in the same memory: what out_take leaves of the arrays and of the
+ * string buffer serves the next batch, so a batch of one row costs one header.  Nothing is written
+ * where it could be read: cells and bytes behind the last batch are the builder's alone.
  * Thread: that of the subtask; batches taken may be read anywhere.
  */
 #include "common/base/check.h"
@@ -15,7 +15,7 @@ enum {
     CELLS_MIN_NULLABLE = 1024, /* batches begin at whole words, more */
     TEXT_MIN = 8 * 1024,       /* string buffers grow from here ... */
     TEXT_MAX = 128 * 1024,     /* ... to here */
-    BUFFERS_SHARED_MAX = 16,   /* buffers a batch shares; further strings are copied: they would pin too much */
+    BUFFERS_SHARED_MAX = 16,   /* a batch pins no more of others' buffers: it copies then */
     STRING_LIMIT = 128 * 1024,
     ROW_BYTES_MAX = 64 * 1024 * 1024,
     NO_COLUMN = -1,
@@ -29,9 +29,9 @@ struct builder {
     struct out_hooks hooks;
     void *arg;
     uint32_t extras;
-    uint32_t open_at;  /* the row that was begun; == out.rows: it was not ended */
-    bool has_changes;  /* a row of the batch is not an insertion */
-    uint64_t views;    /* bit per STRING or BYTES column */
+    uint32_t open_at; /* the row that was begun; == out.rows: it was not ended */
+    bool has_changes; /* a row of the batch is not an insertion */
+    uint64_t views;   /* bit per STRING or BYTES column */
     uint64_t nullable;
     uint8_t width[RASK_COLUMNS_MAX];
     /* cells: columns[] point at position `start` of arrays of `held` positions */
@@ -56,7 +56,8 @@ static struct builder *builder_of(rask_out *out)
 
 /* ---- life ---- */
 
-rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras, const struct out_hooks *hooks, void *arg)
+rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras,
+                  const struct out_hooks *hooks, void *arg)
 {
     struct builder *b = MEM_NEW(struct builder);
 
@@ -107,9 +108,15 @@ void *out_arg(rask_out *out)
     return builder_of(out)->arg;
 }
 
+struct pool *out_pool(rask_out *out)
+{
+    return builder_of(out)->pool;
+}
+
 /* ---- cells ---- */
 
-/* Moves the pointers of the columns behind `rows` positions: a multiple of 64 where there are bitmaps. */
+/* Moves the pointers of the columns behind `rows` positions: a multiple of 64 where there are
+ * bitmaps. */
 static void column_skip(rask_column *c, uint32_t rows, uint32_t width)
 {
     if (c->data)
@@ -147,7 +154,8 @@ static void cells_grow(struct builder *b)
     b->held = b->room = want;
 }
 
-/* Behind a taken batch. Rows are apart by at least a line of eight bytes' cells: others read what lies before. */
+/* Behind a taken batch. Rows are apart by at least a line of eight bytes' cells: others read what
+ * lies before. */
 static void cells_next(struct builder *b, uint32_t rows)
 {
     uint32_t step = b->nullable ? (rows + 63) & ~63u : (rows + 7) & ~7u;
@@ -181,7 +189,8 @@ static uint32_t buffers_add(struct builder *b, rask_buffer *buffer)
 }
 
 /* Room for len bytes of text: its place, and its buffer's number in the batch. */
-static uint8_t *text_room(struct builder *b, uint32_t len, uint32_t *ret_number, uint32_t *ret_offset)
+static uint8_t *text_room(struct builder *b, uint32_t len, uint32_t *ret_number,
+                          uint32_t *ret_offset)
 {
     rask_buffer *own;
 
@@ -292,7 +301,8 @@ static int schema_refused(struct builder *b, const rask_schema *schema)
     return rc;
 }
 
-/* Not the straight way into a row: a foreign schema, no room, or the row before was refused or not ended. */
+/* Not the straight way into a row: a foreign schema, no room, or the row before was refused or not
+ * ended. */
 static __attribute__((noinline, cold)) int begin_slow(struct builder *b, const rask_schema *schema)
 {
     if (schema != b->out.schema && schema != b->out.checked) {
@@ -311,8 +321,8 @@ static __attribute__((noinline, cold)) int begin_slow(struct builder *b, const r
 
 static inline bool begin_is_plain(const struct builder *b, const rask_schema *schema)
 {
-    return (schema == b->out.schema || schema == b->out.checked) && b->open_at != b->out.rows && !b->out.bad &&
-           b->out.rows < b->room;
+    return (schema == b->out.schema || schema == b->out.checked) && b->open_at != b->out.rows &&
+           !b->out.bad && b->out.rows < b->room;
 }
 
 /* A string column that is never set must not be a wild reference. */
@@ -325,7 +335,8 @@ static inline void begin_cells(struct builder *b)
         memset((rask_view *)b->cells.columns[__builtin_ctzll(m)].data + at, 0, sizeof(rask_view));
 }
 
-static __attribute__((noinline, cold)) int begin_cells_slow(struct builder *b, const rask_schema *schema)
+static __attribute__((noinline, cold)) int begin_cells_slow(struct builder *b,
+                                                            const rask_schema *schema)
 {
     int rc = begin_slow(b, schema);
 
@@ -383,8 +394,8 @@ static __attribute__((noinline, cold)) int row_refused(struct builder *b)
     if (b->bad_column == NO_COLUMN)
         bytes_add_str(&text, b->bad_text);
     else if (b->bad_column >= 0 && b->bad_column < b->out.schema->columns)
-        bytes_printf(&text, "column '%s' of %s: %s", b->out.schema->fields[b->bad_column].name, b->out.schema->name,
-                     b->bad_text);
+        bytes_printf(&text, "column '%s' of %s: %s", b->out.schema->fields[b->bad_column].name,
+                     b->out.schema->name, b->bad_text);
     else
         bytes_printf(&text, "column %d of %s: %s", b->bad_column, b->out.schema->name, b->bad_text);
     row_nulls_reset(b);
@@ -406,7 +417,8 @@ static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
         ((uint8_t *)b->cells.kind.data)[out->rows] = kind;
         b->has_changes |= kind != RASK_INSERT;
     } else if (kind != RASK_INSERT) {
-        refuse(b, NO_COLUMN, "an update or deletion was emitted where the output takes insertions only");
+        refuse(b, NO_COLUMN,
+               "an update or deletion was emitted where the output takes insertions only");
     }
     if (out->bad)
         return row_refused(b);
@@ -423,7 +435,7 @@ int rask_out_end(rask_out *out)
 
 /* ---- forward ---- */
 
-/* The number of a foreign buffer in the batch being filled; NO_BUFFER: the string is to be copied. */
+/* The number of a foreign buffer in the batch being filled; NO_BUFFER: copy the string. */
 static uint32_t buffer_share(struct builder *b, rask_buffer *buffer)
 {
     for (uint32_t i = b->buffer_count; i-- > 0 && i + 4 >= b->buffer_count;)
@@ -434,7 +446,8 @@ static uint32_t buffer_share(struct builder *b, rask_buffer *buffer)
     return buffers_add(b, buffer_ref(buffer));
 }
 
-static void view_forward(struct builder *b, const rask_batch *from, int column, const rask_view *src, rask_view *to)
+static void view_forward(struct builder *b, const rask_batch *from, int column,
+                         const rask_view *src, rask_view *to)
 {
     uint32_t number;
 
@@ -453,7 +466,8 @@ static void view_forward(struct builder *b, const rask_batch *from, int column, 
     b->out.string_bytes += src->len;
 }
 
-static inline void cell_forward(void *to, const void *from, uint32_t at, uint32_t position, uint32_t width)
+static inline void cell_forward(void *to, const void *from, uint32_t at, uint32_t position,
+                                uint32_t width)
 {
     switch (width) {
     case 1:
@@ -491,11 +505,14 @@ int rask_forward(rask_out *out, const rask_row *row)
         if (rask_column_is_null(src, position))
             rask_out_null(out, (int)c);
         else if ((b->views >> c) & 1)
-            view_forward(b, from, (int)c, (const rask_view *)src->data + position, (rask_view *)to->data + at);
+            view_forward(b, from, (int)c, (const rask_view *)src->data + position,
+                         (rask_view *)to->data + at);
         else
             cell_forward(to->data, src->data, at, position, b->width[c]);
     }
-    return row_end(b, from->event_time.data ? ((const rask_ts *)from->event_time.data)[position] : out->event_time,
+    return row_end(b,
+                   from->event_time.data ? ((const rask_ts *)from->event_time.data)[position]
+                                         : out->event_time,
                    from->kind.data ? ((const uint8_t *)from->kind.data)[position] : out->row_kind);
 }
 

@@ -1,8 +1,8 @@
 /*
  * gather.c - rows of several batches into one, in any order: the one copy of an exchange.
  *
- * Input by input, column by column: a pass reads cells in order and scatters them.  Views keep their
- * bytes where they are; their buffer number is changed to the place in the result's list.
+ * Input by input, column by column: a pass reads cells in order and scatters them.  Views keep
+ * their bytes where they are; their buffer number is changed to the place in the result's list.
  */
 #include "common/base/check.h"
 #include "common/base/mem.h"
@@ -17,21 +17,21 @@ typedef struct {
     uint64_t a, b;
 } __attribute__((may_alias, aligned(4), packed)) cell_16;
 
-#define DEFINE_SCATTER(type)                                                                       \
-    static void scatter_##type(const rask_batch *in, const void *src, void *dst,                   \
-                               const uint16_t *position)                                           \
-    {                                                                                              \
-        const type *from = src;                                                                    \
-        type *to = dst;                                                                            \
-                                                                                                   \
-        if (in->sel) {                                                                             \
-            for (uint32_t i = 0; i < in->rows; i++)                                                \
-                to[position[i]] = from[in->sel[i]];                                                \
-            return;                                                                                \
-        }                                                                                          \
-        from += in->first;                                                                         \
-        for (uint32_t i = 0; i < in->rows; i++)                                                    \
-            to[position[i]] = from[i];                                                             \
+#define DEFINE_SCATTER(type)                                                     \
+    static void scatter_##type(const rask_batch *in, const void *src, void *dst, \
+                               const uint16_t *position)                         \
+    {                                                                            \
+        const type *from = src;                                                  \
+        type *to = dst;                                                          \
+                                                                                 \
+        if (in->sel) {                                                           \
+            for (uint32_t i = 0; i < in->rows; i++)                              \
+                to[position[i]] = from[in->sel[i]];                              \
+            return;                                                              \
+        }                                                                        \
+        from += in->first;                                                       \
+        for (uint32_t i = 0; i < in->rows; i++)                                  \
+            to[position[i]] = from[i];                                           \
     }
 DEFINE_SCATTER(cell_1)
 DEFINE_SCATTER(cell_2)
@@ -39,7 +39,8 @@ DEFINE_SCATTER(cell_4)
 DEFINE_SCATTER(cell_8)
 DEFINE_SCATTER(cell_16)
 
-static void scatter(uint32_t width, const rask_batch *in, const void *src, void *dst, const uint16_t *position)
+static void scatter(uint32_t width, const rask_batch *in, const void *src, void *dst,
+                    const uint16_t *position)
 {
     switch (width) {
     case 1:
@@ -80,8 +81,8 @@ enum { BUFFER_COPY = UINT32_MAX, BUFFER_DROP = UINT32_MAX - 1 };
 struct text_list {
     struct text_buffer *list;
     uint32_t count;
-    uint32_t *map;                  /* of the input at hand: its number -> number in list */
-    rask_buffer *const *map_of;     /* the array that map was made for */
+    uint32_t *map;              /* of the input at hand: its number -> number in list */
+    rask_buffer *const *map_of; /* the array that map was made for */
     struct text_buffer few[16];
     uint32_t few_map[16];
 };
@@ -177,8 +178,8 @@ static bool text_list_decide(struct text_list *t, uint32_t *ret_kept, uint64_t *
 }
 
 /* Moves the bytes of sparsely used buffers into one new buffer, numbered `fresh_number`. */
-static void compact_views(const struct text_list *t, void *column, uint32_t rows, rask_buffer *fresh,
-                          uint32_t fresh_number)
+static void compact_views(const struct text_list *t, void *column, uint32_t rows,
+                          rask_buffer *fresh, uint32_t fresh_number)
 {
     view_words *views = column;
 
@@ -206,7 +207,8 @@ static uint32_t gather_extras(rask_batch *const *in, uint32_t in_count)
     uint32_t some = 0, all = BATCH_HASH;
 
     for (uint32_t i = 0; i < in_count; i++) {
-        some |= (in[i]->event_time.data ? BATCH_EVENT_TIME : 0) | (in[i]->kind.data ? BATCH_KIND : 0);
+        some |=
+            (in[i]->event_time.data ? BATCH_EVENT_TIME : 0) | (in[i]->kind.data ? BATCH_KIND : 0);
         all &= in[i]->hash.data ? BATCH_HASH : 0;
     }
     return some | all;
@@ -256,8 +258,8 @@ static void gather_input(const rask_batch *in, struct cells *cells, struct text_
     gather_extra_cells(in, cells, position);
 }
 
-rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *position,
-                         uint32_t rows)
+rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count,
+                         const uint16_t *position, uint32_t rows)
 {
     const rask_schema *schema;
     struct cells cells;
@@ -270,7 +272,8 @@ rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_c
     CHECK(in_count > 0);
     CHECK(rows <= BATCH_POSITIONS_MAX);
     schema = in[0]->schema;
-    cells_new(pool, schema, rows, gather_extras(in, in_count), gather_nullable(in, in_count), &cells);
+    cells_new(pool, schema, rows, gather_extras(in, in_count), gather_nullable(in, in_count),
+              &cells);
     text_list_init(&texts, in, in_count);
     for (uint32_t i = 0; i < in_count; i++) {
         CHECK(in[i]->schema->columns == schema->columns);

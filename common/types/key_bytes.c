@@ -95,13 +95,15 @@ static uint64_t key_size(const rask_row *row, const uint16_t *columns, uint32_t 
         const rask_column *c = &row->batch->columns[columns[i]];
 
         size += f->nullable ? 1 : 0;
-        size += schema_is_view(f) ? 4 + (uint64_t)((const rask_view *)c->data)[row->position].len : schema_width(f);
+        size += schema_is_view(f) ? 4 + (uint64_t)((const rask_view *)c->data)[row->position].len
+                                  : schema_width(f);
     }
     return size;
 }
 
 /* At most key_size bytes. */
-static uint8_t *key_put(uint8_t *to, const rask_row *row, const uint16_t *columns, uint32_t column_count)
+static uint8_t *key_put(uint8_t *to, const rask_row *row, const uint16_t *columns,
+                        uint32_t column_count)
 {
     for (uint32_t i = 0; i < column_count; i++) {
         const rask_field *f = &row->batch->schema->fields[columns[i]];
@@ -115,8 +117,8 @@ static uint8_t *key_put(uint8_t *to, const rask_row *row, const uint16_t *column
     return to;
 }
 
-void key_bytes_of(const rask_batch *b, const uint16_t *columns, uint32_t column_count, uint32_t position,
-                  struct bytes *out)
+void key_bytes_of(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
+                  uint32_t position, struct bytes *out)
 {
     rask_row row = {b, position};
 
@@ -149,10 +151,11 @@ static uint64_t hash_long(rask_str s, struct bytes *large)
 }
 
 /*
- * A key that was just written in pieces is slow to read in words: the processor waits until the pieces have left its
- * store queue.  So a few keys are written first and hashed then.
+ * A key that was just written in pieces is slow to read in words: the processor waits until the
+ * pieces have left its store queue.  So a few keys are written first and hashed then.
  */
-static void hash_strings(const rask_batch *b, const rask_column *c, uint64_t *hash, struct bytes *large)
+static void hash_strings(const rask_batch *b, const rask_column *c, uint64_t *hash,
+                         struct bytes *large)
 {
     const rask_view *cells = c->data;
     uint8_t key[LANES][4 + LANE_TEXT];
@@ -178,8 +181,8 @@ static void hash_strings(const rask_batch *b, const rask_column *c, uint64_t *ha
     }
 }
 
-static void hash_general(const rask_batch *b, const uint16_t *columns, uint32_t column_count, uint64_t *hash,
-                         struct bytes *large)
+static void hash_general(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
+                         uint64_t *hash, struct bytes *large)
 {
     for (uint32_t i = 0; i < b->rows; i++) {
         rask_row row = rask_batch_row(b, i);
@@ -195,14 +198,16 @@ static void hash_general(const rask_batch *b, const uint16_t *columns, uint32_t 
     }
 }
 
-void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t column_count, uint64_t *hash)
+void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
+                    uint64_t *hash)
 {
     const rask_field *first = &b->schema->fields[columns[0]];
     struct bytes large;
 
     CHECK(column_count >= 1);
     bytes_init(&large);
-    if (column_count == 1 && !first->nullable && (first->type == RASK_T_BIGINT || first->type == RASK_T_TIMESTAMP))
+    if (column_count == 1 && !first->nullable &&
+        (first->type == RASK_T_BIGINT || first->type == RASK_T_TIMESTAMP))
         hash_i64(b, &b->columns[columns[0]], hash);
     else if (column_count == 1 && !first->nullable && schema_is_view(first))
         hash_strings(b, &b->columns[columns[0]], hash, &large);

@@ -22,14 +22,15 @@ void packed_layout_of(const rask_schema *schema, struct packed_layout *ret)
     ret->fixed_bytes = at;
 }
 
-int packed_row_open(const struct packed_layout *layout, const uint8_t *data, size_t len, struct packed_row *ret,
-                    struct err *err)
+int packed_row_open(const struct packed_layout *layout, const uint8_t *data, size_t len,
+                    struct packed_row *ret, struct err *err)
 {
     struct packed_row row = {layout, data, (uint32_t)len};
     uint64_t nulls;
 
     if (len < layout->fixed_bytes || len > UINT32_MAX)
-        return err_set(err, ERR_CORRUPT, "a packed row of %s has at least %u bytes, this one has %zu",
+        return err_set(err, ERR_CORRUPT,
+                       "a packed row of %s has at least %u bytes, this one has %zu",
                        layout->schema->name, layout->fixed_bytes, len);
     memcpy(&nulls, data, sizeof(nulls));
     if (nulls & ~layout->nullable)
@@ -40,14 +41,16 @@ int packed_row_open(const struct packed_layout *layout, const uint8_t *data, siz
 
         packed_get(&row, column, place, sizeof(place));
         if (place[0] > len || place[1] > len - place[0])
-            return err_set(err, ERR_CORRUPT, "a packed row of %s has %zu bytes; its column '%s' lies outside them",
+            return err_set(err, ERR_CORRUPT,
+                           "a packed row of %s has %zu bytes; its column '%s' lies outside them",
                            layout->schema->name, len, layout->schema->fields[column].name);
     }
     *ret = row;
     return 0;
 }
 
-void packed_row_add(const struct packed_layout *layout, const rask_batch *b, uint32_t position, struct bytes *out)
+void packed_row_add(const struct packed_layout *layout, const rask_batch *b, uint32_t position,
+                    struct bytes *out)
 {
     rask_row row = {b, position};
     size_t start = out->len, at = layout->fixed_bytes;
@@ -66,8 +69,8 @@ void packed_row_add(const struct packed_layout *layout, const rask_batch *b, uin
             continue;
         }
         if (!schema_is_view(f)) {
-            memcpy(out->data + start + layout->slot[i], (const uint8_t *)b->columns[i].data + (size_t)position * width,
-                   width);
+            memcpy(out->data + start + layout->slot[i],
+                   (const uint8_t *)b->columns[i].data + (size_t)position * width, width);
             continue;
         }
         s = rask_string(&row, (int)i);
@@ -91,7 +94,8 @@ static void emit_cell(const struct packed_row *row, uint32_t column, rask_out *o
     else if (schema_is_view(f))
         rask_out_string(out, (int)column, packed_string(row, column));
     else
-        packed_get(row, column, (uint8_t *)out->columns[column].data + (size_t)out->rows * width, width);
+        packed_get(row, column, (uint8_t *)out->columns[column].data + (size_t)out->rows * width,
+                   width);
 }
 
 int packed_row_emit(const struct packed_row *row, rask_out *out)

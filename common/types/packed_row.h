@@ -3,12 +3,12 @@
  * FROZEN by the first savepoint.  Little-endian:
  *
  *   u64          null bits: bit i = 1: column i is null (so that zeroed memory is a row of zeros)
- *   slots        8 bytes a column (DECIMAL p > 18: 16), the value at the slot's start, the rest 0; a null: zeros.
- *                STRING and BYTES: u32 offset of the bytes from the row's start, u32 length
+ *   slots        8 bytes a column (DECIMAL p > 18: 16), the value at the slot's start, the rest 0;
+ *                a null: zeros. STRING and BYTES: u32 offset from the row's start, u32 length
  *   bytes        of the strings, in column order
  *
- * The schema is kept beside rows, never in them.  The slots of a row of fixed-width columns are the image
- * of a RASK_STATE struct.  One column is read without looking at the others.
+ * The schema is kept beside rows, never in them.  The slots of a row of fixed-width columns are the
+ * image of a RASK_STATE struct.  One column is read without looking at the others.
  */
 #ifndef TYPES_PACKED_ROW_H
 #define TYPES_PACKED_ROW_H
@@ -29,11 +29,12 @@ struct packed_row {
     const uint8_t *data;
     uint32_t len;
 };
-int packed_row_open(const struct packed_layout *layout, const uint8_t *data, size_t len, struct packed_row *ret,
-                    struct err *err) MUST_CHECK;
+int packed_row_open(const struct packed_layout *layout, const uint8_t *data, size_t len,
+                    struct packed_row *ret, struct err *err) MUST_CHECK;
 
 /* Appends the row at a physical position of b; b's schema equals the layout's. */
-void packed_row_add(const struct packed_layout *layout, const rask_batch *b, uint32_t position, struct bytes *out);
+void packed_row_add(const struct packed_layout *layout, const rask_batch *b, uint32_t position,
+                    struct bytes *out);
 /* begin, cells, end. Returns what rask_out_end does; the strings are copied. */
 int packed_row_emit(const struct packed_row *row, rask_out *out);
 
@@ -42,7 +43,8 @@ static inline bool packed_is_null(const struct packed_row *row, uint32_t column)
     return (row->data[column / 8] >> (column % 8)) & 1;
 }
 /* The value of a fixed-width column, width bytes of it (schema_width). */
-static inline void packed_get(const struct packed_row *row, uint32_t column, void *ret, uint32_t width)
+static inline void packed_get(const struct packed_row *row, uint32_t column, void *ret,
+                              uint32_t width)
 {
     memcpy(ret, row->data + row->layout->slot[column], width);
 }

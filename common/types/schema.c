@@ -1,6 +1,6 @@
 /*
- * schema.c - schemas at run time: properties of types, equality, checks, copies.  Text is in schema_text.c.
- * Thread: any; schemas are immutable.
+ * schema.c - schemas at run time: properties of types, equality, checks, copies.  Text is in
+ * schema_text.c. Thread: any; schemas are immutable.
  */
 #include "common/types/schema.h"
 
@@ -66,20 +66,25 @@ static int field_validate(const rask_field *f, uint32_t number, const char *wher
     if (!f->name || !f->name[0])
         return err_set(err, ERR_INVALID, "%s: column %u has no name", where, number);
     if (strlen(f->name) > SCHEMA_NAME_MAX)
-        return err_set(err, ERR_LIMIT, "%s: the name of column %u has more than %d bytes", where, number,
-                       SCHEMA_NAME_MAX);
+        return err_set(err, ERR_LIMIT, "%s: the name of column %u has more than %d bytes", where,
+                       number, SCHEMA_NAME_MAX);
     if (f->type >= RASK_T_ARRAY && f->type <= RASK_T_ROW)
-        return err_set(err, ERR_UNSUPPORTED, "%s: column '%s': ARRAY, MAP and ROW are not supported", where, f->name);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s: column '%s': ARRAY, MAP and ROW are not supported", where, f->name);
     if (f->type < RASK_T_BOOLEAN || f->type > RASK_T_ROW)
-        return err_set(err, ERR_INVALID, "%s: column '%s' has the unknown type number %u", where, f->name, f->type);
+        return err_set(err, ERR_INVALID, "%s: column '%s' has the unknown type number %u", where,
+                       f->name, f->type);
     if (f->type == RASK_T_DECIMAL && (f->precision < 1 || f->precision > 38))
-        return err_set(err, ERR_INVALID, "%s: column '%s': the precision of DECIMAL is 1 to 38, not %u", where, f->name,
-                       f->precision);
+        return err_set(err, ERR_INVALID,
+                       "%s: column '%s': the precision of DECIMAL is 1 to 38, not %u", where,
+                       f->name, f->precision);
     if (f->type == RASK_T_DECIMAL && f->scale > f->precision)
-        return err_set(err, ERR_INVALID, "%s: column '%s': the scale of DECIMAL(%u, s) is 0 to %u, not %u", where,
+        return err_set(err, ERR_INVALID,
+                       "%s: column '%s': the scale of DECIMAL(%u, s) is 0 to %u, not %u", where,
                        f->name, f->precision, f->precision, f->scale);
     if (f->type == RASK_T_TIMESTAMP && f->precision != 3 && f->precision != 0)
-        return err_set(err, ERR_UNSUPPORTED, "%s: column '%s': TIMESTAMP(%u) is not supported, TIMESTAMP(3) is", where,
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s: column '%s': TIMESTAMP(%u) is not supported, TIMESTAMP(3) is", where,
                        f->name, f->precision);
     return 0;
 }
@@ -89,11 +94,12 @@ int schema_validate(const rask_schema *schema, const char *where, struct err *er
     if (!schema)
         return err_set(err, ERR_INVALID, "%s: there is no schema", where);
     if (schema->abi != RASK_ABI)
-        return err_set(err, ERR_VERSION, "%s: the schema was compiled for ABI %u; this program has ABI %d", where,
+        return err_set(err, ERR_VERSION,
+                       "%s: the schema was compiled for ABI %u; this program has ABI %d", where,
                        schema->abi, RASK_ABI);
     if (schema->columns < 1 || schema->columns > RASK_COLUMNS_MAX)
-        return err_set(err, ERR_INVALID, "%s: a row has 1 to %d columns, not %u", where, RASK_COLUMNS_MAX,
-                       schema->columns);
+        return err_set(err, ERR_INVALID, "%s: a row has 1 to %d columns, not %u", where,
+                       RASK_COLUMNS_MAX, schema->columns);
     for (uint32_t i = 0; i < schema->columns; i++) {
         int rc = field_validate(&schema->fields[i], i, where, err);
 
@@ -101,7 +107,8 @@ int schema_validate(const rask_schema *schema, const char *where, struct err *er
             return rc;
         for (uint32_t k = 0; k < i; k++)
             if (strcmp(schema->fields[i].name, schema->fields[k].name) == 0)
-                return err_set(err, ERR_INVALID, "%s: the column '%s' is there twice", where, schema->fields[i].name);
+                return err_set(err, ERR_INVALID, "%s: the column '%s' is there twice", where,
+                               schema->fields[i].name);
     }
     return 0;
 }

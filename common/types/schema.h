@@ -1,4 +1,5 @@
-/* schema.h - schemas at run time: equality, text, protobuf. Frozen layouts are in batch.h, key_bytes.h, packed_row.h. */
+/* schema.h - schemas at run time: equality, text, protobuf. Frozen layouts are in batch.h,
+ * key_bytes.h, packed_row.h. */
 #ifndef TYPES_SCHEMA_H
 #define TYPES_SCHEMA_H
 
@@ -12,17 +13,21 @@
 
 uint32_t schema_width(const rask_field *field); /* bytes of a cell in a column: 1, 2, 4, 8, 16 */
 bool schema_is_view(const rask_field *field);   /* STRING, BYTES */
-/* Same columns in number, name, type, nullability; the schema's own name does not matter. Equal pointers are fast. */
+/* Same columns in number, name, type, nullability; the schema's own name does not matter. Equal
+ * pointers are fast. */
 bool schema_equal(const rask_schema *a, const rask_schema *b);
 int schema_column(const rask_schema *schema, const char *name); /* index; -1 */
 /* "word STRING NOT NULL, n BIGINT" */
 void schema_format(const rask_schema *schema, struct bytes *out);
 void schema_format_type(const rask_field *field, struct bytes *out);
-/* Parses the same text into the arena. Types are NOT NULL only when it says so. Errors name the column and what is allowed. */
+/* Parses the same text into the arena. Types are NOT NULL only when it says so. Errors name the
+ * column and what is allowed. */
 int schema_parse(struct arena *arena, const char *name, const char *text, const rask_schema **ret,
                  struct err *err) MUST_CHECK;
-int schema_parse_type(struct arena *arena, const char *text, rask_field *ret, struct err *err) MUST_CHECK;
-/* 1..64 columns, names unique and not empty, types known and supported, precision in range. where: for the message */
+int schema_parse_type(struct arena *arena, const char *text, rask_field *ret,
+                      struct err *err) MUST_CHECK;
+/* 1..64 columns, names unique and not empty, types known and supported, precision in range. where:
+ * for the message */
 int schema_validate(const rask_schema *schema, const char *where, struct err *err) MUST_CHECK;
 const rask_schema *schema_copy(struct arena *arena, const rask_schema *schema);
 

@@ -3,16 +3,16 @@
 
 #include "common/base/check.h"
 
-int schema_from_proto(struct arena *arena, const Rask__Graph__Schema *message, const rask_schema **ret,
-                      struct err *err)
+int schema_from_proto(struct arena *arena, const Rask__Graph__Schema *message,
+                      const rask_schema **ret, struct err *err)
 {
     rask_schema *schema;
     rask_field *fields;
     int rc;
 
     if (message->n_fields < 1 || message->n_fields > RASK_COLUMNS_MAX)
-        return err_set(err, ERR_INVALID, "schema %s: a row has 1 to %d columns, not %zu", message->name,
-                       RASK_COLUMNS_MAX, message->n_fields);
+        return err_set(err, ERR_INVALID, "schema %s: a row has 1 to %d columns, not %zu",
+                       message->name, RASK_COLUMNS_MAX, message->n_fields);
     schema = arena_alloc(arena, sizeof(*schema));
     fields = arena_alloc(arena, message->n_fields * sizeof(*fields));
     schema->abi = RASK_ABI;

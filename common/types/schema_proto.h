@@ -6,8 +6,8 @@
 #include "proto/graph.pb-c.h"
 
 /* A checked copy in the arena; the message is borrowed. Errors name the schema and the column. */
-int schema_from_proto(struct arena *arena, const Rask__Graph__Schema *message, const rask_schema **ret,
-                      struct err *err) MUST_CHECK;
+int schema_from_proto(struct arena *arena, const Rask__Graph__Schema *message,
+                      const rask_schema **ret, struct err *err) MUST_CHECK;
 /* Everything lives in the arena. */
 Rask__Graph__Schema *schema_to_proto(struct arena *arena, const rask_schema *schema);
 

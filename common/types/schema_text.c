@@ -19,16 +19,29 @@ static const struct {
     uint8_t type;
 } types[] = {
     /* the first of each type is how it is written */
-    {"BOOLEAN", RASK_T_BOOLEAN},   {"TINYINT", RASK_T_TINYINT}, {"SMALLINT", RASK_T_SMALLINT},
-    {"INT", RASK_T_INT},           {"BIGINT", RASK_T_BIGINT},   {"FLOAT", RASK_T_FLOAT},
-    {"DOUBLE", RASK_T_DOUBLE},     {"DECIMAL", RASK_T_DECIMAL}, {"STRING", RASK_T_STRING},
-    {"BYTES", RASK_T_BYTES},       {"DATE", RASK_T_DATE},       {"TIME", RASK_T_TIME},
-    {"TIMESTAMP", RASK_T_TIMESTAMP}, {"ARRAY", RASK_T_ARRAY},   {"MAP", RASK_T_MAP},
-    {"ROW", RASK_T_ROW},           {"INTEGER", RASK_T_INT},     {"DEC", RASK_T_DECIMAL},
+    {"BOOLEAN", RASK_T_BOOLEAN},
+    {"TINYINT", RASK_T_TINYINT},
+    {"SMALLINT", RASK_T_SMALLINT},
+    {"INT", RASK_T_INT},
+    {"BIGINT", RASK_T_BIGINT},
+    {"FLOAT", RASK_T_FLOAT},
+    {"DOUBLE", RASK_T_DOUBLE},
+    {"DECIMAL", RASK_T_DECIMAL},
+    {"STRING", RASK_T_STRING},
+    {"BYTES", RASK_T_BYTES},
+    {"DATE", RASK_T_DATE},
+    {"TIME", RASK_T_TIME},
+    {"TIMESTAMP", RASK_T_TIMESTAMP},
+    {"ARRAY", RASK_T_ARRAY},
+    {"MAP", RASK_T_MAP},
+    {"ROW", RASK_T_ROW},
+    {"INTEGER", RASK_T_INT},
+    {"DEC", RASK_T_DECIMAL},
     {"NUMERIC", RASK_T_DECIMAL},
 };
 #define TYPES_ALLOWED                                                                              \
-    "BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE, DECIMAL(p, s), STRING, BYTES, DATE, TIME, TIMESTAMP"
+    "BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE, DECIMAL(p, s), STRING, BYTES, DATE, " \
+    "TIME, TIMESTAMP"
 
 /* ---- format ---- */
 
@@ -48,7 +61,8 @@ void schema_format_type(const rask_field *field, struct bytes *out)
 
 static bool name_char(char c, bool first)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (!first && c >= '0' && c <= '9');
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' ||
+           (!first && c >= '0' && c <= '9');
 }
 
 static void format_name(const char *name, struct bytes *out)
@@ -165,21 +179,23 @@ static int parse_parameters(struct scan *s, uint8_t parameter[2], unsigned *ret_
     return 0;
 }
 
-static int apply_parameters(struct scan *s, const char *word, const uint8_t parameter[2], unsigned count,
-                            rask_field *field)
+static int apply_parameters(struct scan *s, const char *word, const uint8_t parameter[2],
+                            unsigned count, rask_field *field)
 {
     if (field->type == RASK_T_DECIMAL) {
         field->precision = count > 0 ? parameter[0] : 10;
         field->scale = count > 1 ? parameter[1] : 0;
         if (field->precision < 1 || field->precision > 38 || field->scale > field->precision)
-            return err_set(s->err, ERR_INVALID, "%sDECIMAL(%u, %u): the precision is 1 to 38, the scale 0 to it",
+            return err_set(s->err, ERR_INVALID,
+                           "%sDECIMAL(%u, %u): the precision is 1 to 38, the scale 0 to it",
                            s->where, field->precision, field->scale);
         return 0;
     }
     if (field->type == RASK_T_TIMESTAMP) {
         field->precision = 3;
         if (count > 1 || (count == 1 && parameter[0] != 3))
-            return err_set(s->err, ERR_UNSUPPORTED, "%sTIMESTAMP has 3 digits of a second here: write TIMESTAMP(3)",
+            return err_set(s->err, ERR_UNSUPPORTED,
+                           "%sTIMESTAMP has 3 digits of a second here: write TIMESTAMP(3)",
                            s->where);
         return 0;
     }
@@ -202,10 +218,12 @@ static int parse_type(struct scan *s, rask_field *field)
         if (strcasecmp(word, types[i].word) == 0)
             field->type = types[i].type;
     if (!field->type)
-        return err_set(s->err, ERR_INVALID, "%sthe type at '%.20s' is unknown; allowed are " TYPES_ALLOWED, s->where,
+        return err_set(s->err, ERR_INVALID,
+                       "%sthe type at '%.20s' is unknown; allowed are " TYPES_ALLOWED, s->where,
                        s->at);
     if (field->type >= RASK_T_ARRAY)
-        return err_set(s->err, ERR_UNSUPPORTED, "%s%s is not supported; allowed are " TYPES_ALLOWED, s->where, word);
+        return err_set(s->err, ERR_UNSUPPORTED, "%s%s is not supported; allowed are " TYPES_ALLOWED,
+                       s->where, word);
     s->at = after;
     rc = parse_parameters(s, parameter, &count);
     if (rc)
@@ -216,7 +234,8 @@ static int parse_type(struct scan *s, rask_field *field)
     field->nullable = 1;
     if (eat_word(s, "NOT")) {
         if (!eat_word(s, "NULL"))
-            return err_set(s->err, ERR_INVALID, "%sNULL was expected after NOT, at '%.20s'", s->where, s->at);
+            return err_set(s->err, ERR_INVALID, "%sNULL was expected after NOT, at '%.20s'",
+                           s->where, s->at);
         field->nullable = 0;
     } else {
         (void)eat_word(s, "NULL");
@@ -236,7 +255,8 @@ static int parse_name(struct scan *s, char name[SCHEMA_NAME_MAX + 1])
         else if (quoted ? *s->at == '`' : !name_char(*s->at, s->at == start))
             break;
         if (len == SCHEMA_NAME_MAX)
-            return err_set(s->err, ERR_LIMIT, "a column name has more than %d bytes: '%.20s...'", SCHEMA_NAME_MAX, start);
+            return err_set(s->err, ERR_LIMIT, "a column name has more than %d bytes: '%.20s...'",
+                           SCHEMA_NAME_MAX, start);
         name[len++] = *s->at;
     }
     name[len] = 0;
@@ -247,7 +267,8 @@ static int parse_name(struct scan *s, char name[SCHEMA_NAME_MAX + 1])
     return 0;
 }
 
-static int parse_columns(struct arena *arena, struct scan *s, rask_schema *schema, rask_field *fields)
+static int parse_columns(struct arena *arena, struct scan *s, rask_schema *schema,
+                         rask_field *fields)
 {
     char name[SCHEMA_NAME_MAX + 1];
     int rc;
@@ -267,11 +288,13 @@ static int parse_columns(struct arena *arena, struct scan *s, rask_schema *schem
     } while (eat(s, ','));
     skip_space(s);
     if (*s->at)
-        return err_set(s->err, ERR_INVALID, "%sa ',' or the end was expected at '%.20s'", s->where, s->at);
+        return err_set(s->err, ERR_INVALID, "%sa ',' or the end was expected at '%.20s'", s->where,
+                       s->at);
     return 0;
 }
 
-int schema_parse(struct arena *arena, const char *name, const char *text, const rask_schema **ret, struct err *err)
+int schema_parse(struct arena *arena, const char *name, const char *text, const rask_schema **ret,
+                 struct err *err)
 {
     struct scan s = {.at = text, .err = err};
     rask_field fields[RASK_COLUMNS_MAX];

@@ -39,7 +39,8 @@ struct tm_spawner_ops {
     void (*kill)(struct tm_spawner *s, void *worker, bool at_once); /* false: ask (end of the start pipe), kill after 1 s */
     /* Passes an accepted data connection, with the preamble that was read from it, to the worker. conn is taken. */
     void (*pass)(struct tm_spawner *s, void *worker, struct net_conn *conn, const Rask__Control__Hello *hello);
-    /* Memory of the worker now (PSS). Called each 100 ms while workers live, once at a time for each. cb later. */
+    /* Memory of the worker now (PSS). Called each 100 ms while workers live, once at a time for each. cb later. NULL: nobody
+     * watches it. */
     void (*memory)(struct tm_spawner *s, void *worker, tm_memory_fn *cb, void *arg);
     /* Reads a file of a job's worker ("out", "log"), or of the log folder (job_id NULL). cb later. NULL: has no files. */
     void (*read_file)(struct tm_spawner *s, const struct id *job_id, const char *name, uint64_t offset, uint32_t max,

@@ -176,7 +176,7 @@ void tm_worker_start(struct tm *tm, const Rask__Control__StartWorker *start, str
         return;
     }
     map_put(tm->workers, worker->key.bytes, sizeof(worker->key.bytes), worker);
-    if (!tm->watch.armed)
+    if (!tm->watch.armed && spawner->ops->memory)
         env_timer_arm_ms(tm->env, &tm->watch, TM_WATCH_MS);
     env_log(tm->env, LOG_INFO, "taskmanager", id_format(&job_id, id),
             "started worker %u of job \"%s\", pid %d, %u slots, %llu MiB", start->worker_index,

@@ -500,6 +500,7 @@ static void link_lost(void *arg, struct wk_link *link, const struct err *why)
     struct wk *wk = arg;
 
     (void)link;
+    env_log(wk->env, wk->canceling ? LOG_DEBUG : LOG_WARN, "worker", wk->job, "%s", why->text);
     if (wk->canceling || wk->lost_timer.armed || wk_tasks_alive(wk) == 0)
         return;
     wk->lost_error = *why;

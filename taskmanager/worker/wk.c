@@ -160,11 +160,16 @@ static void cancel_all(struct wk *wk)
 
 /* ---- data connections ---- */
 
-static void data_ready(void *arg, struct net_conn *conn, const struct rpc_identity *peer, const struct err *error)
-{
-    struct wk *wk = arg;
-    uint32_t index;
+static void use_conn(struct wk *wk, struct net_conn *conn, uint32_t index);
 
+static void handshake_done(void *arg, struct net_conn *conn, const struct rpc_identity *peer, const struct err *error)
+{
+    struct wk_handshake *h = arg;
+    struct wk *wk = h->wk;
+    uint32_t index = h->accepted ? peer->worker_index : h->peer_index;
+
+    list_remove(&h->node);
+    mem_free(h);
     if (error) {
         env_log(wk->env, LOG_WARN, "worker", wk->job, "data connection: %s", error->text);
         if (wk->deploy && !wk->canceling && !wk->lost_timer.armed && wk_tasks_alive(wk) > 0) {
@@ -173,7 +178,11 @@ static void data_ready(void *arg, struct net_conn *conn, const struct rpc_identi
         }
         return;
     }
-    index = peer->worker_index;
+    use_conn(wk, conn, index);
+}
+
+static void use_conn(struct wk *wk, struct net_conn *conn, uint32_t index)
+{
     if (!wk->deploy || wk->deploy_request) {
         struct wk_waiting_conn *w = MEM_NEW(struct wk_waiting_conn);
 
@@ -191,34 +200,42 @@ static void data_ready(void *arg, struct net_conn *conn, const struct rpc_identi
     wk_link_open(wk->links[index], conn);
 }
 
+static struct wk_handshake *handshake_new(struct wk *wk, uint32_t peer_index, bool accepted)
+{
+    struct wk_handshake *h = MEM_NEW(struct wk_handshake);
+
+    h->wk = wk;
+    h->peer_index = peer_index;
+    h->accepted = accepted;
+    list_push_back(&wk->handshakes, &h->node);
+    return h;
+}
+
 /* The worker that has something to exchange and the lower index connects. */
 static void open_links(struct wk *wk)
 {
     for (uint32_t i = wk->start->worker_index + 1; i < wk->link_count; i++)
         if (wk->links[i]) {
-            struct rpc_identity self = wk->identity;
+            struct wk_handshake *h = handshake_new(wk, i, false);
 
-            self.role = RASK__CONTROL__ROLE__PEER_WORKER;
-            rpc_data_connect(wk->env, wk->deploy->workers[i]->data_address, &self, data_ready, wk);
+            h->data = rpc_data_connect(wk->env, wk->deploy->workers[i]->data_address, &wk->identity, handshake_done, h);
         }
     LIST_FOREACH_SAFE(n, &wk->waiting_conns)
     {
         struct wk_waiting_conn *w = LIST_ENTRY(n, struct wk_waiting_conn, node);
-        struct rpc_identity peer = {.worker_index = w->peer_index};
 
         list_remove(&w->node);
         wk->env->net->ops->pause_reading(w->conn, false);
-        data_ready(wk, w->conn, &peer, NULL);
+        use_conn(wk, w->conn, w->peer_index);
         mem_free(w);
     }
 }
 
 void wk_accept(struct wk *wk, struct net_conn *conn, const Rask__Control__Hello *hello)
 {
-    struct rpc_identity self = wk->identity;
+    struct wk_handshake *h = handshake_new(wk, 0, true);
 
-    self.role = RASK__CONTROL__ROLE__PEER_WORKER;
-    rpc_data_accept(wk->env, conn, hello, &self, data_ready, wk);
+    h->data = rpc_data_accept(wk->env, conn, hello, &wk->identity, handshake_done, h);
 }
 
 /* ---- deployment ---- */
@@ -530,6 +547,7 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
     wk->pool = pool_new(options->network_bytes);
     wk->state_budget.limit_bytes = options->state_bytes;
     list_init(&wk->waiting_conns);
+    list_init(&wk->handshakes);
     list_init(&wk->reports);
     pthread_mutex_init(&wk->report_lock, NULL);
     bytes_init(&wk->plan);
@@ -571,6 +589,12 @@ void wk_free(struct wk *wk)
         rpc_close(wk->peer);
     wk->peer = NULL;
     env_timer_cancel(wk->env, &wk->lost_timer);
+    while (!list_empty(&wk->handshakes)) {
+        struct wk_handshake *h = LIST_ENTRY(list_pop_front(&wk->handshakes), struct wk_handshake, node);
+
+        rpc_data_cancel(h->data);
+        mem_free(h);
+    }
     wk_unbuild(wk);
     LIST_FOREACH_SAFE(n, &wk->waiting_conns)
     {

@@ -50,6 +50,7 @@ struct wk {
     struct wk_task **tasks;
     uint32_t link_count;               /* by worker index; NULL: itself, or nothing to exchange */
     struct wk_link **links;
+    struct list handshakes;
     struct list waiting_conns;         /* peers that came before Deploy */
     struct map *config;                /* key -> value (borrowed from deploy) */
 
@@ -66,6 +67,14 @@ struct wk_waiting_conn {
     struct list node;
     struct net_conn *conn;
     uint32_t peer_index;
+};
+
+struct wk_handshake { /* a data connection that is being authenticated */
+    struct list node;
+    struct wk *wk;
+    struct rpc_data *data;
+    uint32_t peer_index;
+    bool accepted; /* the peer says its index itself */
 };
 
 /* deploy.c: makes tasks, edges, gates and links of wk->deploy; nothing runs yet. The text names the operator. */

@@ -209,10 +209,12 @@ check broken_host_is_named said 1 "[ERROR] start of the taskmanager on broken fa
 run "$tree/bin/jobmanager.sh" stop-all
 
 # The real daemons, from the source tree.
-if [[ ! -x $build/bin/rask-jobmanager || ! -x $build/bin/rask-taskmanager ]]; then
-    echo "note: no daemons in $build/bin; the scripts were tried with play daemons only"
-    exit "$((failures > 0))"
-fi
+for program in rask-jobmanager rask-taskmanager rask-worker; do
+    if [[ ! -x $build/bin/$program ]]; then
+        echo "note: no $program in $build/bin; the scripts were tried with play daemons only"
+        exit "$((failures > 0))"
+    fi
+done
 export RASK_BUILD=$build
 unset RASK_PID_DIR RASK_START_TIMEOUT RASK_STOP_TIMEOUT
 
@@ -256,7 +258,7 @@ has_taskmanagers() {
     return 1
 }
 none_runs() {
-    out=$(grep -l -a -s -F -- "$RASK_PID_DIR" /proc/[0-9]*/cmdline)
+    out=$(grep -l -a -s -F -f <(echo "$RASK_PID_DIR") /proc/[0-9]*/cmdline)
     [[ -z $out ]]
 }
 
@@ -298,7 +300,7 @@ check real_cluster_stops said 0 "Stopping jobmanager daemon"
 echo "note: stop-cluster.sh returned after $(((end - begin) / 1000)) ms"
 check real_nothing_runs none_runs
 check real_pid_folder_is_empty test -z "$(ls -A "$RASK_PID_DIR")"
-check real_temporary_folder_is_empty test -z "$(ls -A "$top/one/tmp")"
+check real_temporary_folder_is_empty test -z "$(ls -A "$top/two/tmp")"
 
 run timeout 20 scripts/taskmanager.sh start
 check real_taskmanager_without_jobmanager_waits said 0 "[WARN] taskmanager runs, but "

@@ -1,5 +1,5 @@
 /*
- * rask/each.h - RASK_EACH_(M, N, (tuple), ...) expands to M(N, tuple's items) for each of 1 to 64 tuples.
+ * rask/each.h - RASK_EACH_(M, N, (tuple), ...) is M(N, tuple's items) for each of 1 to 64 tuples.
  * Preprocessor alone; used by rask/row.h.  The pattern repeats, a line for each count.
  */
 #ifndef RASK_EACH_H

@@ -39,7 +39,7 @@ typedef struct rask_params rask_params;
 /* The job's entry point, written by the user.  0, or what rask_execute returned; any other value fails. */
 int rask_job(rask_env *env, const rask_params *params);
 
-#if defined(__GNUC__)
+#if defined(__GNUC__) && !defined(RASK_ENGINE)
 /* Tells the loader which headers the job was compiled with. */
 extern const uint32_t rask_job_abi __attribute__((weak));
 const uint32_t rask_job_abi = RASK_ABI;

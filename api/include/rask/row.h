@@ -9,15 +9,17 @@
  *     struct count count_at(row)        a row read: strings are borrowed until the callback returns
  *     int count_emit(out, &count)       a row written: everything is copied
  *
- * Types: BOOLEAN bool, TINYINT int8_t, SMALLINT int16_t, INT int32_t, BIGINT int64_t, FLOAT float, DOUBLE double,
- * DECIMAL(p, s) int64_t up to p = 18 (in units of 10^-s), rask_decimal128 up to 38, STRING rask_str, BYTES rask_bytes,
- * DATE int32_t (days since 1970-01-01), TIME int32_t (ms of the day), TIMESTAMP rask_ts (ms since 1970, UTC).
- * They are NOT NULL.  NULL_STRING, NULL_DECIMAL(p, s) ... are nullable and give struct { value; is_null; }; a null is read
- * with a value of zero.  p and s are plain numbers.  1 to 64 columns.
+ * Types: BOOLEAN bool, TINYINT int8_t, SMALLINT int16_t, INT int32_t, BIGINT int64_t, FLOAT float,
+ * DOUBLE double, DECIMAL(p, s) int64_t up to p = 18 (in units of 10^-s) and rask_decimal128 up to 38,
+ * STRING rask_str, BYTES rask_bytes, DATE int32_t (days since 1970-01-01), TIME int32_t (ms of the
+ * day), TIMESTAMP rask_ts (ms since 1970, UTC).  They are NOT NULL.  NULL_STRING, NULL_DECIMAL(p, s)
+ * ... are nullable and give struct { value; is_null; }; a null is read with a value of zero.
+ * p and s are plain numbers.  1 to 64 columns.
  *
  * RASK_STATE is a RASK_ROW of fixed-width NOT NULL columns whose struct is used in place as state:
- *     struct spent *spent_of(ctx, state)            to change; zeroed when absent; valid until the callback returns
+ *     struct spent *spent_of(ctx, state)            to change; zeroed when absent
  *     const struct spent *spent_peek(ctx, state)    to read; NULL when absent
+ * Both are valid until the callback returns.
  *
  * Readable from C11 and C++17; includes libc alone.
  */
@@ -75,7 +77,8 @@ RASK_NULLABLE_(f64, double, rask_f64, rask_out_f64);
 RASK_NULLABLE_(dec128, rask_decimal128, rask_dec128, rask_out_dec128);
 RASK_NULLABLE_(string, rask_str, rask_string, rask_out_string);
 
-/* By its parts: copying a rask_str whole would read its padding, which stalls right after its length was written. */
+/* By its parts: a rask_str copied whole is read with its padding, and that stalls right after its
+ * length was written. */
 static inline void rask_put_string(rask_out *out, int column, const char *data, uint32_t len)
 {
     rask_str s;
@@ -156,7 +159,7 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
 #define RASK_DEC_37 dec128
 #define RASK_DEC_38 dec128
 
-/* ---- per kind: C type, reader, writer, bytes in a state (1: none, so that the sum cannot be right) ---- */
+/* ---- per kind: C type, reader, writer, bytes in a state (1: not allowed; the sum is wrong) ---- */
 
 #define RASK_C_k_bool bool
 #define RASK_C_k_i8 int8_t
@@ -308,7 +311,7 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
     };                                                                                             \
     RASK_ROW_REST_(N, __VA_ARGS__)
 
-/* Each member starts 8 bytes: the struct is the slot part of the packed row that savepoints hold. */
+/* Each member starts 8 bytes: the struct is the slot part of the packed row in savepoints. */
 #define RASK_STATE(N, ...)                                                                         \
     struct N {                                                                                     \
         RASK_EACH_(RASK_STATE_MEMBER_, N, __VA_ARGS__)                                             \

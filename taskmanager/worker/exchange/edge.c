@@ -278,21 +278,15 @@ static rask_batch *held_as_one(struct wk_edge *e)
     return batch_gather(e->pool, e->held, e->held_count, position, e->held_rows);
 }
 
-/* A header of its own over the same rows, with the hash of each. */
 static rask_batch *with_hash(struct wk_edge *e, rask_batch *rows)
 {
     uint64_t hash[RASK_BATCH_ROWS_MAX];
-    rask_batch *own = batch_slice(rows, 0, rows->rows);
-    rask_buffer *buffer = pool_get(e->pool, own->positions * sizeof(uint64_t));
-    uint64_t *column = (uint64_t *)(void *)buffer->data;
+    rask_batch *hashed;
 
-    key_hash_batch(own, e->key_columns, e->key_count, hash);
-    for (uint32_t i = 0; i < own->rows; i++)
-        column[rask_position(own, i)] = hash[i];
-    buffer_unref(own->hash.owner);
-    own->hash = (rask_column){.data = column, .owner = buffer};
+    key_hash_batch(rows, e->key_columns, e->key_count, hash);
+    hashed = batch_with_hash(rows, hash);
     batch_unref(rows);
-    return own;
+    return hashed;
 }
 
 static void cut_whole(struct wk_edge *e)
@@ -312,9 +306,9 @@ static void cut_whole(struct wk_edge *e)
 static void cut_partitioned(struct wk_edge *e)
 {
     uint16_t dest[RASK_BATCH_ROWS_MAX], position[RASK_BATCH_ROWS_MAX];
-    uint64_t hash[RASK_BATCH_ROWS_MAX];
+    uint64_t hash[RASK_BATCH_ROWS_MAX], sorted[RASK_BATCH_ROWS_MAX];
     uint32_t start_small[257], *start = start_small, rows = e->held_rows, at = 0;
-    bool keyed = e->partitioner == RASK__GRAPH__PARTITIONER__HASH;
+    rask_batch *gathered;
     struct wk_block *block;
 
     if (e->channel_count > ARRAY_LEN(start_small) - 1)
@@ -332,16 +326,16 @@ static void cut_partitioned(struct wk_edge *e)
         start[i + 1] += start[i];
     for (uint32_t i = 0; i < rows; i++)
         position[i] = (uint16_t)start[dest[i]]++;
-    block = block_of(batch_gather(e->pool, e->held, e->held_count, position, rows));
-    if (keyed) {
-        rask_buffer *buffer = pool_get(e->pool, rows * sizeof(uint64_t));
-        uint64_t *sorted = (uint64_t *)(void *)buffer->data;
+    gathered = batch_gather(e->pool, e->held, e->held_count, position, rows);
+    if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH) {
+        rask_batch *bare = gathered;
 
         for (uint32_t i = 0; i < rows; i++)
             sorted[position[i]] = hash[i];
-        buffer_unref(block->rows->hash.owner);
-        block->rows->hash = (rask_column){.data = sorted, .owner = buffer};
+        gathered = batch_with_hash(bare, sorted);
+        batch_unref(bare);
     }
+    block = block_of(gathered);
     e->blocks_waiting++;
     at = 0;
     for (uint32_t i = 0; i < e->channel_count; i++) { /* start[i] is now the end of rank i */

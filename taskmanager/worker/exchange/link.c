@@ -1,6 +1,8 @@
 /* link.c - see link.h. Senders queue under a lock; the loop drains, sends, receives. */
 #include "taskmanager/worker/exchange/link.h"
 
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/base/mem.h"
 
@@ -120,6 +122,7 @@ static void send_frame(struct wk_link *l, struct out_frame *f)
     struct net_iov part = {f->payload.data, f->payload.len};
 
     f->frame.epoch = l->job_epoch;
+    f->frame.length = (uint32_t)f->payload.len;
     l->env->net->ops->send_parts(l->conn, &f->frame, &part, 1, out_frame_free, f);
 }
 
@@ -239,15 +242,28 @@ static void payload_release(rask_buffer *b)
     mem_free(b);
 }
 
-static rask_buffer *payload_buffer(struct net_frame *frame)
+/* Columns want 8-byte alignment. Frames of the exchange keep it; one that shares a read with a handshake may not. */
+static rask_buffer *payload_copy(struct wk_link *l, const struct net_frame *frame)
 {
-    rask_buffer *b = MEM_NEW(rask_buffer);
+    rask_buffer *b = pool_get(l->pool, frame->length);
 
+    memcpy(b->data, frame->payload, frame->length);
+    b->used = frame->length;
+    return b;
+}
+
+static rask_buffer *payload_buffer(struct wk_link *l, struct net_frame *frame)
+{
+    rask_buffer *b;
+
+    if ((uintptr_t)frame->payload % 8 != 0)
+        return payload_copy(l, frame);
+    b = MEM_NEW(rask_buffer);
     b->refs = 1;
+    b->owner = net_frame_take(frame); /* may move the payload */
     b->data = (uint8_t *)(uintptr_t)frame->payload;
     b->used = frame->length;
     b->capacity = frame->length;
-    b->owner = net_frame_take(frame);
     b->release = payload_release;
     return b;
 }
@@ -300,7 +316,7 @@ static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
     head = (TABLE_HEADER_BYTES + (size_t)count * TABLE_ENTRY_BYTES + 7) & ~(size_t)7;
     if (head > frame->length)
         return err_set(err, ERR_CORRUPT, "a data frame of %u bytes with %u slices", frame->length, count);
-    buffer = payload_buffer(frame);
+    buffer = payload_buffer(l, frame);
     rc = batch_decode(l->pool, schema, buffer->data + head, buffer->used - head, buffer, &rows, err);
     if (rc == 0)
         rc = push_slices(l, frame, rows, table, source, count, err);

@@ -29,25 +29,23 @@ static int event_time_process(rask_op *ctx, int input, const rask_batch *in, uin
 {
     struct wk_op *op = wk_op_of(ctx);
     struct event_time *e = op->adapter;
-    rask_batch *timed = batch_slice((rask_batch *)(uintptr_t)in, from, in->rows - from);
-    const rask_column *column = &timed->columns[e->column];
+    rask_batch *timed;
+    const rask_column *column = &in->columns[e->column];
     const rask_ts *at = column->data;
     rask_ts max = e->max_seen;
 
     (void)input;
-    for (uint32_t i = 0; i < timed->rows; i++) {
-        uint32_t p = rask_position(timed, i);
+    CHECK(from == 0);
+    for (uint32_t i = 0; i < in->rows; i++) {
+        uint32_t p = rask_position(in, i);
 
-        if (rask_column_is_null(column, p)) {
-            batch_unref(timed);
+        if (rask_column_is_null(column, p))
             return rask_fail(ctx, "the event time column \"%s\" is null", in->schema->fields[e->column].name);
-        }
         max = MAX(max, at[p]);
     }
     e->max_seen = max;
-    buffer_unref(timed->event_time.owner);
-    timed->event_time = (rask_column){.data = column->data, .owner = column->owner ? buffer_ref(column->owner) : NULL};
-    *ret_consumed = in->rows - from;
+    timed = batch_with_event_time((rask_batch *)(uintptr_t)in, (uint32_t)e->column);
+    *ret_consumed = in->rows;
     /* Flink: the watermark is one millisecond below what may still come */
     if (max > RASK_TS_MIN + e->delay_ms + 1 && max - e->delay_ms - 1 > e->last_watermark) {
         e->last_watermark = max - e->delay_ms - 1;

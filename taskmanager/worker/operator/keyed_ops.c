@@ -190,22 +190,15 @@ static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in
 static int process_shared(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash)
 {
     uint32_t low = rask_position(in, 0), high = rask_position(in, in->rows - 1), width = schema_width(&r->field);
-    rask_batch *result = batch_project((rask_batch *)(uintptr_t)in, op->ctx.out->schema, r->columns);
-    rask_buffer *buffer = pool_get(wk_task_pool(op), (uint64_t)(high - low + 1) * width);
-    rask_column *column = &result->columns[r->result];
-    uint64_t *validity = NULL;
+    size_t bits = r->field.nullable ? (in->positions / 64 + 1) * sizeof(uint64_t) : 0;
+    rask_buffer *own = pool_get(wk_task_pool(op), bits + (uint64_t)(high - low + 1) * width);
+    uint64_t *validity = bits ? (uint64_t *)(void *)own->data : NULL;
+    char *cells = (char *)own->data + bits;
+    rask_batch *result;
     int rc = 0;
 
-    if (r->field.nullable) {
-        rask_buffer *bits = pool_get(wk_task_pool(op), (in->positions / 64 + 1) * 8 + (uint64_t)(high - low + 1) * width);
-
-        buffer_unref(buffer);
-        buffer = bits;
-        validity = (uint64_t *)(void *)(buffer->data);
-        memset(validity, 0xff, (in->positions / 64 + 1) * 8);
-    }
-    char *cells = (char *)buffer->data + (validity ? (in->positions / 64 + 1) * 8 : 0);
-
+    if (bits)
+        memset(validity, 0xff, bits);
     for (uint32_t i = 0; i < in->rows && rc == 0; i++) {
         uint32_t p = rask_position(in, i);
         struct accumulator *acc;
@@ -217,13 +210,13 @@ static int process_shared(struct wk_op *op, struct rolling *r, const rask_batch 
                 validity[p / 64] &= ~((uint64_t)1 << (p % 64));
         }
     }
-    buffer_unref(column->owner);
-    /* cells[p - low] is read as data[p] */
-    *column = (rask_column){.data = (void *)((uintptr_t)cells - (uintptr_t)low * width), .validity = validity, .owner = buffer};
     if (rc != 0) {
-        batch_unref(result);
+        buffer_unref(own);
         return rc;
     }
+    /* cells[p - low] is read as data[p] */
+    result = batch_project_with((rask_batch *)(uintptr_t)in, op->ctx.out->schema, r->columns, r->result, own,
+                                (void *)((uintptr_t)cells - (uintptr_t)low * width), validity);
     return rask_emit_batch(op->ctx.out, &result);
 }
 

@@ -41,6 +41,8 @@ int wk_sink_init(struct wk_op *op, struct err *err)
                            op->node->name, name);
         s->desc = c->sink;
         op->connector.spec = op->node->op;
+        op->connector.out_fd = wk_task_of(op)->host->out_fd;
+        op->connector.err_fd = wk_task_of(op)->host->err_fd;
         op->ctx.args = &op->connector;
         op->ctx.args_size = sizeof(op->connector);
     }

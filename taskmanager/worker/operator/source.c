@@ -200,6 +200,7 @@ int wk_enumerator_step(struct wk_op *op, bool *ret_done)
         wk_task_wake_in(op, (int64_t)((e->next_ns - now) / 1000 + 1));
         return 0;
     }
+    op->connector.readers = op->chain->edge_count > 0 ? op->chain->edges[0]->target_parallelism : 0;
     op->in_call = true;
     op->chain->host.runnable->operator_now = op->ctx.name;
     rc = op->source->discover(&op->ctx, &e->found);

@@ -50,9 +50,10 @@ bool wk_run_once(struct wk_runnable *r);
 /* Inside run() only: blocks this step until done(arg) is true; done is asked again after each wk_ready(r). */
 void wk_wait(struct wk_runnable *r, bool (*done)(void *arg), void *arg);
 
-/* threads >= 1: steady pool size. Threads beyond it live only while steps overstay or wait. */
-struct wk_executor *wk_executor_posix_new(uint32_t threads);
-void wk_executor_posix_free(struct wk_executor *e); /* no runnable may be queued, running or waiting */
+/* threads >= 1: steady pool size. Threads beyond it live only while steps overstay or wait. on_thread: called first on each
+ * thread that runs steps; may be NULL. A step that returns in a forked child ends that child. */
+struct wk_executor *wk_executor_posix_new(uint32_t threads, void (*on_thread)(void));
+void wk_executor_posix_free(struct wk_executor *e); /* runs what is queued; nothing may be waiting or go on for ever */
 /* The runnable that the calling thread runs, NULL outside of steps. Async-signal-safe (crash reports). */
 const struct wk_runnable *wk_executor_current(void);
 

@@ -8,6 +8,7 @@
  */
 #include <pthread.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
@@ -36,6 +37,8 @@ struct pool_executor {
     uint32_t runner_count, threads, active, sleeping, in_step;
     bool stopping, watcher_idle;
     pthread_t watcher;
+    void (*on_thread)(void);
+    pid_t pid; /* a child that user code forks has another one */
 };
 
 static __thread struct runner *self;
@@ -123,12 +126,14 @@ static void *runner_main(void *arg)
     struct pool_executor *p = r->pool;
 
     self = r;
+    if (p->on_thread)
+        p->on_thread();
     pthread_mutex_lock(&p->lock);
-    while (!p->stopping) {
+    while (!p->stopping || p->head) {
         struct wk_runnable *next = p->head;
         bool again;
 
-        if (!next || (!r->active && p->active >= p->threads)) {
+        if (!p->stopping && (!next || (!r->active && p->active >= p->threads))) {
             if (r->active) {
                 r->active = false;
                 p->active--;
@@ -159,6 +164,8 @@ static void *runner_main(void *arg)
         current = next;
         again = wk_run_once(next);
         current = NULL;
+        if (getpid() != p->pid)
+            _exit(127); /* forked by a function of the user that came back: the task belongs to the parent */
         pthread_mutex_lock(&p->lock);
         p->in_step--;
         r->current = NULL;
@@ -250,13 +257,15 @@ static void *watcher_main(void *arg)
 
 static const struct wk_executor_ops pool_ops = {enqueue, wait_in_step, wake_waiter, now_ns, wall_ms};
 
-struct wk_executor *wk_executor_posix_new(uint32_t threads)
+struct wk_executor *wk_executor_posix_new(uint32_t threads, void (*on_thread)(void))
 {
     struct pool_executor *p = MEM_NEW(struct pool_executor);
 
     CHECK(threads >= 1);
     p->base.ops = &pool_ops;
     p->threads = threads;
+    p->on_thread = on_thread;
+    p->pid = getpid();
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->work, NULL);
     pthread_cond_init(&p->watch, NULL);
@@ -271,17 +280,18 @@ void wk_executor_posix_free(struct wk_executor *e)
     if (!e)
         return;
     pthread_mutex_lock(&p->lock);
-    CHECK(p->head == NULL);
     p->stopping = true;
     pthread_cond_broadcast(&p->work);
     pthread_cond_broadcast(&p->watch);
     pthread_mutex_unlock(&p->lock);
-    for (uint32_t i = 0; i < p->runner_count; i++) {
+    pthread_join(p->watcher, NULL);
+    for (uint32_t i = 0; i < p->runner_count; i++)
         pthread_join(p->runners[i]->thread, NULL);
+    CHECK(p->head == NULL);
+    for (uint32_t i = 0; i < p->runner_count; i++) {
         pthread_cond_destroy(&p->runners[i]->wake);
         mem_free(p->runners[i]);
     }
-    pthread_join(p->watcher, NULL);
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->work);
     pthread_cond_destroy(&p->watch);

@@ -1,4 +1,5 @@
-/* RASK_ROW and RASK_STATE: what they declare, what goes through a batch, and that compilers take them silently. */
+/* RASK_ROW and RASK_STATE: what they declare, what goes through a batch, and that compilers take
+ * them silently. */
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -26,8 +27,9 @@ const void *rask_value_peek(rask_ctx *ctx, int state, const rask_schema *schema,
     return state ? NULL : rask_value(ctx, state, schema, size);
 }
 
-static rask_batch *one_batch(struct pool *pool, const rask_schema *schema, int (*emit)(rask_out *out, const void *v),
-                             const void *v, const void *v2)
+static rask_batch *one_batch(struct pool *pool, const rask_schema *schema,
+                             int (*emit)(rask_out *out, const void *v), const void *v,
+                             const void *v2)
 {
     struct model_sink sink = {.count = 0};
     rask_out *out = out_new(pool, schema, 0, &model_hooks, &sink);
@@ -59,7 +61,20 @@ static int emit_wide(rask_out *out, const void *v)
 static void every_type_goes_through_a_batch(void **state)
 {
     struct pool *pool = pool_new(0);
-    struct every v = {true, -8, -16, -32, -64, 1.5f, -2.5, 1234, {5, -6}, {"text", 4}, {"bytes that are long", 19}, 20, 30, 40};
+    struct every v = {true,
+                      -8,
+                      -16,
+                      -32,
+                      -64,
+                      1.5f,
+                      -2.5,
+                      1234,
+                      {5, -6},
+                      {"text", 4},
+                      {"bytes that are long", 19},
+                      20,
+                      30,
+                      40};
     struct every zero = {0}, got;
     rask_batch *b = one_batch(pool, &every_schema, emit_every, &v, &zero);
     rask_row row = rask_batch_row(b, 0);
@@ -69,7 +84,8 @@ static void every_type_goes_through_a_batch(void **state)
     assert_int_equal(schema_validate(&every_schema, "every", &err), 0);
     got = every_at(&row);
     assert_true(got.a && got.b == -8 && got.c == -16 && got.d == -32 && got.e == -64);
-    assert_true(got.f == 1.5f && got.g == -2.5 && got.h == 1234 && got.i.low == 5 && got.i.high == -6);
+    assert_true(got.f == 1.5f && got.g == -2.5 && got.h == 1234 && got.i.low == 5 &&
+                got.i.high == -6);
     assert_int_equal(got.j.len, 4);
     assert_memory_equal(got.j.data, "text", 4);
     assert_memory_equal(got.k.data, "bytes that are long", 19);
@@ -84,23 +100,28 @@ static void every_type_goes_through_a_batch(void **state)
 static void nulls_go_through_a_batch(void **state)
 {
     struct pool *pool = pool_new(0);
-    struct every_null v = {.e = {7, false}, .j = {{"there", 5}, false}, .i = {{1, 2}, false}}, none, got;
+    struct every_null v = {.e = {7, false}, .j = {{"there", 5}, false}, .i = {{1, 2}, false}}, none,
+                      got;
     rask_batch *b;
     rask_row row;
 
     (void)state;
     memset(&none, 0, sizeof(none));
-    none.a.is_null = none.b.is_null = none.c.is_null = none.d.is_null = none.e.is_null = none.f.is_null = true;
-    none.g.is_null = none.h.is_null = none.i.is_null = none.j.is_null = none.k.is_null = none.l.is_null = true;
+    none.a.is_null = none.b.is_null = none.c.is_null = none.d.is_null = none.e.is_null =
+        none.f.is_null = true;
+    none.g.is_null = none.h.is_null = none.i.is_null = none.j.is_null = none.k.is_null =
+        none.l.is_null = true;
     none.m.is_null = none.at.is_null = true;
     none.e.value = 99;
     b = one_batch(pool, &every_null_schema, emit_every_null, &v, &none);
     row = rask_batch_row(b, 0);
     got = every_null_at(&row);
-    assert_true(!got.e.is_null && got.e.value == 7 && got.i.value.high == 2 && got.j.value.len == 5);
+    assert_true(!got.e.is_null && got.e.value == 7 && got.i.value.high == 2 &&
+                got.j.value.len == 5);
     row = rask_batch_row(b, 1);
     got = every_null_at(&row);
-    assert_true(got.e.is_null && got.e.value == 0 && got.j.is_null && got.at.is_null && got.i.is_null);
+    assert_true(got.e.is_null && got.e.value == 0 && got.j.is_null && got.at.is_null &&
+                got.i.is_null);
     batch_unref(b);
     pool_check_empty(pool);
 }
@@ -112,15 +133,18 @@ static void schemas_say_what_was_declared(void **state)
     (void)state;
     bytes_init(&text);
     schema_format(&every_schema, &text);
-    assert_string_equal((char *)text.data,
-                        "a BOOLEAN NOT NULL, b TINYINT NOT NULL, c SMALLINT NOT NULL, d INT NOT NULL, e BIGINT NOT NULL, "
-                        "f FLOAT NOT NULL, g DOUBLE NOT NULL, h DECIMAL(18, 2) NOT NULL, i DECIMAL(19, 0) NOT NULL, "
-                        "j STRING NOT NULL, k BYTES NOT NULL, l DATE NOT NULL, m TIME NOT NULL, at TIMESTAMP(3) NOT NULL");
+    assert_string_equal(
+        (char *)text.data,
+        "a BOOLEAN NOT NULL, b TINYINT NOT NULL, c SMALLINT NOT NULL, d INT NOT NULL, "
+        "e BIGINT NOT NULL, f FLOAT NOT NULL, g DOUBLE NOT NULL, h DECIMAL(18, 2) NOT NULL, "
+        "i DECIMAL(19, 0) NOT NULL, j STRING NOT NULL, k BYTES NOT NULL, l DATE NOT NULL, "
+        "m TIME NOT NULL, at TIMESTAMP(3) NOT NULL");
     bytes_clear(&text);
     schema_format(&every_null_schema, &text);
-    assert_string_equal((char *)text.data,
-                        "a BOOLEAN, b TINYINT, c SMALLINT, d INT, e BIGINT, f FLOAT, g DOUBLE, h DECIMAL(1, 1), "
-                        "i DECIMAL(38, 38), j STRING, k BYTES, l DATE, m TIME, at TIMESTAMP(3)");
+    assert_string_equal(
+        (char *)text.data,
+        "a BOOLEAN, b TINYINT, c SMALLINT, d INT, e BIGINT, f FLOAT, g DOUBLE, h DECIMAL(1, 1), "
+        "i DECIMAL(38, 38), j STRING, k BYTES, l DATE, m TIME, at TIMESTAMP(3)");
     bytes_release(&text);
     assert_string_equal(one_schema.name, "one");
     assert_int_equal(one_columns, 1);
@@ -158,12 +182,26 @@ static void a_state_is_its_slots(void **state)
 /* ---- the compilers ---- */
 
 /* Returns the exit status; -1: there is no such compiler. */
-static int compile(const char *compiler, const char *language, const char *standard, const char *row_case)
+static int compile(const char *compiler, const char *language, const char *standard,
+                   const char *row_case)
 {
     char *define = row_case ? mem_printf("-DROW_CASE=%s", row_case) : mem_strdup("-DROW_NOTHING");
-    const char *argv[] = {compiler, "-x", language, standard, "-fsyntax-only", "-I.", "-Iapi/include",
-                    "-Wall", "-Wextra", "-Wconversion", "-Wpedantic", "-Wshadow", "-Werror", define,
-                    "test/unit/api/row_sample.h", NULL};
+    const char *argv[] = {compiler,
+                          "-x",
+                          language,
+                          standard,
+                          "-fsyntax-only",
+                          "-I.",
+                          "-Iapi/include",
+                          "-Wall",
+                          "-Wextra",
+                          "-Wconversion",
+                          "-Wpedantic",
+                          "-Wshadow",
+                          "-Werror",
+                          define,
+                          "test/unit/api/row_sample.h",
+                          NULL};
     posix_spawn_file_actions_t actions;
     pid_t pid;
     int status = -1;
@@ -181,11 +219,14 @@ static int compile(const char *compiler, const char *language, const char *stand
 
 static void compilers_take_it_without_a_word(void **state)
 {
-    static const char *const compilers[][3] = {{"gcc", "c", "-std=c11"}, {"clang", "c", "-std=c11"},
-                                               {"g++", "c++", "-std=c++17"}, {"clang++", "c++", "-std=c++17"}};
-    static const char *const wrong[] = {"RASK_STATE(s, (STRING, n))", "RASK_STATE(s, (NULL_INT, n))",
-                                        "RASK_ROW(s, (DECIMAL(39, 1), n))", "RASK_ROW(s, (INT, n), (INT, n))",
-                                        "RASK_ROW(s, (VARCHAR, n))"};
+    static const char *const compilers[][3] = {{"gcc", "c", "-std=c11"},
+                                               {"clang", "c", "-std=c11"},
+                                               {"g++", "c++", "-std=c++17"},
+                                               {"clang++", "c++", "-std=c++17"}};
+    static const char *const wrong[] = {
+        "RASK_STATE(s, (STRING, n))", "RASK_STATE(s, (NULL_INT, n))",
+        "RASK_ROW(s, (DECIMAL(39, 1), n))", "RASK_ROW(s, (INT, n), (INT, n))",
+        "RASK_ROW(s, (VARCHAR, n))"};
     unsigned done = 0;
 
     (void)state;

@@ -1,6 +1,7 @@
 /*
- * model.h - a naive model of rows for the tests of common/types: every row is a plain struct, nothing is shared.
- * Random schemas and rows come from a seed.  Included by one test each; not a module.
+ * model.h - a naive model of rows for the tests of common/types: every row is a plain struct,
+ * nothing is shared. Random schemas and rows come from a seed.  Included by one test each; not a
+ * module.
  */
 #ifndef TEST_TYPES_MODEL_H
 #define TEST_TYPES_MODEL_H
@@ -47,7 +48,8 @@ struct mrow {
     uint8_t kind;
 };
 
-static inline const rask_schema *model_schema(struct rng *r, struct arena *arena, uint32_t columns_max)
+static inline const rask_schema *model_schema(struct rng *r, struct arena *arena,
+                                              uint32_t columns_max)
 {
     rask_schema *s = arena_alloc(arena, sizeof(*s));
     uint32_t columns = 1 + rng_below(r, columns_max);
@@ -132,7 +134,8 @@ static inline void model_put(rask_out *out, const struct mrow *row)
         else if (schema_is_view(&schema->fields[i]))
             rask_out_string(out, (int)i, row->cells[i].text);
         else
-            memcpy((uint8_t *)out->columns[i].data + (size_t)out->rows * width, row->cells[i].fixed, width);
+            memcpy((uint8_t *)out->columns[i].data + (size_t)out->rows * width, row->cells[i].fixed,
+                   width);
     }
     assert_int_equal(rask_out_end(out), 0);
 }
@@ -154,12 +157,14 @@ static inline void model_check_row(const rask_batch *b, uint32_t i, const struct
             assert_int_equal(s.len, cell->text.len);
             assert_memory_equal(s.data, cell->text.data, s.len);
         } else {
-            assert_memory_equal((uint8_t *)b->columns[c].data + (size_t)r.position * width, cell->fixed, width);
+            assert_memory_equal((uint8_t *)b->columns[c].data + (size_t)r.position * width,
+                                cell->fixed, width);
         }
     }
     if (b->event_time.data)
         assert_int_equal(((rask_ts *)b->event_time.data)[r.position], row->time);
-    assert_int_equal(b->kind.data ? ((uint8_t *)b->kind.data)[r.position] : 0, b->kind.data ? row->kind : 0);
+    assert_int_equal(b->kind.data ? ((uint8_t *)b->kind.data)[r.position] : 0,
+                     b->kind.data ? row->kind : 0);
 }
 
 /* A batch and what must be in it. */

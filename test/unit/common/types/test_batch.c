@@ -1,4 +1,5 @@
-/* Batches against the naive model: slices of slices, selections, gathers, forwards, encode and decode. */
+/* Batches against the naive model: slices of slices, selections, gathers, forwards, encode and
+ * decode. */
 #include "test/unit/common/types/model.h"
 
 enum { LIVE_MAX = 24, ROUNDS = 400, STEPS = 25 };
@@ -61,7 +62,8 @@ static void step_build(struct world *w, rask_out *out)
 
 static void step_slice(struct world *w, const struct mbatch *from)
 {
-    uint32_t at = rng_below(&w->rng, from->b->rows + 1), rows = rng_below(&w->rng, from->b->rows - at + 1);
+    uint32_t at = rng_below(&w->rng, from->b->rows + 1),
+             rows = rng_below(&w->rng, from->b->rows - at + 1);
 
     world_add(w, batch_slice(from->b, at, rows), from->rows + at);
 }
@@ -125,7 +127,8 @@ static rask_batch *through_bytes(struct world *w, const rask_batch *b, uint32_t 
     batch_encode(b, from, rows, &bytes);
     owner = pool_get(w->pool, bytes.len);
     memcpy(owner->data, bytes.data, bytes.len);
-    assert_int_equal(batch_decode(w->pool, w->schema, owner->data, bytes.len, owner, &got, &err), 0);
+    assert_int_equal(batch_decode(w->pool, w->schema, owner->data, bytes.len, owner, &got, &err),
+                     0);
     buffer_unref(owner);
     bytes_release(&bytes);
     return got;
@@ -133,7 +136,8 @@ static rask_batch *through_bytes(struct world *w, const rask_batch *b, uint32_t 
 
 static void step_code(struct world *w, const struct mbatch *from)
 {
-    uint32_t at = rng_below(&w->rng, from->b->rows + 1), rows = rng_below(&w->rng, from->b->rows - at + 1);
+    uint32_t at = rng_below(&w->rng, from->b->rows + 1),
+             rows = rng_below(&w->rng, from->b->rows - at + 1);
     rask_batch *got = through_bytes(w, from->b, at, rows);
 
     assert_int_equal(got->rows, rows);
@@ -215,7 +219,8 @@ static uint32_t world_run(uint64_t seed)
     arena_init(&w.arena);
     w.pool = pool_new(1 << 28);
     w.schema = model_schema(&w.rng, &w.arena, seed % 10 == 0 ? 64 : 8);
-    out = out_new(w.pool, w.schema, BATCH_KIND | (seed % 2 ? BATCH_EVENT_TIME : 0), &model_hooks, &sink);
+    out = out_new(w.pool, w.schema, BATCH_KIND | (seed % 2 ? BATCH_EVENT_TIME : 0), &model_hooks,
+                  &sink);
     for (uint32_t i = 0; i < STEPS; i++)
         world_step(&w, out);
     for (uint32_t i = 0; i < w.count; i++) {
@@ -238,7 +243,8 @@ static void random_operations_agree_with_the_model(void **state)
     assert_true(cases > ROUNDS * STEPS / 2);
 }
 
-/* Every batch that decode accepts can be read in full; it never accepts another number of rows than it says. */
+/* Every batch that decode accepts can be read in full; it never accepts another number of rows than
+ * it says. */
 static void read_all(const rask_batch *b)
 {
     uint64_t sum = 0;
@@ -254,14 +260,16 @@ static void read_all(const rask_batch *b)
                 for (uint32_t k = 0; k < s.len; k++)
                     sum += (uint8_t)s.data[k];
             } else {
-                sum += ((const uint8_t *)b->columns[c].data)[row.position * schema_width(&b->schema->fields[c])];
+                sum += ((const uint8_t *)b->columns[c]
+                            .data)[row.position * schema_width(&b->schema->fields[c])];
             }
         }
     }
     assert_true(sum < UINT64_MAX);
 }
 
-static void decode_damaged(struct pool *pool, const rask_schema *schema, const uint8_t *data, size_t len)
+static void decode_damaged(struct pool *pool, const rask_schema *schema, const uint8_t *data,
+                           size_t len)
 {
     /* of the exact size, so that AddressSanitizer sees one byte too many */
     rask_buffer *owner = pool_get(pool, len);
@@ -324,9 +332,11 @@ static void damaged_bytes_are_refused_or_harmless(void **state)
     }
 }
 
-static const rask_field pair_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}, {"n", RASK_T_BIGINT, 1, 0, 0, NULL}};
+static const rask_field pair_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL},
+                                         {"n", RASK_T_BIGINT, 1, 0, 0, NULL}};
 static const rask_schema pair = {RASK_ABI, 2, "pair", pair_fields};
-static const rask_field swapped_fields[] = {{"n", RASK_T_BIGINT, 1, 0, 0, NULL}, {"word", RASK_T_STRING, 0, 0, 0, NULL}};
+static const rask_field swapped_fields[] = {{"n", RASK_T_BIGINT, 1, 0, 0, NULL},
+                                            {"word", RASK_T_STRING, 0, 0, 0, NULL}};
 static const rask_schema swapped = {RASK_ABI, 2, "swapped", swapped_fields};
 
 static rask_batch *pair_batch(struct pool *pool, uint32_t rows, const char *word)
@@ -415,7 +425,8 @@ static void gather_compacts_sparse_buffers(void **state)
     batch_unref(b);
     batch_unref(one);
     assert_int_equal(((rask_view *)g->columns[0].data)->len, 31);
-    assert_memory_equal(rask_view_str(g, g->columns[0].data).data, "a string of some thirty bytes..", 31);
+    assert_memory_equal(rask_view_str(g, g->columns[0].data).data,
+                        "a string of some thirty bytes..", 31);
     batch_unref(g);
     pool_check_empty(pool);
 }

@@ -93,7 +93,8 @@ static void over_the_budget_it_gives_and_says_so(void **state)
     pool_check_empty(pool);
 }
 
-/* What is kept of one size must give way to another size: else a change of load doubles the memory. */
+/* What is kept of one size must give way to another size: else a change of load doubles the memory.
+ */
 static void kept_blocks_do_not_exceed_the_budget(void **state)
 {
     struct pool *pool = pool_new(1 << 20);
@@ -123,7 +124,7 @@ static void *hand_run(void *arg)
     struct rng rng = {__atomic_add_fetch(&h->seed, 1, __ATOMIC_RELAXED)};
 
     for (int i = 0; i < 20000; i++) {
-        rask_buffer *b = pool_get(h->pool, rng_below(&rng, 3000)), *old;
+        rask_buffer *b = pool_get(h->pool, 1 + rng_below(&rng, 3000)), *old;
 
         b->data[0] = (uint8_t)i;
         old = __atomic_exchange_n(&h->slots[rng_below(&rng, 64)], b, __ATOMIC_ACQ_REL);

@@ -1,11 +1,14 @@
 /* rask_out: limits, refusals, rows left open, what is shared from batch to batch. */
 #include "test/unit/common/types/model.h"
 
-static const rask_field pair_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}, {"n", RASK_T_BIGINT, 1, 0, 0, NULL}};
+static const rask_field pair_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL},
+                                         {"n", RASK_T_BIGINT, 1, 0, 0, NULL}};
 static const rask_schema pair = {RASK_ABI, 2, "pair", pair_fields};
-static const rask_field twin_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}, {"n", RASK_T_BIGINT, 1, 0, 0, NULL}};
+static const rask_field twin_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL},
+                                         {"n", RASK_T_BIGINT, 1, 0, 0, NULL}};
 static const rask_schema twin = {RASK_ABI, 2, "twin", twin_fields};
-static const rask_field other_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}, {"n", RASK_T_INT, 1, 0, 0, NULL}};
+static const rask_field other_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL},
+                                          {"n", RASK_T_INT, 1, 0, 0, NULL}};
 static const rask_schema other = {RASK_ABI, 2, "other", other_fields};
 
 struct fixture {
@@ -107,7 +110,8 @@ static void a_null_is_refused_where_there_can_be_none(void **state)
     rask_out_null(f->out, 0);
     rask_out_null(f->out, 1);
     assert_int_equal(rask_out_end(f->out), ERR_INVALID);
-    assert_string_equal(f->sink.refused, "column 'word' of pair: it is NOT NULL and was given NULL");
+    assert_string_equal(f->sink.refused,
+                        "column 'word' of pair: it is NOT NULL and was given NULL");
     assert_int_equal(put(f->out, "second", 2), 0); /* nothing of the refused row is left */
     model_full(f->out, &f->sink);
     assert_int_equal(f->sink.batches[0]->rows, 2);
@@ -142,8 +146,10 @@ static void another_schema_is_refused_by_both_names(void **state)
     rask_out_null(f->out, 1);
     assert_int_equal(rask_out_end(f->out), 0);
     assert_int_equal(rask_out_begin(f->out, &other), ERR_INVALID);
-    assert_string_equal(f->sink.refused, "a row of other (word STRING NOT NULL, n INT) was emitted where the output takes "
-                                         "pair (word STRING NOT NULL, n BIGINT)");
+    assert_string_equal(
+        f->sink.refused,
+        "a row of other (word STRING NOT NULL, n INT) was emitted where the output takes "
+        "pair (word STRING NOT NULL, n BIGINT)");
     assert_int_equal(put(f->out, "after", 1), 0);
 }
 
@@ -210,7 +216,8 @@ static void rows_over_the_limit_are_refused(void **state)
     rask_out_string(f->out, 0, (rask_str){text, len});
     rask_out_i64(f->out, 1, 1);
     assert_int_equal(rask_out_end(f->out), ERR_INVALID);
-    assert_string_equal(f->sink.refused, "column 'word' of pair: the strings of one row have more than 64 MiB");
+    assert_string_equal(f->sink.refused,
+                        "column 'word' of pair: the strings of one row have more than 64 MiB");
     assert_int_equal(rask_out_begin(f->out, &pair), 0);
     rask_out_string(f->out, 0, (rask_str){text, 60 * 1024 * 1024});
     assert_int_equal(rask_out_end(f->out), 0);
@@ -286,11 +293,12 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(batches_are_handed_on_at_their_limits), T(small_batches_share_their_memory),
+        T(batches_are_handed_on_at_their_limits),     T(small_batches_share_their_memory),
         T(a_null_is_refused_where_there_can_be_none), T(wrong_columns_are_refused),
-        T(another_schema_is_refused_by_both_names), T(a_row_that_was_not_ended_starts_anew),
-        T(a_row_that_was_begun_survives_a_take), T(unset_strings_are_empty), T(rows_over_the_limit_are_refused),
-        T(whole_batches_pass_in_order), T(forwarding_few_rows_keeps_few_buffers),
+        T(another_schema_is_refused_by_both_names),   T(a_row_that_was_not_ended_starts_anew),
+        T(a_row_that_was_begun_survives_a_take),      T(unset_strings_are_empty),
+        T(rows_over_the_limit_are_refused),           T(whole_batches_pass_in_order),
+        T(forwarding_few_rows_keeps_few_buffers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

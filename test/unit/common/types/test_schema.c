@@ -6,7 +6,8 @@ static void text_goes_there_and_back(void **state)
 {
     static const char *const texts[][2] = {
         {"word STRING NOT NULL, n BIGINT", NULL},
-        {"a boolean, b tinyint,c SmallInt NOT NULL ,d INTEGER,e FLOAT, f DOUBLE , g dec, h NUMERIC(38,38) not  null",
+        {"a boolean, b tinyint,c SmallInt NOT NULL ,d INTEGER,e FLOAT, f DOUBLE , g dec, "
+         "h NUMERIC(38,38) not  null",
          "a BOOLEAN, b TINYINT, c SMALLINT NOT NULL, d INT, e FLOAT, f DOUBLE, g DECIMAL(10, 0), "
          "h DECIMAL(38, 38) NOT NULL"},
         {"x BYTES, d DATE, t TIME, ts TIMESTAMP, u TIMESTAMP( 3 ) NULL, v DECIMAL(7)",
@@ -197,9 +198,12 @@ static void bad_protobuf_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_goes_there_and_back), cmocka_unit_test(mistakes_are_named),
-        cmocka_unit_test(limits_hold),              cmocka_unit_test(hand_made_schemas_are_checked),
-        cmocka_unit_test(equality_is_of_columns),   cmocka_unit_test(protobuf_goes_there_and_back),
+        cmocka_unit_test(text_goes_there_and_back),
+        cmocka_unit_test(mistakes_are_named),
+        cmocka_unit_test(limits_hold),
+        cmocka_unit_test(hand_made_schemas_are_checked),
+        cmocka_unit_test(equality_is_of_columns),
+        cmocka_unit_test(protobuf_goes_there_and_back),
         cmocka_unit_test(bad_protobuf_is_refused),
     };
 

@@ -1,0 +1,66 @@
+/* format.c - see format.h. */
+#include "connectors/format.h"
+
+void format_print(const rask_batch *b, uint32_t row, struct bytes *out)
+{
+    rask_row r = rask_batch_row(b, row);
+    uint32_t columns = b->schema->columns;
+
+    if (columns != 1)
+        bytes_add_u8(out, '(');
+    for (uint32_t c = 0; c < columns; c++) {
+        if (c > 0)
+            bytes_add_u8(out, ',');
+        if (rask_is_null(&r, (int)c))
+            bytes_add_str(out, "null");
+        else
+            batch_format_cell(b, c, r.position, out);
+    }
+    if (columns != 1)
+        bytes_add_u8(out, ')');
+}
+
+static bool needs_quotes(rask_str s)
+{
+    for (uint32_t i = 0; i < s.len; i++)
+        if (s.data[i] == ',' || s.data[i] == '"' || s.data[i] == '\n' || s.data[i] == '\r')
+            return true;
+    return false;
+}
+
+static void csv_string(rask_str s, bool nullable, struct bytes *out)
+{
+    if (s.len > 0 ? !needs_quotes(s) : !nullable) {
+        bytes_add(out, s.data, s.len);
+        return;
+    }
+    bytes_add_u8(out, '"');
+    for (uint32_t from = 0; from < s.len;) {
+        const char *quote = memchr(s.data + from, '"', s.len - from);
+        uint32_t to = quote ? (uint32_t)(quote - s.data) + 1 : s.len;
+
+        bytes_add(out, s.data + from, to - from);
+        if (quote)
+            bytes_add_u8(out, '"');
+        from = to;
+    }
+    bytes_add_u8(out, '"');
+}
+
+void format_csv(const rask_batch *b, uint32_t row, struct bytes *out)
+{
+    rask_row r = rask_batch_row(b, row);
+
+    for (uint32_t c = 0; c < b->schema->columns; c++) {
+        const rask_field *f = &b->schema->fields[c];
+
+        if (c > 0)
+            bytes_add_u8(out, ',');
+        if (rask_is_null(&r, (int)c))
+            continue;
+        if (schema_is_view(f) && (f->type == RASK_T_STRING || rask_string(&r, (int)c).len == 0))
+            csv_string(rask_string(&r, (int)c), f->nullable, out);
+        else
+            batch_format_cell(b, c, r.position, out);
+    }
+}

@@ -1,0 +1,292 @@
+/* Workers with a scripted job master: rows in, rows out, over local and remote channels. */
+#include "test/unit/taskmanager/worker/master.h"
+
+#include "rask/rask.h"
+
+RASK_ROW(number, (BIGINT, value));
+RASK_ROW(pair, (STRING, word), (BIGINT, n));
+
+/* ---- a source of numbers in splits, and a sink that collects ---- */
+
+#define SPLITS 7
+#define PER_SPLIT 5000
+
+struct cursor {
+    int64_t at, end;
+};
+static int numbers_discover(rask_ctx *ctx, rask_splits *found)
+{
+    (void)ctx;
+    for (int64_t i = 0; i < SPLITS; i++) {
+        int rc = rask_split_add(found, (rask_str){(const char *)&i, sizeof(i)}, (rask_str){NULL, 0});
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+static int numbers_open_split(rask_ctx *ctx, rask_split *split)
+{
+    struct cursor *c = split->self;
+    int64_t id;
+
+    (void)ctx;
+    memcpy(&id, split->id.data, sizeof(id));
+    c->at = id * PER_SPLIT;
+    c->end = c->at + PER_SPLIT;
+    return 0;
+}
+static int numbers_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    struct cursor *c = split->self;
+
+    while (c->at < c->end && !rask_op_full(ctx)) {
+        int rc = number_emit(out, &(struct number){c->at++});
+
+        if (rc)
+            return rc;
+    }
+    return c->at < c->end ? RASK_MORE : RASK_END;
+}
+static const rask_source numbers = {
+    .abi = RASK_ABI, .name = "numbers", .out = &number_schema, .split_size = sizeof(struct cursor),
+    .discover = numbers_discover, .open_split = numbers_open_split, .poll = numbers_poll,
+};
+
+static pthread_mutex_t collect_lock = PTHREAD_MUTEX_INITIALIZER;
+static int64_t seen[1000], updates;
+static int order_errors;
+static uint64_t collected_subtasks;
+
+/* The last update of a word is its total; updates of one word come in order. */
+static int collect_write(rask_ctx *ctx, const rask_batch *rows)
+{
+    pthread_mutex_lock(&collect_lock);
+    for (uint32_t i = 0; i < rows->rows; i++) {
+        rask_row row = rask_batch_row(rows, i);
+        struct pair p = pair_at(&row);
+        int word = 0;
+
+        for (uint32_t k = 1; k < p.word.len; k++)
+            word = word * 10 + (p.word.data[k] - '0');
+        order_errors += p.n != seen[word] + 1;
+        seen[word] = p.n;
+        updates++;
+    }
+    collected_subtasks |= 1u << rask_subtask(ctx);
+    pthread_mutex_unlock(&collect_lock);
+    return 0;
+}
+static const rask_sink collect = {.abi = RASK_ABI, .name = "collect", .write = collect_write};
+
+static void collect_reset(void)
+{
+    memset(seen, 0, sizeof(seen));
+    updates = 0;
+    order_errors = 0;
+    collected_subtasks = 0;
+}
+
+static int to_word(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    char text[32];
+    int64_t v = number_at(row).value;
+    int n = snprintf(text, sizeof(text), "w%lld", (long long)(v % 1000));
+
+    (void)ctx;
+    return pair_emit(out, &(struct pair){{text, (uint32_t)n}, 1});
+}
+
+static bool keep_all(rask_ctx *ctx, const rask_row *row)
+{
+    (void)ctx;
+    return number_at(row).value >= 0;
+}
+
+static rask_env *counting_graph(Rask__Graph__StreamGraph **ret)
+{
+    rask_env *env = building();
+    rask_stream *s = rask_filter(rask_from_source(env, &numbers, NULL), keep_all);
+    rask_stream *words = rask_flat_map(s, to_word, &pair_schema);
+    struct err err = {0};
+
+    rask_sink_to(rask_sum(rask_key_by(words, "word"), "n"), &collect);
+    assert_int_equal(rask_execute(env, "counting"), 0);
+    if (rask_env_graph(env, ret, &err) != 0)
+        fail_msg("%s", err.text);
+    return env;
+}
+
+static void count_on(uint32_t workers, uint32_t parallelism, uint64_t subtasks)
+{
+    Rask__Graph__StreamGraph *graph;
+    rask_env *env = counting_graph(&graph);
+    struct master m;
+
+    collect_reset();
+    master_run(&m, graph, workers, parallelism);
+    rask_env_free(env);
+    assert_string_equal(m.error, "");
+    assert_int_equal(m.failed, 0);
+    assert_int_equal(updates, SPLITS * PER_SPLIT);
+    assert_int_equal(order_errors, 0);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(seen[i], SPLITS * PER_SPLIT / 1000);
+    assert_true((collected_subtasks & subtasks) == subtasks);
+    if (workers > 1)
+        assert_true(m.remote_records > 0);
+}
+
+static void counts_in_one_worker_at_parallelism_1(void **state)
+{
+    (void)state;
+    count_on(1, 1, 1);
+}
+static void counts_in_one_worker_at_parallelism_4(void **state)
+{
+    (void)state;
+    count_on(1, 4, 15);
+}
+static void counts_over_connections_between_two_workers(void **state)
+{
+    (void)state;
+    count_on(2, 4, 15);
+}
+static void counts_over_connections_between_four_workers(void **state)
+{
+    (void)state;
+    count_on(4, 7, 127);
+}
+
+/* ---- a function that fails ---- */
+
+static int fails_at_4321(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    if (number_at(row).value == 4321)
+        return rask_fail(ctx, "number %d is not wanted", 4321);
+    return rask_forward(out, row);
+}
+
+static void a_failing_function_names_itself(void **state)
+{
+    rask_env *env = building();
+    Rask__Graph__StreamGraph *graph;
+    struct master m;
+
+    (void)state;
+    rask_sink_to(rask_name(rask_flat_map(rask_from_source(env, &numbers, NULL), to_word, &pair_schema), "fine"), &collect);
+    rask_sink_to(rask_name(rask_flat_map(rask_name(rask_map(rask_from_source(env, &numbers, NULL), fails_at_4321, &number_schema), "picky"),
+                                         to_word, &pair_schema), "words"), &collect);
+    assert_int_equal(rask_execute(env, "failing"), 0);
+    assert_int_equal(rask_env_graph(env, &graph, NULL), 0);
+    collect_reset();
+    master_start(&m, graph, 1, 1);
+    loop_until(m.env, &m.failed, 1);
+    assert_non_null(strstr(m.error, "picky"));
+    assert_non_null(strstr(m.error, "number 4321 is not wanted"));
+    master_cancel(&m);
+    loop_until(m.env, &m.over, master_task_count(&m));
+    master_end(&m);
+    rask_env_free(env);
+}
+
+/* ---- one row in, many out, into a slow sink: memory stays bounded, cancel ends the wait ---- */
+
+static int flood(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    char text[1024];
+
+    (void)ctx;
+    (void)row;
+    memset(text, 'x', sizeof(text));
+    text[0] = 'w';
+    for (int i = 0; i < 1000000; i++) {
+        int rc = pair_emit(out, &(struct pair){{text, sizeof(text)}, 1});
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int wanted_rows;
+static int slow_write(rask_ctx *ctx, const rask_batch *rows)
+{
+    struct timespec pause = {0, 1000000};
+
+    (void)ctx;
+    nanosleep(&pause, NULL);
+    pthread_mutex_lock(&collect_lock);
+    wanted_rows += (int)rows->rows;
+    pthread_mutex_unlock(&collect_lock);
+    return 0;
+}
+static const rask_sink slow = {.abi = RASK_ABI, .name = "slow", .write = slow_write};
+
+static struct {
+    int answers;
+    uint64_t peak, waiting;
+} flood_metrics;
+static void flood_answer(void *arg, const struct err *error, const ProtobufCMessage *response)
+{
+    const Rask__Control__WorkerMetrics *w = (const Rask__Control__WorkerMetrics *)response;
+
+    (void)arg;
+    assert_null(error);
+    flood_metrics.peak = MAX(flood_metrics.peak, w->pool_in_use_bytes);
+    flood_metrics.answers++;
+}
+
+static void flooding(bool chained)
+{
+    rask_env *env = building();
+    rask_stream *f;
+    Rask__Graph__StreamGraph *graph;
+    Rask__Control__GetMetrics get = RASK__CONTROL__GET_METRICS__INIT;
+    struct master m;
+
+    f = rask_flat_map(rask_from_source(env, &numbers, NULL), flood, &pair_schema);
+    rask_sink_to(chained ? f : rask_rebalance(f), &slow);
+    assert_int_equal(rask_execute(env, "flood"), 0);
+    assert_int_equal(rask_env_graph(env, &graph, NULL), 0);
+    wanted_rows = 0;
+    memset(&flood_metrics, 0, sizeof(flood_metrics));
+    master_start(&m, graph, 1, 1);
+    loop_until(m.env, &wanted_rows, 5000);
+    for (int i = 1; i <= 20; i++) {
+        rpc_call(m.peers[0], RPC_GET_METRICS, &get.base, 0, flood_answer, NULL);
+        loop_until(m.env, &flood_metrics.answers, i);
+        loop_until(m.env, &wanted_rows, 5000 + i * 300);
+    }
+    assert_true(flood_metrics.peak < (16u << 20));
+    master_cancel(&m);
+    loop_until(m.env, &m.over, master_task_count(&m));
+    assert_int_equal(m.failed, 0);
+    master_end(&m);
+    rask_env_free(env);
+}
+
+static void a_flood_through_a_channel_stays_bounded(void **state)
+{
+    (void)state;
+    flooding(false);
+}
+static void a_flood_inside_a_chain_stays_bounded(void **state)
+{
+    (void)state;
+    flooding(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(counts_in_one_worker_at_parallelism_1),
+        cmocka_unit_test(counts_in_one_worker_at_parallelism_4),
+        cmocka_unit_test(counts_over_connections_between_two_workers),
+        cmocka_unit_test(counts_over_connections_between_four_workers),
+        cmocka_unit_test(a_failing_function_names_itself),
+        cmocka_unit_test(a_flood_through_a_channel_stays_bounded),
+        cmocka_unit_test(a_flood_inside_a_chain_stays_bounded),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
