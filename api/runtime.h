@@ -1,12 +1,15 @@
 /*
- * api/runtime.h - the engine's side of the public API: for the programs that load a job, not for jobs.
+ * api/runtime.h - the engine's side of the public API: for the programs that load a job, not for
+ * jobs.
  *
- * Two halves.  A program that builds a graph (client, graph-building worker) makes a rask_env, calls the
- * job's rask_job with it and takes the StreamGraph.  A program that runs operators (worker) fills a
- * struct rask_ctx per subtask and operator; api/src/ctx.c implements rask/operator.h on it through
- * struct rask_ctx_ops, so that a job's shared object can be loaded without linking the worker.
+ * Two halves.  A program that builds a graph (client, graph-building worker) makes a rask_env,
+ * calls the job's rask_job with it and takes the StreamGraph.  A program that runs operators
+ * (worker) fills a struct rask_ctx per subtask and operator; api/src/ctx.c implements
+ * rask/operator.h on it through struct rask_ctx_ops, so that a job's shared object can be loaded
+ * without linking the worker.
  *
- * Programs that load a job link with $(api_link) (api/module.mk), which exports every public symbol.
+ * Programs that load a job link with $(api_link) (api/module.mk), which exports every public
+ * symbol.
  */
 #ifndef API_RUNTIME_H
 #define API_RUNTIME_H
@@ -21,9 +24,9 @@
 /* ---- the job's shared object ---- */
 
 /*
- * Where a loaded shared object lies in memory.  Functions and static descriptors travel as offsets from
- * its base, so they survive address space randomisation.  A job exports `rask_job` and the weak constant
- * `rask_job_abi` (uint32_t, RASK_ABI of the headers it was compiled with).
+ * Where a loaded shared object lies in memory.  Functions and static descriptors travel as offsets
+ * from its base, so they survive address space randomisation.  A job exports `rask_job` and the
+ * weak constant `rask_job_abi` (uint32_t, RASK_ABI of the headers it was compiled with).
  */
 struct rask_artifact {
     uintptr_t base;       /* load address: dlpi_addr */
@@ -33,7 +36,10 @@ struct rask_artifact {
 int rask_artifact_of(const void *address, struct rask_artifact *ret, struct err *err) MUST_CHECK;
 /* For rask_env_options.offset_of, with a struct rask_artifact as arg. */
 bool rask_artifact_offset(void *artifact, const void *pointer, uint64_t *ret_offset);
-/* The way back, in the worker: NULL when offset .. offset + size is not mapped memory of the object. */
+/*
+ * The way back, in the worker: NULL when offset .. offset + size is not mapped memory of the
+ * object.
+ */
 void *rask_artifact_pointer(const struct rask_artifact *artifact, uint64_t offset, size_t size);
 
 /* ---- building a graph ---- */
@@ -51,8 +57,8 @@ rask_env *rask_env_new(const struct rask_env_options *options);
 void rask_env_free(rask_env *env); /* NULL is legal; all streams of env end here */
 const rask_params *rask_env_params(const rask_env *env);
 /*
- * After rask_job returned 0 or an error: the graph, in memory of env.  Fails with the first error of the
- * build, or when rask_job never called rask_execute.
+ * After rask_job returned 0 or an error: the graph, in memory of env.  Fails with the first error
+ * of the build, or when rask_job never called rask_execute.
  */
 int rask_env_graph(rask_env *env, Rask__Graph__StreamGraph **ret, struct err *err) MUST_CHECK;
 
@@ -93,12 +99,13 @@ struct rask_split_slot {
 };
 
 /*
- * What the worker does for a context.  No member may be NULL: an engine that has no keyed state yet fails
- * through ctx->error.  Texts are formatted, NUL-terminated and borrowed.
+ * What the worker does for a context.  No member may be NULL: an engine that has no keyed state yet
+ * fails through ctx->error.  Texts are formatted, NUL-terminated and borrowed.
  */
 struct rask_ctx_ops {
     void (*log)(rask_ctx *ctx, int level, const char *text);
-    struct rask_counter *(*counter)(rask_ctx *ctx, const char *name); /* the same name, the same counter */
+    struct rask_counter *(*counter)(rask_ctx *ctx,
+                                    const char *name); /* the same name, the same counter */
     void (*accumulate)(rask_ctx *ctx, const char *name, int64_t n);
     void *(*value)(rask_ctx *ctx, int state, const rask_schema *schema, size_t size);
     const void *(*peek)(rask_ctx *ctx, int state, const rask_schema *schema, size_t size);
@@ -113,7 +120,10 @@ struct rask_ctx_ops {
     void (*wake)(rask_ctx *ctx); /* any thread */
 };
 
-/* One operator of one subtask.  Filled by the engine; all pointers borrowed; lives until after close. */
+/*
+ * One operator of one subtask.  Filled by the engine; all pointers borrowed; lives until after
+ * close.
+ */
 struct rask_ctx {
     const struct rask_ctx_ops *ops;
     void *engine;
@@ -136,7 +146,10 @@ struct rask_ctx {
     struct err error; /* of rask_fail; code 0: none. The first one is kept. */
 };
 
-/* References every public function, so that --whole-archive of libapi.a also pulls those of libcommon.a. */
+/*
+ * References every public function, so that --whole-archive of libapi.a also pulls those of
+ * libcommon.a.
+ */
 extern const void *const rask_public_symbols[];
 
 #endif

@@ -3,7 +3,8 @@
  *
  *     rask run examples/wordcount.c --input FILE [--output FILE]
  *
- * Each word gives an updated line "word,count"; the last one of a word is its total.  Without --output they are printed.
+ * Each word gives an updated line "word,count"; the last one of a word is its total.  Without
+ * --output they are printed.
  */
 #include <rask/rask.h>
 

@@ -1,8 +1,8 @@
 /*
  * api_private.h - the graph under construction, shared by the files of api/src.
  *
- * Everything lives in the env's arena.  Each public function first asks api_enter (is there still a build
- * going on?) and api_input (may this stream be read?), then makes a node or a virtual stream.
+ * Everything lives in the env's arena.  Each public function first asks api_enter (is there still a
+ * build going on?) and api_input (may this stream be read?), then makes a node or a virtual stream.
  */
 #ifndef API_PRIVATE_H
 #define API_PRIVATE_H
@@ -14,7 +14,7 @@
 #include "common/types/batch.h"
 #include "common/types/schema.h"
 
-#define API_ENV_MAGIC 0x72656e76u
+#define API_ENV_MAGIC  0x72656e76u
 #define API_STATES_MAX 64
 
 /* How the name that people see is made of the operator's own: as in Flink. */
@@ -76,25 +76,30 @@ struct rask_env {
 };
 
 /* Records the first mistake; returns the broken stream. */
-rask_stream *api_fail(rask_env *env, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+rask_stream *api_fail(rask_env *env, int code, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* false: the build has failed or ended (recorded); fn is the public function's name. */
 bool api_enter(rask_env *env, const char *fn);
-/* As api_enter, for a stream whose rows are to be read. A NULL stream is remembered for rask_execute. */
+/*
+ * As api_enter, for a stream whose rows are to be read. A NULL stream is remembered for
+ * rask_execute.
+ */
 bool api_input(const rask_stream *in, const char *fn);
 rask_stream *api_broken(const rask_stream *in); /* for `return` after api_input failed */
-const char *api_null_call(void);                /* public function that got a NULL stream, or NULL */
-void api_rows_free(rask_env *env);              /* source.c */
+const char *api_null_call(void);   /* public function that got a NULL stream, or NULL */
+void api_rows_free(rask_env *env); /* source.c */
 
 char *api_printf(rask_env *env, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 char *api_schema_text(rask_env *env, const rask_schema *schema);
 const char *api_from(const rask_stream *in); /* name of the operator that a stream comes from */
-bool api_check_schema(rask_env *env, const char *where, const rask_schema *schema); /* false: recorded */
+bool api_check_schema(rask_env *env, const char *where,
+                      const rask_schema *schema); /* false: recorded */
 /* 'text' is 1 .. 255 bytes; else recorded, false */
 bool api_check_name(rask_env *env, const char *fn, const char *what, const char *text);
 
 /* A new node, not in the graph yet: api_finish puts it there. name: copied; NULL: fallback. */
-struct node *api_node(rask_env *env, const char *fn, const char *type, enum name_form form, const char *name,
-                      const char *fallback);
+struct node *api_node(rask_env *env, const char *fn, const char *type, enum name_form form,
+                      const char *name, const char *fallback);
 void api_node_name(struct node *node, const char *name);
 void api_node_property(struct node *node, const char *key, const char *value);
 void api_node_property_i64(struct node *node, const char *key, int64_t value);
@@ -102,10 +107,12 @@ void api_node_property_i64(struct node *node, const char *key, int64_t value);
 bool api_node_code(struct node *node, const char *what, const void *pointer);
 void api_node_out(struct node *node, const rask_schema *out);
 void api_node_connect(struct node *node, rask_stream *in, uint32_t input);
-void api_node_keyed(struct node *node, const rask_stream *in, uint32_t input); /* its state is per key of `in` */
+void api_node_keyed(struct node *node, const rask_stream *in,
+                    uint32_t input); /* its state is per key of `in` */
 rask_stream *api_finish(struct node *node);
 /* Offset of any pointer, for edges. */
-bool api_code(rask_env *env, const char *where, const char *what, const void *pointer, uint64_t *ret_offset);
+bool api_code(rask_env *env, const char *where, const char *what, const void *pointer,
+              uint64_t *ret_offset);
 
 /* A stream over the same parts, to be changed by the caller. */
 rask_stream *api_virtual(const rask_stream *in, const char *fn);

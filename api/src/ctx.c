@@ -1,6 +1,6 @@
 /*
- * ctx.c - the functions of rask/operator.h, on a struct rask_ctx that the engine filled (api/runtime.h).
- * Thread: the one that runs the subtask; rask_wake from any.
+ * ctx.c - the functions of rask/operator.h, on a struct rask_ctx that the engine filled
+ * (api/runtime.h). Thread: the one that runs the subtask; rask_wake from any.
  */
 #include <stdio.h>
 
@@ -103,7 +103,8 @@ rask_counter *rask_counter_of(rask_ctx *ctx, const char *name)
 
 void rask_counter_add(rask_counter *counter, int64_t n)
 {
-    __atomic_store_n(&counter->value, __atomic_load_n(&counter->value, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+    __atomic_store_n(&counter->value, __atomic_load_n(&counter->value, __ATOMIC_RELAXED) + n,
+                     __ATOMIC_RELAXED);
 }
 
 void rask_accumulate(rask_ctx *ctx, const char *name, int64_t n)

@@ -1,6 +1,7 @@
 /*
- * env.c - the job under construction: mistakes, parameters, options, rask_execute, and the graph it yields.
- * Not here: nodes (node.c) and what makes them (source.c, transform.c, sink.c).  Thread: one.
+ * env.c - the job under construction: mistakes, parameters, options, rask_execute, and the graph it
+ * yields. Not here: nodes (node.c) and what makes them (source.c, transform.c, sink.c).  Thread:
+ * one.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -8,8 +9,10 @@
 
 #include "api/src/api_private.h"
 
-/* A NULL stream names no env, so the mistake waits here for rask_execute.  Public functions never return NULL:
- * only a program's own NULL gets here. */
+/*
+ * A NULL stream names no env, so the mistake waits here for rask_execute.  Public functions never
+ * return NULL: only a program's own NULL gets here.
+ */
 static const char *null_call;
 
 const char *api_null_call(void)
@@ -60,7 +63,8 @@ bool api_input(const rask_stream *in, const char *fn)
     if (!api_enter(in->env, fn))
         return false;
     if (!in->schema) {
-        api_fail(in->env, ERR_INVALID, "%s: '%s' has no output to read from: a sink ends its stream", fn, api_from(in));
+        api_fail(in->env, ERR_INVALID,
+                 "%s: '%s' has no output to read from: a sink ends its stream", fn, api_from(in));
         return false;
     }
     return true;
@@ -76,8 +80,8 @@ bool api_check_name(rask_env *env, const char *fn, const char *what, const char 
     if (!text || !text[0])
         api_fail(env, ERR_INVALID, "%s: the %s is empty", fn, what);
     else if (strlen(text) > GRAPH_NAME_MAX)
-        api_fail(env, ERR_LIMIT, "%s: the %s '%.40s...' has %zu bytes; at most %d are possible", fn, what, text,
-                 strlen(text), GRAPH_NAME_MAX);
+        api_fail(env, ERR_LIMIT, "%s: the %s '%.40s...' has %zu bytes; at most %d are possible", fn,
+                 what, text, strlen(text), GRAPH_NAME_MAX);
     return env->error.code == 0;
 }
 
@@ -92,7 +96,9 @@ static void params_add(rask_env *env, const char *name, const char *value)
     p->count++;
 }
 
-/* A word that begins with a dash is the next parameter's name, unless it is a number (as in Flink). */
+/*
+ * A word that begins with a dash is the next parameter's name, unless it is a number (as in Flink).
+ */
 static bool is_value(const char *word)
 {
     char *end;
@@ -113,16 +119,20 @@ static void params_parse(rask_env *env, int argc, char *const *argv)
     for (size_t i = 0; i < n; i++) {
         const char *word = argv[i], *equals;
 
-        if (word[0] != '-' || word[1] == 0 || strspn(word, "-") > 2 || word[strspn(word, "-")] == 0) {
-            api_fail(env, ERR_INVALID, "argument '%s': arguments of the job have the form --name value", word);
+        if (word[0] != '-' || word[1] == 0 || strspn(word, "-") > 2 ||
+            word[strspn(word, "-")] == 0) {
+            api_fail(env, ERR_INVALID,
+                     "argument '%s': arguments of the job have the form --name value", word);
             return;
         }
         word += strspn(word, "-");
         equals = strchr(word, '=');
         if (equals) {
-            params_add(env, api_printf(env, "%.*s", (int)(equals - word), word), arena_strdup(&env->arena, equals + 1));
+            params_add(env, api_printf(env, "%.*s", (int)(equals - word), word),
+                       arena_strdup(&env->arena, equals + 1));
         } else if (i + 1 < n && is_value(argv[i + 1])) {
-            params_add(env, arena_strdup(&env->arena, word), arena_strdup(&env->arena, argv[i + 1]));
+            params_add(env, arena_strdup(&env->arena, word),
+                       arena_strdup(&env->arena, argv[i + 1]));
             i++;
         } else {
             params_add(env, arena_strdup(&env->arena, word), "true");
@@ -166,7 +176,8 @@ int64_t rask_param_i64(const rask_params *params, const char *name, int64_t othe
     n = strtoll(value, &end, 10);
     if (errno || end == value || *end) {
         if (params->env)
-            api_fail(params->env, ERR_INVALID, "parameter --%s: '%s' is not an integer", name, value);
+            api_fail(params->env, ERR_INVALID, "parameter --%s: '%s' is not an integer", name,
+                     value);
         return otherwise;
     }
     return n;
@@ -181,7 +192,8 @@ bool rask_param_bool(const rask_params *params, const char *name, bool otherwise
     if (strcmp(value, "true") == 0)
         return true;
     if (strcmp(value, "false") != 0 && params->env)
-        api_fail(params->env, ERR_INVALID, "parameter --%s: '%s' is neither true nor false", name, value);
+        api_fail(params->env, ERR_INVALID, "parameter --%s: '%s' is neither true nor false", name,
+                 value);
     return strcmp(value, "false") == 0 ? false : otherwise;
 }
 
@@ -221,7 +233,8 @@ rask_env *rask_env_new(const struct rask_env_options *options)
     env->graph.has_abi = true;
     env->graph.abi = RASK_ABI;
     params_parse(env, options->argc, options->argv);
-    env->graph.params = arena_alloc(&env->arena, (env->params.count + 1) * sizeof(*env->graph.params));
+    env->graph.params =
+        arena_alloc(&env->arena, (env->params.count + 1) * sizeof(*env->graph.params));
     for (size_t i = 0; i < env->params.count; i++)
         env->graph.params[i] = property(env, env->params.names[i], env->params.values[i]);
     env->graph.n_params = env->params.count;
@@ -253,7 +266,8 @@ void rask_env_set_parallelism(rask_env *env, uint32_t parallelism)
     if (!api_enter(env, "rask_env_set_parallelism"))
         return;
     if (parallelism < 1 || parallelism > RASK_PARALLELISM_MAX) {
-        api_fail(env, ERR_INVALID, "rask_env_set_parallelism: %u is not within 1 .. %d", parallelism, RASK_PARALLELISM_MAX);
+        api_fail(env, ERR_INVALID, "rask_env_set_parallelism: %u is not within 1 .. %d",
+                 parallelism, RASK_PARALLELISM_MAX);
         return;
     }
     env->graph.has_parallelism = true;
@@ -265,8 +279,8 @@ void rask_env_set_max_parallelism(rask_env *env, uint32_t max_parallelism)
     if (!api_enter(env, "rask_env_set_max_parallelism"))
         return;
     if (max_parallelism < 1 || max_parallelism > RASK_PARALLELISM_MAX) {
-        api_fail(env, ERR_INVALID, "rask_env_set_max_parallelism: %u is not within 1 .. %d", max_parallelism,
-                 RASK_PARALLELISM_MAX);
+        api_fail(env, ERR_INVALID, "rask_env_set_max_parallelism: %u is not within 1 .. %d",
+                 max_parallelism, RASK_PARALLELISM_MAX);
         return;
     }
     env->graph.has_max_parallelism = true;
@@ -285,7 +299,8 @@ void rask_set(rask_env *env, const char *key, const char *value)
     if (!api_enter(env, "rask_set") || !api_check_name(env, "rask_set", "key", key))
         return;
     if (!value || strlen(value) > GRAPH_ARGS_MAX) {
-        api_fail(env, ERR_INVALID, "rask_set: '%s' has %s", key, value ? "a value of more than 1 MiB" : "no value (NULL)");
+        api_fail(env, ERR_INVALID, "rask_set: '%s' has %s", key,
+                 value ? "a value of more than 1 MiB" : "no value (NULL)");
         return;
     }
     for (size_t i = 0; i < g->n_config; i++)
@@ -328,10 +343,11 @@ static void check_sinks(rask_env *env)
 
         if (n->consumed || !n->out) /* without a main output the side outputs are optional */
             continue;
-        api_fail(env, ERR_INVALID,
-                 "operator '%s' (%s) leads nowhere: end its stream with a sink (rask_print, rask_write_csv, "
-                 "rask_sink_to ...), or with rask_discard if its rows are not needed",
-                 n->pb.name, n->made_by);
+        api_fail(
+            env, ERR_INVALID,
+            "operator '%s' (%s) leads nowhere: end its stream with a sink (rask_print, rask_write_csv, "
+            "rask_sink_to ...), or with rask_discard if its rows are not needed",
+            n->pb.name, n->made_by);
         return;
     }
 }
@@ -340,9 +356,12 @@ static void check_uids(rask_env *env)
 {
     for (size_t i = 0; i < env->graph.n_nodes; i++)
         for (size_t k = 0; k < i && env->nodes[i]->pb.uid; k++)
-            if (env->nodes[k]->pb.uid && strcmp(env->nodes[i]->pb.uid, env->nodes[k]->pb.uid) == 0) {
-                api_fail(env, ERR_INVALID, "rask_uid: '%s' is the uid of two operators, '%s' and '%s'; each needs its own",
-                         env->nodes[i]->pb.uid, env->nodes[k]->pb.name, env->nodes[i]->pb.name);
+            if (env->nodes[k]->pb.uid &&
+                strcmp(env->nodes[i]->pb.uid, env->nodes[k]->pb.uid) == 0) {
+                api_fail(
+                    env, ERR_INVALID,
+                    "rask_uid: '%s' is the uid of two operators, '%s' and '%s'; each needs its own",
+                    env->nodes[i]->pb.uid, env->nodes[k]->pb.name, env->nodes[i]->pb.name);
                 return;
             }
 }
@@ -354,7 +373,8 @@ int rask_execute(rask_env *env, const char *job_name)
     CHECK(env != NULL);
     CHECK(env->magic == API_ENV_MAGIC);
     if (env->executed) {
-        api_fail(env, ERR_STATE, "rask_execute: '%s' is the second call; a job has one graph and one rask_execute",
+        api_fail(env, ERR_STATE,
+                 "rask_execute: '%s' is the second call; a job has one graph and one rask_execute",
                  job_name ? job_name : "");
         return env->error.code;
     }
@@ -362,10 +382,12 @@ int rask_execute(rask_env *env, const char *job_name)
     if (null_call)
         api_fail(env, ERR_INVALID, "%s: the stream is NULL", null_call);
     if (env->error.code == 0 && job_name && strlen(job_name) > GRAPH_NAME_MAX)
-        api_fail(env, ERR_LIMIT, "rask_execute: the job's name has more than %d bytes", GRAPH_NAME_MAX);
+        api_fail(env, ERR_LIMIT, "rask_execute: the job's name has more than %d bytes",
+                 GRAPH_NAME_MAX);
     if (env->error.code)
         return env->error.code;
-    env->graph.job_name = arena_strdup(&env->arena, job_name && job_name[0] ? job_name : "Rask Streaming Job");
+    env->graph.job_name =
+        arena_strdup(&env->arena, job_name && job_name[0] ? job_name : "Rask Streaming Job");
     if (env->graph.n_nodes == 0)
         api_fail(env, ERR_INVALID, "rask_execute: the job has no operators: nothing to run");
     check_sinks(env);

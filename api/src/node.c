@@ -1,5 +1,6 @@
 /*
- * node.c - making operators (nodes) and the edges to them; schemas and code offsets on their way into the graph.
+ * node.c - making operators (nodes) and the edges to them; schemas and code offsets on their way
+ * into the graph.
  */
 #include <dlfcn.h>
 #include <inttypes.h>
@@ -32,8 +33,9 @@ bool api_check_schema(rask_env *env, const char *where, const rask_schema *schem
     if (!schema)
         api_fail(env, ERR_INVALID, "%s: the schema is NULL", where);
     else if (schema->abi != RASK_ABI)
-        api_fail(env, ERR_VERSION, "%s: the schema was made for version %u of the API, this engine has version %d", where,
-                 schema->abi, RASK_ABI);
+        api_fail(env, ERR_VERSION,
+                 "%s: the schema was made for version %u of the API, this engine has version %d",
+                 where, schema->abi, RASK_ABI);
     else if (schema_validate(schema, where, &err) != 0)
         api_fail(env, err.code, "%s", err.text);
     return env->error.code == 0;
@@ -61,8 +63,8 @@ void api_node_name(struct node *node, const char *name)
     }
 }
 
-struct node *api_node(rask_env *env, const char *fn, const char *type, enum name_form form, const char *name,
-                      const char *fallback)
+struct node *api_node(rask_env *env, const char *fn, const char *type, enum name_form form,
+                      const char *name, const char *fallback)
 {
     struct node *n = arena_alloc(&env->arena, sizeof(*n));
 
@@ -102,7 +104,8 @@ void api_node_property_i64(struct node *node, const char *key, int64_t value)
     api_node_property(node, key, text);
 }
 
-bool api_code(rask_env *env, const char *where, const char *what, const void *pointer, uint64_t *ret_offset)
+bool api_code(rask_env *env, const char *where, const char *what, const void *pointer,
+              uint64_t *ret_offset)
 {
     Dl_info found = {0};
 
@@ -113,10 +116,12 @@ bool api_code(rask_env *env, const char *where, const char *what, const void *po
     if (env->offset_of && env->has_artifact && env->offset_of(env->offset_arg, pointer, ret_offset))
         return true;
     (void)dladdr(pointer, &found);
-    api_fail(env, ERR_INVALID,
-             "%s: %s%s%s%s is not a static function or object of the job's own file%s%s: the cluster could not find it",
-             where, what, found.dli_sname ? " '" : "", found.dli_sname ? found.dli_sname : "", found.dli_sname ? "'" : "",
-             found.dli_fname ? "; it lies in " : "", found.dli_fname ? found.dli_fname : "");
+    api_fail(
+        env, ERR_INVALID,
+        "%s: %s%s%s%s is not a static function or object of the job's own file%s%s: the cluster could not find it",
+        where, what, found.dli_sname ? " '" : "", found.dli_sname ? found.dli_sname : "",
+        found.dli_sname ? "'" : "", found.dli_fname ? "; it lies in " : "",
+        found.dli_fname ? found.dli_fname : "");
     return false;
 }
 
@@ -160,7 +165,8 @@ static void add_edge(rask_env *env, Rask__Graph__StreamEdge *edge)
     Rask__Graph__StreamGraph *g = &env->graph;
 
     if (g->n_edges == GRAPH_EDGES_MAX) {
-        api_fail(env, ERR_LIMIT, "the job has more than %d edges between operators", GRAPH_EDGES_MAX);
+        api_fail(env, ERR_LIMIT, "the job has more than %d edges between operators",
+                 GRAPH_EDGES_MAX);
         return;
     }
     if (g->n_edges == env->edge_cap) {
@@ -209,7 +215,8 @@ rask_stream *api_finish(struct node *node)
     if (env->error.code)
         return &env->broken;
     if (g->n_nodes == GRAPH_NODES_MAX)
-        return api_fail(env, ERR_LIMIT, "%s: the job has more than %d operators", node->made_by, GRAPH_NODES_MAX);
+        return api_fail(env, ERR_LIMIT, "%s: the job has more than %d operators", node->made_by,
+                        GRAPH_NODES_MAX);
     if (g->n_nodes == env->node_cap) {
         env->node_cap = env->node_cap ? 2 * env->node_cap : 16;
         g->nodes = mem_realloc(g->nodes, env->node_cap * sizeof(*g->nodes));
@@ -223,7 +230,8 @@ rask_stream *api_finish(struct node *node)
     s->schema = node->out;
     s->parts = arena_alloc(&env->arena, sizeof(*s->parts));
     s->part_count = 1;
-    s->parts[0] = (struct part){.node = node, .side = -1, .partitioner = RASK__GRAPH__PARTITIONER__UNSET};
+    s->parts[0] =
+        (struct part){.node = node, .side = -1, .partitioner = RASK__GRAPH__PARTITIONER__UNSET};
     return s;
 }
 

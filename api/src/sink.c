@@ -4,7 +4,8 @@
 #include "api/src/api_private.h"
 
 /* A built-in sink; NULL: recorded. */
-static struct node *sink(rask_stream *in, const char *fn, const char *connector, enum name_form form, const char *name)
+static struct node *sink(rask_stream *in, const char *fn, const char *connector,
+                         enum name_form form, const char *name)
 {
     struct node *n;
 
@@ -44,7 +45,8 @@ rask_stream *rask_print_err(rask_stream *in)
     return print(in, "rask_print_err", "Print to Std. Err", "stderr");
 }
 
-static rask_stream *write_file(rask_stream *in, const char *fn, const char *connector, const char *path)
+static rask_stream *write_file(rask_stream *in, const char *fn, const char *connector,
+                               const char *path)
 {
     struct node *n = sink(in, fn, connector, NAME_WRITER, "Sink");
 
@@ -59,11 +61,13 @@ static rask_stream *write_file(rask_stream *in, const char *fn, const char *conn
 
 rask_stream *rask_write_text(rask_stream *in, const char *path)
 {
-    if (api_input(in, "rask_write_text") && (in->schema->columns != 1 || in->schema->fields[0].type != RASK_T_STRING))
-        return api_fail(in->env, ERR_INVALID,
-                        "rask_write_text after '%s': rows of one STRING column are written as lines, not (%s); "
-                        "rask_write_csv writes any row",
-                        api_from(in), api_schema_text(in->env, in->schema));
+    if (api_input(in, "rask_write_text") &&
+        (in->schema->columns != 1 || in->schema->fields[0].type != RASK_T_STRING))
+        return api_fail(
+            in->env, ERR_INVALID,
+            "rask_write_text after '%s': rows of one STRING column are written as lines, not (%s); "
+            "rask_write_csv writes any row",
+            api_from(in), api_schema_text(in->env, in->schema));
     return write_file(in, "rask_write_text", "text", path);
 }
 
@@ -93,15 +97,19 @@ rask_stream *rask_sink_to(rask_stream *in, const rask_sink *descriptor)
     if (!api_node_code(n, "its descriptor", descriptor))
         return &env->broken;
     if (descriptor->abi != RASK_ABI)
-        return api_fail(env, ERR_VERSION,
-                        "%s: operator '%s': its descriptor says version %u of the API, this engine has version %d", fn,
-                        n->pb.name, descriptor->abi, RASK_ABI);
+        return api_fail(
+            env, ERR_VERSION,
+            "%s: operator '%s': its descriptor says version %u of the API, this engine has version %d",
+            fn, n->pb.name, descriptor->abi, RASK_ABI);
     if (!descriptor->write)
-        return api_fail(env, ERR_INVALID, "%s: operator '%s' has no write function", fn, n->pb.name);
+        return api_fail(env, ERR_INVALID, "%s: operator '%s' has no write function", fn,
+                        n->pb.name);
     if (descriptor->prepare && !descriptor->commit)
-        return api_fail(env, ERR_INVALID, "%s: operator '%s' has a prepare function but no commit", fn, n->pb.name);
+        return api_fail(env, ERR_INVALID, "%s: operator '%s' has a prepare function but no commit",
+                        fn, n->pb.name);
     if (descriptor->in && !schema_equal(descriptor->in, in->schema))
-        return api_fail(env, ERR_INVALID, "%s: operator '%s' takes (%s), but '%s' gives (%s)", fn, n->pb.name,
-                        api_schema_text(env, descriptor->in), api_from(in), api_schema_text(env, in->schema));
+        return api_fail(env, ERR_INVALID, "%s: operator '%s' takes (%s), but '%s' gives (%s)", fn,
+                        n->pb.name, api_schema_text(env, descriptor->in), api_from(in),
+                        api_schema_text(env, in->schema));
     return finish(n, in);
 }

@@ -67,7 +67,8 @@ rask_stream *rask_read_csv(rask_env *env, const char *path, const rask_schema *s
     return rask_read_csv_with(env, path, schema, options);
 }
 
-rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_schema *schema, rask_csv_options options)
+rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_schema *schema,
+                                rask_csv_options options)
 {
     static const char *const policies[] = {"fail", "skip", "side"};
     struct node *n = source(env, "rask_read_csv", "csv", "CSV File Source", schema);
@@ -77,9 +78,12 @@ rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_sche
     if (!n || !check_path(env, "rask_read_csv", path))
         return &env->broken;
     if ((unsigned)options.bad_rows >= ARRAY_LEN(policies))
-        return api_fail(env, ERR_INVALID, "rask_read_csv: %d is no policy for bad rows", (int)options.bad_rows);
+        return api_fail(env, ERR_INVALID, "rask_read_csv: %d is no policy for bad rows",
+                        (int)options.bad_rows);
     if (delimiter[0] == quote[0] || strchr("\r\n", delimiter[0]) || strchr("\r\n", quote[0]))
-        return api_fail(env, ERR_INVALID, "rask_read_csv: delimiter and quote must be two different characters of a line");
+        return api_fail(
+            env, ERR_INVALID,
+            "rask_read_csv: delimiter and quote must be two different characters of a line");
     if ((unsigned char)delimiter[0] > 127 || (unsigned char)quote[0] > 127)
         return api_fail(env, ERR_INVALID, "rask_read_csv: delimiter and quote must be ASCII");
     api_node_property(n, "path", path);
@@ -102,27 +106,30 @@ rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_sche
 
 rask_stream *rask_from_sequence(rask_env *env, int64_t first, int64_t last)
 {
-    struct node *n = source(env, "rask_from_sequence", "sequence", "Sequence Source", &rask_sequence_schema);
+    struct node *n =
+        source(env, "rask_from_sequence", "sequence", "Sequence Source", &rask_sequence_schema);
 
     if (!n)
         return &env->broken;
     if (first > last)
-        return api_fail(env, ERR_INVALID, "rask_from_sequence: first (%lld) is greater than last (%lld)", (long long)first,
-                        (long long)last);
+        return api_fail(env, ERR_INVALID,
+                        "rask_from_sequence: first (%lld) is greater than last (%lld)",
+                        (long long)first, (long long)last);
     api_node_property_i64(n, "first", first);
     api_node_property_i64(n, "last", last);
     return api_finish(n);
 }
 
-rask_stream *rask_generate(rask_env *env, const rask_schema *schema, rask_generate_fn *fn, int64_t rows_per_second,
-                           int64_t count)
+rask_stream *rask_generate(rask_env *env, const rask_schema *schema, rask_generate_fn *fn,
+                           int64_t rows_per_second, int64_t count)
 {
     struct node *n = source(env, "rask_generate", "generator", "Data Generator", schema);
 
     if (!n || !api_node_code(n, "its function", API_FN(fn)))
         return &env->broken;
     if (rows_per_second < 0)
-        return api_fail(env, ERR_INVALID, "rask_generate: %lld rows per second; 0 means as fast as possible",
+        return api_fail(env, ERR_INVALID,
+                        "rask_generate: %lld rows per second; 0 means as fast as possible",
                         (long long)rows_per_second);
     api_node_property_i64(n, "rows_per_second", rows_per_second);
     api_node_property_i64(n, "count", count);
@@ -136,14 +143,16 @@ rask_stream *rask_read_socket(rask_env *env, const char *host, int port)
     if (!n || !api_check_name(env, "rask_read_socket", "host", host))
         return &env->broken;
     if (port < 1 || port > 65535)
-        return api_fail(env, ERR_INVALID, "rask_read_socket: port %d is not within 1 .. 65535", port);
+        return api_fail(env, ERR_INVALID, "rask_read_socket: port %d is not within 1 .. 65535",
+                        port);
     api_node_property(n, "host", host);
     api_node_property_i64(n, "port", port);
     make_single(n);
     return api_finish(n);
 }
 
-rask_stream *rask_from_source(rask_env *env, const rask_source *descriptor, const rask_schema *schema)
+rask_stream *rask_from_source(rask_env *env, const rask_source *descriptor,
+                              const rask_schema *schema)
 {
     const char *fn = "rask_from_source";
     const rask_schema *out = schema ? schema : descriptor ? descriptor->out : NULL;
@@ -151,16 +160,19 @@ rask_stream *rask_from_source(rask_env *env, const rask_source *descriptor, cons
 
     if (!descriptor && api_enter(env, fn))
         return api_fail(env, ERR_INVALID, "%s: the descriptor is NULL", fn);
-    n = source(env, fn, NULL, descriptor && descriptor->name ? descriptor->name : "Custom Source", out);
+    n = source(env, fn, NULL, descriptor && descriptor->name ? descriptor->name : "Custom Source",
+               out);
     if (!n || !api_node_code(n, "its descriptor", descriptor))
         return &env->broken;
     if (descriptor->abi != RASK_ABI)
-        return api_fail(env, ERR_VERSION,
-                        "%s: operator '%s': its descriptor says version %u of the API, this engine has version %d", fn,
-                        n->pb.name, descriptor->abi, RASK_ABI);
+        return api_fail(
+            env, ERR_VERSION,
+            "%s: operator '%s': its descriptor says version %u of the API, this engine has version %d",
+            fn, n->pb.name, descriptor->abi, RASK_ABI);
     if (schema && descriptor->out && !schema_equal(schema, descriptor->out))
-        return api_fail(env, ERR_INVALID, "%s: operator '%s' declares (%s), the call says (%s)", fn, n->pb.name,
-                        api_schema_text(env, descriptor->out), api_schema_text(env, schema));
+        return api_fail(env, ERR_INVALID, "%s: operator '%s' declares (%s), the call says (%s)", fn,
+                        n->pb.name, api_schema_text(env, descriptor->out),
+                        api_schema_text(env, schema));
     if (!descriptor->discover || !descriptor->poll)
         return api_fail(env, ERR_INVALID, "%s: operator '%s' has no %s function", fn, n->pb.name,
                         descriptor->poll ? "discover" : "poll");
@@ -189,7 +201,8 @@ static void rows_flush(struct rows *r)
     batch_encode(b, 0, b->rows, &encoded);
     batch_unref(b);
     if (r->payload.len + encoded.len + 16 > ROWS_MAX) {
-        api_fail(r->env, ERR_LIMIT, "rask_rows: more than 16 MiB of rows in the graph; let a source read them");
+        api_fail(r->env, ERR_LIMIT,
+                 "rask_rows: more than 16 MiB of rows in the graph; let a source read them");
     } else {
         bytes_add_u64(&r->payload, encoded.len);
         bytes_add(&r->payload, encoded.data, encoded.len);
@@ -248,7 +261,10 @@ void api_rows_free(rask_env *env)
     env->pool = NULL;
 }
 
-/* After a mistake the program still gets a builder to emit into: of the schema that it asked for, if there is one. */
+/*
+ * After a mistake the program still gets a builder to emit into: of the schema that it asked for,
+ * if there is one.
+ */
 rask_out *rask_rows(rask_env *env, const rask_schema *schema)
 {
     struct rows *r;
@@ -259,7 +275,8 @@ rask_out *rask_rows(rask_env *env, const rask_schema *schema)
         env->pool = pool_new(64u << 20);
     r = MEM_NEW(struct rows);
     r->env = env;
-    r->schema = schema_copy(&env->arena, schema && schema->abi == RASK_ABI ? schema : &rask_text_schema);
+    r->schema =
+        schema_copy(&env->arena, schema && schema->abi == RASK_ABI ? schema : &rask_text_schema);
     r->out = out_new(env->pool, r->schema, 0, &rows_hooks, r);
     bytes_init(&r->payload);
     r->next = env->rows;
@@ -277,7 +294,8 @@ static rask_stream *from_rows(rask_env *env, const char *fn, rask_out *rows)
     r = *at;
     if (!r) {
         if (api_enter(env, fn))
-            api_fail(env, ERR_INVALID, "%s: these rows do not come from rask_rows, or were used before", fn);
+            api_fail(env, ERR_INVALID,
+                     "%s: these rows do not come from rask_rows, or were used before", fn);
         return &env->broken;
     }
     *at = r->next;
@@ -286,8 +304,8 @@ static rask_stream *from_rows(rask_env *env, const char *fn, rask_out *rows)
     if (n) {
         n->pb.op->has_payload = true;
         n->pb.op->payload.len = r->payload.len;
-        n->pb.op->payload.data = arena_dup(&env->arena, r->payload.data ? r->payload.data : (const uint8_t *)"",
-                                           r->payload.len);
+        n->pb.op->payload.data = arena_dup(
+            &env->arena, r->payload.data ? r->payload.data : (const uint8_t *)"", r->payload.len);
         make_single(n);
     }
     rows_free(r);
@@ -299,8 +317,8 @@ rask_stream *rask_from_collection(rask_env *env, rask_out *rows)
     return from_rows(env, "rask_from_collection", rows);
 }
 
-rask_stream *rask_from_structs(rask_env *env, const rask_schema *schema, const void *rows, size_t count, size_t size,
-                               rask_emit_fn *emit)
+rask_stream *rask_from_structs(rask_env *env, const rask_schema *schema, const void *rows,
+                               size_t count, size_t size, rask_emit_fn *emit)
 {
     rask_out *out = rask_rows(env, schema);
 

@@ -1,6 +1,6 @@
 /*
- * stream.c - what changes a stream without being an operator: key_by, union, partitioners, side outputs; and the
- * properties of the operator that made a stream.
+ * stream.c - what changes a stream without being an operator: key_by, union, partitioners, side
+ * outputs; and the properties of the operator that made a stream.
  */
 #include "api/src/api_private.h"
 
@@ -100,18 +100,21 @@ static bool add_key(rask_stream *s, const rask_stream *in, const char *name)
     int column = schema_column(in->schema, name);
 
     if (column < 0) {
-        api_fail(env, ERR_INVALID, "rask_key_by after '%s': there is no column '%s'; there are: %s", api_from(in), name,
-                 api_schema_text(env, in->schema));
+        api_fail(env, ERR_INVALID, "rask_key_by after '%s': there is no column '%s'; there are: %s",
+                 api_from(in), name, api_schema_text(env, in->schema));
         return false;
     }
     if (in->schema->fields[column].type >= RASK_T_ARRAY) {
-        api_fail(env, ERR_INVALID, "rask_key_by after '%s': column '%s' is an ARRAY, MAP or ROW, which cannot be a key",
-                 api_from(in), name);
+        api_fail(
+            env, ERR_INVALID,
+            "rask_key_by after '%s': column '%s' is an ARRAY, MAP or ROW, which cannot be a key",
+            api_from(in), name);
         return false;
     }
     for (uint32_t i = 0; i < s->key_count; i++)
         if (s->keys[i] == (uint32_t)column) {
-            api_fail(env, ERR_INVALID, "rask_key_by after '%s': column '%s' is named twice", api_from(in), name);
+            api_fail(env, ERR_INVALID, "rask_key_by after '%s': column '%s' is named twice",
+                     api_from(in), name);
             return false;
         }
     s->keys[s->key_count++] = (uint32_t)column;
@@ -133,7 +136,8 @@ rask_stream *rask_key_by(rask_stream *in, const char *columns)
         if (!add_key(s, in, api_printf(s->env, "%.*s", (int)len, name)))
             return &s->env->broken;
     if (s->key_count == 0)
-        return api_fail(s->env, ERR_INVALID, "rask_key_by after '%s': no column is named; there are: %s", api_from(in),
+        return api_fail(s->env, ERR_INVALID,
+                        "rask_key_by after '%s': no column is named; there are: %s", api_from(in),
                         api_schema_text(s->env, in->schema));
     for (uint32_t i = 0; i < s->part_count; i++) {
         s->parts[i].partitioner = RASK__GRAPH__PARTITIONER__HASH;
@@ -153,12 +157,14 @@ rask_stream *rask_union_n(rask_stream *const *streams, size_t count)
         if (!api_input(streams[i], "rask_union"))
             return api_broken(streams[i]);
         if (streams[i]->env != first->env)
-            return api_fail(first->env, ERR_INVALID, "rask_union: '%s' and '%s' belong to different jobs", api_from(first),
+            return api_fail(first->env, ERR_INVALID,
+                            "rask_union: '%s' and '%s' belong to different jobs", api_from(first),
                             api_from(streams[i]));
         if (!schema_equal(streams[i]->schema, first->schema))
-            return api_fail(first->env, ERR_INVALID, "rask_union: the schemas differ: '%s' has (%s), '%s' has (%s)",
-                            api_from(first), api_schema_text(first->env, first->schema), api_from(streams[i]),
-                            api_schema_text(first->env, streams[i]->schema));
+            return api_fail(first->env, ERR_INVALID,
+                            "rask_union: the schemas differ: '%s' has (%s), '%s' has (%s)",
+                            api_from(first), api_schema_text(first->env, first->schema),
+                            api_from(streams[i]), api_schema_text(first->env, streams[i]->schema));
         parts += streams[i]->part_count;
     }
     if (!api_input(first, "rask_union"))
@@ -197,7 +203,8 @@ static struct node *owner(rask_stream *op, const char *fn)
     if (!api_enter(op->env, fn))
         return NULL;
     if (op->virtual_by) {
-        api_fail(op->env, ERR_INVALID, "%s: belongs to an operator, but the stream is the result of %s after '%s'", fn,
+        api_fail(op->env, ERR_INVALID,
+                 "%s: belongs to an operator, but the stream is the result of %s after '%s'", fn,
                  op->virtual_by, api_from(op));
         return NULL;
     }
@@ -212,7 +219,8 @@ rask_stream *rask_side_stream(rask_stream *op, int side)
     if (!n)
         return api_broken(op);
     if (side < 0 || (uint32_t)side >= n->side_count)
-        return api_fail(op->env, ERR_INVALID, "rask_side_stream: operator '%s' has no side output %d; it declares %u",
+        return api_fail(op->env, ERR_INVALID,
+                        "rask_side_stream: operator '%s' has no side output %d; it declares %u",
                         n->pb.name, side, n->side_count);
     s = api_virtual(op, "rask_side_stream");
     s->parts[0].side = side;
@@ -227,11 +235,13 @@ rask_stream *rask_with(rask_stream *op, const void *args, size_t size)
     if (!n)
         return api_broken(op);
     if (size > RASK_ARGS_MAX)
-        return api_fail(op->env, ERR_LIMIT,
-                        "rask_with: operator '%s' gets %zu bytes of arguments; at most %u (1 MiB) travel with the graph",
-                        n->pb.name, size, RASK_ARGS_MAX);
+        return api_fail(
+            op->env, ERR_LIMIT,
+            "rask_with: operator '%s' gets %zu bytes of arguments; at most %u (1 MiB) travel with the graph",
+            n->pb.name, size, RASK_ARGS_MAX);
     if (!args && size > 0)
-        return api_fail(op->env, ERR_INVALID, "rask_with: the arguments of operator '%s' are NULL", n->pb.name);
+        return api_fail(op->env, ERR_INVALID, "rask_with: the arguments of operator '%s' are NULL",
+                        n->pb.name);
     n->pb.op->has_args = true;
     n->pb.op->args.len = size;
     n->pb.op->args.data = arena_dup(&op->env->arena, args ? args : "", size);
@@ -242,15 +252,17 @@ rask_stream *rask_with(rask_stream *op, const void *args, size_t size)
 static bool check_range(struct node *n, const char *fn, uint32_t parallelism)
 {
     if (parallelism < 1 || parallelism > RASK_PARALLELISM_MAX)
-        api_fail(n->env, ERR_INVALID, "%s: operator '%s': %u is not within 1 .. %d", fn, n->pb.name, parallelism,
-                 RASK_PARALLELISM_MAX);
+        api_fail(n->env, ERR_INVALID, "%s: operator '%s': %u is not within 1 .. %d", fn, n->pb.name,
+                 parallelism, RASK_PARALLELISM_MAX);
     return n->env->error.code == 0;
 }
 
 static void check_parallelism(struct node *n)
 {
-    if (n->pb.has_parallelism && n->pb.has_max_parallelism && n->pb.parallelism > n->pb.max_parallelism)
-        api_fail(n->env, ERR_INVALID, "operator '%s': parallelism %u is greater than its max parallelism %u", n->pb.name,
+    if (n->pb.has_parallelism && n->pb.has_max_parallelism &&
+        n->pb.parallelism > n->pb.max_parallelism)
+        api_fail(n->env, ERR_INVALID,
+                 "operator '%s': parallelism %u is greater than its max parallelism %u", n->pb.name,
                  n->pb.parallelism, n->pb.max_parallelism);
 }
 
@@ -261,8 +273,10 @@ rask_stream *rask_set_parallelism(rask_stream *op, uint32_t parallelism)
     if (!n || !check_range(n, "rask_set_parallelism", parallelism))
         return api_broken(op);
     if (n->single && parallelism != 1)
-        return api_fail(op->env, ERR_INVALID, "rask_set_parallelism: operator '%s' (%s) runs at parallelism 1 alone, not %u",
-                        n->pb.name, n->made_by, parallelism);
+        return api_fail(
+            op->env, ERR_INVALID,
+            "rask_set_parallelism: operator '%s' (%s) runs at parallelism 1 alone, not %u",
+            n->pb.name, n->made_by, parallelism);
     n->pb.has_parallelism = true;
     n->pb.parallelism = parallelism;
     check_parallelism(n);
@@ -339,9 +353,10 @@ rask_stream *rask_set_buffer_timeout(rask_stream *op, int64_t timeout_ms)
     if (!n)
         return api_broken(op);
     if (timeout_ms < -1)
-        return api_fail(op->env, ERR_INVALID,
-                        "rask_set_buffer_timeout: operator '%s': %lld ms; 0 sends at once, -1 only full buffers", n->pb.name,
-                        (long long)timeout_ms);
+        return api_fail(
+            op->env, ERR_INVALID,
+            "rask_set_buffer_timeout: operator '%s': %lld ms; 0 sends at once, -1 only full buffers",
+            n->pb.name, (long long)timeout_ms);
     n->pb.has_buffer_timeout_ms = true;
     n->pb.buffer_timeout_ms = timeout_ms;
     return op;

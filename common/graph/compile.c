@@ -1,8 +1,10 @@
 /*
- * compile.c - StreamGraph to JobGraph: chains become vertices, each source gets its hidden enumerator.
+ * compile.c - StreamGraph to JobGraph: chains become vertices, each source gets its hidden
+ * enumerator.
  *
- * Vertices are made in Flink's order (depth first, a vertex after everything behind it) and numbered backwards,
- * which is a topological order.  Recursion is as deep as the longest path: at most GRAPH_NODES_MAX.
+ * Vertices are made in Flink's order (depth first, a vertex after everything behind it) and
+ * numbered backwards, which is a topological order.  Recursion is as deep as the longest path: at
+ * most GRAPH_NODES_MAX.
  */
 #include <string.h>
 
@@ -59,7 +61,8 @@ static void add_operator(struct builder *b, struct vertex *v, uint32_t id, int32
 static void build_vertex(struct builder *b, uint32_t head);
 
 /* Adds a node and what is chained behind it; starts vertices for the rest. */
-static void chain(struct builder *b, struct vertex *v, uint32_t id, int32_t parent, const Rask__Graph__StreamEdge *via)
+static void chain(struct builder *b, struct vertex *v, uint32_t id, int32_t parent,
+                  const Rask__Graph__StreamEdge *via)
 {
     const struct decided *x = &b->d->nodes[id - 1];
     int32_t self;
@@ -96,7 +99,8 @@ static struct vertex *new_vertex(struct builder *b, const struct decided *x)
 }
 
 /* "a -> (b -> c, d)", as in Flink */
-static void chain_name(const struct builder *b, const struct vertex *v, uint32_t op, struct bytes *out)
+static void chain_name(const struct builder *b, const struct vertex *v, uint32_t op,
+                       struct bytes *out)
 {
     uint32_t children = 0, seen = 0;
 
@@ -174,7 +178,8 @@ static Rask__Graph__StreamGraph *decided_graph(struct builder *b, size_t extra)
 }
 
 /* The node and the vertex that find a source's splits. */
-static struct vertex *enumerator(struct builder *b, Rask__Graph__StreamGraph *g, const Rask__Graph__StreamNode *source)
+static struct vertex *enumerator(struct builder *b, Rask__Graph__StreamGraph *g,
+                                 const Rask__Graph__StreamNode *source)
 {
     struct decided x = b->d->nodes[source->id - 1];
     Rask__Graph__StreamNode *n = arena_alloc(b->arena, sizeof(*n));
@@ -287,13 +292,13 @@ static int check_size(const Rask__Graph__JobGraph *job, struct err *err)
     for (size_t i = 0; i < job->n_vertices; i++)
         subtasks += job->vertices[i]->parallelism;
     if (subtasks > GRAPH_SUBTASKS_MAX)
-        return err_set(err, ERR_LIMIT, "the job has %llu subtasks; at most %d are possible", (unsigned long long)subtasks,
-                       GRAPH_SUBTASKS_MAX);
+        return err_set(err, ERR_LIMIT, "the job has %llu subtasks; at most %d are possible",
+                       (unsigned long long)subtasks, GRAPH_SUBTASKS_MAX);
     return 0;
 }
 
-int graph_compile(const Rask__Graph__StreamGraph *graph, const struct graph_options *options, struct arena *arena,
-                  Rask__Graph__JobGraph **ret, struct err *err)
+int graph_compile(const Rask__Graph__StreamGraph *graph, const struct graph_options *options,
+                  struct arena *arena, Rask__Graph__JobGraph **ret, struct err *err)
 {
     struct decision d;
     struct builder b = {.d = &d, .arena = arena};

@@ -1,10 +1,11 @@
 /*
- * decide.c - what a program left open: parallelism, slot groups, partitioners, operator ids; and Flink's conditions
- * for chaining two operators.
+ * decide.c - what a program left open: parallelism, slot groups, partitioners, operator ids; and
+ * Flink's conditions for chaining two operators.
  *
- * Operator ids tie state to operators over versions of a program.  With a uid: the hash of the uid.  Without: the hash of
- * the operator's type, of its inputs' ids, and of a counter among operators for which these are equal.  So names and
- * unrelated branches do not matter; inserting an operator changes the ids of everything behind it.
+ * Operator ids tie state to operators over versions of a program.  With a uid: the hash of the uid.
+ * Without: the hash of the operator's type, of its inputs' ids, and of a counter among operators
+ * for which these are equal.  So names and unrelated branches do not matter; inserting an operator
+ * changes the ids of everything behind it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static const char *config_get(const Rask__Graph__StreamGraph *g, const char *key
 }
 
 /* An option that the program set: 1 .. 32768; 0: not set. */
-static int config_parallelism(const Rask__Graph__StreamGraph *g, const char *key, uint32_t *ret, struct err *err)
+static int config_parallelism(const Rask__Graph__StreamGraph *g, const char *key, uint32_t *ret,
+                              struct err *err)
 {
     const char *text = config_get(g, key);
     char *end;
@@ -50,8 +52,8 @@ static int config_parallelism(const Rask__Graph__StreamGraph *g, const char *key
     errno = 0;
     n = strtol(text, &end, 10);
     if (errno || end == text || *end || n < 1 || n > GRAPH_PARALLELISM_MAX)
-        return err_set(err, ERR_INVALID, "option %s of the program: '%.40s' is not within 1 .. %d", key, text,
-                       GRAPH_PARALLELISM_MAX);
+        return err_set(err, ERR_INVALID, "option %s of the program: '%.40s' is not within 1 .. %d",
+                       key, text, GRAPH_PARALLELISM_MAX);
     *ret = (uint32_t)n;
     return 0;
 }
@@ -83,19 +85,22 @@ static int decide_parallelism(struct decision *d, const struct graph_options *o,
     else if (max_fallback == 0)
         max_fallback = o->max_parallelism;
     if (fallback > GRAPH_PARALLELISM_MAX || max_fallback > GRAPH_PARALLELISM_MAX)
-        return err_set(err, ERR_INVALID, "parallelism %u, max parallelism %u: at most %d is possible", fallback, max_fallback,
-                       GRAPH_PARALLELISM_MAX);
+        return err_set(err, ERR_INVALID,
+                       "parallelism %u, max parallelism %u: at most %d is possible", fallback,
+                       max_fallback, GRAPH_PARALLELISM_MAX);
     for (size_t i = 0; i < g->n_nodes; i++) {
         const Rask__Graph__StreamNode *n = g->nodes[i];
         struct decided *x = &d->nodes[i];
 
         x->parallelism = n->has_parallelism ? n->parallelism : fallback;
         x->max_parallelism = n->has_max_parallelism ? n->max_parallelism
-                             : max_fallback        ? max_fallback
-                                                   : key_group_default_max(x->parallelism);
+                             : max_fallback         ? max_fallback
+                                                    : key_group_default_max(x->parallelism);
         if (x->parallelism > x->max_parallelism)
-            return err_set(err, ERR_INVALID, "operator '%.100s': parallelism %u is greater than its max parallelism %u",
-                           n->name, x->parallelism, x->max_parallelism);
+            return err_set(
+                err, ERR_INVALID,
+                "operator '%.100s': parallelism %u is greater than its max parallelism %u", n->name,
+                x->parallelism, x->max_parallelism);
     }
     return 0;
 }
@@ -135,16 +140,19 @@ static int decide_partitioners(struct decision *d, struct arena *arena, struct e
     d->partitioners = arena_alloc(arena, (g->n_edges + 1) * sizeof(*d->partitioners));
     for (size_t i = 0; i < g->n_edges; i++) {
         const Rask__Graph__StreamEdge *e = g->edges[i];
-        uint32_t from = d->nodes[e->source - 1].parallelism, to = d->nodes[e->target - 1].parallelism;
+        uint32_t from = d->nodes[e->source - 1].parallelism,
+                 to = d->nodes[e->target - 1].parallelism;
 
         d->partitioners[i] = e->partitioner;
         if (e->partitioner == RASK__GRAPH__PARTITIONER__UNSET)
-            d->partitioners[i] = from == to ? RASK__GRAPH__PARTITIONER__FORWARD : RASK__GRAPH__PARTITIONER__REBALANCE;
+            d->partitioners[i] = from == to ? RASK__GRAPH__PARTITIONER__FORWARD
+                                            : RASK__GRAPH__PARTITIONER__REBALANCE;
         else if (e->partitioner == RASK__GRAPH__PARTITIONER__FORWARD && from != to)
-            return err_set(err, ERR_INVALID,
-                           "forward needs equal parallelism: '%.100s' has %u, '%.100s' has %u; use rebalance, rescale, "
-                           "shuffle, broadcast or global",
-                           g->nodes[e->source - 1]->name, from, g->nodes[e->target - 1]->name, to);
+            return err_set(
+                err, ERR_INVALID,
+                "forward needs equal parallelism: '%.100s' has %u, '%.100s' has %u; use rebalance, rescale, "
+                "shuffle, broadcast or global",
+                g->nodes[e->source - 1]->name, from, g->nodes[e->target - 1]->name, to);
     }
     return 0;
 }
@@ -165,7 +173,9 @@ static void decide_slot_groups(struct decision *d)
                 of_input = "default";
             group = of_input;
         }
-        x->slot_group = g->nodes[i]->slot_group ? g->nodes[i]->slot_group : group ? group : "default";
+        x->slot_group = g->nodes[i]->slot_group ? g->nodes[i]->slot_group
+                        : group                 ? group
+                                                : "default";
     }
 }
 
@@ -215,7 +225,8 @@ static int decide_ids(struct decision *d, struct arena *arena, struct err *err)
         }
         other = map_put(ids, x->id, GRAPH_ID_LEN, g->nodes[i]);
         if (other)
-            rc = err_set(err, ERR_INVALID, "operators '%.100s' (%u) and '%.100s' (%u) have the same id", other->name,
+            rc = err_set(err, ERR_INVALID,
+                         "operators '%.100s' (%u) and '%.100s' (%u) have the same id", other->name,
                          other->id, n->name, n->id);
     }
     bytes_release(&b);
@@ -224,17 +235,18 @@ static int decide_ids(struct decision *d, struct arena *arena, struct err *err)
     return rc;
 }
 
-int graph_decide(const Rask__Graph__StreamGraph *graph, const struct graph_options *options, struct arena *arena,
-                 struct decision *ret, struct err *err)
+int graph_decide(const Rask__Graph__StreamGraph *graph, const struct graph_options *options,
+                 struct arena *arena, struct decision *ret, struct err *err)
 {
     int rc;
 
     *ret = (struct decision){.graph = graph};
     ret->nodes = arena_alloc(arena, graph->n_nodes * sizeof(*ret->nodes));
-    ret->chaining = !options->chaining_disabled && !config_false(graph, "pipeline.operator-chaining.enabled") &&
+    ret->chaining = !options->chaining_disabled &&
+                    !config_false(graph, "pipeline.operator-chaining.enabled") &&
                     !config_false(graph, "pipeline.operator-chaining");
-    ret->chain_different_max =
-        !config_false(graph, "pipeline.operator-chaining.chain-operators-with-different-max-parallelism");
+    ret->chain_different_max = !config_false(
+        graph, "pipeline.operator-chaining.chain-operators-with-different-max-parallelism");
     rc = decide_parallelism(ret, options, err);
     if (rc)
         return rc;
@@ -249,11 +261,13 @@ int graph_decide(const Rask__Graph__StreamGraph *graph, const struct graph_optio
 bool graph_chainable(const struct decision *d, uint32_t edge)
 {
     const Rask__Graph__StreamEdge *e = d->graph->edges[edge];
-    const Rask__Graph__StreamNode *up = d->graph->nodes[e->source - 1], *down = d->graph->nodes[e->target - 1];
+    const Rask__Graph__StreamNode *up = d->graph->nodes[e->source - 1],
+                                  *down = d->graph->nodes[e->target - 1];
     const struct decided *from = &d->nodes[e->source - 1], *to = &d->nodes[e->target - 1];
 
     return d->chaining && to->in_count == 1 && strcmp(from->slot_group, to->slot_group) == 0 &&
-           up->chaining != RASK__GRAPH__CHAINING__NEVER && down->chaining == RASK__GRAPH__CHAINING__ALWAYS &&
+           up->chaining != RASK__GRAPH__CHAINING__NEVER &&
+           down->chaining == RASK__GRAPH__CHAINING__ALWAYS &&
            from->parallelism == to->parallelism &&
            (d->chain_different_max || from->max_parallelism == to->max_parallelism) &&
            d->partitioners[edge] == RASK__GRAPH__PARTITIONER__FORWARD;

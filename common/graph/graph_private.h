@@ -24,8 +24,8 @@ struct decision {
 };
 
 /* Of a validated graph; everything in the arena. */
-int graph_decide(const Rask__Graph__StreamGraph *graph, const struct graph_options *options, struct arena *arena,
-                 struct decision *ret, struct err *err) MUST_CHECK;
+int graph_decide(const Rask__Graph__StreamGraph *graph, const struct graph_options *options,
+                 struct arena *arena, struct decision *ret, struct err *err) MUST_CHECK;
 /* May the edge be a function call? Flink's conditions. */
 bool graph_chainable(const struct decision *d, uint32_t edge);
 /* SHA-256 over a kind and bytes, cut to 16. */

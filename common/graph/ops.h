@@ -1,9 +1,10 @@
 /*
- * ops.h - the operator types that a graph may name, and their properties: the contract between the API that
- * writes a graph and the worker that instantiates it.
+ * ops.h - the operator types that a graph may name, and their properties: the contract between the
+ * API that writes a graph and the worker that instantiates it.
  *
- * `code` is an offset in the artifact.  Property values are text: integers in decimal, booleans "true" and "false".
- * Unknown types are legal in a graph (SQL, connectors); the worker refuses those that it has not registered.
+ * `code` is an offset in the artifact.  Property values are text: integers in decimal, booleans
+ * "true" and "false". Unknown types are legal in a graph (SQL, connectors); the worker refuses
+ * those that it has not registered.
  */
 #ifndef GRAPH_OPS_H
 #define GRAPH_OPS_H
@@ -19,19 +20,20 @@
  *   socket      host, port
  * The hidden node of type OP_SOURCE_ENUMERATOR has the same spec.
  */
-#define OP_SOURCE "source"
+#define OP_SOURCE            "source"
 #define OP_SOURCE_ENUMERATOR "source_enumerator"
 
-#define OP_MAP "map"           /* code = rask_row_fn that emits one row */
+#define OP_MAP      "map"      /* code = rask_row_fn that emits one row */
 #define OP_FLAT_MAP "flat_map" /* code = rask_row_fn */
-#define OP_FILTER "filter"     /* code = rask_test_fn */
-#define OP_PROCESS "process"   /* code = rask_process_fn; schemas = its side outputs, in order */
-#define OP_BATCH "batch"       /* code = rask_operator; schemas = its side outputs */
-#define OP_REDUCE "reduce"     /* keyed; code = rask_reduce_fn */
-#define OP_SUM "sum"           /* keyed; property column */
-#define OP_MIN "min"
-#define OP_MAX "max"
-#define OP_COUNT "count"           /* keyed; out = key columns in the order of key_columns, then the count (BIGINT) */
+#define OP_FILTER   "filter"   /* code = rask_test_fn */
+#define OP_PROCESS  "process"  /* code = rask_process_fn; schemas = its side outputs, in order */
+#define OP_BATCH    "batch"    /* code = rask_operator; schemas = its side outputs */
+#define OP_REDUCE   "reduce"   /* keyed; code = rask_reduce_fn */
+#define OP_SUM      "sum"      /* keyed; property column */
+#define OP_MIN      "min"
+#define OP_MAX      "max"
+#define OP_COUNT \
+    "count" /* keyed; out = key columns in the order of key_columns, then the count (BIGINT) */
 #define OP_EVENT_TIME "event_time" /* properties column, out_of_orderness_ms */
 
 /*

@@ -1,5 +1,6 @@
 /*
- * plan.c - graphs as people see them: Flink's execution plan (`info`) and the plan object of the REST API.
+ * plan.c - graphs as people see them: Flink's execution plan (`info`) and the plan object of the
+ * REST API.
  */
 #include <string.h>
 
@@ -60,7 +61,8 @@ static int order_class(const Rask__Graph__StreamNode *n)
     if (strcmp(n->op->type, OP_SINK) != 0)
         return 0;
     for (size_t i = 0; i < n->op->n_properties; i++)
-        if (strcmp(n->op->properties[i]->key, "connector") == 0 && strcmp(n->op->properties[i]->value, "print") == 0)
+        if (strcmp(n->op->properties[i]->key, "connector") == 0 &&
+            strcmp(n->op->properties[i]->value, "print") == 0)
             return 2;
     return 1;
 }
@@ -85,16 +87,18 @@ static void plan_node(const struct decision *d, size_t i, struct bytes *out)
     if (x->in_count > 0) {
         bytes_add_str(out, ",\n    \"predecessors\" : [ ");
         for (uint32_t k = 0; k < x->in_count; k++)
-            bytes_printf(out, "%s{\n      \"id\" : %u,\n      \"ship_strategy\" : \"%s\",\n      \"side\" : \"second\"\n    }",
-                         k ? ", " : "", d->graph->edges[x->in[k]]->source,
-                         graph_partitioner_name(d->partitioners[x->in[k]]));
+            bytes_printf(
+                out,
+                "%s{\n      \"id\" : %u,\n      \"ship_strategy\" : \"%s\",\n      \"side\" : \"second\"\n    }",
+                k ? ", " : "", d->graph->edges[x->in[k]]->source,
+                graph_partitioner_name(d->partitioners[x->in[k]]));
         bytes_add_str(out, " ]");
     }
     bytes_add_str(out, "\n  }");
 }
 
-int graph_plan_json(const Rask__Graph__StreamGraph *graph, const struct graph_options *options, struct bytes *out,
-                    struct err *err)
+int graph_plan_json(const Rask__Graph__StreamGraph *graph, const struct graph_options *options,
+                    struct bytes *out, struct err *err)
 {
     struct decision d;
     struct arena arena;
@@ -145,9 +149,11 @@ static void add_html(struct bytes *out, const char *text)
     bytes_add_str(out, "<br/>");
 }
 
-/* The children of an operator, as a tree drawn with ":-" and "+-". prefix: what stands before them. */
-static void describe(const Rask__Graph__JobGraph *job, const Rask__Graph__JobVertex *v, int32_t parent,
-                     struct bytes *prefix, struct bytes *out)
+/*
+ * The children of an operator, as a tree drawn with ":-" and "+-". prefix: what stands before them.
+ */
+static void describe(const Rask__Graph__JobGraph *job, const Rask__Graph__JobVertex *v,
+                     int32_t parent, struct bytes *prefix, struct bytes *out)
 {
     size_t last = 0, len = prefix->len;
 
@@ -195,7 +201,8 @@ static void plan_inputs(const Rask__Graph__JobGraph *job, uint32_t vertex, struc
         for (size_t i = 0; i < job->n_edges; i++) {
             const Rask__Graph__JobEdge *e = job->edges[i];
 
-            if (e->target_vertex != vertex || e->input != input || e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS)
+            if (e->target_vertex != vertex || e->input != input ||
+                e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS)
                 continue;
             if (num == 0)
                 jw_array(w, "inputs");
@@ -210,7 +217,8 @@ static void plan_inputs(const Rask__Graph__JobGraph *job, uint32_t vertex, struc
         jw_array_end(w);
 }
 
-void graph_rest_plan_json(const Rask__Graph__JobGraph *job, const char *job_id, struct json_writer *w, const char *key)
+void graph_rest_plan_json(const Rask__Graph__JobGraph *job, const char *job_id,
+                          struct json_writer *w, const char *key)
 {
     char id[ID_TEXT_MAX];
     struct bytes text;

@@ -19,7 +19,7 @@
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 
-#define SUBMISSION_MAGIC "RASKJOB1"
+#define SUBMISSION_MAGIC  "RASKJOB1"
 #define SUBMISSION_HEADER 24u
 
 struct submission {
@@ -37,14 +37,16 @@ static inline void submission_header(const struct submission *s, struct bytes *o
     bytes_add_u64(out, s->artifact_len);
 }
 
-static inline int MUST_CHECK submission_parse(const void *data, size_t len, struct submission *ret, struct err *err)
+static inline int MUST_CHECK submission_parse(const void *data, size_t len, struct submission *ret,
+                                              struct err *err)
 {
     struct reader r = reader_of(data, len);
     const uint8_t *magic = reader_take(&r, 8);
     uint64_t artifact;
 
     if (!magic || memcmp(magic, SUBMISSION_MAGIC, 8) != 0)
-        return err_set(err, ERR_INVALID, "the body is no job submission: it does not begin with %s", SUBMISSION_MAGIC);
+        return err_set(err, ERR_INVALID, "the body is no job submission: it does not begin with %s",
+                       SUBMISSION_MAGIC);
     ret->parallelism = reader_u32(&r);
     ret->graph_len = reader_u32(&r);
     artifact = reader_u64(&r);
@@ -52,7 +54,8 @@ static inline int MUST_CHECK submission_parse(const void *data, size_t len, stru
     ret->artifact_len = (size_t)artifact;
     ret->artifact = reader_take(&r, ret->artifact_len);
     if (r.bad || reader_left(&r) != 0)
-        return err_set(err, ERR_INVALID, "the job submission has another length than its header says");
+        return err_set(err, ERR_INVALID,
+                       "the job submission has another length than its header says");
     return 0;
 }
 

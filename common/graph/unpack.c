@@ -12,7 +12,8 @@ static void no_free(void *arena, void *p)
     (void)p;
 }
 
-int graph_unpack(struct arena *arena, const void *data, size_t len, Rask__Graph__StreamGraph **ret, struct err *err)
+int graph_unpack(struct arena *arena, const void *data, size_t len, Rask__Graph__StreamGraph **ret,
+                 struct err *err)
 {
     ProtobufCAllocator allocator = {alloc, no_free, arena};
     Rask__Graph__StreamGraph *g = rask__graph__stream_graph__unpack(&allocator, len, data);
@@ -23,7 +24,8 @@ int graph_unpack(struct arena *arena, const void *data, size_t len, Rask__Graph_
     return 0;
 }
 
-int graph_unpack_job(struct arena *arena, const void *data, size_t len, Rask__Graph__JobGraph **ret, struct err *err)
+int graph_unpack_job(struct arena *arena, const void *data, size_t len, Rask__Graph__JobGraph **ret,
+                     struct err *err)
 {
     ProtobufCAllocator allocator = {alloc, no_free, arena};
     Rask__Graph__JobGraph *g = rask__graph__job_graph__unpack(&allocator, len, data);

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     arena_init(&arena);
     bytes_init(&text);
-    if (graph_unpack(&arena, data, size, &graph, NULL) == 0 && graph_compile(graph, &options, &arena, &job, NULL) == 0) {
+    if (graph_unpack(&arena, data, size, &graph, NULL) == 0 &&
+        graph_compile(graph, &options, &arena, &job, NULL) == 0) {
         CHECK(graph_slots(job) > 0);
         CHECK(graph_plan_json(graph, &options, &text, NULL) == 0);
         bytes_clear(&text);

@@ -1,16 +1,17 @@
 /*
  * rask/rask.h - what a job includes: sources, transformations, partitioning, sinks.
  *
- * A job is a shared object (or one .c file) with a function rask_job.  It builds a graph of streams and
- * ends with rask_execute; the functions given here run later, on the machines of the cluster.  Names are
- * Flink's in snake case, except where C or another name of ours is in the way: DataStream.forward() is
- * rask_forward_stream (rask_forward emits a row), connect(..).process is rask_process2.
+ * A job is a shared object (or one .c file) with a function rask_job.  It builds a graph of streams
+ * and ends with rask_execute; the functions given here run later, on the machines of the cluster.
+ * Names are Flink's in snake case, except where C or another name of ours is in the way:
+ * DataStream.forward() is rask_forward_stream (rask_forward emits a row), connect(..).process is
+ * rask_process2.
  *
- * Errors: building functions never return NULL (unless given NULL) and need no checks.  The first mistake (a column that
- * does not exist, schemas that do not fit ...) is kept with the operator's name; what follows does nothing; rask_execute
- * returns it.
- * Ownership: strings, schemas, arguments and descriptors are copied or must be static in the job; streams
- * belong to the env.  Thread: a graph is built by one thread.
+ * Errors: building functions never return NULL (unless given NULL) and need no checks.  The first
+ * mistake (a column that does not exist, schemas that do not fit ...) is kept with the operator's
+ * name; what follows does nothing; rask_execute returns it.
+ * Ownership: strings, schemas, arguments and descriptors are copied or must be static in the job;
+ * streams belong to the env.  Thread: a graph is built by one thread.
  *
  * Readable from C11 and C++17; includes libc alone.
  */
@@ -30,13 +31,13 @@ extern "C" {
 
 #define RASK_SECONDS(n) ((int64_t)(n)*1000) /* all durations are milliseconds */
 #define RASK_MINUTES(n) ((int64_t)(n)*60000)
-#define RASK_HOURS(n) ((int64_t)(n)*3600000)
+#define RASK_HOURS(n)   ((int64_t)(n)*3600000)
 
 typedef struct rask_env rask_env;
 typedef struct rask_stream rask_stream;
 typedef struct rask_params rask_params;
 
-/* The job's entry point, written by the user.  0, or what rask_execute returned; any other value fails. */
+/* The job's entry point, written by the user.  Returns what rask_execute returned; not 0: failed. */
 int rask_job(rask_env *env, const rask_params *params);
 
 #if defined(__GNUC__) && !defined(RASK_ENGINE)
@@ -47,22 +48,26 @@ const uint32_t rask_job_abi = RASK_ABI;
 
 /* ---- the program's own arguments: --name value, --name=value, --flag ---- */
 
-const char *rask_param(const rask_params *params, const char *name, const char *otherwise); /* borrowed */
-const char *rask_param_required(const rask_params *params, const char *name); /* absent: an error, and "" */
-/* A value that is not an integer (decimal, int64) or not true/false is an error, and gives `otherwise`. */
+/* borrowed */
+const char *rask_param(const rask_params *params, const char *name, const char *otherwise);
+/* absent: an error, and "" */
+const char *rask_param_required(const rask_params *params, const char *name);
+/* A value that is no integer (decimal, int64) or not true/false is an error, and gives `otherwise`. */
 int64_t rask_param_i64(const rask_params *params, const char *name, int64_t otherwise);
-bool rask_param_bool(const rask_params *params, const char *name, bool otherwise); /* --flag alone: true */
+/* --flag alone: true */
+bool rask_param_bool(const rask_params *params, const char *name, bool otherwise);
 
 /* ---- the job as a whole ---- */
 
 #define RASK_PARALLELISM_MAX 32768
-/* Precedence: the operator's own, then this, then the client's -p, then parallelism.default. 1 .. 32768. */
+/* 1 .. 32768. The operator's own wins over this, this over the client's -p and parallelism.default. */
 void rask_env_set_parallelism(rask_env *env, uint32_t parallelism);
-void rask_env_set_max_parallelism(rask_env *env, uint32_t max_parallelism); /* number of key groups, 1 .. 32768 */
+/* number of key groups, 1 .. 32768 */
+void rask_env_set_max_parallelism(rask_env *env, uint32_t max_parallelism);
 void rask_env_disable_chaining(rask_env *env);
-/* Any job option of the configuration, e.g. "execution.buffer-timeout.interval". The last value wins. */
+/* Any job option, e.g. "execution.buffer-timeout.interval". The last value wins. */
 void rask_set(rask_env *env, const char *key, const char *value);
-/* Ends the graph: checks it and hands it in. Once per job. Returns 0, or the first error of the build. */
+/* Ends the graph: checks it and hands it in. Once per job. 0, or the first error of the build. */
 int rask_execute(rask_env *env, const char *job_name);
 
 /* Rows without a struct: "word STRING NOT NULL, n BIGINT". The schema belongs to the env. */
@@ -73,9 +78,13 @@ const rask_schema *rask_stream_schema(const rask_stream *stream); /* NULL: a sin
 
 extern const rask_schema rask_text_schema;     /* line STRING NOT NULL */
 extern const rask_schema rask_sequence_schema; /* value BIGINT NOT NULL */
-extern const rask_schema rask_bad_row_schema;  /* file STRING, line BIGINT, text STRING, reason STRING; NOT NULL */
+/* file STRING, line BIGINT, text STRING, reason STRING; NOT NULL */
+extern const rask_schema rask_bad_row_schema;
 
-/* Lines of a file, or of all files in a directory; "-" is standard input. A line ends with \n (a \r before it is cut). */
+/*
+ * Lines of a file, or of all files in a directory; "-" is standard input.
+ * A line ends with \n (a \r before it is cut).
+ */
 rask_stream *rask_read_text(rask_env *env, const char *path);
 
 enum rask_bad_rows {
@@ -90,8 +99,10 @@ typedef struct rask_csv_options {
     enum rask_bad_rows bad_rows;
     const char *null_text; /* NULL: an empty, unquoted field of a nullable column is null */
 } rask_csv_options;
-rask_stream *rask_read_csv(rask_env *env, const char *path, const rask_schema *schema); /* default options */
-rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_schema *schema, rask_csv_options options);
+/* default options */
+rask_stream *rask_read_csv(rask_env *env, const char *path, const rask_schema *schema);
+rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_schema *schema,
+                                rask_csv_options options);
 
 /*
  * Rows that the program itself holds, in their order, by one reader; at most 16 MiB.
@@ -102,13 +113,16 @@ rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_sche
  *     count_emit(rows, &(struct count){RASK_STR("the"), 1});
  *     rask_stream *counts = rask_from_collection(env, rows);
  */
-rask_out *rask_rows(rask_env *env, const rask_schema *schema);       /* owned by env */
-rask_stream *rask_from_collection(rask_env *env, rask_out *rows);    /* taken */
-rask_stream *rask_from_lines(rask_env *env, const char *const *lines, size_t count); /* rask_text_schema */
-#define rask_from_rows(env, N, rows, count)                                                                         \
-    rask_from_structs((env), &N##_schema, (rows), (count), sizeof(struct N), (rask_emit_fn *)N##_emit)
+rask_out *rask_rows(rask_env *env, const rask_schema *schema);    /* owned by env */
+rask_stream *rask_from_collection(rask_env *env, rask_out *rows); /* taken */
+/* rask_text_schema */
+rask_stream *rask_from_lines(rask_env *env, const char *const *lines, size_t count);
+#define rask_from_rows(env, N, rows, count)                                  \
+    rask_from_structs((env), &N##_schema, (rows), (count), sizeof(struct N), \
+                      (rask_emit_fn *)N##_emit)
 typedef int rask_emit_fn(rask_out *out, const void *row);
-rask_stream *rask_from_structs(rask_env *env, const rask_schema *schema, const void *rows, size_t count, size_t size,
+rask_stream *rask_from_structs(rask_env *env, const rask_schema *schema, const void *rows,
+                               size_t count, size_t size,
                                rask_emit_fn *emit); /* what rask_from_rows calls */
 /* first .. last, both included; each reader takes a part of the range. */
 rask_stream *rask_from_sequence(rask_env *env, int64_t first, int64_t last);
@@ -117,35 +131,40 @@ rask_stream *rask_from_sequence(rask_env *env, int64_t first, int64_t last);
  * rows_per_second: indexes per second over all readers together; 0: as fast as possible.
  */
 typedef int rask_generate_fn(rask_ctx *ctx, int64_t index, rask_out *out);
-rask_stream *rask_generate(rask_env *env, const rask_schema *schema, rask_generate_fn *fn, int64_t rows_per_second,
-                           int64_t count);
+rask_stream *rask_generate(rask_env *env, const rask_schema *schema, rask_generate_fn *fn,
+                           int64_t rows_per_second, int64_t count);
 /* Lines that a TCP server sends; ends when it closes. One reader. port 1 .. 65535. */
 rask_stream *rask_read_socket(rask_env *env, const char *host, int port);
 /* A source of the job's own. schema NULL: source->out. */
 rask_stream *rask_from_source(rask_env *env, const rask_source *source, const rask_schema *schema);
 
-/* ---- transformations.  Functions return 0 to go on; anything else fails the task (rask_fail). ---- */
+/* ---- transformations.  Functions return 0 to go on; anything else fails the task. ---- */
 
 typedef int rask_row_fn(rask_ctx *ctx, const rask_row *row, rask_out *out);
 typedef bool rask_test_fn(rask_ctx *ctx, const rask_row *row);
 /* Emits one row: the new result, from the result so far and the next row of the same key. */
-typedef int rask_reduce_fn(rask_ctx *ctx, const rask_row *so_far, const rask_row *row, rask_out *out);
+typedef int rask_reduce_fn(rask_ctx *ctx, const rask_row *so_far, const rask_row *row,
+                           rask_out *out);
 /* 0 .. channels - 1; a pure function of row. */
 typedef uint32_t rask_partition_fn(const rask_row *row, uint32_t channels);
 
-rask_stream *rask_map(rask_stream *in, rask_row_fn *fn, const rask_schema *out);      /* exactly one row each */
-rask_stream *rask_flat_map(rask_stream *in, rask_row_fn *fn, const rask_schema *out); /* any number of rows */
+/* exactly one row each */
+rask_stream *rask_map(rask_stream *in, rask_row_fn *fn, const rask_schema *out);
+/* any number of rows */
+rask_stream *rask_flat_map(rask_stream *in, rask_row_fn *fn, const rask_schema *out);
 rask_stream *rask_filter(rask_stream *in, rask_test_fn *fn);
 
 /*
- * Process functions: row functions with state, timers, side outputs and two inputs.  on_row2 non-NULL: two
- * inputs (rask_process2); broadcast: the second one goes to every subtask, and RASK_BROADCAST states are
- * writable only in on_row2.  State of kinds other than RASK_OPERATOR_*, RASK_BROADCAST, and timers, need a keyed stream.
+ * Process functions: row functions with state, timers, side outputs and two inputs.  on_row2
+ * non-NULL: two inputs (rask_process2); broadcast: the second one goes to every subtask, and
+ * RASK_BROADCAST states are writable only in on_row2.  State of kinds other than RASK_OPERATOR_*,
+ * RASK_BROADCAST, and timers, need a keyed stream.
  */
 typedef struct rask_process_fn {
     uint32_t abi; /* RASK_ABI */
     const char *name;
-    const rask_schema *in, *in2, *out; /* in: NULL takes any; out: NULL emits to side outputs alone */
+    /* in: NULL takes any; out: NULL emits to side outputs alone */
+    const rask_schema *in, *in2, *out;
     const rask_state *states;
     const rask_side_output *sides;
     size_t self_size; /* zeroed memory per subtask: rask_self(ctx) */
@@ -158,7 +177,8 @@ typedef struct rask_process_fn {
     void (*close)(rask_ctx *ctx);
 } rask_process_fn;
 rask_stream *rask_process(rask_stream *in, const rask_process_fn *fn);
-rask_stream *rask_process2(rask_stream *in1, rask_stream *in2, const rask_process_fn *fn); /* both keyed alike, or none */
+/* both keyed alike, or none */
+rask_stream *rask_process2(rask_stream *in1, rask_stream *in2, const rask_process_fn *fn);
 /* Batch functions (rask/operator.h). out NULL in the descriptor: it ends the stream. */
 rask_stream *rask_transform(rask_stream *in, const rask_operator *op);
 rask_stream *rask_transform2(rask_stream *in1, rask_stream *in2, const rask_operator *op);
@@ -167,31 +187,35 @@ rask_stream *rask_transform2(rask_stream *in1, rask_stream *in2, const rask_oper
 rask_stream *rask_key_by(rask_stream *in, const char *columns);
 /* Rolling results per key: each row gives one updated row. */
 rask_stream *rask_reduce(rask_stream *keyed, rask_reduce_fn *fn);
-rask_stream *rask_sum(rask_stream *keyed, const char *column); /* other columns: of the key's first row, as in Flink */
+/* other columns: of the key's first row, as in Flink */
+rask_stream *rask_sum(rask_stream *keyed, const char *column);
 rask_stream *rask_min(rask_stream *keyed, const char *column);
 rask_stream *rask_max(rask_stream *keyed, const char *column);
-rask_stream *rask_count(rask_stream *keyed, const char *name); /* rows: the key columns, then `name` BIGINT NOT NULL */
+/* rows: the key columns, then `name` BIGINT NOT NULL */
+rask_stream *rask_count(rask_stream *keyed, const char *name);
 
 rask_stream *rask_union(rask_stream *a, rask_stream *b); /* of equal schemas; duplicates stay */
 rask_stream *rask_union_n(rask_stream *const *streams, size_t count);
-/* Event time from a TIMESTAMP or BIGINT (ms) column; rows may come this much out of order (ms, >= 0). */
+/* Event time from a TIMESTAMP or BIGINT (ms) column; rows may come so much (ms) out of order. */
 rask_stream *rask_event_time(rask_stream *in, const char *column, int64_t out_of_orderness_ms);
 /* A declared side output of an operator, by index. */
 rask_stream *rask_side_stream(rask_stream *op, int side);
 
-/* ---- how rows travel to the next operator (else: forward if the parallelism is equal, or rebalance) ---- */
+/* ---- how rows travel on (else: forward if the parallelism is equal, or rebalance) ---- */
 
-rask_stream *rask_forward_stream(rask_stream *in); /* subtask i to subtask i; needs equal parallelism */
-rask_stream *rask_rebalance(rask_stream *in);      /* round robin to all */
-rask_stream *rask_rescale(rask_stream *in);        /* round robin to a part of them */
-rask_stream *rask_shuffle(rask_stream *in);        /* at random */
-rask_stream *rask_broadcast(rask_stream *in);      /* to each of them */
-rask_stream *rask_global(rask_stream *in);         /* to subtask 0 */
+/* subtask i to subtask i; needs equal parallelism */
+rask_stream *rask_forward_stream(rask_stream *in);
+rask_stream *rask_rebalance(rask_stream *in); /* round robin to all */
+rask_stream *rask_rescale(rask_stream *in);   /* round robin to a part of them */
+rask_stream *rask_shuffle(rask_stream *in);   /* at random */
+rask_stream *rask_broadcast(rask_stream *in); /* to each of them */
+rask_stream *rask_global(rask_stream *in);    /* to subtask 0 */
 rask_stream *rask_partition_custom(rask_stream *in, rask_partition_fn *fn);
 
 /* ---- sinks.  What they return takes names and parallelism, and has no output. ---- */
 
-rask_stream *rask_print(rask_stream *in);     /* standard output of the TaskManager; with --target local: of rask */
+/* standard output of the TaskManager; with --target local: of rask */
+rask_stream *rask_print(rask_stream *in);
 rask_stream *rask_print_err(rask_stream *in); /* standard error */
 /* One file at parallelism 1; else a directory of files 1, 2 ... An existing file is replaced. */
 rask_stream *rask_write_text(rask_stream *in, const char *path); /* rows of one STRING column */
@@ -202,16 +226,20 @@ rask_stream *rask_sink_to(rask_stream *in, const rask_sink *sink);
 /* ---- properties of the operator that made a stream; each returns its argument ---- */
 
 #define RASK_ARGS_MAX (1024u * 1024u)
-/* Copies bytes into the graph for the operator's functions: rask_args(ctx). No pointers inside. At most 1 MiB. */
+/* Copies bytes without pointers, at most 1 MiB, into the graph: functions read rask_args(ctx). */
 rask_stream *rask_with(rask_stream *op, const void *args, size_t size);
 rask_stream *rask_set_parallelism(rask_stream *op, uint32_t parallelism);         /* 1 .. 32768 */
 rask_stream *rask_set_max_parallelism(rask_stream *op, uint32_t max_parallelism); /* 1 .. 32768 */
-rask_stream *rask_name(rask_stream *op, const char *name); /* for people: plan, UI, metrics, logs. 1 .. 255 bytes */
-rask_stream *rask_uid(rask_stream *op, const char *uid);   /* for state: keep it over versions. Unique. 1 .. 255 bytes */
-rask_stream *rask_slot_group(rask_stream *op, const char *group); /* default: that of the inputs, else "default" */
-rask_stream *rask_start_chain(rask_stream *op);                   /* not chained to its input */
-rask_stream *rask_no_chain(rask_stream *op);                      /* chained to nothing */
-rask_stream *rask_set_buffer_timeout(rask_stream *op, int64_t timeout_ms); /* 0: at once; -1: only full buffers */
+/* for people: plan, UI, metrics, logs. 1 .. 255 bytes */
+rask_stream *rask_name(rask_stream *op, const char *name);
+/* for state: keep it over versions. Unique. 1 .. 255 bytes */
+rask_stream *rask_uid(rask_stream *op, const char *uid);
+/* default: that of the inputs, else "default" */
+rask_stream *rask_slot_group(rask_stream *op, const char *group);
+rask_stream *rask_start_chain(rask_stream *op); /* not chained to its input */
+rask_stream *rask_no_chain(rask_stream *op);    /* chained to nothing */
+/* 0: at once; -1: only full buffers */
+rask_stream *rask_set_buffer_timeout(rask_stream *op, int64_t timeout_ms);
 
 /* ---- helpers for row functions ---- */
 
@@ -232,8 +260,8 @@ static inline bool rask_str_equal(rask_str a, rask_str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 /*
- * Cuts the next word off *text: a run of bytes other than ASCII white space (space, \t, \n, \v, \f, \r). false: no more.
- * *word points into the text and keeps its case.
+ * Cuts the next word off *text: a run of bytes other than ASCII white space (space, \t, \n, \v, \f,
+ * \r). false: no more. *word points into the text and keeps its case.
  */
 bool rask_next_word(rask_str *text, rask_str *word);
 /* As above with words of [A-Za-z0-9_]. */

@@ -46,8 +46,17 @@ static void gives_what_the_engine_filled_in(void **state)
     struct rask_params params = {.count = 2, .names = names, .values = values};
     bool full = false;
     int self = 0;
-    rask_ctx ctx = {.ops = &ops, .self = &self, .args = "xy", .args_size = 2, .subtask = 1, .parallelism = 4,
-                    .max_parallelism = 128, .attempt = 3, .task_name = "map (2/4)", .watermark = 9, .full = &full,
+    rask_ctx ctx = {.ops = &ops,
+                    .self = &self,
+                    .args = "xy",
+                    .args_size = 2,
+                    .subtask = 1,
+                    .parallelism = 4,
+                    .max_parallelism = 128,
+                    .attempt = 3,
+                    .task_name = "map (2/4)",
+                    .watermark = 9,
+                    .full = &full,
                     .params = &params};
 
     (void)state;
@@ -140,8 +149,10 @@ static void rows_may_have_a_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gives_what_the_engine_filled_in), cmocka_unit_test(keeps_the_first_failure),
-        cmocka_unit_test(reads_the_key),                   cmocka_unit_test(split_positions_are_copied),
+        cmocka_unit_test(gives_what_the_engine_filled_in),
+        cmocka_unit_test(keeps_the_first_failure),
+        cmocka_unit_test(reads_the_key),
+        cmocka_unit_test(split_positions_are_copied),
         cmocka_unit_test(rows_may_have_a_time),
     };
 

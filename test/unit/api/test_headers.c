@@ -1,4 +1,6 @@
-/* test_headers.c - rask.h in both languages, and the list of exported symbols against the headers. */
+/*
+ * test_headers.c - rask.h in both languages, and the list of exported symbols against the headers.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,9 +22,20 @@
 /* Returns the exit status; -1: there is no such compiler. */
 static int compile(const char *compiler, const char *language, const char *standard)
 {
-    const char *argv[] = {compiler,         "-x",     language,  standard,        "-fsyntax-only",
-                          "-Iapi/include",  "-Wall",  "-Wextra", "-Wconversion",  "-Wpedantic",
-                          "-Wshadow",       "-Werror", "test/unit/api/header_sample.c", NULL};
+    const char *argv[] = {compiler,
+                          "-x",
+                          language,
+                          standard,
+                          "-fsyntax-only",
+                          "-Iapi/include",
+                          "-Wall",
+                          "-Wextra",
+                          "-Wconversion",
+                          "-Wpedantic",
+                          "-Wshadow",
+                          "-Werror",
+                          "test/unit/api/header_sample.c",
+                          NULL};
     pid_t pid;
     int status = -1;
 
@@ -69,12 +82,16 @@ static char *slurp(const char *path)
     return bytes_take_str(&b);
 }
 
-/* A line at the margin that declares a function: "int rask_fail(...". Inline functions and types are none. */
+/*
+ * A line at the margin that declares a function: "int rask_fail(...". Inline functions and types
+ * are none.
+ */
 static bool declared_function(const char *line, char *name, size_t size)
 {
     const char *paren, *start;
 
-    if (!isalpha((unsigned char)*line) || strncmp(line, "static", 6) == 0 || strncmp(line, "typedef", 7) == 0)
+    if (!isalpha((unsigned char)*line) || strncmp(line, "static", 6) == 0 ||
+        strncmp(line, "typedef", 7) == 0)
         return false;
     paren = line + strcspn(line, "(;{\n");
     if (*paren != '(')
@@ -87,7 +104,8 @@ static bool declared_function(const char *line, char *name, size_t size)
 
 static void every_public_function_is_exported(void **state)
 {
-    static const char *const headers[] = {"api/include/rask/batch.h", "api/include/rask/operator.h", "api/include/rask/rask.h"};
+    static const char *const headers[] = {"api/include/rask/batch.h", "api/include/rask/operator.h",
+                                          "api/include/rask/rask.h"};
     char *exports = slurp("api/src/exports.c");
     int functions = 0;
 

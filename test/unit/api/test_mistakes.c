@@ -1,6 +1,7 @@
 /*
- * test_mistakes.c - what a program can do wrong while it builds a graph, and the sentence that says so.  Each mistake is
- * followed by more calls on its result: they do nothing, and the first sentence stays.
+ * test_mistakes.c - what a program can do wrong while it builds a graph, and the sentence that says
+ * so.  Each mistake is followed by more calls on its result: they do nothing, and the first
+ * sentence stays.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -47,7 +48,8 @@ static int index_fn(rask_ctx *ctx, int64_t index, rask_out *out)
     return 0;
 }
 
-static int consume(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+static int consume(rask_op *op, int input, const rask_batch *in, uint32_t from,
+                   uint32_t *ret_consumed)
 {
     (void)op;
     (void)input;
@@ -156,13 +158,18 @@ static rask_stream *old_schema(rask_env *env)
 }
 static rask_stream *wrong_input(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .in = &other_schema, .out = &count_schema, .on_row = row_fn};
+    static const rask_process_fn fn = {.abi = RASK_ABI,
+                                       .name = "watch",
+                                       .in = &other_schema,
+                                       .out = &count_schema,
+                                       .on_row = row_fn};
 
     return rask_process(words(env), &fn);
 }
 static rask_stream *wrong_abi(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = 9, .name = "watch", .out = &count_schema, .on_row = row_fn};
+    static const rask_process_fn fn = {
+        .abi = 9, .name = "watch", .out = &count_schema, .on_row = row_fn};
 
     return rask_process(words(env), &fn);
 }
@@ -174,39 +181,61 @@ static rask_stream *no_on_row(rask_env *env)
 }
 static rask_stream *one_input_of_two(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .on_row = row_fn, .on_row2 = row_fn};
+    static const rask_process_fn fn = {.abi = RASK_ABI,
+                                       .name = "watch",
+                                       .out = &count_schema,
+                                       .on_row = row_fn,
+                                       .on_row2 = row_fn};
 
     return rask_process(words(env), &fn);
 }
 static rask_stream *two_inputs_of_one(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .on_row = row_fn};
+    static const rask_process_fn fn = {
+        .abi = RASK_ABI, .name = "watch", .out = &count_schema, .on_row = row_fn};
 
     return rask_process2(words(env), words(env), &fn);
 }
 static rask_stream *half_keyed(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .on_row = row_fn, .on_row2 = row_fn};
+    static const rask_process_fn fn = {.abi = RASK_ABI,
+                                       .name = "watch",
+                                       .out = &count_schema,
+                                       .on_row = row_fn,
+                                       .on_row2 = row_fn};
 
     return rask_process2(keyed(env), words(env), &fn);
 }
 static rask_stream *keys_differ(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .on_row = row_fn, .on_row2 = row_fn};
+    static const rask_process_fn fn = {.abi = RASK_ABI,
+                                       .name = "watch",
+                                       .out = &count_schema,
+                                       .on_row = row_fn,
+                                       .on_row2 = row_fn};
 
     return rask_process2(keyed(env), rask_key_by(words(env), "n"), &fn);
 }
 static rask_stream *broadcast_rebalanced(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .broadcast = true,
-                                       .on_row = row_fn, .on_row2 = row_fn};
+    static const rask_process_fn fn = {.abi = RASK_ABI,
+                                       .name = "watch",
+                                       .out = &count_schema,
+                                       .broadcast = true,
+                                       .on_row = row_fn,
+                                       .on_row2 = row_fn};
 
     return rask_process2(keyed(env), rask_rebalance(words(env)), &fn);
 }
-static const rask_state one_state[] = {{RASK_VALUE, "seen", &seen_schema, NULL, 0}, {(enum rask_state_kind)0, NULL, NULL, NULL, 0}};
+static const rask_state one_state[] = {{RASK_VALUE, "seen", &seen_schema, NULL, 0},
+                                       {(enum rask_state_kind)0, NULL, NULL, NULL, 0}};
 static rask_stream *state_without_key(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = one_state, .on_row = row_fn};
+    static const rask_process_fn fn = {.abi = RASK_ABI,
+                                       .name = "watch",
+                                       .out = &count_schema,
+                                       .states = one_state,
+                                       .on_row = row_fn};
 
     return rask_process(words(env), &fn);
 }
@@ -215,20 +244,27 @@ static rask_stream *state_twice(rask_env *env)
     static const rask_state states[] = {{RASK_VALUE, "seen", &seen_schema, NULL, 0},
                                         {RASK_LIST, "seen", &seen_schema, NULL, 0},
                                         {(enum rask_state_kind)0, NULL, NULL, NULL, 0}};
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = states, .on_row = row_fn};
+    static const rask_process_fn fn = {
+        .abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = states, .on_row = row_fn};
 
     return rask_process(keyed(env), &fn);
 }
 static rask_stream *map_without_key_schema(rask_env *env)
 {
-    static const rask_state states[] = {{RASK_MAP, "seen", &seen_schema, NULL, 0}, {(enum rask_state_kind)0, NULL, NULL, NULL, 0}};
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = states, .on_row = row_fn};
+    static const rask_state states[] = {{RASK_MAP, "seen", &seen_schema, NULL, 0},
+                                        {(enum rask_state_kind)0, NULL, NULL, NULL, 0}};
+    static const rask_process_fn fn = {
+        .abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = states, .on_row = row_fn};
 
     return rask_process(keyed(env), &fn);
 }
 static rask_stream *timer_without_key(rask_env *env)
 {
-    static const rask_process_fn fn = {.abi = RASK_ABI, .name = "watch", .out = &count_schema, .on_row = row_fn, .on_timer = timer_fn};
+    static const rask_process_fn fn = {.abi = RASK_ABI,
+                                       .name = "watch",
+                                       .out = &count_schema,
+                                       .on_row = row_fn,
+                                       .on_timer = timer_fn};
 
     return rask_process(words(env), &fn);
 }
@@ -355,13 +391,15 @@ static rask_stream *sink_without_write(rask_env *env)
 }
 static rask_stream *sink_without_commit(rask_env *env)
 {
-    static const rask_sink sink = {.abi = RASK_ABI, .name = "mine", .write = write_fn, .prepare = prepare_fn};
+    static const rask_sink sink = {
+        .abi = RASK_ABI, .name = "mine", .write = write_fn, .prepare = prepare_fn};
 
     return rask_sink_to(words(env), &sink);
 }
 static rask_stream *sink_of_other(rask_env *env)
 {
-    static const rask_sink sink = {.abi = RASK_ABI, .name = "mine", .in = &other_schema, .write = write_fn};
+    static const rask_sink sink = {
+        .abi = RASK_ABI, .name = "mine", .in = &other_schema, .write = write_fn};
 
     return rask_sink_to(words(env), &sink);
 }
@@ -379,70 +417,102 @@ static const struct mistake {
     rask_stream *(*build)(rask_env *env);
     const char *text;
 } mistakes[] = {
-    {unknown_key, "rask_key_by after 'Flat Map': there is no column 'wrd'; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
-    {no_key, "rask_key_by after 'Flat Map': no column is named; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
+    {unknown_key,
+     "rask_key_by after 'Flat Map': there is no column 'wrd'; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
+    {no_key,
+     "rask_key_by after 'Flat Map': no column is named; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
     {key_twice, "rask_key_by after 'Flat Map': column 'word' is named twice"},
-    {sum_unknown, "rask_sum after 'Flat Map': there is no column 'm'; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
+    {sum_unknown,
+     "rask_sum after 'Flat Map': there is no column 'm'; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
     {sum_of_text, "rask_sum after 'Flat Map': column 'word' is of type STRING; a number is needed"},
-    {sum_without_key, "rask_sum after 'Flat Map': the stream has no key: put rask_key_by before it"},
-    {reduce_after_rebalance, "rask_reduce after 'Flat Map': the stream has no key: put rask_key_by before it"},
+    {sum_without_key,
+     "rask_sum after 'Flat Map': the stream has no key: put rask_key_by before it"},
+    {reduce_after_rebalance,
+     "rask_reduce after 'Flat Map': the stream has no key: put rask_key_by before it"},
     {count_like_key, "rask_count after 'Flat Map': *word*"},
-    {time_of_text, "rask_event_time after 'Flat Map': column 'word' is of type STRING; TIMESTAMP or BIGINT (ms) is needed"},
+    {time_of_text,
+     "rask_event_time after 'Flat Map': column 'word' is of type STRING; TIMESTAMP or BIGINT (ms) is needed"},
     {time_negative, "rask_event_time after 'Flat Map': an out-of-orderness of -5 ms is negative"},
-    {union_differs, "rask_union: the schemas differ: 'Flat Map' has (word STRING NOT NULL, n BIGINT NOT NULL), 'Source: CSV File "
-                    "Source' has (name STRING NOT NULL, x DOUBLE NOT NULL)"},
-    {read_a_sink, "rask_map: 'Sink: Print to Std. Out' has no output to read from: a sink ends its stream"},
+    {union_differs,
+     "rask_union: the schemas differ: 'Flat Map' has (word STRING NOT NULL, n BIGINT NOT NULL), 'Source: CSV File "
+     "Source' has (name STRING NOT NULL, x DOUBLE NOT NULL)"},
+    {read_a_sink,
+     "rask_map: 'Sink: Print to Std. Out' has no output to read from: a sink ends its stream"},
     {null_function, "rask_map: operator 'Map': its function is NULL"},
-    {foreign_function, "rask_filter: operator 'Filter': its function 'abs' is not a static function or object of the job's own "
-                       "file; it lies in *libc*: the cluster could not find it"},
+    {foreign_function,
+     "rask_filter: operator 'Filter': its function 'abs' is not a static function or object of the job's own "
+     "file; it lies in *libc*: the cluster could not find it"},
     {null_schema, "rask_map: operator 'Map': output: the schema is NULL"},
     {twice_a_column, "rask_schema_of: schema 't': *'a'*"},
-    {old_schema, "rask_map: operator 'Map': output: the schema was made for version 7 of the API, this engine has version 1"},
-    {wrong_input, "rask_process: operator 'watch' takes (name STRING NOT NULL, x DOUBLE NOT NULL) as input, but 'Flat Map' gives "
-                  "(word STRING NOT NULL, n BIGINT NOT NULL)"},
-    {wrong_abi, "rask_process: operator 'watch': its descriptor says version 9 of the API, this engine has version 1; it starts "
-                "with RASK_ABI"},
+    {old_schema,
+     "rask_map: operator 'Map': output: the schema was made for version 7 of the API, this engine has version 1"},
+    {wrong_input,
+     "rask_process: operator 'watch' takes (name STRING NOT NULL, x DOUBLE NOT NULL) as input, but 'Flat Map' gives "
+     "(word STRING NOT NULL, n BIGINT NOT NULL)"},
+    {wrong_abi,
+     "rask_process: operator 'watch': its descriptor says version 9 of the API, this engine has version 1; it starts "
+     "with RASK_ABI"},
     {no_on_row, "rask_process: operator 'watch' has no on_row function"},
-    {one_input_of_two, "rask_process: operator 'watch' has an on_row2 function, so it needs two inputs: use rask_process2"},
-    {two_inputs_of_one, "rask_process2: operator 'watch' has no on_row2 function: use rask_process, or give it one"},
-    {half_keyed, "rask_process2: operator 'watch': its first input ('Flat Map') is keyed by 1 columns, its second ('Flat Map') by "
-                 "0; both need the same rask_key_by, or none"},
-    {keys_differ, "rask_process2: operator 'watch': key column 'word' of 'Flat Map' and key column 'n' of 'Flat Map' differ in type"},
-    {broadcast_rebalanced, "rask_process2: operator 'watch' broadcasts its second input; 'Flat Map' must not be partitioned otherwise"},
-    {state_without_key, "rask_process: operator 'watch': state 0 ('seen') is kept per key, but the input has no key: put rask_key_by "
-                        "before the operator"},
+    {one_input_of_two,
+     "rask_process: operator 'watch' has an on_row2 function, so it needs two inputs: use rask_process2"},
+    {two_inputs_of_one,
+     "rask_process2: operator 'watch' has no on_row2 function: use rask_process, or give it one"},
+    {half_keyed,
+     "rask_process2: operator 'watch': its first input ('Flat Map') is keyed by 1 columns, its second ('Flat Map') by "
+     "0; both need the same rask_key_by, or none"},
+    {keys_differ,
+     "rask_process2: operator 'watch': key column 'word' of 'Flat Map' and key column 'n' of 'Flat Map' differ in type"},
+    {broadcast_rebalanced,
+     "rask_process2: operator 'watch' broadcasts its second input; 'Flat Map' must not be partitioned otherwise"},
+    {state_without_key,
+     "rask_process: operator 'watch': state 0 ('seen') is kept per key, but the input has no key: put rask_key_by "
+     "before the operator"},
     {state_twice, "rask_process: states 0 and 1 of operator 'watch' have the same name 'seen'"},
-    {map_without_key_schema, "rask_process: operator 'watch': state 0 ('seen'): the schema is NULL"},
-    {timer_without_key, "rask_process: operator 'watch' has timers, which belong to a key: put rask_key_by before it"},
+    {map_without_key_schema,
+     "rask_process: operator 'watch': state 0 ('seen'): the schema is NULL"},
+    {timer_without_key,
+     "rask_process: operator 'watch' has timers, which belong to a key: put rask_key_by before it"},
     {no_such_side, "rask_side_stream: operator 'Flat Map' has no side output 0; it declares 0"},
-    {side_of_a_union, "rask_side_stream: belongs to an operator, but the stream is the result of rask_union after 'Flat Map'"},
+    {side_of_a_union,
+     "rask_side_stream: belongs to an operator, but the stream is the result of rask_union after 'Flat Map'"},
     {no_process, "rask_transform: operator 'rank' has no process function"},
-    {stack_descriptor, "rask_transform: operator 'rank': its descriptor is not a static function or object of the job's own file*"},
-    {args_too_large, "rask_with: operator 'Flat Map' gets 1048577 bytes of arguments; at most 1048576 (1 MiB) travel with the graph"},
-    {name_of_rebalance, "rask_name: belongs to an operator, but the stream is the result of rask_rebalance after 'Flat Map'"},
+    {stack_descriptor,
+     "rask_transform: operator 'rank': its descriptor is not a static function or object of the job's own file*"},
+    {args_too_large,
+     "rask_with: operator 'Flat Map' gets 1048577 bytes of arguments; at most 1048576 (1 MiB) travel with the graph"},
+    {name_of_rebalance,
+     "rask_name: belongs to an operator, but the stream is the result of rask_rebalance after 'Flat Map'"},
     {empty_uid, "rask_uid: the uid is empty"},
     {long_uid, "rask_uid: the uid 'xxx*...' has 399 bytes; at most 255 are possible"},
     {parallelism_zero, "rask_set_parallelism: operator 'Flat Map': 0 is not within 1 .. 32768"},
-    {parallelism_over_max, "operator 'Flat Map': parallelism 9 is greater than its max parallelism 8"},
-    {max_too_large, "rask_set_max_parallelism: operator 'Flat Map': 32769 is not within 1 .. 32768"},
+    {parallelism_over_max,
+     "operator 'Flat Map': parallelism 9 is greater than its max parallelism 8"},
+    {max_too_large,
+     "rask_set_max_parallelism: operator 'Flat Map': 32769 is not within 1 .. 32768"},
     {env_parallelism, "rask_env_set_parallelism: 40000 is not within 1 .. 32768"},
-    {parallel_socket, "rask_set_parallelism: operator 'Source: Socket Stream' (rask_read_socket) runs at parallelism 1 alone, not 2"},
+    {parallel_socket,
+     "rask_set_parallelism: operator 'Source: Socket Stream' (rask_read_socket) runs at parallelism 1 alone, not 2"},
     {socket_port, "rask_read_socket: port 70000 is not within 1 .. 65535"},
     {no_path, "rask_read_text: the path is empty"},
     {csv_quote, "rask_read_csv: delimiter and quote must be two different characters of a line"},
     {backwards, "rask_from_sequence: first (2) is greater than last (1)"},
     {negative_rate, "rask_generate: -1 rows per second; 0 means as fast as possible"},
-    {rows_used_twice, "rask_from_collection: these rows do not come from rask_rows, or were used before"},
+    {rows_used_twice,
+     "rask_from_collection: these rows do not come from rask_rows, or were used before"},
     {rows_of_other_schema, "rask_rows: *"},
     {source_without_poll, "rask_from_source: operator 'Source: mine' has no poll function"},
     {source_without_schema, "rask_from_source: the schema is NULL"},
-    {text_of_counts, "rask_write_text after 'Flat Map': rows of one STRING column are written as lines, not (word STRING NOT NULL, n "
-                     "BIGINT NOT NULL); rask_write_csv writes any row"},
+    {text_of_counts,
+     "rask_write_text after 'Flat Map': rows of one STRING column are written as lines, not (word STRING NOT NULL, n "
+     "BIGINT NOT NULL); rask_write_csv writes any row"},
     {sink_without_write, "rask_sink_to: operator 'mine: Writer' has no write function"},
-    {sink_without_commit, "rask_sink_to: operator 'mine: Writer' has a prepare function but no commit"},
-    {sink_of_other, "rask_sink_to: operator 'mine: Writer' takes (name STRING NOT NULL, x DOUBLE NOT NULL), but 'Flat Map' gives "
-                    "(word STRING NOT NULL, n BIGINT NOT NULL)"},
-    {buffer_timeout, "rask_set_buffer_timeout: operator 'Flat Map': -2 ms; 0 sends at once, -1 only full buffers"},
+    {sink_without_commit,
+     "rask_sink_to: operator 'mine: Writer' has a prepare function but no commit"},
+    {sink_of_other,
+     "rask_sink_to: operator 'mine: Writer' takes (name STRING NOT NULL, x DOUBLE NOT NULL), but 'Flat Map' gives "
+     "(word STRING NOT NULL, n BIGINT NOT NULL)"},
+    {buffer_timeout,
+     "rask_set_buffer_timeout: operator 'Flat Map': -2 ms; 0 sends at once, -1 only full buffers"},
     {option_without_value, "rask_set: 'a.b' has no value (NULL)"},
 };
 
@@ -506,12 +576,15 @@ static void whole_graphs_are_checked(void **state)
     env = building();
     rask_print(words(env));
     rask_map(words(env), row_fn, &count_schema);
-    assert_mistake(env, "operator 'Map' (rask_map) leads nowhere: end its stream with a sink (*rask_discard*");
+    assert_mistake(
+        env, "operator 'Map' (rask_map) leads nowhere: end its stream with a sink (*rask_discard*");
     rask_env_free(env);
 
     env = building();
     rask_uid(rask_print(rask_uid(words(env), "a")), "a");
-    assert_mistake(env, "rask_uid: 'a' is the uid of two operators, 'Flat Map' and 'Sink: Print to Std. Out'; each needs its own");
+    assert_mistake(
+        env,
+        "rask_uid: 'a' is the uid of two operators, 'Flat Map' and 'Sink: Print to Std. Out'; each needs its own");
     rask_env_free(env);
 
     env = building();
@@ -534,7 +607,9 @@ static void execute_comes_once_and_last(void **state)
     assert_int_equal(rask_execute(env, "one"), 0);
     assert_int_equal(rask_env_graph(env, &graph, &err), 0);
     assert_string_equal(graph->job_name, "one");
-    assert_mistake(env, "rask_execute: 'mistake' is the second call; a job has one graph and one rask_execute");
+    assert_mistake(
+        env,
+        "rask_execute: 'mistake' is the second call; a job has one graph and one rask_execute");
     rask_env_free(env);
 
     env = building();
@@ -542,7 +617,8 @@ static void execute_comes_once_and_last(void **state)
     assert_int_equal(rask_execute(env, "one"), 0);
     rask_read_text(env, "x");
     assert_int_equal(rask_env_graph(env, &graph, &err), ERR_STATE);
-    assert_string_equal(err.text, "rask_read_text after rask_execute: the graph is complete by then");
+    assert_string_equal(err.text,
+                        "rask_read_text after rask_execute: the graph is complete by then");
     rask_env_free(env);
 }
 
@@ -570,15 +646,18 @@ static void built_ins_need_no_artifact(void **state)
     rask_env_free(env);
     env = rask_env_new(&options);
     rask_print(words(env));
-    assert_mistake(env, "rask_flat_map: operator 'Flat Map': its function*is not a static function*");
+    assert_mistake(env,
+                   "rask_flat_map: operator 'Flat Map': its function*is not a static function*");
     rask_env_free(env);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_mistake_has_its_sentence), cmocka_unit_test(whole_graphs_are_checked),
-        cmocka_unit_test(execute_comes_once_and_last),    cmocka_unit_test(nodes_are_limited),
+        cmocka_unit_test(every_mistake_has_its_sentence),
+        cmocka_unit_test(whole_graphs_are_checked),
+        cmocka_unit_test(execute_comes_once_and_last),
+        cmocka_unit_test(nodes_are_limited),
         cmocka_unit_test(built_ins_need_no_artifact),
     };
 

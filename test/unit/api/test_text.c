@@ -10,7 +10,8 @@
 
 #include <rask/rask.h>
 
-static void assert_words(bool (*next)(rask_str *, rask_str *), const char *line, const char *const *words)
+static void assert_words(bool (*next)(rask_str *, rask_str *), const char *line,
+                         const char *const *words)
 {
     rask_str text = rask_str_of(line), word;
 
@@ -26,14 +27,16 @@ static void assert_words(bool (*next)(rask_str *, rask_str *), const char *line,
 static void cuts_words_at_white_space(void **state)
 {
     const char *const some[] = {"to", "be,", "or", "N\xc3\xb6t", "x", NULL}, *const none[] = {NULL};
-    const char *const long_one[] = {"a_very_long_word_that_needs_more_than_two_blocks_of_sixteen", "b", NULL};
+    const char *const long_one[] = {"a_very_long_word_that_needs_more_than_two_blocks_of_sixteen",
+                                    "b", NULL};
     const char *const names[] = {"to", "be", "or", "not_2", NULL};
 
     (void)state;
     assert_words(rask_next_word, "  to be,\tor\n\v\f\rN\xc3\xb6t x", some);
     assert_words(rask_next_word, "", none);
     assert_words(rask_next_word, " \t\n ", none);
-    assert_words(rask_next_word, "a_very_long_word_that_needs_more_than_two_blocks_of_sixteen b", long_one);
+    assert_words(rask_next_word, "a_very_long_word_that_needs_more_than_two_blocks_of_sixteen b",
+                 long_one);
     assert_words(rask_next_name, "to be, (or) not_2!", names);
 }
 

@@ -53,7 +53,8 @@ static void builds_four_operators(void **state)
     assert_int_equal(g->nodes[1]->out->n_fields, 2);
     assert_string_equal(g->nodes[1]->out->fields[1]->type, "BIGINT");
     assert_memory_equal(g->nodes[1]->op->artifact.data, building_hash, 32);
-    assert_ptr_equal(rask_artifact_pointer(&building_artifact, g->nodes[1]->op->code, 1), (void *)(uintptr_t)split);
+    assert_ptr_equal(rask_artifact_pointer(&building_artifact, g->nodes[1]->op->code, 1),
+                     (void *)(uintptr_t)split);
 
     assert_string_equal(g->nodes[2]->op->type, OP_SUM);
     assert_string_equal(property(g->nodes[2]->op, "column"), "n");
@@ -108,7 +109,8 @@ static void survives_the_wire(void **state)
 
 static void parameters_are_parsed_as_flink_does(void **state)
 {
-    const char *argv[] = {"--n", "-5", "--flag", "--name=x=y", "-short", "v", "--n", "7", "--bad", "7x", "--off", "false"};
+    const char *argv[] = {"--n", "-5", "--flag", "--name=x=y", "-short", "v",
+                          "--n", "7",  "--bad",  "7x",         "--off",  "false"};
     rask_env *env = building_args(ARRAY_LEN(argv), argv);
     const rask_params *p = rask_env_params(env);
     struct err err = {0};
@@ -136,7 +138,8 @@ static void parameters_are_parsed_as_flink_does(void **state)
     argv[0] = "stray";
     env = building_args(1, argv);
     assert_true(rask_env_graph(env, &g, &err) < 0);
-    assert_string_equal(err.text, "argument 'stray': arguments of the job have the form --name value");
+    assert_string_equal(err.text,
+                        "argument 'stray': arguments of the job have the form --name value");
     rask_env_free(env);
 }
 
@@ -149,8 +152,10 @@ static void knows_its_version(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(builds_four_operators), cmocka_unit_test(output_is_one_file),
-        cmocka_unit_test(survives_the_wire),     cmocka_unit_test(parameters_are_parsed_as_flink_does),
+        cmocka_unit_test(builds_four_operators),
+        cmocka_unit_test(output_is_one_file),
+        cmocka_unit_test(survives_the_wire),
+        cmocka_unit_test(parameters_are_parsed_as_flink_does),
         cmocka_unit_test(knows_its_version),
     };
 

@@ -1,6 +1,7 @@
 /*
- * test_graph.c - what graph_validate refuses, and what graph_compile decides: parallelism, slot groups, ids, enumerators.
- * Graphs are built by hand: a source, an operator, a sink; then one thing is made wrong.
+ * test_graph.c - what graph_validate refuses, and what graph_compile decides: parallelism, slot
+ * groups, ids, enumerators. Graphs are built by hand: a source, an operator, a sink; then one thing
+ * is made wrong.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -278,24 +279,30 @@ static const struct refusal {
     {edge_to_nowhere, "job graph: an edge leads from 2 to 4; the operators are 1 .. 3"},
     {edge_from_zero, "job graph: an edge leads from 0 to 3; the operators are 1 .. 3"},
     {cycle, "operator 'b' (2): its input 'b' (2) comes after it: the graph would have a cycle"},
-    {edge_back, "operator 'Source: a' (1): its input 'b' (2) comes after it: the graph would have a cycle"},
+    {edge_back,
+     "operator 'Source: a' (1): its input 'b' (2) comes after it: the graph would have a cycle"},
     {no_side, "operator 'b' (2): has no side output 0"},
     {side_below, "operator 'b' (2): has no side output -2"},
     {no_input, "operator 'Sink: c' (3): has no input 2"},
     {no_second_input, "operator 'Sink: c' (3): has no schema for its input 1"},
     {second_input_empty, "operator 'b' (2): has nothing at its second input"},
-    {schemas_differ, "operator 'Sink: c' (3): takes (k STRING, n BIGINT), but 'b' (2) gives (k STRING NOT NULL, n BIGINT)"},
+    {schemas_differ,
+     "operator 'Sink: c' (3): takes (k STRING, n BIGINT), but 'b' (2) gives (k STRING NOT NULL, n BIGINT)"},
     {unknown_type, "operator 'Source: a' (1): output: "},
     {read_from_sink, "operator 'Sink: c' (3): has no output, but 'd' (4) reads from it"},
     {sink_with_output, "operator 'Sink: c' (3): is a sink with an output schema"},
     {source_without_output, "operator 'Source: a' (1): is a source without an output schema"},
     {source_with_input, "operator 'Source: d' (4): is a source and has inputs"},
     {operator_without_input, "operator 'Sink: c' (3): has no input"},
-    {enumerator_sent, "operator 'b' (2): is of the type 'source_enumerator', which only the engine makes"},
-    {key_column, "operator 'b' (2): key columns: there is no column 2 in the schema 't', which has 2"},
+    {enumerator_sent,
+     "operator 'b' (2): is of the type 'source_enumerator', which only the engine makes"},
+    {key_column,
+     "operator 'b' (2): key columns: there is no column 2 in the schema 't', which has 2"},
     {hash_without_key, "operator 'b' (2): an input has 0 key columns and the partitioner HASH"},
-    {hash_column, "operator 'b' (2): key columns of an input: there is no column 4294967295 in the schema 't', which has 2"},
-    {custom_without_code, "operator 'b' (2): an input with the partitioner CUSTOM has no partition function"},
+    {hash_column,
+     "operator 'b' (2): key columns of an input: there is no column 4294967295 in the schema 't', which has 2"},
+    {custom_without_code,
+     "operator 'b' (2): an input with the partitioner CUSTOM has no partition function"},
     {unknown_partitioner, "operator 'b' (2): an input has the partitioner 77, which is none"},
     {splits_partitioner, "operator 'b' (2): an input has the partitioner 8, which is none"},
     {unknown_chaining, "operator 'b' (2): has the unknown chaining strategy 3"},
@@ -307,7 +314,8 @@ static const struct refusal {
     {code_without_artifact, "operator 'b' (2): has code without an artifact"},
     {short_hash, "the hash of the job's artifact has 31 bytes, not 32"},
     {huge_args, "operator 'b' (2): has 1048577 bytes of arguments; at most 1048576 are possible"},
-    {uid_twice, "operator 'Sink: c' (3): has the uid 'u' of operator 'Source: a' (1); each needs its own"},
+    {uid_twice,
+     "operator 'Sink: c' (3): has the uid 'u' of operator 'Source: a' (1); each needs its own"},
     {operator_id, "operator 'Source: a' (1): its operator id has 3 bytes, not 16"},
     {job_id, "the job id has 0 bytes, not 16"},
 };
@@ -399,12 +407,15 @@ static void max_parallelism_follows_flinks_formula(void **state)
     assert_int_equal(compiled(s, options)->vertices[1]->max_parallelism, 256);
     options.max_parallelism = 100;
     assert_true(graph_compile(&s->graph, &options, &s->arena, &job, &err) < 0);
-    assert_string_equal(err.text, "operator 'Source: a': parallelism 200 is greater than its max parallelism 100");
+    assert_string_equal(
+        err.text, "operator 'Source: a': parallelism 200 is greater than its max parallelism 100");
     options.client_parallelism = 40000;
     assert_true(graph_compile(&s->graph, &options, &s->arena, &job, &err) < 0);
     set_config(s, "pipeline.max-parallelism", "many");
     assert_true(graph_compile(&s->graph, &options, &s->arena, &job, &err) < 0);
-    assert_string_equal(err.text, "option pipeline.max-parallelism of the program: 'many' is not within 1 .. 32768");
+    assert_string_equal(
+        err.text,
+        "option pipeline.max-parallelism of the program: 'many' is not within 1 .. 32768");
     arena_release(&s->arena);
     mem_free(s);
 }
@@ -453,7 +464,8 @@ static void chaining_can_be_switched_off(void **state)
     assert_int_equal(job->edges[0]->partitioner, RASK__GRAPH__PARTITIONER__FORWARD);
     set_config(s, "pipeline.operator-chaining.enabled", "false");
     assert_int_equal(compiled(s, (struct graph_options){0})->n_vertices, 4);
-    set_config(s, "pipeline.operator-chaining.chain-operators-with-different-max-parallelism", "false");
+    set_config(s, "pipeline.operator-chaining.chain-operators-with-different-max-parallelism",
+               "false");
     assert_int_equal(compiled(s, (struct graph_options){0})->n_vertices, 2);
     s->nodes[1]->has_max_parallelism = true;
     s->nodes[1]->max_parallelism = 64;
@@ -477,8 +489,10 @@ static void forward_needs_equal_parallelism(void **state)
     s->nodes[1]->has_parallelism = true;
     s->nodes[1]->parallelism = 2;
     assert_true(graph_compile(&s->graph, &options, &s->arena, &job, &err) < 0);
-    assert_string_equal(err.text, "forward needs equal parallelism: 'Source: a' has 1, 'b' has 2; use rebalance, rescale, "
-                                  "shuffle, broadcast or global");
+    assert_string_equal(
+        err.text,
+        "forward needs equal parallelism: 'Source: a' has 1, 'b' has 2; use rebalance, rescale, "
+        "shuffle, broadcast or global");
     s->edges[0]->partitioner = RASK__GRAPH__PARTITIONER__UNSET;
     job = compiled(s, options);
     assert_int_equal(job->n_vertices, 4);
@@ -510,7 +524,8 @@ static void subtasks_are_limited(void **state)
 
 static void id_of(struct sample *s, uint32_t id, uint8_t ret[16])
 {
-    const Rask__Graph__StreamNode *n = graph_node(compiled(s, (struct graph_options){0})->stream, id);
+    const Rask__Graph__StreamNode *n =
+        graph_node(compiled(s, (struct graph_options){0})->stream, id);
 
     assert_int_equal(n->operator_id.len, 16);
     memcpy(ret, n->operator_id.data, 16);

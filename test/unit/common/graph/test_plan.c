@@ -1,6 +1,6 @@
 /*
- * test_plan.c - the jobs whose plans were recorded from Flink, built with the C API: the same names, chains, partitioners,
- * parallelism, in the same order.
+ * test_plan.c - the jobs whose plans were recorded from Flink, built with the C API: the same
+ * names, chains, partitioners, parallelism, in the same order.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -52,7 +52,8 @@ static uint32_t modulo(const rask_row *row, uint32_t channels)
     return (uint32_t)((uint64_t)rask_i64(row, 0) % channels);
 }
 
-static int consume(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+static int consume(rask_op *op, int input, const rask_batch *in, uint32_t from,
+                   uint32_t *ret_consumed)
 {
     (void)op;
     (void)input;
@@ -61,11 +62,14 @@ static int consume(rask_op *op, int input, const rask_batch *in, uint32_t from, 
 }
 
 static const rask_operator any_pair = {.abi = RASK_ABI, .out = &pair_schema, .process = consume};
-static const rask_operator any_number = {.abi = RASK_ABI, .out = &number_schema, .process = consume};
+static const rask_operator any_number = {
+    .abi = RASK_ABI, .out = &number_schema, .process = consume};
 static const rask_operator any_count = {.abi = RASK_ABI, .out = &count_schema, .process = consume};
 static const rask_process_fn pass = {.abi = RASK_ABI, .out = &pair_schema, .on_row = same};
 static const rask_process_fn split_odd = {
-    .abi = RASK_ABI, .out = &number_schema, .on_row = same,
+    .abi = RASK_ABI,
+    .out = &number_schema,
+    .on_row = same,
     .sides = (const rask_side_output[]){{"odd", &number_schema}, {NULL, NULL}},
 };
 
@@ -106,7 +110,8 @@ static void socket_window(rask_env *env)
     rask_stream *s = rask_read_socket(env, "localhost", 19999);
 
     s = rask_key_by(rask_flat_map(s, same, &count_schema), "word");
-    rask_set_parallelism(rask_print(rask_name(rask_transform(s, &any_count), "TumblingProcessingTimeWindows")), 1);
+    rask_set_parallelism(
+        rask_print(rask_name(rask_transform(s, &any_count), "TumblingProcessingTimeWindows")), 1);
 }
 
 static void chain_shapes(rask_env *env)
@@ -139,7 +144,9 @@ static void multi_input(rask_env *env)
 
     drop(rask_name(rask_reduce(rask_key_by(pr, "value"), first), "evens"), "sink-even");
     drop(id(rask_side_stream(pr, 0), "odds"), "sink-odd");
-    drop(rask_name(rask_transform2(rask_key_by(co, "value"), rask_broadcast(z), &any_number), "bcast"), "sink-b");
+    drop(rask_name(rask_transform2(rask_key_by(co, "value"), rask_broadcast(z), &any_number),
+                   "bcast"),
+         "sink-b");
     window = rask_name(rask_transform(rask_key_by(co, "value"), &any_number), "winall");
     rask_print(rask_set_parallelism(window, 1));
     drop(id(rask_name(rask_transform(u, &any_number), "async"), "after-async"), "sink-async");
@@ -147,8 +154,9 @@ static void multi_input(rask_env *env)
 
 static void unnamed_defaults(rask_env *env)
 {
-    static const char *const windows[] = {"TumblingEventTimeWindows", "SlidingProcessingTimeWindows",
-                                          "EventTimeSessionWindows", "GlobalWindows", "GlobalWindows"};
+    static const char *const windows[] = {"TumblingEventTimeWindows",
+                                          "SlidingProcessingTimeWindows", "EventTimeSessionWindows",
+                                          "GlobalWindows", "GlobalWindows"};
     rask_stream *s = rask_from_sequence(env, 1, 1000000000), *t, *r;
 
     t = rask_flat_map(rask_filter(rask_map(s, same, &number_schema), all), same, &pair_schema);
@@ -168,8 +176,12 @@ static void unnamed_defaults(rask_env *env)
 static const struct job {
     const char *name;
     void (*build)(rask_env *env);
-} jobs[] = {{"WordCount", word_count},       {"StateMachineExample", state_machine}, {"SocketWindowWordCount", socket_window},
-            {"ChainShapes", chain_shapes},   {"MultiInput", multi_input},            {"UnnamedDefaults", unnamed_defaults}};
+} jobs[] = {{"WordCount", word_count},
+            {"StateMachineExample", state_machine},
+            {"SocketWindowWordCount", socket_window},
+            {"ChainShapes", chain_shapes},
+            {"MultiInput", multi_input},
+            {"UnnamedDefaults", unnamed_defaults}};
 
 /* ---- comparing ---- */
 
@@ -271,8 +283,10 @@ static void compare_info(const struct json *want, const struct json *got)
         wp = wp ? wp->u.children.first : NULL;
         gp = gp ? gp->u.children.first : NULL;
         for (; wp && gp; wp = wp->next, gp = gp->next) {
-            assert_int_equal(place_int(gn, json_get_int(gp, "id", -1)), place_int(wn, json_get_int(wp, "id", -1)));
-            assert_string_equal(json_get_string(gp, "ship_strategy", ""), json_get_string(wp, "ship_strategy", ""));
+            assert_int_equal(place_int(gn, json_get_int(gp, "id", -1)),
+                             place_int(wn, json_get_int(wp, "id", -1)));
+            assert_string_equal(json_get_string(gp, "ship_strategy", ""),
+                                json_get_string(wp, "ship_strategy", ""));
             assert_string_equal(json_get_string(gp, "side", ""), "second");
         }
         assert_true(!wp && !gp);
@@ -290,16 +304,20 @@ static void compare_rest(const struct json *want, const struct json *got)
     for (; w && g; w = w->next, g = g->next) {
         const struct json *wi = json_get(w, "inputs"), *gi = json_get(g, "inputs");
 
-        compare_descriptions(json_get_string(w, "description", ""), json_get_string(g, "description", ""));
+        compare_descriptions(json_get_string(w, "description", ""),
+                             json_get_string(g, "description", ""));
         assert_int_equal(json_get_int(g, "parallelism", -1), json_get_int(w, "parallelism", -2));
         assert_int_equal(g->u.children.count, w->u.children.count);
         wi = wi ? wi->u.children.first : NULL;
         gi = gi ? gi->u.children.first : NULL;
         for (; wi && gi; wi = wi->next, gi = gi->next) {
             assert_int_equal(json_get_int(gi, "num", -1), json_get_int(wi, "num", -2));
-            assert_int_equal(place_text(gn, json_get_string(gi, "id", "")), place_text(wn, json_get_string(wi, "id", "")));
-            assert_string_equal(json_get_string(gi, "ship_strategy", ""), json_get_string(wi, "ship_strategy", ""));
-            assert_string_equal(json_get_string(gi, "exchange", ""), json_get_string(wi, "exchange", ""));
+            assert_int_equal(place_text(gn, json_get_string(gi, "id", "")),
+                             place_text(wn, json_get_string(wi, "id", "")));
+            assert_string_equal(json_get_string(gi, "ship_strategy", ""),
+                                json_get_string(wi, "ship_strategy", ""));
+            assert_string_equal(json_get_string(gi, "exchange", ""),
+                                json_get_string(wi, "exchange", ""));
         }
         assert_true(!wi && !gi);
     }
@@ -348,14 +366,17 @@ static void plans_equal_the_recorded_ones(void **state)
             arena_init(&arena);
             bytes_init(&text);
             assert_int_equal(graph_plan_json(graph, &options, &text, &err), 0);
-            compare_info(load(&arena, jobs[i].name, (int)p, "flink-info.txt"), parsed(&arena, &text));
+            compare_info(load(&arena, jobs[i].name, (int)p, "flink-info.txt"),
+                         parsed(&arena, &text));
 
             bytes_clear(&text);
             assert_int_equal(graph_compile(graph, &options, &arena, &job, &err), 0);
             jw_init(&w, &text);
             graph_rest_plan_json(job, "00000000000000000000000000000001", &w, NULL);
-            compare_rest(json_get(json_get(load(&arena, jobs[i].name, (int)p, "rest-plan.json"), "body"), "plan"),
-                         parsed(&arena, &text));
+            compare_rest(
+                json_get(json_get(load(&arena, jobs[i].name, (int)p, "rest-plan.json"), "body"),
+                         "plan"),
+                parsed(&arena, &text));
             bytes_release(&text);
             arena_release(&arena);
             rask_env_free(env);
@@ -364,13 +385,14 @@ static void plans_equal_the_recorded_ones(void **state)
 
 static void plan_has_flinks_form(void **state)
 {
-    static const char want[] = "{\n  \"nodes\" : [ {\n    \"id\" : 1,\n    \"type\" : \"Source: a \\\"b\\\"\",\n"
-                               "    \"pact\" : \"Data Source\",\n    \"contents\" : \"Source: a \\\"b\\\"\",\n"
-                               "    \"parallelism\" : 3\n  }, {\n    \"id\" : 2,\n"
-                               "    \"type\" : \"Sink: Print to Std. Out\",\n    \"pact\" : \"Data Sink\",\n"
-                               "    \"contents\" : \"Sink: Print to Std. Out\",\n    \"parallelism\" : 3,\n"
-                               "    \"predecessors\" : [ {\n      \"id\" : 1,\n"
-                               "      \"ship_strategy\" : \"FORWARD\",\n      \"side\" : \"second\"\n    } ]\n  } ]\n}";
+    static const char want[] =
+        "{\n  \"nodes\" : [ {\n    \"id\" : 1,\n    \"type\" : \"Source: a \\\"b\\\"\",\n"
+        "    \"pact\" : \"Data Source\",\n    \"contents\" : \"Source: a \\\"b\\\"\",\n"
+        "    \"parallelism\" : 3\n  }, {\n    \"id\" : 2,\n"
+        "    \"type\" : \"Sink: Print to Std. Out\",\n    \"pact\" : \"Data Sink\",\n"
+        "    \"contents\" : \"Sink: Print to Std. Out\",\n    \"parallelism\" : 3,\n"
+        "    \"predecessors\" : [ {\n      \"id\" : 1,\n"
+        "      \"ship_strategy\" : \"FORWARD\",\n      \"side\" : \"second\"\n    } ]\n  } ]\n}";
     struct graph_options options = {.default_parallelism = 3};
     rask_env *env = building();
     Rask__Graph__StreamGraph *graph = NULL;
