@@ -89,8 +89,12 @@ static struct jm_job_snapshot *fake_job(const char *id)
     struct jm_job_snapshot *j = jm_job_snapshot_new();
     size_t k = 0;
 
-    while (strcmp(jobs[k].id, id) != 0)
+    while (k < ARRAY_LEN(jobs) && strcmp(jobs[k].id, id) != 0)
         k++;
+    if (k == ARRAY_LEN(jobs)) {
+        jm_job_snapshot_unref(j);
+        return NULL;
+    }
     CHECK(id_parse(id, &j->id));
     j->name = arena_strdup(&j->arena, jobs[k].name);
     j->state = jobs[k].state;
@@ -265,7 +269,11 @@ static void fake_execute(struct jm *jm, struct jm_command *c)
         break;
     case JM_READ_FILE: fake_read(c); break;
     case JM_LIST_FILES: fake_list(c); break;
-    case JM_LOAD_JOB: c->job = fake_job(id_format(&c->job_id, id)); break;
+    case JM_LOAD_JOB:
+        c->job = fake_job(id_format(&c->job_id, id));
+        if (!c->job)
+            c->code = err_set(&c->err, ERR_NOT_FOUND, "no such job");
+        break;
     default: c->code = err_set(&c->err, ERR_UNSUPPORTED, "not faked");
     }
 }
