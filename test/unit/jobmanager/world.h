@@ -78,7 +78,7 @@ struct world {
 
 /* ---- fake workers ---- */
 
-static void UNUSED fake_ignore(void *arg, const struct err *error, const ProtobufCMessage *response)
+static UNUSED void fake_ignore(void *arg, const struct err *error, const ProtobufCMessage *response)
 {
     struct fake_worker *w = arg;
 
@@ -89,7 +89,7 @@ static void UNUSED fake_ignore(void *arg, const struct err *error, const Protobu
     }
 }
 
-static void UNUSED fake_report_full(struct fake_worker *w, uint32_t vertex, uint32_t subtask, uint64_t epoch,
+static UNUSED void fake_report_full(struct fake_worker *w, uint32_t vertex, uint32_t subtask, uint64_t epoch,
                                     Rask__Control__TaskState state, int code, const char *error)
 {
     Rask__Control__TaskStateChanged msg = RASK__CONTROL__TASK_STATE_CHANGED__INIT;
@@ -116,12 +116,12 @@ static void UNUSED fake_report_full(struct fake_worker *w, uint32_t vertex, uint
     rpc_call(w->peer, RPC_TASK_STATE_CHANGED, &msg.base, 0, fake_ignore, w);
 }
 
-static void UNUSED fake_report(struct fake_worker *w, uint32_t vertex, uint32_t subtask, Rask__Control__TaskState state)
+static UNUSED void fake_report(struct fake_worker *w, uint32_t vertex, uint32_t subtask, Rask__Control__TaskState state)
 {
     fake_report_full(w, vertex, subtask, w->epoch, state, 0, NULL);
 }
 
-static void UNUSED fake_report_all(struct fake_worker *w, Rask__Control__TaskState state)
+static UNUSED void fake_report_all(struct fake_worker *w, Rask__Control__TaskState state)
 {
     for (uint32_t i = 0; i < w->task_count; i++)
         fake_report(w, w->tasks[i].vertex, w->tasks[i].subtask, state);
@@ -255,7 +255,7 @@ static struct fake_worker *fake_worker_of(struct fake_tm *tm, const struct id *j
 }
 
 /* The process is gone: its connection closes; the obituary follows if told. */
-static void UNUSED fake_die(struct fake_worker *w, bool close, bool obituary, bool expected, const char *reason)
+static UNUSED void fake_die(struct fake_worker *w, bool close, bool obituary, bool expected, const char *reason)
 {
     Rask__Control__WorkerExited msg = RASK__CONTROL__WORKER_EXITED__INIT;
 
@@ -431,7 +431,7 @@ static void world_jm_free(void *core)
 
 static const struct sim_node_kind world_jm_kind = {.name = "jm", .boot = world_jm_boot, .free = world_jm_free};
 
-static void UNUSED world_set(struct world *world, const char *key, const char *value)
+static UNUSED void world_set(struct world *world, const char *key, const char *value)
 {
     struct err err = {0};
 
@@ -451,12 +451,12 @@ static struct world *world_new(void)
     return world;
 }
 
-static void UNUSED world_boot(struct world *world)
+static UNUSED void world_boot(struct world *world)
 {
     sim_boot(world->jm_node);
 }
 
-static void world_free(struct world *world)
+static UNUSED void world_free(struct world *world)
 {
     bool good = sim_free(world->sim);
 
@@ -465,7 +465,7 @@ static void world_free(struct world *world)
     assert_true(good);
 }
 
-static void UNUSED world_add(struct world *world, uint32_t index, uint32_t slots)
+static UNUSED void world_add(struct world *world, uint32_t index, uint32_t slots)
 {
     char name[8];
 
@@ -477,13 +477,13 @@ static void UNUSED world_add(struct world *world, uint32_t index, uint32_t slots
     sim_boot(world->places[index].node);
 }
 
-static void UNUSED world_run_ms(struct world *world, uint64_t ms)
+static UNUSED void world_run_ms(struct world *world, uint64_t ms)
 {
     assert_true(sim_run_for(world->sim, ms * SIM_MS));
 }
 
 /* A JobManager with TaskManagers of so many slots each. */
-static struct world *UNUSED world_with(uint32_t taskmanagers, uint32_t slots)
+static UNUSED struct world *world_with(uint32_t taskmanagers, uint32_t slots)
 {
     struct world *world = world_new();
 
@@ -502,7 +502,7 @@ static void world_done(struct jm_command *command)
 }
 
 /* Started; it is done once command->arg is set. */
-static void UNUSED world_begin(struct world *world, struct jm_command *command)
+static UNUSED void world_begin(struct world *world, struct jm_command *command)
 {
     command->done = world_done;
     command->arg = NULL;
@@ -514,7 +514,7 @@ static bool world_is_done(void *arg)
     return ((struct jm_command *)arg)->arg != NULL;
 }
 
-static int UNUSED world_do(struct world *world, struct jm_command *command)
+static UNUSED int world_do(struct world *world, struct jm_command *command)
 {
     world_begin(world, command);
     assert_true(sim_run_until(world->sim, world_is_done, command, 100 * (uint64_t)SIM_S));
@@ -535,7 +535,7 @@ struct sample {
     struct id id;
 };
 
-static void UNUSED sample_init(struct sample *s, uint64_t number, uint32_t parallelism)
+static UNUSED void sample_init(struct sample *s, uint64_t number, uint32_t parallelism)
 {
     static const char *const pairs[][2] = {{"connector", "sequence"}, {"first", "1"}, {"last", "10"}};
 
@@ -595,7 +595,7 @@ static void UNUSED sample_init(struct sample *s, uint64_t number, uint32_t paral
     s->graph.job_id = rpc_id_data(&s->id);
 }
 
-static void UNUSED sample_config(struct sample *s, const char *key, const char *value)
+static UNUSED void sample_config(struct sample *s, const char *key, const char *value)
 {
     rask__graph__property__init(&s->config);
     s->config.key = (char *)key;
@@ -605,7 +605,7 @@ static void UNUSED sample_config(struct sample *s, const char *key, const char *
     s->graph.config = s->config_ptrs;
 }
 
-static int UNUSED world_submit_sample(struct world *world, struct sample *s)
+static UNUSED int world_submit_sample(struct world *world, struct sample *s)
 {
     struct jm_command command = {.type = JM_SUBMIT, .graph = &s->graph};
     int code = world_do(world, &command);
@@ -615,7 +615,7 @@ static int UNUSED world_submit_sample(struct world *world, struct sample *s)
     return code;
 }
 
-static void UNUSED world_submit(struct world *world, uint64_t number, uint32_t parallelism)
+static UNUSED void world_submit(struct world *world, uint64_t number, uint32_t parallelism)
 {
     struct sample s;
 
@@ -624,7 +624,7 @@ static void UNUSED world_submit(struct world *world, uint64_t number, uint32_t p
 }
 
 /* The job as REST would see it: one reference, the caller's. */
-static struct jm_job_snapshot *UNUSED world_job(struct world *world, uint64_t number)
+static UNUSED struct jm_job_snapshot *world_job(struct world *world, uint64_t number)
 {
     struct jm_command command = {.type = JM_LOAD_JOB, .job_id = id_from_u64(0x10b, number)};
 
@@ -644,14 +644,14 @@ static enum jm_job_state UNUSED world_state(struct world *world, uint64_t number
 #define assert_state(world, number, name) \
     assert_string_equal(jm_job_state_name(world_state(world, number)), #name)
 
-static int UNUSED world_cancel(struct world *world, uint64_t number)
+static UNUSED int world_cancel(struct world *world, uint64_t number)
 {
     struct jm_command command = {.type = JM_CANCEL, .job_id = id_from_u64(0x10b, number)};
 
     return world_do(world, &command);
 }
 
-static struct fake_worker *UNUSED world_worker(struct world *world, uint32_t tm, uint64_t number)
+static UNUSED struct fake_worker *world_worker(struct world *world, uint32_t tm, uint64_t number)
 {
     struct id id = id_from_u64(0x10b, number);
     struct fake_worker *w = fake_worker_of(world->tms[tm], &id);
@@ -660,7 +660,7 @@ static struct fake_worker *UNUSED world_worker(struct world *world, uint32_t tm,
     return w;
 }
 
-static void UNUSED assert_all_free(struct world *world, uint32_t slots)
+static UNUSED void assert_all_free(struct world *world, uint32_t slots)
 {
     assert_int_equal(world->jm->resource.slots, slots);
     assert_int_equal(world->jm->resource.used, 0);
@@ -673,7 +673,7 @@ static void UNUSED assert_all_free(struct world *world, uint32_t slots)
 }
 
 /* The reason of a job holds the text. */
-static void UNUSED assert_reason(struct world *world, uint64_t number, const char *text)
+static UNUSED void assert_reason(struct world *world, uint64_t number, const char *text)
 {
     struct jm_job_snapshot *job = world_job(world, number);
 
