@@ -1,4 +1,6 @@
 /* rask_out: limits, refusals, rows left open, what is shared from batch to batch. */
+#include <pthread.h>
+
 #include "test/unit/common/types/model.h"
 
 static const rask_field pair_fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL},
@@ -289,6 +291,72 @@ static void forwarding_few_rows_keeps_few_buffers(void **state)
     }
 }
 
+/* Batches that share memory with the one being filled are read by another thread. */
+struct handover {
+    struct pool *pool;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    rask_batch *slot;
+    bool ended;
+};
+
+static void *handover_read(void *arg)
+{
+    struct handover *h = arg;
+    int64_t expected = 0;
+
+    for (;;) {
+        static const uint16_t position[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+        rask_batch *b, *g;
+
+        pthread_mutex_lock(&h->lock);
+        while (!h->slot && !h->ended)
+            pthread_cond_wait(&h->changed, &h->lock);
+        b = h->slot;
+        h->slot = NULL;
+        pthread_cond_signal(&h->changed);
+        pthread_mutex_unlock(&h->lock);
+        if (!b)
+            return NULL;
+        g = batch_gather(h->pool, &b, 1, position, b->rows);
+        for (uint32_t i = 0; i < g->rows; i++)
+            check_row(g, i, "a string of twenty-nine bytes", expected++);
+        batch_unref(g);
+        batch_unref(b);
+    }
+}
+
+static void handover_put(struct handover *h, rask_batch *b)
+{
+    pthread_mutex_lock(&h->lock);
+    while (h->slot)
+        pthread_cond_wait(&h->changed, &h->lock);
+    h->slot = b;
+    h->ended = !b;
+    pthread_cond_signal(&h->changed);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static void batches_are_read_by_another_thread(void **state)
+{
+    struct fixture *f = *state;
+    struct handover h = {.pool = f->pool};
+    pthread_t reader;
+
+    pthread_mutex_init(&h.lock, NULL);
+    pthread_cond_init(&h.changed, NULL);
+    assert_int_equal(pthread_create(&reader, NULL, handover_read, &h), 0);
+    for (int64_t i = 0; i < 3000;) {
+        for (int64_t rows = i % 8 + 1; rows > 0; rows--)
+            assert_int_equal(put(f->out, "a string of twenty-nine bytes", i++), 0);
+        handover_put(&h, out_take(f->out));
+    }
+    handover_put(&h, NULL);
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    pthread_mutex_destroy(&h.lock);
+    pthread_cond_destroy(&h.changed);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -298,7 +366,7 @@ int main(void)
         T(another_schema_is_refused_by_both_names),   T(a_row_that_was_not_ended_starts_anew),
         T(a_row_that_was_begun_survives_a_take),      T(unset_strings_are_empty),
         T(rows_over_the_limit_are_refused),           T(whole_batches_pass_in_order),
-        T(forwarding_few_rows_keeps_few_buffers),
+        T(forwarding_few_rows_keeps_few_buffers),     T(batches_are_read_by_another_thread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
