@@ -108,6 +108,13 @@ void *out_arg(rask_out *out)
     return builder_of(out)->arg;
 }
 
+int out_refuse(rask_out *out, const char *text)
+{
+    struct builder *b = builder_of(out);
+
+    return b->hooks.refused(out, b->arg, text);
+}
+
 struct pool *out_pool(rask_out *out)
 {
     return builder_of(out)->pool;

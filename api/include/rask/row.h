@@ -10,9 +10,9 @@
  *     int count_emit(out, &count)       a row written: everything is copied
  *
  * Types: BOOLEAN bool, TINYINT int8_t, SMALLINT int16_t, INT int32_t, BIGINT int64_t, FLOAT float,
- * DOUBLE double, DECIMAL(p, s) int64_t up to p = 18 (in units of 10^-s) and rask_decimal128 up to 38,
+ * DOUBLE double, DECIMAL(p, s) int64_t up to p = 18 (units of 10^-s) and rask_decimal128 up to 38,
  * STRING rask_str, BYTES rask_bytes, DATE int32_t (days since 1970-01-01), TIME int32_t (ms of the
- * day), TIMESTAMP rask_ts (ms since 1970, UTC).  They are NOT NULL.  NULL_STRING, NULL_DECIMAL(p, s)
+ * day), TIMESTAMP rask_ts (ms since 1970, UTC).  They are NOT NULL.  NULL_STRING, NULL_INT
  * ... are nullable and give struct { value; is_null; }; a null is read with a value of zero.
  * p and s are plain numbers.  1 to 64 columns.
  *
@@ -159,7 +159,7 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
 #define RASK_DEC_37 dec128
 #define RASK_DEC_38 dec128
 
-/* ---- per kind: C type, reader, writer, bytes in a state (1: not allowed; the sum is wrong) ---- */
+/* ---- per kind: C type, reader, writer, bytes in a state (1: none, so the sum is wrong) ---- */
 
 #define RASK_C_k_bool bool
 #define RASK_C_k_i8 int8_t
