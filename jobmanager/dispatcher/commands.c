@@ -159,6 +159,8 @@ static void read_file(struct jm_dispatcher *d, struct jm_command *command, const
         return;
     msg.has_job_id = !id_is_zero(&command->job_id);
     msg.job_id = rpc_id_data(&command->job_id);
+    msg.has_worker_index = msg.has_job_id;
+    msg.worker_index = command->worker_index;
     msg.name = (char *)command->name;
     msg.offset = command->offset;
     msg.max = MIN(command->max, FILE_PART_MAX);

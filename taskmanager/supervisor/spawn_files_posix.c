@@ -122,7 +122,7 @@ static bool has_ends(const char *name, const char *start, const char *end)
            strcmp(name + len - end_len, end) == 0;
 }
 
-/* The file of a job's worker: the index is not known here, so the folder is searched. */
+/* The file of a job's worker: its name ends with the host's, as it was then. */
 static void find_file(struct read_work *r)
 {
     DIR *dir = opendir(r->log_dir);
@@ -178,8 +178,8 @@ static void read_done(struct env_work *work)
     mem_free(r);
 }
 
-static void read_file_op(struct tm_spawner *base, const struct id *job_id, const char *name, uint64_t offset,
-                         uint32_t max, tm_read_fn *cb, void *arg)
+static void read_file_op(struct tm_spawner *base, const struct id *job_id, uint32_t worker_index, const char *name,
+                         uint64_t offset, uint32_t max, tm_read_fn *cb, void *arg)
 {
     struct spawn *s = CONTAINER_OF(base, struct spawn, base);
     struct read_work *r = MEM_NEW(struct read_work);
@@ -190,7 +190,7 @@ static void read_file_op(struct tm_spawner *base, const struct id *job_id, const
     r->work.run = read_run;
     r->work.done = read_done;
     r->log_dir = mem_strdup(s->log_dir);
-    r->pattern_start = mem_printf("rask-%s-worker-%s-", s->user, job_id ? id_format(job_id, job) : "");
+    r->pattern_start = mem_printf("rask-%s-worker-%s-%u-", s->user, job_id ? id_format(job_id, job) : "", worker_index);
     r->pattern_end = mem_printf(".%s", name);
     if (!job_id && log && s->own_log)
         r->path = mem_strdup(s->own_log);

@@ -43,8 +43,8 @@ struct tm_spawner_ops {
      * watches it. */
     void (*memory)(struct tm_spawner *s, void *worker, tm_memory_fn *cb, void *arg);
     /* Reads a file of a job's worker ("out", "log"), or of the log folder (job_id NULL). cb later. NULL: has no files. */
-    void (*read_file)(struct tm_spawner *s, const struct id *job_id, const char *name, uint64_t offset, uint32_t max,
-                      tm_read_fn *cb, void *arg);
+    void (*read_file)(struct tm_spawner *s, const struct id *job_id, uint32_t worker_index, const char *name,
+                      uint64_t offset, uint32_t max, tm_read_fn *cb, void *arg);
     void (*list_files)(struct tm_spawner *s, tm_list_fn *cb, void *arg);
 };
 struct tm_spawner {

@@ -193,7 +193,7 @@ static void read_file(struct tm *tm, const Rask__Control__ReadFile *read, struct
         rpc_fail(request, ERR_INVALID, "\"%.200s\" is not the name of a file in the log folder",
                  read->name);
     else
-        spawner->ops->read_file(spawner, read->has_job_id ? &job_id : NULL, read->name, read->offset,
+        spawner->ops->read_file(spawner, read->has_job_id ? &job_id : NULL, read->worker_index, read->name, read->offset,
                                 MIN(read->max, 4u << 20), on_file_read, request);
 }
 
