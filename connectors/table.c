@@ -6,7 +6,7 @@
 
 const struct connector *const connectors_builtin[] = {
     CONNECTOR("text", &connectors_text_source, &connectors_text_sink),
-    CONNECTOR("csv", NULL, &connectors_csv_sink),
+    CONNECTOR("csv", &connectors_csv_source, &connectors_csv_sink),
     CONNECTOR("collection", &connectors_collection_source, NULL),
     CONNECTOR("sequence", &connectors_sequence_source, NULL),
     CONNECTOR("generator", &connectors_generator_source, NULL),

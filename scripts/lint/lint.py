@@ -26,7 +26,7 @@ iso646.h langinfo.h libgen.h limits.h link.h locale.h malloc.h math.h monetary.h
 netinet/in.h netinet/tcp.h nl_types.h poll.h pthread.h pwd.h regex.h sched.h search.h semaphore.h setjmp.h
 signal.h spawn.h stdalign.h stdarg.h stdatomic.h stdbool.h stddef.h stdint.h stdio.h stdio_ext.h stdlib.h
 stdnoreturn.h string.h strings.h sys/auxv.h sys/epoll.h sys/eventfd.h sys/file.h sys/inotify.h sys/ioctl.h
-sys/ipc.h sys/mman.h sys/param.h sys/personality.h sys/prctl.h sys/ptrace.h sys/random.h sys/resource.h
+sys/ipc.h sys/mman.h sys/mount.h sys/param.h sys/personality.h sys/prctl.h sys/ptrace.h sys/random.h sys/resource.h
 sys/select.h sys/sendfile.h sys/signalfd.h sys/socket.h sys/stat.h sys/statfs.h sys/statvfs.h sys/syscall.h
 sys/sysinfo.h sys/time.h sys/timerfd.h sys/times.h sys/types.h sys/ucontext.h sys/uio.h sys/un.h
 sys/utsname.h sys/vfs.h sys/wait.h syslog.h tar.h termios.h tgmath.h threads.h time.h uchar.h ucontext.h
