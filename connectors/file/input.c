@@ -13,7 +13,7 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 
-enum { SPLIT_MIN = 1 << 20, SPLIT_MAX = 64 << 20, SPLITS_WANTED = 16, READ_MAX = 1 << 20 };
+enum { SPLIT_MIN = 64 << 10, SPLIT_MAX = 64 << 20, SPLITS_WANTED = 16, READ_MAX = 1 << 20 };
 
 static bool is_stdin(const char *path)
 {
@@ -36,7 +36,7 @@ static int add_split(rask_splits *found, const char *path, uint64_t begin, uint6
     return rc;
 }
 
-/* Ranges of a sixteenth of the file, within limits: enough for any usual parallelism, and few for small files. */
+/* Ranges of a sixteenth of the file, within limits: enough for any usual parallelism, also for a file of a megabyte. */
 static int add_file(rask_splits *found, const char *path, const struct stat *st, bool whole)
 {
     uint64_t size = (uint64_t)st->st_size, step = MIN(MAX(size / SPLITS_WANTED, SPLIT_MIN), SPLIT_MAX);

@@ -78,9 +78,9 @@ static void output_is_one_file(void **state)
 
     (void)state;
     assert_string_equal(property(g->nodes[0]->op, "path"), "a b");
-    assert_string_equal(property(g->nodes[3]->op, "connector"), "csv");
-    assert_string_equal(property(g->nodes[3]->op, "path"), "counts.csv");
-    assert_int_equal(g->nodes[3]->parallelism, 1);
+    assert_string_equal(property(g->nodes[4]->op, "connector"), "text");
+    assert_string_equal(property(g->nodes[4]->op, "path"), "counts.csv");
+    assert_int_equal(g->nodes[4]->parallelism, 1);
     rask_env_free(env);
 }
 
