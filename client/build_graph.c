@@ -67,8 +67,10 @@ static void on_crash(int signal_number)
     for (int i = 0; i < n; i++) {
         uintptr_t at = (uintptr_t)frames[i];
 
+        /* 0 is this function, 1 the kernel's trampoline, 2 where it happened; further ones are return addresses, which
+         * stand behind the call. */
         if (at >= crash_artifact.start && at < crash_artifact.end)
-            found[count++] = at - crash_artifact.base - 1; /* the call, not what follows it */
+            found[count++] = at - crash_artifact.base - (i > 2);
     }
     say(crash_pipe, SAY_CRASH, found, count * sizeof(found[0]));
     _exit(3);

@@ -43,6 +43,7 @@ static bool elf_find(const struct elf_file *f, const Elf64_Ehdr *h, const Elf64_
             continue;
         name = (const char *)f->data + strings.sh_offset + s.st_name;
         snprintf(ret_name, size, "%.*s", (int)strnlen(name, (size_t)(strings.sh_size - s.st_name)), name);
+        ret_name[strcspn(ret_name, ".")] = 0; /* the compiler's ".constprop.0" */
         return true;
     }
     return false;

@@ -1,0 +1,199 @@
+#!/usr/bin/env bash
+# rask and REST against a real cluster of one JobManager and two TaskManagers on free ports.
+# Prints "ok NAME" and "FAIL NAME" lines.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+bin=${RASK_BUILD:-$PWD/build}/bin
+examples=$PWD/examples
+top=$(mktemp -d)
+pids=()
+cleanup() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null; done
+    rm -rf "$top"
+}
+trap cleanup EXIT
+unset CC
+export XDG_CACHE_HOME="$top/cache" RASK_CONF_DIR="$top/conf" RASK_LOG_DIR="$top/log"
+mkdir -p "$top/conf" "$top/log" "$top/tmp"
+failures=0
+status=0
+out=
+
+check() { # NAME COMMAND...
+    local name=$1
+    shift
+    if "$@"; then
+        echo "ok $name"
+    else
+        echo "FAIL $name: exit status $status; output:"
+        printf '%s\n' "$out" | head -n 20 | sed 's/^/    /'
+        failures=$((failures + 1))
+    fi
+}
+run() {
+    out=$(timeout 60 "$@" 2>&1 </dev/null)
+    status=$?
+}
+said() { # STATUS PATTERN
+    [[ $status -eq $1 && $out == *"$2"* ]]
+}
+get() { # PATH
+    run curl -s -m 10 "http://127.0.0.1:$port$1"
+}
+until_said() { # PATTERN COMMAND...: repeats the command until its output has the pattern, for 10 s
+    local pattern=$1 i
+    shift
+    for ((i = 0; i < 200; i++)); do
+        run "$@"
+        [[ $out == *"$pattern"* ]] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+rpc=$(free_port)
+port=$(free_port)
+cat >"$top/conf/rask-conf.yaml" <<Y
+jobmanager.rpc.port: $rpc
+rest.port: $port
+taskmanager.numberOfTaskSlots: 2
+io.tmp.dirs: $top/tmp
+Y
+cd "$top" || exit 1
+"$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
+pids+=($!)
+for i in 1 2; do
+    "$bin/rask-taskmanager" --log "$top/log/taskmanager$i.log" &
+    pids+=($!)
+done
+rask=$bin/rask
+check "both TaskManagers register" until_said '"slots-total":4' curl -s -m 5 "http://127.0.0.1:$port/overview"
+
+# ---- a bounded job ----
+words() { tr -s ' \t\n\v\f\r' '\n' <"$examples/data/access.log" | grep -c .; }
+timeout 60 "$rask" run -p 4 "$examples/wordcount.c" --input "$examples/data/access.log" >printed 2>progress
+status=$?
+out=$(cat progress)
+check "an attached job ends with 0" said 0 "Program execution finished"
+check "its output reaches the terminal once, all of it" test "$(grep -c '^[1-4]> ' printed)" -eq "$(words)"
+cp "$examples/data/access.log" relative.log
+run "$rask" run -p 2 "$examples/wordcount.c" --input relative.log --output counts.csv
+check "relative paths are those of the client" test -s counts.csv
+run "$rask" run -d "$examples/wordcount.c" --input "$examples/data/access.log" --output detached.csv
+check "-d prints the job id" said 0 "Job has been submitted with JobID "
+id=${out##* }
+check "a detached job finishes" until_said "$id : word count (FINISHED)" "$rask" list -a
+run "$rask" logs "$id"
+check "logs prints the workers' logs" said 0 "$id"
+
+# ---- an unbounded job ----
+cat >endless.c <<'C'
+#include <rask/rask.h>
+RASK_ROW(number, (BIGINT, n));
+static int make(rask_ctx *ctx, int64_t index, rask_out *out)
+{
+    struct number row = {index};
+
+    (void)ctx;
+    return number_emit(out, &row);
+}
+int rask_job(rask_env *env, const rask_params *params)
+{
+    (void)params;
+    rask_discard(rask_generate(env, &number_schema, make, 1000, -1));
+    return rask_execute(env, "endless");
+}
+C
+run "$rask" run -d endless.c
+id=${out##* }
+check "an unbounded job runs" until_said "$id : endless (RUNNING)" "$rask" list
+check "records are counted" until_said '"write-records-complete":false' curl -s -m 5 "http://127.0.0.1:$port/jobs/$id"
+get "/jobs/$id/plan"
+check "the plan is served" said 0 '"type":"STREAMING"'
+vertex=$(curl -s -m 5 "http://127.0.0.1:$port/jobs/$id" | grep -o '"vertices":\[{"id":"[0-9a-f]*' | grep -o '[0-9a-f]*$')
+get "/jobs/$id/vertices/$vertex"
+check "a vertex is served" said 0 '"subtasks":[{"subtask":0'
+run "$rask" cancel "$id"
+check "cancel is accepted" said 0 "Cancelled job $id."
+check "a canceled job ends" until_said "$id : endless (CANCELED)" "$rask" list -a
+run "$rask" cancel "$id"
+check "canceling it again is no error" said 0 "Cancelled job $id."
+run "$rask" cancel 00000000000000000000000000000009
+check "canceling an unknown job is one" said 1 "Job could not be found"
+
+# ---- Ctrl-C ----
+timeout 60 "$rask" run endless.c >/dev/null 2>interrupted &
+client=$!
+check "an attached job shows its state" until_said "RUNNING" cat interrupted
+pkill_child() { kill -INT "$(ps -o pid= --ppid "$client" | head -n 1)"; }
+pkill_child
+wait "$client"
+status=$?
+out=$(cat interrupted)
+check "Ctrl-C cancels the job" said 1 "was canceled"
+
+# ---- failing and waiting jobs ----
+cat >fails.c <<'C'
+#include <rask/rask.h>
+static int fail_at(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    (void)out;
+    return rask_i64(row, 0) == 100 ? rask_fail(ctx, "deliberate failure at %d", 100) : 0;
+}
+int rask_job(rask_env *env, const rask_params *params)
+{
+    (void)params;
+    rask_discard(rask_flat_map(rask_from_sequence(env, 1, 1000), fail_at, &rask_sequence_schema));
+    return rask_execute(env, "fails");
+}
+C
+run "$rask" run fails.c
+check "a failed job ends with 1 and its cause" said 1 "deliberate failure at 100"
+run "$rask" run "$examples/wordcount.c" --input "$top/missing.txt"
+check "a missing input is named" said 1 "$top/missing.txt"
+run "$rask" run -d -p 9 endless.c
+id=${out##* }
+check "a job without slots waits with a reason" until_said "slots" "$rask" list -s
+check "it is CREATED" said 0 "$id : endless (CREATED)"
+run "$rask" cancel "$id"
+
+# ---- an uploaded job ----
+run cc -shared -fPIC -O1 -I "$examples/../api/include" -o wordcount.so "$examples/wordcount.c"
+run curl -s -m 10 -F "jarfile=@wordcount.so" "http://127.0.0.1:$port/jars/upload"
+check "a shared object is uploaded" said 0 '"status":"success"'
+jar=$(curl -s -m 5 "http://127.0.0.1:$port/jars" | grep -o '[0-9a-f-]*_wordcount.so' | head -n 1)
+run curl -s -m 20 "http://127.0.0.1:$port/jars/$jar/plan?programArg=--input,$top/relative.log"
+check "its plan is built on a TaskManager" said 0 '"type":"STREAMING"'
+run curl -s -m 20 -X POST -d "{\"programArgsList\":[\"--input\",\"$top/relative.log\",\"--output\",\"$top/jar.csv\"]}" \
+    "http://127.0.0.1:$port/jars/$jar/run"
+check "it runs" said 0 '"jobid"'
+id=$(grep -o '[0-9a-f]\{32\}' <<<"$out")
+check "it finishes" until_said "$id : word count (FINISHED)" "$rask" list -a
+check "with a result" test -s jar.csv
+
+# ---- what is refused ----
+run curl -s -m 10 -H "Host: evil.example" "http://127.0.0.1:$port/overview"
+check "a foreign Host is refused" said 0 "The Host header names another host"
+run curl -s -m 10 -H "Origin: http://evil.example" "http://127.0.0.1:$port/overview"
+check "a foreign Origin is refused" said 0 "another origin"
+run curl -s -m 10 --data-binary "garbage" "http://127.0.0.1:$port/jobs"
+check "garbage is no job" said 0 "no job submission"
+run timeout 10 "$bin/rask-jobmanager" -D jobmanager.rpc.port=0
+check "a taken REST port is named, with its holder" said 1 "held by rask-jobmanager"
+run timeout 10 "$bin/rask-jobmanager" -D jobmanager.rpc.port=0 -D rest.bind-port=0 -D rest.bind-address=0.0.0.0
+check "an open address wants security.allow-plaintext" said 1 "security.allow-plaintext"
+
+# ---- the JobManager goes away ----
+timeout 60 "$rask" run endless.c >/dev/null 2>lost &
+client=$!
+check "the job of the last test runs" until_said "RUNNING" cat lost
+kill -KILL "${pids[0]}"
+wait "$client"
+status=$?
+out=$(cat lost)
+check "an attached client says that it lost the job" said 1 "lost sight of job"
+[[ $failures -eq 0 ]]
