@@ -271,6 +271,8 @@ static int open_log(const struct conf *conf, struct err *err)
 {
     struct log_options o = {.level = LOG_WARN, .modules = conf_string(conf, OPT_RASK_LOG_MODULES)};
 
+    if (!o.modules) /* what the job says; why it failed is said at the end, once */
+        o.modules = "worker=off,job_master=off,dispatcher=off,resource=off,taskmanager=off";
     if (conf_is_set(conf, OPT_ENV_LOG_LEVEL) &&
         log_parse_level(conf_string(conf, OPT_ENV_LOG_LEVEL), &o.level) < 0)
         o.level = LOG_WARN;

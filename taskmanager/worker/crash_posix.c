@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <ucontext.h>
 #include <unistd.h>
 #if __has_include(<backtrace.h>)
 #include <backtrace.h>
@@ -36,6 +37,7 @@ static struct {
     int pipe_fd;
     pid_t pid;
     int busy; /* atomic: one thread reports */
+    unsigned frame;
     bool leaving;
     struct {
         char text[PIPE_REPORT_MAX];
@@ -85,83 +87,11 @@ static const char *base_name(const char *path)
 
 /* ---- the stack ---- */
 
-#ifdef HAVE_BACKTRACE
-struct found {
-    const char *function, *file;
-    int line;
-};
-
-static int on_line(void *arg, uintptr_t pc, const char *file, int line, const char *function)
-{
-    struct found *f = arg;
-
-    (void)pc;
-    if (function && !f->function) { /* the innermost of inlined ones */
-        f->function = function;
-        f->file = file;
-        f->line = line;
-    }
-    return 0;
-}
-
-static void on_symbol(void *arg, uintptr_t pc, const char *name, uintptr_t value, uintptr_t size)
-{
-    (void)pc;
-    (void)value;
-    (void)size;
-    if (name)
-        ((struct found *)arg)->function = name;
-}
-
-static void on_trouble(void *arg, const char *message, int number)
-{
-    (void)arg;
-    (void)message; /* no debug information: the other source of names is asked */
-    (void)number;
-}
-
-static bool put_place(uintptr_t pc)
-{
-    struct found f = {0};
-
-    if (!crash.state)
-        return false;
-    backtrace_pcinfo(crash.state, pc, on_line, on_trouble, &f);
-    if (!f.function)
-        backtrace_syminfo(crash.state, pc, on_symbol, on_trouble, &f);
-    if (!f.function)
-        return false;
-    put(f.function);
-    if (f.file) {
-        put(" at ");
-        put(base_name(f.file));
-        put(":");
-        put_number((uint64_t)f.line, 10);
-    }
-    return true;
-}
-#else
-static bool put_place(uintptr_t pc)
-{
-    (void)pc;
-    return false;
-}
-#endif
-
-static void put_frame(unsigned index, uintptr_t pc)
+static void put_object(uintptr_t pc)
 {
     Dl_info info = {0};
-    bool known = dladdr((void *)pc, &info) != 0;
 
-    put("#");
-    put_number(index, 10);
-    put(" ");
-    if (!put_place(pc)) {
-        put(known && info.dli_sname ? info.dli_sname : "0x");
-        if (!known || !info.dli_sname)
-            put_number(pc, 16);
-    }
-    if (known && info.dli_fname) {
+    if (dladdr((void *)pc, &info) && info.dli_fname) {
         put(" (");
         put(base_name(info.dli_fname));
         put("+0x");
@@ -171,14 +101,103 @@ static void put_frame(unsigned index, uintptr_t pc)
     put("\n");
 }
 
-/* skip: frames of the reporter itself. */
-static void put_stack(int skip)
+static void put_line(const char *function, const char *file, int line, uintptr_t pc)
+{
+    put("#");
+    put_number(crash.frame++, 10);
+    put(" ");
+    put(function);
+    if (file) {
+        put(" at ");
+        put(base_name(file));
+        put(":");
+        put_number((uint64_t)line, 10);
+    }
+    put_object(pc);
+}
+
+#ifdef HAVE_BACKTRACE
+/* Once for each function that was inlined at this place, the innermost first. */
+static int on_line(void *arg, uintptr_t pc, const char *file, int line, const char *function)
+{
+    if (function) {
+        *(bool *)arg = true;
+        put_line(function, file, line, pc);
+    }
+    return 0;
+}
+
+static void on_symbol(void *arg, uintptr_t pc, const char *name, uintptr_t value, uintptr_t size)
+{
+    (void)value;
+    (void)size;
+    if (name) {
+        *(bool *)arg = true;
+        put_line(name, NULL, 0, pc);
+    }
+}
+
+static void on_trouble(void *arg, const char *message, int number)
+{
+    (void)arg;
+    (void)message; /* no debug information: the other source of names is asked */
+    (void)number;
+}
+
+static bool put_known(uintptr_t pc)
+{
+    bool found = false;
+
+    if (!crash.state)
+        return false;
+    backtrace_pcinfo(crash.state, pc, on_line, on_trouble, &found);
+    if (!found)
+        backtrace_syminfo(crash.state, pc, on_symbol, on_trouble, &found);
+    return found;
+}
+#else
+static bool put_known(uintptr_t pc)
+{
+    (void)pc;
+    return false;
+}
+#endif
+
+static void put_frame(uintptr_t pc)
+{
+    Dl_info info = {0};
+
+    if (put_known(pc))
+        return;
+    if (dladdr((void *)pc, &info) && info.dli_sname)
+        put_line(info.dli_sname, NULL, 0, pc);
+    else
+        put_line("?", NULL, 0, pc);
+}
+
+/* From the frame of fault_pc on (0: the caller of the reporter); a return address is one past its call. */
+static void put_stack(uintptr_t fault_pc)
 {
     void *frames[FRAMES_MAX];
-    int n = backtrace(frames, FRAMES_MAX);
+    int n = backtrace(frames, FRAMES_MAX), first = MIN(3, n);
+    unsigned again = 0;
 
-    for (int i = skip; i < n; i++)
-        put_frame((unsigned)(i - skip), (uintptr_t)frames[i] - 1); /* the call, not what follows it */
+    for (int i = 0; i < n && fault_pc; i++) {
+        if ((uintptr_t)frames[i] == fault_pc)
+            first = i;
+    }
+    for (int i = first; i < n; i++) {
+        if (i > first && frames[i] == frames[i - 1]) {
+            again++;
+            continue;
+        }
+        if (again > 0)
+            put("   ... and again\n");
+        again = 0;
+        put_frame((uintptr_t)frames[i] - (i == first && fault_pc ? 0 : 1));
+    }
+    if (n == FRAMES_MAX)
+        put("   ... and so on\n");
 }
 
 /* ---- the report ---- */
@@ -191,12 +210,21 @@ static bool may_report(void)
                                                                 __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 }
 
-static void write_report(int skip)
+static void say(const char *text)
+{
+    (void)!write(2, text, strlen(text));
+}
+
+static void write_report(const char *what, uintptr_t fault_pc)
 {
     const struct wk_runnable *current = wk_executor_current();
     size_t stack_at;
     char kind[2] = {PIPE_CRASH, 0};
 
+    say(what);
+    say(current ? " in task " : "");
+    say(current ? current->name : "");
+    say("\n");
     crash.report.len = 0;
     put(kind);
     put(current ? current->name : NULL);
@@ -204,28 +232,57 @@ static void write_report(int skip)
     put(current ? current->operator_now : NULL);
     put_end();
     stack_at = crash.report.len;
-    put_stack(skip);
+    put_stack(fault_pc);
     put_end();
     if (crash.pipe_fd >= 0)
         (void)!send(crash.pipe_fd, crash.report.text, crash.report.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)!write(2, crash.report.text + stack_at, strlen(crash.report.text + stack_at));
+    say(crash.report.text + stack_at);
+}
+
+static uintptr_t pc_of(const void *context)
+{
+    const ucontext_t *u = context;
+
+#if defined(__x86_64__)
+    return (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)u->uc_mcontext.pc;
+#else
+    (void)u;
+    return 0;
+#endif
+}
+
+static const char *signal_words(int number)
+{
+    switch (number) {
+    case SIGSEGV:
+        return "ended by SIGSEGV";
+    case SIGBUS:
+        return "ended by SIGBUS";
+    case SIGFPE:
+        return "ended by SIGFPE";
+    case SIGILL:
+        return "ended by SIGILL";
+    case SIGABRT:
+        return "ended by SIGABRT";
+    default:
+        return "ended by a signal";
+    }
 }
 
 static void on_signal(int number, siginfo_t *info, void *context)
 {
-    static const char words[] = "rask-worker: ended by a signal; its stack:\n";
     struct sigaction by_default = {.sa_handler = SIG_DFL};
 
     (void)info;
-    (void)context;
     if (getpid() == crash.pid && __atomic_load_n(&crash.busy, __ATOMIC_SEQ_CST) && number != SIGABRT) {
         /* Another thread reports, or the reporter itself has failed: the alarm ends all. */
         sigaction(number, &by_default, NULL);
     } else if (may_report()) {
         sigaction(SIGALRM, &by_default, NULL);
         alarm(REPORT_LIMIT_S);
-        (void)!write(2, words, sizeof(words) - 1);
-        write_report(3);
+        write_report(signal_words(number), pc_of(context));
     }
     sigaction(number, &by_default, NULL);
     raise(number);
@@ -240,7 +297,7 @@ static void on_exit_called(int status, void *arg)
     if (crash.leaving || !wk_executor_current())
         return;
     if (may_report())
-        write_report(2);
+        write_report("ended by exit()", 0);
     _exit(status);
 }
 

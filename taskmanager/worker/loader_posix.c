@@ -123,13 +123,12 @@ static void on_fetched(void *arg, int code, const char *error, const void *data,
 {
     struct loading *job = arg;
     struct err err = {0};
-    char hex[65], *path;
+    char name[17], *path;
 
     if (code < 0) {
         err_set(&err, code, "%s", error);
     } else if (!find(job->loader, job->hash)) {
-        hash_hex(job->hash, 32, hex);
-        path = mem_printf("%s/%s.so", job->loader->dir, hex);
+        path = mem_printf("%s/job-%s.so", job->loader->dir, short_name(job->hash, name));
         if (write_file(path, data, len, &err) == 0)
             (void)!load_file(job->loader, job->hash, path, &err);
         mem_free(path);
