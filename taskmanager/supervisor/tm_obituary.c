@@ -43,6 +43,33 @@ static void add_cause(struct bytes *text, const struct tm_worker_exit *exit)
     bytes_printf(text, "was ended by signal %d", exit->signal);
 }
 
+/* What a program that calls abort() has printed just before, such as a failed assertion, a broken heap or an exception
+ * that nobody caught: the last line of its log that is no log line. */
+static void add_last_words(struct bytes *text, const char *last_log)
+{
+    static const char what[] = "what():";
+    const char *line = last_log, *found = NULL;
+
+    while (line && *line) {
+        const char *end = strchr(line, '\n');
+        bool is_log = line[0] >= '0' && line[0] <= '9';
+
+        if (!is_log && strncmp(line, "ended by ", 9) != 0 && line[0] != '\n')
+            found = line;
+        line = end ? end + 1 : NULL;
+    }
+    if (!found)
+        return;
+    found += strspn(found, " ");
+    bytes_add_str(text, ": ");
+    if (strncmp(found, what, sizeof(what) - 1) == 0) {
+        found += sizeof(what) - 1;
+        found += strspn(found, " ");
+        bytes_add_str(text, "exception that nobody caught: ");
+    }
+    bytes_add(text, found, MIN(strcspn(found, "\n"), (size_t)300));
+}
+
 /* The sentence that REST shows. */
 static char *sentence(const struct tm_worker *worker, const struct tm_worker_exit *exit)
 {
@@ -62,6 +89,8 @@ static char *sentence(const struct tm_worker *worker, const struct tm_worker_exi
             bytes_printf(&text, ", operator \"%s\"", exit->operator_name);
         if (exit->reason)
             bytes_printf(&text, ": %s", exit->reason);
+        else if (exit->signal == SIGABRT)
+            add_last_words(&text, exit->last_log);
         else if (exit->signal <= 0)
             bytes_add_str(&text, ": the functions of a job must not end their process");
     }
@@ -109,6 +138,18 @@ void tm_obituary_send_all(struct tm *tm)
         else if (obituary->call == 0)
             send_one(tm, obituary);
     }
+}
+
+bool tm_obituary_pending(const struct tm *tm, const ProtobufCBinaryData *job_id, uint64_t job_epoch)
+{
+    LIST_FOREACH(node, &tm->obituaries) {
+        const Rask__Control__WorkerExited *message = &LIST_ENTRY(node, struct tm_obituary, in_tm)->message;
+
+        if (message->job_epoch == job_epoch && message->job_id.len == job_id->len &&
+            memcmp(message->job_id.data, job_id->data, job_id->len) == 0)
+            return true;
+    }
+    return false;
 }
 
 static char *copy(struct arena *arena, const char *text)

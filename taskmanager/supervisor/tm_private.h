@@ -99,6 +99,7 @@ Rask__Control__WorkerStatus **tm_worker_statuses(struct tm *tm, struct arena *ar
 
 /* ---- tm_obituary.c ---- */
 void tm_obituary_add(struct tm_worker *worker, const struct tm_worker_exit *exit);
+bool tm_obituary_pending(const struct tm *tm, const ProtobufCBinaryData *job_id, uint64_t job_epoch);
 void tm_obituary_send_all(struct tm *tm); /* those of this term; others are dropped */
 void tm_obituary_release(struct tm *tm);
 

@@ -195,7 +195,11 @@ void tm_worker_stop(struct tm *tm, const Rask__Control__StopWorker *stop, struct
         return;
     }
     worker = tm_worker_of(tm, &job_id, stop->job_epoch);
-    if (worker) { /* else it has ended: nothing to do */
+    if (!worker && !tm_obituary_pending(tm, &stop->job_id, stop->job_epoch)) {
+        rpc_fail(request, ERR_NOT_FOUND, "no worker of this job and epoch runs here");
+        return;
+    }
+    if (worker) { /* else it has ended, and its obituary is on its way */
         worker->expected = true;
         tm_worker_kill(worker, stop->has_kill && stop->kill, "worker of job \"%s\" was stopped: %s",
                        worker->job_name, stop->reason);

@@ -224,7 +224,7 @@ static void write_report(const char *what, uintptr_t fault_pc)
     say(what);
     say(current ? " in task " : "");
     say(current ? current->name : "");
-    say("\n");
+    say(crash.pipe_fd < 0 ? "\n" : "; the stack is in the log of the TaskManager\n");
     crash.report.len = 0;
     put(kind);
     put(current ? current->name : NULL);
@@ -236,7 +236,8 @@ static void write_report(const char *what, uintptr_t fault_pc)
     put_end();
     if (crash.pipe_fd >= 0)
         (void)!send(crash.pipe_fd, crash.report.text, crash.report.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    say(crash.report.text + stack_at);
+    if (crash.pipe_fd < 0)
+        say(crash.report.text + stack_at);
 }
 
 static uintptr_t pc_of(const void *context)

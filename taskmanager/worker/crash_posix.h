@@ -1,7 +1,7 @@
 /*
  * crash_posix.h - last words of a worker process: signal, task and operator on the CPU, a symbolised stack.
  *
- * They go to the start pipe as one PIPE_CRASH message, and the stack to standard error (the log).  Everything in the handler is
+ * They go to the start pipe as one PIPE_CRASH message, or, without one, to standard error.  Everything in the handler is
  * safe in a signal handler; an alarm ends it when the process is too broken to describe itself.
  */
 #ifndef WK_CRASH_POSIX_H

@@ -405,8 +405,10 @@ static void test_start_and_stop_may_be_repeated(void **state)
     loop_until(f.env, &f.obituaries, 1);
     assert_true(f.expected);
     assert_string_equal(f.reason, "worker of job \"word count\" was stopped: the job is over");
-    ask_stop(&f, 1, false); /* gone: nothing to do */
-    assert_int_equal(f.code, 0);
+    f.reports = 0;
+    loop_until(f.env, &f.reports, 1);
+    ask_stop(&f, 1, false); /* gone, and that is known */
+    assert_int_equal(f.code, ERR_NOT_FOUND);
     end(&f);
 }
 
@@ -453,6 +455,16 @@ static void test_obituaries_name_the_cause(void **state)
     loop_until(f.env, &f.obituaries, 2);
     assert_string_equal(f.reason, "worker of job \"word count\" (pid 1001) ended by itself with exit code 0 in "
                                   "task map (1/1): the functions of a job must not end their process");
+    ask_start(&f, 3, 1, 100 * MIB);
+    dies(&f, &f.spawner.workers[2],
+         (struct tm_worker_exit){.exit_code = -1, .signal = SIGABRT,
+                                 .last_log = "2026-01-01 00:00:00,000 INFO  worker deployed\n"
+                                             "terminate called after throwing an instance of 'std::runtime_error'\n"
+                                             "  what():  too much\n"
+                                             "ended by SIGABRT in task map (1/1)\n"});
+    loop_until(f.env, &f.obituaries, 3);
+    assert_string_equal(f.reason, "worker of job \"word count\" (pid 1002) was ended by SIGABRT (it called abort()): "
+                                  "exception that nobody caught: too much");
     end(&f);
 }
 

@@ -1,0 +1,224 @@
+#!/usr/bin/env bash
+# A job can hurt only itself: jobs that crash, leave, eat memory, fork, spin, overflow their stack or throw, one after
+# the other beside a healthy job whose result stays right; then kill -9 of a worker, a TaskManager and the JobManager.
+# Prints "ok NAME" and "FAIL NAME" lines.
+# shellcheck disable=SC2317
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+build=${RASK_BUILD:-$PWD/build}
+top=$(mktemp -d)
+unset RASK_LOG_DIR RASK_BUILD
+export RASK_CONF_DIR="$top/conf"
+status=0
+out=
+failures=0
+declare -A pids=()
+
+cleanup() {
+    kill -KILL "${pids[@]}" 2>/dev/null
+    rm -rf "$top"
+}
+trap cleanup EXIT
+
+# check NAME CONDITION...
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        echo "ok $name"
+    else
+        echo "FAIL $name: exit status $status; output:"
+        printf '%s\n' "$out" | sed 's/^/    /'
+        failures=$((failures + 1))
+    fi
+}
+run() {
+    out=$("$@" 2>&1 </dev/null)
+    status=$?
+}
+said() {
+    [[ $status -eq $1 ]] && [[ $out == *"$2"* ]]
+}
+# eventually CONDITION...: within 10 s
+eventually() {
+    local i
+    for ((i = 0; i < 200; i++)); do
+        "$@" && return 0
+        sleep 0.05
+    done
+    return 1
+}
+free_port() {
+    local port
+    while :; do
+        port=$((20000 + RANDOM % 20000))
+        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
+    done
+    echo "$port"
+}
+rest() { # rest PATH: the answer's body
+    local fd
+    exec {fd}<>"/dev/tcp/127.0.0.1/$rest_port" || return 1
+    printf 'GET %s HTTP/1.1\r\nHost: localhost:%s\r\nConnection: close\r\n\r\n' "$1" "$rest_port" >&"$fd"
+    timeout 5 cat <&"$fd"
+    exec {fd}<&-
+}
+has_taskmanagers() {
+    out=$(rest /overview 2>&1)
+    [[ $out == *"\"taskmanagers\":$1,"* ]]
+}
+all_slots_free() {
+    out=$(rest /overview 2>&1)
+    [[ $out == *'"slots-available":4,'* ]]
+}
+start() { # start NAME PROGRAM ARGUMENT...
+    "$build/bin/$2" "${@:3}" --log "$top/log/$1.log" 2>/dev/null &
+    pids[$1]=$!
+    disown
+}
+rask() { # rask VERB ARGUMENT...
+    run timeout 30 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
+}
+# submit NAME ARGUMENT...: detached; sets job
+submit() {
+    rask run -d "$@"
+    job=${out##*JobID }
+    job=${job%%[!0-9a-f]*}
+    [[ ${#job} -eq 32 ]]
+}
+state_is() { # state_is JOB STATE
+    out=$(rest "/jobs/$1" 2>&1)
+    [[ $out == *"\"state\":\"$2\""* ]]
+}
+# last_counts FILE: the last update per key
+last_counts() {
+    awk -F, '{n[$1] = $2} END {for (k in n) print k "," n[k]}' "$1" 2>/dev/null | sort
+}
+healthy_is_right() { # of 7 keys, rows/7 each
+    local k want
+    want=$(for k in 0 1 2 3 4 5 6; do echo "$k,$(($2 / 7))"; done)
+    out=$(last_counts "$1")
+    [[ $out == "$want" ]]
+}
+
+rest_port=$(free_port)
+mkdir -p "$top/conf" "$top/log" "$top/tmp"
+cat >"$top/conf/rask-conf.yaml" <<CONF
+rest.port: $rest_port
+jobmanager.rpc.port: $(free_port)
+taskmanager.numberOfTaskSlots: 2
+taskmanager.memory.process.size: 256m
+io.tmp.dirs: '$top/tmp'
+env.log.dir: '$top/log'
+task.cancellation.timeout: 1 s
+CONF
+jobs=test/integration/jobs
+for name in misbehave healthy; do
+    run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/$name.so" "$jobs/$name.c"
+    check "compiles_$name" said 0 ""
+done
+start jm rask-jobmanager
+start tm1 rask-taskmanager
+start tm2 rask-taskmanager
+check cluster_is_there eventually has_taskmanagers 2
+
+# ---- misbehaviour beside a healthy job ----
+check healthy_job_is_submitted submit "$top/healthy.so" --rate 1000 --count 14000 --output "$top/healthy.csv"
+healthy=$job
+check healthy_job_runs eventually state_is "$healthy" RUNNING
+
+# bad HOW PART: fails, and says PART
+bad() {
+    rask run "$top/misbehave.so" --how "$1" --output "$top/bad.csv"
+    check "$1_is_said" said 1 "$2"
+}
+rask run "$top/misbehave.so" --how nothing --output "$top/good.csv"
+check well_behaved_job_is_well said 0 ""
+bad segfault "SIGSEGV"
+check segfault_names_operator said 1 "misbehave"
+check segfault_names_line said 1 "misbehave.c:"
+bad exit "ended by itself with exit code 0"
+check exit_names_line said 1 "misbehave.c:"
+bad _exit "ended by itself with exit code 0"
+bad abort "SIGABRT"
+bad overflow "SIGSEGV"
+check overflow_names_function said 1 "overflow at misbehave.c:"
+bad divide "SIGFPE"
+bad kill "SIGKILL"
+bad memory "taskmanager.memory.process.size"
+rask run "$top/misbehave.so" --how fork --output "$top/forked.csv"
+check fork_ends said 0 ""
+if command -v "${CXX:-c++}" >/dev/null; then
+    run "${CXX:-c++}" -shared -fPIC -g -Iapi/include -o "$top/throws.so" "$jobs/throws.cc"
+    check compiles_throws said 0 ""
+    rask run "$top/throws.so"
+    check exception_is_said said 1 "SIGABRT"
+    check exception_text_is_said said 1 "exception that nobody caught: five hundred is too much"
+fi
+check spinning_job_is_submitted submit "$top/misbehave.so" --how spin --output "$top/spin.csv"
+check spinning_job_runs eventually state_is "$job" RUNNING
+rask cancel "$job"
+check spinning_job_is_canceled eventually state_is "$job" CANCELED
+
+check healthy_job_goes_on state_is "$healthy" RUNNING
+check healthy_job_finishes eventually state_is "$healthy" FINISHED
+check healthy_result_is_right healthy_is_right "$top/healthy.csv" 14000
+check slots_are_free_again eventually all_slots_free
+
+# ---- kill -9 ----
+worker_pid() {
+    pgrep -f "rask-worker $1" | head -n 1
+}
+has_worker() {
+    [[ -n $(worker_pid "$1") ]]
+}
+no_workers() {
+    out=$(pgrep -a -P "${pids[tm1]}" 2>/dev/null; pgrep -a -P "${pids[tm2]}" 2>/dev/null)
+    [[ -z $out ]]
+}
+endless() {
+    submit -p "${2:-1}" "$top/healthy.so" --rate 1000 --count -1 --output "$top/$1.csv" &&
+        eventually state_is "$job" RUNNING
+}
+next_job_works() {
+    rask run "$top/healthy.so" --rate 0 --count 700 --output "$top/$1.csv"
+    check "$1_next_job_ends" said 0 ""
+    check "$1_next_job_is_right" healthy_is_right "$top/$1.csv" 700
+}
+
+check endless_job_for_worker endless killed_worker
+check worker_is_found eventually has_worker "$job"
+kill -KILL "$(worker_pid "$job")"
+check killed_worker_fails_its_job eventually state_is "$job" FAILED
+run rest "/jobs/$job/exceptions"
+check killed_worker_is_the_reason said 0 SIGKILL
+next_job_works after_worker
+
+check endless_job_for_taskmanager endless killed_taskmanager 4
+kill -KILL "${pids[tm2]}"
+check killed_taskmanager_fails_its_job eventually state_is "$job" FAILED
+run rest "/jobs/$job/exceptions"
+check killed_taskmanager_is_the_reason said 0 "TaskManager"
+check killed_taskmanager_is_missed eventually has_taskmanagers 1
+next_job_works after_taskmanager
+start tm2 rask-taskmanager
+check taskmanager_joins_again eventually has_taskmanagers 2
+check slots_are_free_after_kill eventually all_slots_free
+
+check endless_job_for_jobmanager endless killed_jobmanager 4
+kill -KILL "${pids[jm]}"
+check workers_end_without_jobmanager eventually no_workers
+start jm rask-jobmanager
+check taskmanagers_return eventually has_taskmanagers 2
+next_job_works after_jobmanager
+
+is_gone() {
+    ! kill -0 "${pids[$1]}" 2>/dev/null
+}
+for name in tm1 tm2 jm; do
+    kill "${pids[$name]}"
+    check "${name}_ends" eventually is_gone "$name"
+done
+out=$(ls -A "$top/tmp")
+check temporary_folder_is_empty test -z "$out"
+exit "$((failures > 0))"
