@@ -150,7 +150,7 @@ static void lost_timer_fired(struct env_timer *timer)
         }
 }
 
-static void cancel_all(struct wk *wk)
+void wk_cancel(struct wk *wk)
 {
     wk->canceling = true;
     env_timer_cancel(wk->env, &wk->lost_timer);
@@ -271,7 +271,7 @@ static void artifact_loaded(void *arg, int code, const char *error)
     open_links(wk);
     wk_start_tasks(wk);
     if (wk->canceling)
-        cancel_all(wk);
+        wk_cancel(wk);
 }
 
 static void deploy(struct wk *wk, const Rask__Control__Deploy *m, struct rpc_request *request)
@@ -348,7 +348,7 @@ static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
         break;
     }
     case RPC_CANCEL_TASKS:
-        cancel_all(wk);
+        wk_cancel(wk);
         rpc_ok(request);
         break;
     case RPC_GET_METRICS:
@@ -437,7 +437,7 @@ static void on_close(void *arg, struct rpc_peer *peer, const struct err *why)
     if (wk->done)
         return;
     env_log(wk->env, LOG_WARN, "worker", wk->job, "the job master is gone: %s", why->text);
-    cancel_all(wk);
+    wk_cancel(wk);
     if (wk_tasks_alive(wk) == 0)
         worker_done(wk, 1, why->text);
 }
@@ -596,6 +596,7 @@ void wk_free(struct wk *wk)
         mem_free(h);
     }
     wk_unbuild(wk);
+    env_unpost(wk->env, &wk->report_task);
     LIST_FOREACH_SAFE(n, &wk->waiting_conns)
     {
         struct wk_waiting_conn *w = LIST_ENTRY(n, struct wk_waiting_conn, node);

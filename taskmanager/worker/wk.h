@@ -47,6 +47,8 @@ struct wk_options {
 int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, struct err *err) MUST_CHECK;
 /* A data connection that the supervisor passed on. conn is taken. */
 void wk_accept(struct wk *wk, struct net_conn *conn, const Rask__Control__Hello *hello);
+/* Cancels every task, as the job master's CancelTasks does. Loop. */
+void wk_cancel(struct wk *wk);
 /* The executor must not run steps of this worker any more. */
 void wk_free(struct wk *wk);
 /* Tasks that are neither finished, failed nor canceled. */

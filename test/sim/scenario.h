@@ -12,6 +12,8 @@ struct sim_scenario {
 };
 extern const struct sim_scenario sim_scenarios[]; /* scenarios.c; ends with a NULL name */
 
-void scenario_mesh(struct sim *sim); /* scenario_mesh.c */
+void scenario_mesh(struct sim *sim);          /* scenario_mesh.c */
+void scenario_cluster(struct sim *sim);       /* scenario_cluster.c: with faults */
+void scenario_cluster_quiet(struct sim *sim); /* without */
 
 #endif

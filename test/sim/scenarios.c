@@ -4,7 +4,8 @@
 #include <stddef.h>
 
 const struct sim_scenario sim_scenarios[] = {
-    {"mesh", "the simulator itself: connections, disks and a lock under every fault",
-     scenario_mesh},
+    {"mesh", "the simulator itself: connections, disks and a lock under every fault", scenario_mesh},
+    {"quiet", "JobManager, TaskManagers and workers run random jobs; nothing breaks", scenario_cluster_quiet},
+    {"cluster", "the same while processes, hosts, paths and clocks fail", scenario_cluster},
     {NULL, NULL, NULL},
 };

@@ -98,7 +98,7 @@ void wk_in_push(struct wk_in *in, struct wk_element *e)
         list_push_back(&g->ready, &in->ready);
     }
     list_push_back(&in->queue, &e->node);
-    in->queued_bytes += e->bytes;
+    __atomic_store_n(&in->queued_bytes, in->queued_bytes + e->bytes, __ATOMIC_RELAXED);
     g->queued_bytes += e->bytes;
     pthread_mutex_unlock(&g->lock);
     /* A gate that had something already has a task that was woken for it. */
@@ -117,7 +117,7 @@ struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in)
         struct wk_in *in = LIST_ENTRY(n, struct wk_in, ready);
 
         e = LIST_ENTRY(list_pop_front(&in->queue), struct wk_element, node);
-        in->queued_bytes -= e->bytes;
+        __atomic_store_n(&in->queued_bytes, in->queued_bytes - e->bytes, __ATOMIC_RELAXED);
         g->queued_bytes -= e->bytes;
         if (!list_empty(&in->queue))
             list_push_back(&g->ready, &in->ready);
@@ -150,8 +150,12 @@ void wk_gate_unblock(struct wk_gate *g)
 
 void wk_in_consumed(struct wk_in *in, uint32_t bytes)
 {
+    /* An empty channel gives everything back: what waits at the sender may need the whole credit. Read without the lock:
+     * whoever pushes after this look makes another call of this function follow. */
+    bool empty = __atomic_load_n(&in->queued_bytes, __ATOMIC_RELAXED) == 0;
+
     in->unreturned += bytes;
-    if (in->unreturned > 0 && (in->unreturned >= in->credit_bytes / 4 || bytes == 0)) {
+    if (in->unreturned > 0 && (empty || in->unreturned >= in->credit_bytes / 4)) {
         uint32_t give = (uint32_t)MIN(in->unreturned, (uint64_t)UINT32_MAX);
 
         in->unreturned -= give;

@@ -50,7 +50,7 @@ struct wk_in {
     uint32_t input;              /* 0 or 1 of the head operator */
     struct list queue;           /* gate lock */
     struct list ready;           /* gate lock: in gate->ready while the queue is not empty */
-    uint64_t queued_bytes;       /* gate lock */
+    uint64_t queued_bytes;       /* written under the gate lock, atomic */
     uint32_t credit_bytes;       /* granted in all at the start */
     uint64_t unreturned;         /* task: consumed, not yet granted again */
     bool ended, idle;            /* task */
@@ -79,7 +79,7 @@ void wk_gate_close(struct wk_gate *g);
 void wk_in_push(struct wk_in *in, struct wk_element *e);
 /* Task. The next element of the first ready channel, NULL when nothing is there. */
 struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in);
-/* Task. The slice was consumed: credit goes back, in portions of a quarter. */
+/* Task. The slice was consumed: credit goes back, in portions of a quarter, or all of it when the channel is empty. */
 void wk_in_consumed(struct wk_in *in, uint32_t bytes);
 
 /* Task. Alignment: nothing is taken from a blocked channel until wk_gate_unblock. */

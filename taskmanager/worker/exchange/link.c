@@ -110,6 +110,7 @@ void wk_link_free(struct wk_link *link)
     if (!link)
         return;
     wk_link_close(link);
+    env_unpost(link->env, &link->drain);
     bytes_release(&link->credits);
     pthread_mutex_destroy(&link->lock);
     mem_free(link);

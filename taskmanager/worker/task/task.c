@@ -66,8 +66,9 @@ static void op_free(struct wk_op *op)
 
 void wk_task_release(struct wk_task *t)
 {
-    CHECK(__atomic_load_n(&t->run.state, __ATOMIC_ACQUIRE) == WK_IDLE || t->host->env == NULL);
+    CHECK(__atomic_load_n(&t->run.state, __ATOMIC_ACQUIRE) != WK_RUNNING);
     env_timer_cancel(t->host->env, &t->wake_timer);
+    env_unpost(t->host->env, &t->wake_task);
     wk_chain_close(&t->chain);
     wk_chain_drop(&t->chain);
     wk_element_free(t->control);

@@ -1,0 +1,50 @@
+/*
+ * jobs.h - random jobs for the simulated cluster, and the one-thread interpreter that says what they must give.
+ *
+ * A job reads numbers in splits, drops and multiplies some, shuffles them, and adds up per key; its sink keeps, per key, the last
+ * update and the number of updates, and checks that updates of a key come in order (each once).
+ */
+#ifndef SIM_JOBS_H
+#define SIM_JOBS_H
+
+#include "api/runtime.h"
+#include "common/base/id.h"
+#include "test/sim/sim.h"
+
+#define JOBS_MAX 32
+#define JOB_KEYS 64
+
+struct job_spec {
+    uint32_t index;        /* of the job; the sink finds its place by it */
+    uint32_t splits;
+    uint64_t rows;         /* per split */
+    uint32_t keys;         /* <= JOB_KEYS */
+    uint32_t drop;         /* rows with value % 16 < drop are filtered out */
+    uint32_t copies;       /* of each row that is left */
+    uint32_t wide;         /* bytes of text in each row: some long, some short */
+    bool rebalance;        /* before the first map */
+    bool second_shuffle;   /* sums are counted again per key */
+    bool fails;            /* a row makes its function fail */
+    bool endless;          /* never ends by itself */
+};
+
+struct job_result {
+    uint64_t updates[JOB_KEYS];
+    int64_t last[JOB_KEYS];
+    uint64_t rows;
+    const char *wrong; /* what the sink found; NULL: nothing */
+};
+
+struct job_spec job_draw(struct sim *sim, uint32_t index);
+/* The packed StreamGraph, in `out`. hash: of the artifact, the program itself. */
+void job_graph(const struct job_spec *spec, const struct id *id, const uint8_t hash[32], struct bytes *out);
+/* What the interpreter says. */
+void job_expect(const struct job_spec *spec, struct job_result *ret);
+struct job_result *job_result(uint32_t index); /* what the sinks have seen; cleared by job_reset */
+void job_reset(void);
+/* NULL: exactly what was expected; else what differs. Text of static life until the next call. */
+const char *job_compare(const struct job_spec *spec);
+/* For the loader of simulated workers. */
+void *job_code(uint64_t offset);
+
+#endif
