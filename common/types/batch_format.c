@@ -6,6 +6,22 @@
 #include "common/base/check.h"
 #include "common/types/batch.h"
 
+/* At least `width` digits, with zeros before. */
+static void format_int(int64_t v, uint32_t width, struct bytes *out)
+{
+    uint64_t u = v < 0 ? (uint64_t)0 - (uint64_t)v : (uint64_t)v;
+    char digits[24];
+    uint32_t n = sizeof(digits), low = (uint32_t)sizeof(digits) - width;
+
+    do {
+        digits[--n] = (char)('0' + (int)(u % 10));
+        u /= 10;
+    } while (u > 0 || n > low);
+    if (v < 0)
+        digits[--n] = '-';
+    bytes_add(out, digits + n, sizeof(digits) - n);
+}
+
 /* Proleptic Gregorian; days count from 1970-01-01. Years are taken from March, so that the leap day
  * is the last. */
 static void format_date(int64_t days, struct bytes *out)
@@ -21,7 +37,11 @@ static void format_date(int64_t days, struct bytes *out)
     day = day_of_year - (153 * month + 2) / 5 + 1;
     month = month < 10 ? month + 3 : month - 9;
     year = year_of_era + era * 400 + (month <= 2);
-    bytes_printf(out, "%04lld-%02lld-%02lld", (long long)year, (long long)month, (long long)day);
+    format_int(year, year < 0 ? 3 : 4, out);
+    bytes_add_u8(out, '-');
+    format_int(month, 2, out);
+    bytes_add_u8(out, '-');
+    format_int(day, 2, out);
 }
 
 static void format_time(int64_t ms, bool always_ms, struct bytes *out)
@@ -61,11 +81,40 @@ static void format_decimal(rask_decimal128 d, uint32_t scale, struct bytes *out)
     bytes_add(out, digits + n, sizeof(digits) - n);
 }
 
+/*
+ * Numbers with few digits: an integer divided by a power of ten, both exact, is the number nearest to that
+ * decimal (Clinger 1990), so it reads back as the same. False: it is none of them.
+ */
+static bool format_short(double v, struct bytes *out)
+{
+    static const double power[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
+    double most = 1e14, size = fabs(v);
+
+    if (size >= most || (size < 1e-4 && size > 0))
+        return false;
+    for (uint32_t k = 0; k < ARRAY_LEN(power) && size * power[k] < most; k++) {
+        int64_t n = (int64_t)(size * power[k] + 0.5);
+
+        if ((double)n / power[k] != size)
+            continue;
+        if (signbit(v))
+            bytes_add_u8(out, '-');
+        format_int(n / (int64_t)power[k], 1, out);
+        bytes_add_u8(out, '.');
+        format_int(n % (int64_t)power[k], MAX(k, 1), out);
+        return true;
+    }
+    return false;
+}
+
 /* The shortest decimal that reads back as the same number, and looks like one: 1.0, 0.1, 1e+300. */
 static void format_double(double v, bool single, struct bytes *out)
 {
     char text[40];
     int low = single ? 6 : 15, high = single ? 9 : 17;
+
+    if (!single && format_short(v, out))
+        return;
 
     if (isnan(v) || isinf(v)) {
         bytes_add_str(out, isnan(v) ? "NaN" : v < 0 ? "-Infinity" : "Infinity");
@@ -100,16 +149,16 @@ void batch_format_cell(const rask_batch *b, uint32_t column, uint32_t position, 
         bytes_add_str(out, rask_bool(&row, c) ? "true" : "false");
         break;
     case RASK_T_TINYINT:
-        bytes_printf(out, "%d", rask_i8(&row, c));
+        format_int(rask_i8(&row, c), 1, out);
         break;
     case RASK_T_SMALLINT:
-        bytes_printf(out, "%d", rask_i16(&row, c));
+        format_int(rask_i16(&row, c), 1, out);
         break;
     case RASK_T_INT:
-        bytes_printf(out, "%d", rask_i32(&row, c));
+        format_int(rask_i32(&row, c), 1, out);
         break;
     case RASK_T_BIGINT:
-        bytes_printf(out, "%lld", (long long)rask_i64(&row, c));
+        format_int(rask_i64(&row, c), 1, out);
         break;
     case RASK_T_FLOAT:
         format_double(rask_f32(&row, c), true, out);
