@@ -57,7 +57,7 @@ static void on_end(struct env_timer *timer)
     struct local_worker *w = CONTAINER_OF(timer, struct local_worker, end);
     struct tm_worker_exit exit = {.exit_code = w->exit_code, .done = w->done, .reason = w->reason};
 
-    if (wk_tasks_alive(w->wk) > 0) {
+    if (!wk_is_idle(w->wk)) { /* a task that is over may still be in its last step */
         env_timer_arm_ms(w->spawn->env, &w->end, END_POLL_MS);
         return;
     }
@@ -171,7 +171,7 @@ void local_spawn_free(struct tm_spawner *base)
     LIST_FOREACH_SAFE(node, &s->workers) {
         struct local_worker *w = LIST_ENTRY(node, struct local_worker, in_spawn);
 
-        if (wk_tasks_alive(w->wk) > 0) { /* user code does not return: nothing below it can be freed */
+        if (!wk_is_idle(w->wk)) { /* user code does not return: nothing below it can be freed */
             idle = false;
             continue;
         }

@@ -33,6 +33,18 @@ uint32_t wk_tasks_alive(const struct wk *wk)
     return n;
 }
 
+bool wk_is_idle(const struct wk *wk)
+{
+    /* Twice: the last step of one task may have made one ready that was looked at before. */
+    for (uint32_t i = 0; i < 2 * wk->task_count; i++) {
+        const struct wk_task *t = wk->tasks[i % wk->task_count];
+
+        if (!wk_task_is_over(t) || __atomic_load_n(&t->run.state, __ATOMIC_ACQUIRE) != WK_IDLE)
+            return false;
+    }
+    return true;
+}
+
 /* ---- states go to the job master ---- */
 
 static void on_state(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error)
