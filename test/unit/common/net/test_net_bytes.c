@@ -67,7 +67,7 @@ static int dial(const char *address)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    sa.sin_port = htons((uint16_t)atoi(strrchr(address, ':') + 1));
+    sa.sin_port = htons((uint16_t)strtol(strrchr(address, ':') + 1, NULL, 10));
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
     return fd;
 }
