@@ -13,6 +13,7 @@ struct jm_cached {
     struct jm_stored *stored;
     struct jm_job_snapshot *job; /* one reference */
     uint64_t bytes;
+    uint64_t looked_ns;          /* last time */
     bool pinned;                 /* not on disk (yet) */
 };
 struct operation {               /* one file being written or read */
@@ -26,6 +27,7 @@ struct operation {               /* one file being written or read */
 };
 
 static void on_expiry(struct env_timer *timer);
+static void on_cache_idle(struct env_timer *timer);
 
 void jm_store_init(struct jm_store *store, struct env *env, const struct conf *conf, const char *dir,
                    const struct jm_store_hooks *hooks, void *arg)
@@ -36,6 +38,7 @@ void jm_store_init(struct jm_store *store, struct env *env, const struct conf *c
     store->cache_max = (uint64_t)conf_int(conf, OPT_JOBSTORE_CACHE_SIZE);
     store->in_memory = strcmp(conf_string(conf, OPT_JOBSTORE_TYPE), "Memory") == 0;
     store->expiry_timer.cb = on_expiry;
+    store->cache_timer.cb = on_cache_idle;
     list_init(&store->cache);
     list_init(&store->operations);
 }
@@ -66,6 +69,7 @@ void jm_store_clear(struct jm_store *store)
     if (!store->jobs)
         return;
     env_timer_cancel(store->env, &store->expiry_timer);
+    env_timer_cancel(store->env, &store->cache_timer);
     while (!list_empty(&store->operations))
         LIST_ENTRY(list_pop_front(&store->operations), struct operation, link)->store = NULL;
     for (struct map_iter it = map_iter(store->jobs); map_next(&it);)
@@ -83,18 +87,45 @@ static void shrink_cache(struct jm_store *store)
         uncache(store, LIST_ENTRY(store->cache.next, struct jm_cached, link)->stored);
 }
 
-static void cache(struct jm_store *store, struct jm_stored *stored, struct jm_job_snapshot *job, uint64_t bytes, bool pinned)
+/* What nobody has looked at for a while goes: clients that wait for a job look at it again and again, then never. */
+static void on_cache_idle(struct env_timer *timer)
+{
+    struct jm_store *store = CONTAINER_OF(timer, struct jm_store, cache_timer);
+    uint64_t now_ns = env_now_ns(store->env);
+
+    while (!list_empty(&store->cache)) {
+        struct jm_cached *c = LIST_ENTRY(store->cache.next, struct jm_cached, link);
+
+        if (now_ns - c->looked_ns < JM_CACHE_IDLE_MS * 1000000ull) {
+            env_timer_arm_ms(store->env, timer, JM_CACHE_IDLE_MS);
+            return;
+        }
+        uncache(store, c->stored);
+    }
+}
+
+static void looked_at(struct jm_store *store, struct jm_cached *c)
+{
+    c->looked_ns = env_now_ns(store->env);
+    list_remove(&c->link);
+    list_push_back(&store->cache, &c->link);
+    if (!store->cache_timer.armed)
+        env_timer_arm_ms(store->env, &store->cache_timer, JM_CACHE_IDLE_MS);
+}
+
+static void cache(struct jm_store *store, struct jm_stored *stored, struct jm_job_snapshot *job, bool pinned)
 {
     struct jm_cached *c = MEM_NEW(struct jm_cached);
 
     __atomic_fetch_add(&job->refs, 1, __ATOMIC_RELAXED);
-    *c = (struct jm_cached){.stored = stored, .job = job, .bytes = bytes, .pinned = pinned};
+    *c = (struct jm_cached){.stored = stored, .job = job, .pinned = pinned};
     list_init(&c->link);
     stored->cached = c;
     if (pinned)
         return;
-    store->cache_bytes += bytes;
-    list_push_back(&store->cache, &c->link);
+    c->bytes = sizeof(*c) + sizeof(*job) + job->arena.used_bytes;
+    store->cache_bytes += c->bytes;
+    looked_at(store, c);
     shrink_cache(store);
 }
 
@@ -235,7 +266,7 @@ void jm_store_add(struct jm_store *store, const struct jm_job_snapshot *job, con
     memcpy(stored->graph_hash, graph_hash, sizeof(stored->graph_hash));
     stored->expires_ns = (int64_t)(env_now_ns(store->env) + store->expiration_ms * 1000000u);
     map_put(store->jobs, job->id.bytes, sizeof(job->id.bytes), stored);
-    cache(store, stored, (struct jm_job_snapshot *)job, 0, true);
+    cache(store, stored, (struct jm_job_snapshot *)job, true);
     if (!store->in_memory) {
         op = operation_new(store, &job->id);
         jm_job_pack(job, &op->packed);
@@ -270,7 +301,7 @@ static void on_loaded(void *arg, const struct fs_result *result)
 
     if (result->code == 0 && stored && jm_job_unpack(result->data, result->len, op->path, &job, &err) == 0 &&
         !stored->cached)
-        cache(op->store, stored, job, result->len, false);
+        cache(op->store, stored, job, false);
     if (!job && result->code == 0 && !stored)
         err_set(&err, ERR_NOT_FOUND, "the job was forgotten (jobstore.expiration-time, jobstore.max-capacity)");
     load_end(op, job ? NULL : &err, job);
@@ -282,10 +313,8 @@ struct jm_job_snapshot *jm_store_cached(struct jm_store *store, const struct id 
 
     if (!stored || !stored->cached)
         return NULL;
-    if (!stored->cached->pinned) {
-        list_remove(&stored->cached->link);
-        list_push_back(&store->cache, &stored->cached->link);
-    }
+    if (!stored->cached->pinned)
+        looked_at(store, stored->cached);
     __atomic_fetch_add(&stored->cached->job->refs, 1, __ATOMIC_RELAXED);
     return stored->cached->job;
 }

@@ -3,7 +3,7 @@
  *
  * One file per job, <dir>/<id>.job: magic, version, length and CRC32C, then a rask.jobstore.Job.  A damaged file is refused
  * with its name.  Entries go after jobstore.expiration-time, the oldest first beyond jobstore.max-capacity; what was
- * looked at is cached up to jobstore.cache-size bytes (as packed).  jobstore.type Memory keeps packed jobs in memory.
+ * looked at is cached, up to jobstore.cache-size bytes, until nobody has looked for 5 s.  jobstore.type Memory keeps packed jobs in memory.
  * Thread: the control loop.
  */
 #ifndef JM_JOB_STORE_H
@@ -17,6 +17,7 @@
 #include "common/fs/fs.h"
 #include "jobmanager/job/snapshot.h"
 
+#define JM_CACHE_IDLE_MS 5000
 #define JM_STORE_FILE_MAX (256u << 20)
 
 struct jm_stored {                 /* at most 300 bytes with its name */
@@ -36,7 +37,7 @@ struct jm_store {
     bool in_memory;
     struct list cache;             /* struct jm_cached, least recently looked at first */
     struct list operations;        /* under way */
-    struct env_timer expiry_timer;
+    struct env_timer expiry_timer, cache_timer;
     const struct jm_store_hooks *hooks;
     void *arg;
 };
