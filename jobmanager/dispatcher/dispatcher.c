@@ -74,18 +74,20 @@ static void on_job_over(void *arg, struct jm_job *job)
 {
     struct jm_dispatcher *d = arg;
     struct jm_job_snapshot *picture = jm_job_picture(job);
+    uint8_t hash[32];
 
+    memcpy(hash, job->graph_hash, sizeof(hash));
     drop_artifacts(d, job, artifact_places(job));
     map_remove(d->jobs, job->id.bytes, sizeof(job->id.bytes));
-    jm_store_add(d->store, picture, job->graph_hash);
-    jm_job_snapshot_unref(picture);
+    jm_job_free(job); /* first: what is kept for an hour fills the holes that the job leaves in the heap */
+    jm_store_add(d->store, picture, hash);
     LIST_FOREACH_SAFE(at, &d->watches) {
         struct jm_command *watch = LIST_ENTRY(at, struct jm_command, link);
 
-        if (id_equal(&watch->job_id, &job->id))
+        if (id_equal(&watch->job_id, &picture->id))
             jm_command_end(watch, NULL);
     }
-    jm_job_free(job);
+    jm_job_snapshot_unref(picture);
     d->hooks->changed(d->arg, true);
 }
 
