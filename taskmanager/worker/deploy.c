@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/map.h"
+#include "common/conf/conf.h"
 #include "common/graph/graph.h"
 #include "common/types/schema_proto.h"
 #include "taskmanager/worker/operator/ops.h"
@@ -14,13 +14,6 @@
 #define CREDIT_MAX_BYTES (256u << 10)
 
 extern const rask_schema wk_split_schema;
-
-const char *wk_config(const struct wk *wk, const char *key, const char *otherwise)
-{
-    const char *value = wk->config ? map_get_str(wk->config, key) : NULL;
-
-    return value ? value : otherwise;
-}
 
 static const Rask__Graph__JobGraph *graph_of(const struct wk *wk)
 {
@@ -421,10 +414,26 @@ static char *task_name(const struct wk *wk, uint32_t vertex, uint32_t subtask)
     return mem_printf("%s (%u/%u)", v->name, subtask + 1, v->parallelism);
 }
 
+/* -1: only full blocks leave while a task is busy. */
+static int64_t flush_interval_ms(const struct wk *wk)
+{
+    struct conf *conf = conf_new();
+    int64_t ms = -1;
+
+    /* The values were checked when the job was submitted. */
+    for (size_t i = 0; i < wk->deploy->n_config; i++)
+        if (conf_set(conf, wk->deploy->config[i]->key, wk->deploy->config[i]->value, "the job master", NULL) != 0)
+            continue;
+    if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
+        ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
+    conf_free(conf);
+    return ms;
+}
+
 static int build_tasks(struct wk *wk, struct err *err)
 {
     const Rask__Graph__JobGraph *g = graph_of(wk);
-    int64_t flush_ms = strtoll(wk_config(wk, "rask.internal.buffer-timeout-ms", "100"), NULL, 10);
+    int64_t flush_ms = flush_interval_ms(wk);
     uint32_t n = 0;
 
     for (uint32_t v = 0; v < g->n_vertices; v++)

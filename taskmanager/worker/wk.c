@@ -304,9 +304,6 @@ static void deploy(struct wk *wk, const Rask__Control__Deploy *m, struct rpc_req
     wk->deploy = (Rask__Control__Deploy *)rpc_unpack(&rask__control__deploy__descriptor, packed.data, packed.len, &wk->arena);
     bytes_release(&packed);
     CHECK(wk->deploy != NULL);
-    wk->config = map_new();
-    for (size_t i = 0; i < wk->deploy->n_config; i++)
-        map_put_str(wk->config, wk->deploy->config[i]->key, wk->deploy->config[i]->value);
     wk->deploy_request = request;
     artifact = &wk->deploy->graph->stream->artifact;
     if (wk->deploy->graph->stream->has_artifact && artifact->len == 32)
@@ -620,7 +617,6 @@ void wk_free(struct wk *wk)
     while (!list_empty(&wk->reports))
         mem_free(LIST_ENTRY(list_pop_front(&wk->reports), struct wk_report, node));
     pthread_mutex_destroy(&wk->report_lock);
-    map_free(wk->config);
     bytes_release(&wk->plan);
     pool_free(wk->pool);
     arena_release(&wk->arena);

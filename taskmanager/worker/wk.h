@@ -49,7 +49,7 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
 void wk_accept(struct wk *wk, struct net_conn *conn, const Rask__Control__Hello *hello);
 /* Cancels every task, as the job master's CancelTasks does. Loop. */
 void wk_cancel(struct wk *wk);
-/* The executor must not run steps of this worker any more. */
+/* No executor runs or will run a step of this worker: either it was freed, or wk_is_idle. */
 void wk_free(struct wk *wk);
 /* Tasks that are neither finished, failed nor canceled. */
 uint32_t wk_tasks_alive(const struct wk *wk);

@@ -52,7 +52,6 @@ struct wk {
     struct wk_link **links;
     struct list handshakes;
     struct list waiting_conns;         /* peers that came before Deploy */
-    struct map *config;                /* key -> value (borrowed from deploy) */
 
     pthread_mutex_t report_lock;
     struct list reports;               /* report_lock */
@@ -82,6 +81,5 @@ int wk_build(struct wk *wk, struct err *err) MUST_CHECK;
 void wk_unbuild(struct wk *wk);
 /* Grants the first credits and makes every task runnable. */
 void wk_start_tasks(struct wk *wk);
-const char *wk_config(const struct wk *wk, const char *key, const char *otherwise);
 
 #endif
