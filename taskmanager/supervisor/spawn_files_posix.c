@@ -104,7 +104,8 @@ static void memory_op(struct tm_spawner *base, void *worker, tm_memory_fn *cb, v
 
 struct read_work {
     struct env_work work;
-    char *log_dir, *pattern_start, *pattern_end, *path; /* owned */
+    char *path; /* owned */
+    bool empty_if_missing; /* nothing was printed */
     uint64_t offset, size;
     uint32_t max;
     uint8_t *data; /* owned */
@@ -114,28 +115,6 @@ struct read_work {
     void *arg;
 };
 
-static bool has_ends(const char *name, const char *start, const char *end)
-{
-    size_t len = strlen(name), start_len = strlen(start), end_len = strlen(end);
-
-    return len >= start_len + end_len && strncmp(name, start, start_len) == 0 &&
-           strcmp(name + len - end_len, end) == 0;
-}
-
-/* The file of a job's worker: its name ends with the host's, as it was then. */
-static void find_file(struct read_work *r)
-{
-    DIR *dir = opendir(r->log_dir);
-    struct dirent *entry;
-
-    while (dir && !r->path && (entry = readdir(dir)) != NULL) {
-        if (has_ends(entry->d_name, r->pattern_start, r->pattern_end))
-            r->path = mem_printf("%s/%s", r->log_dir, entry->d_name);
-    }
-    if (dir)
-        closedir(dir);
-}
-
 static void read_run(struct env_work *work)
 {
     struct read_work *r = CONTAINER_OF(work, struct read_work, work);
@@ -143,13 +122,9 @@ static void read_run(struct env_work *work)
     ssize_t got;
     int fd;
 
-    if (!r->path)
-        find_file(r);
-    if (!r->path) {
-        err_set(&r->err, ERR_NOT_FOUND, "no file %s...%s in %s", r->pattern_start, r->pattern_end, r->log_dir);
-        return;
-    }
     fd = open(r->path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ENOENT && r->empty_if_missing)
+        return;
     if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
         err_errno(&r->err, fd < 0 ? errno : EINVAL, "%s", r->path);
         if (fd >= 0)
@@ -170,9 +145,6 @@ static void read_done(struct env_work *work)
     struct read_work *r = CONTAINER_OF(work, struct read_work, work);
 
     r->cb(r->arg, r->err.code, r->err.text, r->data, r->len, r->size);
-    mem_free(r->log_dir);
-    mem_free(r->pattern_start);
-    mem_free(r->pattern_end);
     mem_free(r->path);
     mem_free(r->data);
     mem_free(r);
@@ -183,21 +155,23 @@ static void read_file_op(struct tm_spawner *base, const struct id *job_id, uint3
 {
     struct spawn *s = CONTAINER_OF(base, struct spawn, base);
     struct read_work *r = MEM_NEW(struct read_work);
-    bool log = strcmp(name, "log") == 0;
     size_t own_len = s->own_log ? strlen(s->own_log) : 0;
-    char job[ID_TEXT_MAX];
+    char job[ID_TEXT_MAX], *stem;
 
     r->work.run = read_run;
     r->work.done = read_done;
-    r->log_dir = mem_strdup(s->log_dir);
-    r->pattern_start = mem_printf("rask-%s-worker-%s-%u-", s->user, job_id ? id_format(job_id, job) : "", worker_index);
-    r->pattern_end = mem_printf(".%s", name);
-    if (!job_id && log && s->own_log)
+    if (job_id) {
+        stem = spawn_stem(s, id_format(job_id, job), worker_index);
+        r->path = mem_printf("%s.%s", stem, name);
+        mem_free(stem);
+        r->empty_if_missing = strcmp(name, "out") == 0;
+    } else if (strcmp(name, "log") == 0 && s->own_log) {
         r->path = mem_strdup(s->own_log);
-    else if (!job_id && strcmp(name, "out") == 0 && own_len > 4)
+    } else if (strcmp(name, "out") == 0 && own_len > 4) {
         r->path = mem_printf("%.*s.out", (int)own_len - 4, s->own_log);
-    else if (!job_id)
+    } else {
         r->path = mem_printf("%s/%s", s->log_dir, name);
+    }
     r->offset = offset;
     r->max = max;
     r->cb = cb;

@@ -168,6 +168,8 @@ static void worker_free(struct spawn_worker *w)
     if (w->fd >= 0)
         close(w->fd);
     list_remove(&w->in_spawn);
+    if (w->log)
+        spawn_log_ended(w->log);
     mem_free(w->log_path);
     mem_free(w->tmp_dir);
     mem_free(w->reason);
@@ -264,7 +266,7 @@ static int prepare_and_run(struct spawn_worker *w, const Rask__Control__StartWor
                            const struct id *taskmanager_id, const char *job, struct err *err)
 {
     struct spawn *s = w->spawn;
-    char *out_path = mem_printf("%.*s.out", (int)strlen(w->log_path) - 4, w->log_path);
+    char *out_path = mem_printf("%s.out", w->log->stem);
     char *argv[] = {(char *)"rask-worker", (char *)job, start->job_name, NULL};
     struct child c = {.program = s->program, .dir = w->tmp_dir, .argv = argv, .pipe_fd = -1, .out_fd = -1,
                       .log_fd = -1, .null_fd = -1};
@@ -327,8 +329,8 @@ static void *spawn_op(struct tm_spawner *base, const Rask__Control__StartWorker 
     w->on_exit = on_exit;
     w->arg = arg;
     w->deadline.cb = on_deadline;
-    w->log_path = mem_printf("%s/rask-%s-worker-%s-%u-%s.log", s->log_dir, s->user, job, start->worker_index,
-                             s->host);
+    w->log = spawn_log_add(s, spawn_stem(s, job, start->worker_index));
+    w->log_path = mem_printf("%s.log", w->log->stem);
     w->tmp_dir = mem_printf("%s/%s-%llu", s->tmp_dir, job, (unsigned long long)start->job_epoch);
     list_push_back(&s->workers, &w->in_spawn);
     if (prepare_and_run(w, start, taskmanager_id, job, err) < 0) {
@@ -411,7 +413,9 @@ int tm_spawn_posix_new(struct env *env, const struct tm_spawn_options *options, 
     s->tmp_dir = mem_printf("%s/rask-tm-%d-%08x", options->tmp_dir, (int)getpid(),
                             (unsigned)env_rand_u64(env));
     list_init(&s->workers);
+    list_init(&s->logs);
     spawn_remove_stale(options->tmp_dir);
+    spawn_logs_remove_old(s);
     code = spawn_make_folder(s->tmp_dir, err);
     if (code < 0) {
         tm_spawn_posix_free(&s->base);
@@ -437,6 +441,7 @@ void tm_spawn_posix_free(struct tm_spawner *base)
         worker_free(w);
     }
     spawn_remove_folder_now(s->tmp_dir);
+    spawn_logs_release(s);
     mem_free(s->program);
     mem_free(s->log_dir);
     mem_free(s->own_log);

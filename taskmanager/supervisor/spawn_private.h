@@ -13,6 +13,7 @@
 #define SPAWN_TAIL_BYTES 4096 /* last log lines */
 #define SPAWN_TAIL_LINES 20
 #define SPAWN_FILES_MAX 1000  /* listed of the log folder */
+#define SPAWN_LOGS_MAX 100    /* workers whose files are kept; those of the oldest ones go */
 
 struct spawn {
     struct tm_spawner base;
@@ -21,6 +22,15 @@ struct spawn {
     const struct conf *conf;
     char *program, *log_dir, *own_log, *tmp_dir, *user, *host; /* owned */
     struct list workers;
+    struct list logs; /* struct spawn_log: workers that run or ran, the oldest first */
+    uint32_t log_count;
+};
+
+/* Where a worker writes, or wrote. */
+struct spawn_log {
+    struct list in_spawn;
+    char *stem; /* owned: the path without .log and .out */
+    bool running;
 };
 
 struct spawn_worker {
@@ -32,6 +42,7 @@ struct spawn_worker {
     struct env_timer deadline;
     tm_exit_fn *on_exit;
     void *arg;
+    struct spawn_log *log;    /* borrowed */
     char *log_path, *tmp_dir; /* owned */
     off_t log_start;          /* size of the log before it began */
     bool done;
@@ -39,6 +50,16 @@ struct spawn_worker {
     char *report;             /* owned; of PIPE_CRASH: three texts behind each other */
     size_t report_len;
 };
+
+/* ---- spawn_logs_posix.c ---- */
+/* The record of what a new worker writes; takes stem. Removes files of old workers when there are too many. */
+struct spawn_log *spawn_log_add(struct spawn *s, char *stem);
+/* LOG_DIR/rask-USER-worker-JOB-INDEX-HOST, owned by the caller. job: 32 hex digits. */
+char *spawn_stem(const struct spawn *s, const char *job, uint32_t worker_index);
+void spawn_log_ended(struct spawn_log *log); /* removes its .out when nothing was printed */
+void spawn_logs_release(struct spawn *s);
+/* Files that earlier TaskManagers of this user have left in the folder, beyond SPAWN_LOGS_MAX workers. */
+void spawn_logs_remove_old(const struct spawn *s);
 
 /* ---- spawn_files_posix.c ---- */
 extern const struct tm_spawner_ops spawn_file_ops; /* memory, read_file and list_files are set */
