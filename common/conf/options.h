@@ -34,9 +34,9 @@
     X(TASKMANAGER_REGISTRATION_TIMEOUT, "taskmanager.registration.timeout", DURATION, "5 min",     \
       "1 s..", START, "How long a TaskManager tries to register before it gives up and ends.")     \
     X(CLUSTER_REGISTRATION_INITIAL_TIMEOUT, "cluster.registration.initial-timeout", DURATION,      \
-      "100 ms", "1 ms..", START, "First wait between two attempts to register; it doubles.")       \
-    X(CLUSTER_REGISTRATION_MAX_TIMEOUT, "cluster.registration.max-timeout", DURATION, "30 s",      \
-      "1 ms..", START, "Longest wait between two attempts to register.")                           \
+      "50 ms", "1 ms..", START, "First wait between two attempts to register; it doubles.")        \
+    X(CLUSTER_REGISTRATION_MAX_TIMEOUT, "cluster.registration.max-timeout", DURATION, "1 s",      \
+      "1 ms..", START, "Longest wait between two attempts to register.")                            \
     X(HEARTBEAT_INTERVAL, "heartbeat.interval", DURATION, "10 s", "1 ms..", START,                 \
       "How often processes say that they live. A closed connection is noticed at once.")           \
     X(HEARTBEAT_TIMEOUT, "heartbeat.timeout", DURATION, "50 s", "1 ms..", START,                   \

@@ -8,6 +8,11 @@
 
 static void connect_now(struct tm *tm);
 
+static uint64_t first_wait_ms(const struct tm *tm)
+{
+    return conf_duration_ms(tm->options.conf, OPT_CLUSTER_REGISTRATION_INITIAL_TIMEOUT);
+}
+
 /* Logs the first failure and each one that differs, not every attempt. */
 static void note_failure(struct tm *tm, const struct err *why)
 {
@@ -35,7 +40,7 @@ static void retry_later(struct tm *tm, const struct err *why)
         return;
     }
     env_timer_arm_ms(tm->env, &tm->retry, tm->retry_ms);
-    tm->retry_ms = MIN(tm->retry_ms * 2, (uint64_t)TM_RETRY_MAX_MS);
+    tm->retry_ms = MIN(tm->retry_ms * 2, conf_duration_ms(tm->options.conf, OPT_CLUSTER_REGISTRATION_MAX_TIMEOUT));
 }
 
 static void on_retry(struct env_timer *timer)
@@ -58,7 +63,7 @@ static void give_up_peer(struct tm *tm, const struct err *why)
         rpc_close(peer);
     if (was_registered) {
         tm->lost_ns = env_now_ns(tm->env);
-        tm->retry_ms = TM_RETRY_MIN_MS;
+        tm->retry_ms = first_wait_ms(tm);
     }
     tm_worker_kill_all(tm, true, "its JobManager is gone");
     if (!tm->stopping)
@@ -109,7 +114,7 @@ static void on_register_done(void *arg, const struct err *error, const ProtobufC
         return;
     }
     tm->registered = true;
-    tm->retry_ms = TM_RETRY_MIN_MS;
+    tm->retry_ms = first_wait_ms(tm);
     tm->report_ms = MAX(ok->heartbeat_interval_ms, 1u);
     mem_free(tm->last_failure);
     tm->last_failure = NULL;
@@ -255,7 +260,7 @@ void tm_jobmanager_init(struct tm *tm)
 {
     tm->retry.cb = on_retry;
     tm->report.cb = on_report;
-    tm->retry_ms = TM_RETRY_MIN_MS;
+    tm->retry_ms = first_wait_ms(tm);
     tm->lost_ns = env_now_ns(tm->env);
     connect_now(tm);
 }

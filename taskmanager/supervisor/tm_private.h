@@ -10,8 +10,6 @@
 
 #define TM_MAGIC 0x544d5355u
 #define TM_WORKER_MAGIC 0x544d574bu
-#define TM_RETRY_MIN_MS 50
-#define TM_RETRY_MAX_MS 1000
 #define TM_PREAMBLE_MS 10000   /* a data connection that says nothing for so long is closed */
 #define TM_PREAMBLE_BYTES 4096 /* its first frame */
 #define TM_PREAMBLES_MAX 1024
