@@ -102,10 +102,11 @@ healthy_is_right() { # of 7 keys, rows/7 each
 }
 
 rest_port=$(free_port)
+rpc_port=$(free_port)
 mkdir -p "$top/conf" "$top/log" "$top/tmp"
 cat >"$top/conf/rask-conf.yaml" <<CONF
 rest.port: $rest_port
-jobmanager.rpc.port: $(free_port)
+jobmanager.rpc.port: $rpc_port
 taskmanager.numberOfTaskSlots: 2
 taskmanager.memory.process.size: 256m
 io.tmp.dirs: '$top/tmp'
@@ -121,6 +122,46 @@ start jm rask-jobmanager
 start tm1 rask-taskmanager
 start tm2 rask-taskmanager
 check cluster_is_there eventually has_taskmanagers 2
+
+# ---- bytes that nobody asked for, on the RPC port and on the data ports ----
+# throw PORT COMMAND...: what the command prints goes there; the answer is read until the other side closes
+throw() {
+    local fd port=$1
+    shift
+    exec {fd}<>"/dev/tcp/127.0.0.1/$port" || return 1
+    { "$@" 2>/dev/null; } >&"$fd"
+    timeout 3 cat <&"$fd" >/dev/null 2>&1
+    status=$?
+    exec {fd}<&-
+    return "$status"
+}
+random_bytes() {
+    head -c "$1" /dev/urandom
+}
+frame_header() { # magic "RK", version 1, HELLO, no flags; LENGTH as four escaped bytes; the rest zero
+    printf 'RK\x01\x01\0\0\0\0%b\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0' "$1"
+}
+cut_short() { # a frame that ends too early: the connection is simply closed
+    local fd
+    exec {fd}<>"/dev/tcp/127.0.0.1/$1" && frame_header '\x20\0\0\0' | head -c 20 >&"$fd"
+    exec {fd}<&-
+}
+data_ports=$(rest /taskmanagers | grep -o '"dataPort":[0-9]*' | cut -d: -f2)
+check data_ports_are_known test -n "$data_ports"
+for port in $rpc_port $data_ports; do
+    for size in 1 31 32 33 4096 100000; do
+        [[ $size -lt 32 ]] || throw "$port" random_bytes "$size" || break
+    done
+    check "random_bytes_close_$port" test "$status" -ne 124
+    throw "$port" frame_header '\xff\xff\xff\xff'
+    check "oversized_frame_closes_$port" test "$status" -ne 124
+    throw "$port" frame_header '\0\0\0\0'
+    check "wrong_checksum_closes_$port" test "$status" -ne 124
+    throw "$port" printf 'GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'
+    check "http_closes_$port" test "$status" -ne 124
+    cut_short "$port"
+done
+check nobody_was_impressed has_taskmanagers 2
 
 # ---- misbehaviour beside a healthy job ----
 check healthy_job_is_submitted submit "$top/healthy.so" --rate 1000 --count 14000 --output "$top/healthy.csv"
