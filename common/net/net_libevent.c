@@ -164,6 +164,7 @@ void net_libevent_free(struct net *net)
         net_conn_leave(conn);
     }
     net_buffer_unref(loop->spare);
+    net_chunks_free(loop);
     env_libevent_set_after(loop->env, NULL, NULL);
     mem_free(loop);
 }

@@ -18,6 +18,8 @@ struct net_loop {
     struct env *env;
     struct list conns, listeners;
     struct list dirty;            /* connections with something to write after this callback */
+    struct out_chunk *free_chunks; /* for sending; kept for the next busy moment */
+    size_t free_chunk_count;
     struct net_buffer *spare;     /* the receive buffer of whoever reads next; may be NULL */
 };
 
@@ -109,6 +111,7 @@ void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
 void net_conn_write(struct net_conn *conn);
 void net_conn_drop_output(struct net_conn *conn);
 void net_conn_mark_dirty(struct net_conn *conn);
+void net_chunks_free(struct net_loop *net);
 
 /* net_connect_libevent.c: how a connection comes to be */
 struct net_conn *net_connect_start(struct net_loop *net, const char *address, const struct net_handler *handler,

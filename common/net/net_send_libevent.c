@@ -14,7 +14,10 @@
 #include "common/env/env_libevent.h"
 #include "common/net/net_libevent_private.h"
 
-#define CHUNK_BYTES      4000
+#define CHUNK_BYTES      4000 /* the first; when something waits already there will be more */
+#define CHUNK_BYTES_BUSY 64000
+#define CHUNKS_KEPT \
+    20 /* as much as the high-water mark: malloc would return it and fault it in again */
 #define WRITE_PARTS_MAX  64
 #define WRITE_ROUNDS_MAX 8 /* then the other events get their turn */
 
@@ -34,6 +37,41 @@ static void push_chunk(struct net_conn *conn, struct out_chunk *chunk)
     conn->out_last = chunk;
 }
 
+static struct out_chunk *chunk_new(struct net_loop *net, size_t cap)
+{
+    struct out_chunk *chunk = net->free_chunks;
+
+    if (cap != CHUNK_BYTES_BUSY || chunk == NULL) {
+        chunk = mem_realloc(NULL, sizeof(*chunk) + cap); /* not zeroed */
+    } else {
+        net->free_chunks = chunk->next;
+        net->free_chunk_count--;
+    }
+    *chunk = (struct out_chunk){.cap = cap};
+    return chunk;
+}
+
+static void chunk_free(struct net_loop *net, struct out_chunk *chunk)
+{
+    if (chunk->cap != CHUNK_BYTES_BUSY || net->free_chunk_count >= CHUNKS_KEPT) {
+        mem_free(chunk);
+        return;
+    }
+    chunk->next = net->free_chunks;
+    net->free_chunks = chunk;
+    net->free_chunk_count++;
+}
+
+void net_chunks_free(struct net_loop *net)
+{
+    struct out_chunk *chunk;
+
+    while ((chunk = net->free_chunks) != NULL) {
+        net->free_chunks = chunk->next;
+        mem_free(chunk);
+    }
+}
+
 /* len bytes at the end of the queue, to be filled by the caller. */
 static uint8_t *reserve(struct net_conn *conn, size_t len)
 {
@@ -41,10 +79,9 @@ static uint8_t *reserve(struct net_conn *conn, size_t len)
     uint8_t *at;
 
     if (chunk == NULL || chunk->part_count > 0 || chunk->cap - chunk->len < len) {
-        size_t cap = MAX(len, CHUNK_BYTES);
+        size_t cap = MAX(len, conn->out == NULL ? CHUNK_BYTES : CHUNK_BYTES_BUSY);
 
-        chunk = mem_realloc(NULL, sizeof(*chunk) + cap); /* not zeroed */
-        *chunk = (struct out_chunk){.cap = cap};
+        chunk = chunk_new(conn->net, cap);
         push_chunk(conn, chunk);
     }
     at = chunk->u.bytes + chunk->len;
@@ -132,7 +169,7 @@ static void pop_chunk(struct net_conn *conn)
     conn->out_offset = 0;
     if (chunk->release != NULL)
         chunk->release(chunk->release_arg);
-    mem_free(chunk);
+    chunk_free(conn->net, chunk);
 }
 
 void net_conn_drop_output(struct net_conn *conn)
