@@ -506,7 +506,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         conn_free(c);
 }
 
-/* Over the limit the connection that was idle for longest makes room. false: all are busy. */
+/* Over the limit one that is over makes room, or the one that was idle for longest. false: all are busy. */
 static bool make_room(struct http_server *s)
 {
     struct http_conn *oldest = NULL;
@@ -514,7 +514,11 @@ static bool make_room(struct http_server *s)
     LIST_FOREACH(at, &s->conns) {
         struct http_conn *c = LIST_ENTRY(at, struct http_conn, in_server);
 
-        if ((c->phase == PHASE_IDLE || c->phase == PHASE_LINGER) && (!oldest || c->idle_since < oldest->idle_since))
+        if (c->phase == PHASE_LINGER) {
+            oldest = c;
+            break;
+        }
+        if (c->phase == PHASE_IDLE && (!oldest || c->idle_since < oldest->idle_since))
             oldest = c;
     }
     if (oldest)
