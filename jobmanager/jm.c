@@ -14,7 +14,7 @@ static void on_slots_freed(void *arg)
 
 static void on_superseded(void *arg, struct jm_taskmanager *tm)
 {
-    (void)arg;
+    jm_dispatcher_peer_closes(&MAGIC_CAST(arg, struct jm, JM_MAGIC)->dispatcher, tm->peer);
     jm_session_detach(tm->session);
     rpc_close(tm->peer);
 }

@@ -13,6 +13,8 @@
 #include "jobmanager/job/snapshot.h"
 
 struct jm;
+struct jm_dispatcher;
+struct rpc_peer;
 struct jm_options {
     const struct conf *conf;       /* borrowed */
     const char *rpc_address;       /* HOST:PORT to listen on; "inproc:jm" in rask-local */
@@ -55,6 +57,7 @@ struct jm_command {
     struct env_task task;                      /* internal */
     struct list link;                          /* internal */
     struct jm_dispatcher *dispatcher;          /* internal */
+    const struct rpc_peer *waits_for;          /* internal: who was called for it */
     struct jm *jm;
 };
 void jm_execute(struct jm *jm, struct jm_command *command); /* any thread; command lives until done */

@@ -164,6 +164,7 @@ static void read_file(struct jm_dispatcher *d, struct jm_command *command, const
     msg.name = (char *)command->name;
     msg.offset = command->offset;
     msg.max = MIN(command->max, FILE_PART_MAX);
+    command->waits_for = tm->peer;
     rpc_call(tm->peer, RPC_READ_FILE, &msg.base, 0, on_file, command);
 }
 
@@ -220,13 +221,26 @@ static void do_list_files(struct jm_dispatcher *d, struct jm_command *command)
     struct jm_taskmanager *tm = find_taskmanager(d, command, command->taskmanager_id ? command->taskmanager_id : "");
     Rask__Control__ListFiles msg = RASK__CONTROL__LIST_FILES__INIT;
 
-    if (tm)
-        rpc_call(tm->peer, RPC_LIST_FILES, &msg.base, 0, on_files, command);
+    if (!tm)
+        return;
+    command->waits_for = tm->peer;
+    rpc_call(tm->peer, RPC_LIST_FILES, &msg.base, 0, on_files, command);
+}
+
+void jm_dispatcher_peer_closes(struct jm_dispatcher *d, const struct rpc_peer *peer)
+{
+    LIST_FOREACH_SAFE(at, &d->commands) {
+        struct jm_command *command = LIST_ENTRY(at, struct jm_command, link);
+
+        if (command->waits_for == peer)
+            command_fail(command, ERR_CLOSED, "the TaskManager came back over another connection: ask again");
+    }
 }
 
 void jm_dispatcher_execute(struct jm_dispatcher *d, struct jm_command *command)
 {
     command->dispatcher = d;
+    command->waits_for = NULL;
     list_init(&command->link);
     list_push_back(&d->commands, &command->link);
     switch (command->type) {

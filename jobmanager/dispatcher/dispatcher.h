@@ -50,6 +50,9 @@ bool jm_dispatcher_secret(struct jm_dispatcher *d, const struct id *job_id, uint
 int jm_dispatcher_submit(struct jm_dispatcher *d, struct jm_command *command, struct err *err) MUST_CHECK;
 void jm_dispatcher_execute(struct jm_dispatcher *d, struct jm_command *command); /* commands.c */
 
+/* A TaskManager's connection is about to be closed from this side: what waits for its answers ends. */
+void jm_dispatcher_peer_closes(struct jm_dispatcher *d, const struct rpc_peer *peer);
+
 /* ---- plan.c: a worker that turns an artifact into a graph ---- */
 struct jm_plan {
     struct jm_dispatcher *d;

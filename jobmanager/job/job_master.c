@@ -252,8 +252,8 @@ static void on_wait(struct env_timer *timer)
     struct jm_job *job = CONTAINER_OF(timer, struct jm_job, wait_timer);
 
     if (jm_job_is_waiting(job)) {
-        char *text = mem_printf("no slots for %llu ms (slot.request.timeout): the job %s",
-                                (unsigned long long)conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT),
+        char *text = mem_printf("no slots for %.10g s (slot.request.timeout): the job %s",
+                                (double)conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT) / 1000,
                                 job->reason ? job->reason : "was not looked at");
 
         jm_job_fail(job, NULL, NULL, false, text);

@@ -40,6 +40,7 @@ struct jm_worker {
     struct rpc_peer *peer;            /* its connection; NULL before and after */
     void *session;                    /* of the connection; jm.c's */
     int32_t pid;                      /* 0: not known yet */
+    bool start_sent;                  /* StartWorker went out */
     bool lost;                        /* its connection closed although nobody asked it to stop */
     uint32_t stops;                   /* StopWorker calls so far */
     struct jm_task_ref {
@@ -60,7 +61,7 @@ struct jm_failure {
 
 struct jm_job_hooks {
     void (*over)(void *arg, struct jm_job *job);    /* final, nothing held: may be freed inside */
-    void (*changed)(void *arg, struct jm_job *job, bool state); /* state: of the job itself */
+    void (*changed)(void *arg, struct jm_job *job, bool state); /* state: of the job or a task; else figures */
     /* A worker is gone or its connection is of no use: forget worker->session. */
     void (*detach)(void *arg, struct jm_worker *worker);
 };

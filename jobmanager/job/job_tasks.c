@@ -50,7 +50,7 @@ void jm_job_tasks_cancel(struct jm_job *job)
             if (!deployed && jm_task_may(task->life.state, STATE(CANCELED)))
                 jm_job_task_move(job, v, i, STATE(CANCELED));
         }
-    jm_job_changed(job, false);
+    jm_job_changed(job, true);
 }
 
 void jm_worker_tasks_end(struct jm_worker *w, Rask__Control__TaskState to)
@@ -72,7 +72,7 @@ void jm_worker_tasks_end(struct jm_worker *w, Rask__Control__TaskState to)
         jm_job_task_move(job, at.vertex, at.subtask, STATE(CANCELED));
     }
     CHECK(w->open == 0);
-    jm_job_changed(job, false);
+    jm_job_changed(job, true);
 }
 
 static int check_ids(const struct jm_job *job, const ProtobufCBinaryData *job_id, uint64_t epoch, struct err *err)
@@ -129,7 +129,7 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
     if (jm_task_state_is_final(to))
         take_results(w, msg);
     jm_job_task_move(job, msg->vertex, msg->subtask, to);
-    jm_job_changed(job, false);
+    jm_job_changed(job, true);
     if (to == STATE(FAILED)) {
         const char *text = msg->error && *msg->error ? msg->error
                            : msg->state == STATE(CANCELED) ? "it was canceled by its worker"

@@ -125,6 +125,7 @@ static void send_start(struct jm_worker *w)
     msg.job_name = job->name;
     msg.n_config = job->config_count;
     msg.config = job->config;
+    w->start_sent = true;
     w->start_call = rpc_call(taskmanager_of(w), RPC_START_WORKER, &msg.base, 0, on_started, w);
 }
 
@@ -340,8 +341,8 @@ void jm_worker_stop(struct jm_worker *w, bool kill, const char *reason)
 
     if (w->state == JM_WORKER_GONE)
         return;
-    if (!tm || w->stops == STOPS_MAX) {
-        if (tm)
+    if (!tm || !w->start_sent || w->stops == STOPS_MAX) {
+        if (w->stops == STOPS_MAX)
             env_log(w->job->ctx->env, LOG_ERROR, JM_MODULE, w->job->id_text,
                     "%s was stopped %u times and nobody said that it ended: it counts as gone", w->label, w->stops);
         worker_gone(w);
@@ -415,7 +416,7 @@ static char *obituary(const struct jm_worker *w, const Rask__Control__WorkerExit
     struct bytes text;
 
     bytes_init(&text);
-    bytes_printf(&text, "%s (pid %d) died: %s", w->label, msg->pid, msg->reason);
+    bytes_printf(&text, "%s: %s", w->label, msg->reason);
     if (msg->task && *msg->task)
         bytes_printf(&text, "\ntask on the CPU: %s", msg->task);
     if (msg->operator_ && *msg->operator_)
@@ -447,14 +448,10 @@ void jm_job_worker_exited(struct jm_job *job, const struct id *taskmanager_id, c
 static void on_taskmanager_lost(struct jm_allocation *allocation, const char *why)
 {
     struct jm_worker *w = allocation->holder;
-    char *text;
 
     w->start_call = w->stop_call = 0; /* they failed with the connection */
-    if (w->state < JM_WORKER_STOPPING) {
-        text = mem_printf("worker %u of the job is lost: %s", w->index, why);
-        worker_fail(w, NULL, false, text);
-        mem_free(text);
-    }
+    if (w->state < JM_WORKER_STOPPING)
+        worker_fail(w, NULL, false, why);
     worker_gone(w);
 }
 

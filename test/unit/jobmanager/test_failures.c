@@ -62,7 +62,7 @@ static void the_obituary_is_the_cause(void **state)
     job = world_job(w, 1);
     assert_int_equal(job->state, JM_JOB_FAILED);
     assert_non_null(strstr(job->reason, "worker 0 on TaskManager "));
-    assert_non_null(strstr(job->reason, "died: killed by signal 11 (SIGSEGV)"));
+    assert_non_null(strstr(job->reason, ": killed by signal 11 (SIGSEGV)"));
     assert_non_null(strstr(job->reason, "#0 boom"));
     assert_string_equal(job->failures[0].task, "map (1/2)");
     assert_int_equal(job->failure_count, 3);

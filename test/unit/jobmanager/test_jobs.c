@@ -95,7 +95,7 @@ static void fails_when_no_slots_come(void **state)
     assert_state(w, 1, CREATED);
     world_run_ms(w, 2000);
     assert_state(w, 1, FAILED);
-    assert_reason(w, 1, "no slots for 20000 ms (slot.request.timeout): the job needs 2 slots, 1 is free: 1 is missing");
+    assert_reason(w, 1, "no slots for 20 s (slot.request.timeout): the job needs 2 slots, 1 is free: 1 is missing");
     assert_all_free(w, 1);
     world_free(w);
 }

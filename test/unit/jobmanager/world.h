@@ -439,16 +439,21 @@ static UNUSED void world_set(struct world *world, const char *key, const char *v
         fail_msg("%s", err.text);
 }
 
-static struct world *world_new(void)
+static struct world *world_new_seed(uint64_t seed)
 {
     struct world *world = MEM_NEW(struct world);
 
-    world->sim = sim_new(7);
+    world->sim = sim_new(seed);
     world->conf = conf_new();
     world_set(world, "security.allow-plaintext", "true");
     world_set(world, "jobmanager.rpc.address", "jm");
     world->jm_node = sim_node_add(world->sim, "jm", &world_jm_kind, world);
     return world;
+}
+
+static UNUSED struct world *world_new(void)
+{
+    return world_new_seed(7);
 }
 
 static UNUSED void world_boot(struct world *world)
