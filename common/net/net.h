@@ -14,6 +14,9 @@
  *   24 u32 stream: request id or channel                 28 u32 credit, bytes
  *
  * Addresses: "HOST:PORT" (port 0 = choose), or "inproc:NAME" (same process only, production and simulator).
+ *
+ * Thread: the env's loop.  Nothing runs inside the call that caused it.  Frames sent in one callback leave together
+ * at its end.  A payload lies on a multiple of 8 if all frames of its direction have lengths that are.
  */
 #ifndef NET_NET_H
 #define NET_NET_H
@@ -83,7 +86,8 @@ struct net_ops {
                   struct net_listener **ret, struct err *err);
     const char *(*listener_address)(struct net_listener *listener); /* with the chosen port */
     void (*listener_close)(struct net_listener *listener);
-    /* Never fails at once: a refused or unresolvable address arrives as on_close. */
+    /* Never fails at once: a refused or unresolvable address, or no answer in 10 seconds, arrives as on_close. What is
+     * sent before on_open leaves after it. */
     struct net_conn *(*connect)(struct net *net, const char *address, const struct net_handler *handler,
                                 void *arg);
     void (*set_handler)(struct net_conn *conn, const struct net_handler *handler, void *arg);
@@ -95,6 +99,7 @@ struct net_ops {
     void (*send_parts)(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
                        size_t part_count, void (*release)(void *arg), void *release_arg);
     size_t (*queued_bytes)(struct net_conn *conn); /* accepted by send, not yet by the operating system */
+    /* While paused, the end of the connection is noticed only by a send that fails, or after the pause. */
     void (*pause_reading)(struct net_conn *conn, bool paused);
     /* No callback runs after it, on_close neither. Queued frames are flushed first, for at most one second. */
     void (*close)(struct net_conn *conn);
@@ -107,7 +112,8 @@ struct net {
 
 #define NET_HIGH_WATER_BYTES (1u << 20)
 
-/* Keeps the payload beyond on_frame: returns an owner to be passed to net_payload_free (any thread). */
+/* Keeps the payload beyond on_frame: returns an owner to be passed to net_payload_free (any thread). It may move the
+ * payload (a small one is copied rather than pin a large buffer): read frame->payload after it. */
 void *net_frame_take(struct net_frame *frame);
 void net_payload_free(void *owner);
 
@@ -126,8 +132,9 @@ void net_port_holder(uint16_t port, char *out, size_t out_size);
 struct env;
 struct net *net_libevent_new(struct env *env); /* called by env_libevent_new */
 void net_libevent_free(struct net *net);
-/* Passing an accepted connection to another process: detach gives the bare socket (nothing may be buffered beyond what was
- * delivered; the conn is gone), adopt makes a conn of it. Production only. */
+/* Passing an accepted connection to another process: detach gives the bare socket and the conn is gone, adopt makes a conn
+ * of it. Inside on_frame of the first frame it succeeds, for not a byte beyond that frame is read before it was
+ * delivered; later it gives -1, and the conn stays, when bytes are buffered either way. Production only. */
 int net_libevent_detach_fd(struct net_conn *conn);
 struct net_conn *net_libevent_adopt_fd(struct net *net, int fd);
 
