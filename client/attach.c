@@ -58,6 +58,11 @@ static void clear_line(struct attached *a)
     a->line_shown = false;
 }
 
+static bool is_over(const struct attached *a)
+{
+    return strcmp(a->state, "FINISHED") == 0 || strcmp(a->state, "FAILED") == 0 || strcmp(a->state, "CANCELED") == 0;
+}
+
 /* ---- output ---- */
 
 /* Prints what worker i has written since; *ret_more: there is more at once. */
@@ -76,6 +81,10 @@ static int print_output(struct attached *a, uint32_t i, bool *ret_more, struct e
         fflush(stdout);
         a->offsets[i] += body.len;
         *ret_more = body.len >= OUTPUT_PART;
+    } else if (code == 0 && status >= 400 && is_over(a)) { /* while it runs, the worker may not have begun */
+        clear_line(a);
+        fprintf(stderr, "rask: note: the output of worker %" PRIu32 " is not complete: %.*s\n", i, (int)MIN(body.len, 500),
+                body.data ? (char *)body.data : "");
     }
     bytes_release(&body);
     return code;
@@ -149,11 +158,6 @@ static void note(struct attached *a, const struct json *job)
     }
     a->records = records;
     show_progress(a, changed);
-}
-
-static bool is_over(const struct attached *a)
-{
-    return strcmp(a->state, "FINISHED") == 0 || strcmp(a->state, "FAILED") == 0 || strcmp(a->state, "CANCELED") == 0;
 }
 
 static int cancel(struct attached *a, struct err *err)
