@@ -6,6 +6,8 @@
 #include "common/types/key_bytes.h"
 #include "taskmanager/worker/exchange/link.h"
 
+#define SPLITS_HELD_MAX 2048u
+
 static bool pointwise(Rask__Graph__Partitioner p)
 {
     return p == RASK__GRAPH__PARTITIONER__FORWARD || p == RASK__GRAPH__PARTITIONER__RESCALE;
@@ -66,7 +68,10 @@ void wk_edge_release(struct wk_edge *e)
 
 bool wk_edge_full(const struct wk_edge *e)
 {
-    return e->blocks_waiting >= EDGE_BLOCKS_MAX || (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS && e->held_rows >= 2048);
+    if (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS)
+        return e->held_rows >= SPLITS_HELD_MAX;
+    /* Over the worker's budget one block in each edge has to do. */
+    return e->blocks_waiting >= EDGE_BLOCKS_MAX || (e->blocks_waiting > 0 && pool_over(e->pool));
 }
 
 bool wk_edge_drained(const struct wk_edge *e)

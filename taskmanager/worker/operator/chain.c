@@ -109,13 +109,16 @@ static bool may_go_on(void *arg)
 static int overdrawn(struct wk_op *op)
 {
     struct wk_chain *c = op->chain;
+    struct wk_executor *ex = c->host.runnable->executor;
     const char *now = c->host.runnable->operator_now;
 
-    if (may_go_on(op))
-        goto out;
-    c->overdraft_waits++;
-    wk_wait(c->host.runnable, may_go_on, op);
-out:
+    if (!may_go_on(op)) {
+        uint64_t began = ex->ops->now_ns(ex);
+
+        c->overdraft_waits++;
+        wk_wait(c->host.runnable, may_go_on, op);
+        c->waited_ns += ex->ops->now_ns(ex) - began;
+    }
     c->host.runnable->operator_now = now;
     op->call_bytes = 0;
     if (c->host.canceled(c->host.arg))

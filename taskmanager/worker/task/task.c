@@ -308,10 +308,11 @@ static bool take_input(struct wk_task *t)
             return true;
         }
         rows += e->batch->rows;
-        t->records_in += e->batch->rows;
-        t->bytes_in += e->bytes;
-        if (e->remote)
-            t->remote_records_in += e->batch->rows;
+        if (!t->is_source) { /* splits are no records */
+            t->records_in += e->batch->rows;
+            t->bytes_in += e->bytes;
+            t->remote_records_in += e->remote ? e->batch->rows : 0;
+        }
         t->taken[t->taken_count].in = in;
         t->taken[t->taken_count++].bytes = e->bytes;
         wk_chain_feed(&t->chain, (int)in->input, e->batch);
@@ -424,7 +425,9 @@ static bool step(struct wk_task *t, uint64_t now)
             return false;
         }
         if (r == WK_CHAIN_BLOCKED || (r == WK_CHAIN_EMPTY && more == MORE_WAIT && wk_op_blocked(t->chain.ops[0]))) {
+            /* What other edges hold must not wait for the one that is full: its reader may need it first. */
             t->stopped = TASK_STOP_OUTPUT;
+            flush_edges(t, now);
             return false;
         }
         if (r == WK_CHAIN_EMPTY && more == MORE_WAIT) {
