@@ -129,8 +129,8 @@ check "canceling an unknown job is one" said 1 "Job could not be found"
 timeout 60 "$rask" run endless.c >/dev/null 2>interrupted &
 client=$!
 check "an attached job shows its state" until_said "RUNNING" cat interrupted
-pkill_child() { kill -INT "$(ps -o pid= --ppid "$client" | head -n 1)"; }
-pkill_child
+interrupt_child() { kill -INT "$(ps -o pid= --ppid "$client" | head -n 1)"; }
+interrupt_child
 wait "$client"
 status=$?
 out=$(cat interrupted)

@@ -8,7 +8,12 @@ examples=$PWD/examples
 sdk=$PWD/api/include
 top=$(mktemp -d)
 background=()
-trap 'for pid in "${background[@]}"; do kill "$pid" 2>/dev/null; done; rm -rf "$top"' EXIT
+cleanup() {
+    local pid
+    for pid in "${background[@]}"; do kill "$pid" 2>/dev/null; done
+    rm -rf "$top"
+}
+trap cleanup EXIT
 unset RASK_CONF_DIR CC
 export XDG_CACHE_HOME="$top/cache"
 cd "$top" || exit 1
