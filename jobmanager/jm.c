@@ -91,6 +91,88 @@ static void init_parts(struct jm *jm)
     mem_free(jobs);
 }
 
+/* ---- what other threads send ---- */
+
+struct touch {
+    struct list link;
+    struct id job_id;
+};
+
+static struct list *take(struct jm *jm, struct list *from)
+{
+    struct list *first;
+
+    pthread_mutex_lock(&jm->lock);
+    first = list_pop_front(from);
+    pthread_mutex_unlock(&jm->lock);
+    return first;
+}
+
+/* One per turn of the loop, which others use too. */
+static void on_inbox(struct env_task *task)
+{
+    struct jm *jm = CONTAINER_OF(task, struct jm, inbox_task);
+    struct list *first = take(jm, &jm->touches);
+
+    if (first) {
+        struct touch *touch = LIST_ENTRY(first, struct touch, link);
+
+        jm_dispatcher_touch(&jm->dispatcher, &touch->job_id);
+        mem_free(touch);
+    } else if ((first = take(jm, &jm->commands)) != NULL) {
+        jm_dispatcher_execute(&jm->dispatcher, LIST_ENTRY(first, struct jm_command, link));
+    } else {
+        return;
+    }
+    env_post(jm->env, &jm->inbox_task);
+}
+
+static void send_to_loop(struct jm *jm, struct list *to, struct list *link)
+{
+    pthread_mutex_lock(&jm->lock);
+    list_push_back(to, link);
+    pthread_mutex_unlock(&jm->lock);
+    env_post(jm->env, &jm->inbox_task);
+}
+
+void jm_execute(struct jm *jm, struct jm_command *command)
+{
+    command->jm = jm;
+    send_to_loop(jm, &jm->commands, &command->link);
+}
+
+void jm_touch(struct jm *jm, const struct id *job_id)
+{
+    struct touch *touch = MEM_NEW(struct touch);
+
+    touch->job_id = *job_id;
+    send_to_loop(jm, &jm->touches, &touch->link);
+}
+
+static void inbox_init(struct jm *jm)
+{
+    CHECK(pthread_mutex_init(&jm->lock, NULL) == 0);
+    list_init(&jm->commands);
+    list_init(&jm->touches);
+    jm->inbox_task.cb = on_inbox;
+}
+
+static void inbox_clear(struct jm *jm)
+{
+    struct list *first;
+    struct err closed;
+
+    env_unpost(jm->env, &jm->inbox_task);
+    while ((first = take(jm, &jm->touches)) != NULL)
+        mem_free(LIST_ENTRY(first, struct touch, link));
+    err_set(&closed, ERR_CLOSED, "the JobManager stops");
+    while ((first = take(jm, &jm->commands)) != NULL)
+        jm_command_end(LIST_ENTRY(first, struct jm_command, link), &closed);
+    pthread_mutex_destroy(&jm->lock);
+}
+
+/* ---- all of it ---- */
+
 int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, struct err *err)
 {
     struct jm *jm = MEM_NEW(struct jm);
@@ -110,6 +192,7 @@ int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, s
     }
     jm->address = reachable_address(jm);
     init_parts(jm);
+    inbox_init(jm);
     jm_publish_init(jm);
     env_log(env, LOG_INFO, "jobmanager", NULL, "listening on %s, term %016" PRIx64, rpc_server_address(jm->server),
             jm->fence);
@@ -128,6 +211,7 @@ void jm_free(struct jm *jm)
     jm_sessions_clear(jm);
     jm_resource_clear(&jm->resource);
     jm_store_clear(&jm->store);
+    inbox_clear(jm);
     mem_free(jm->address);
     mem_free(jm->dir);
     jm->magic = 0;
@@ -142,40 +226,4 @@ const char *jm_rpc_address(struct jm *jm)
 const char *jm_work_dir(struct jm *jm)
 {
     return jm->dir;
-}
-
-static void on_command(struct env_task *task)
-{
-    struct jm_command *command = CONTAINER_OF(task, struct jm_command, task);
-
-    jm_dispatcher_execute(&command->jm->dispatcher, command);
-}
-
-void jm_execute(struct jm *jm, struct jm_command *command)
-{
-    command->jm = jm;
-    command->task.cb = on_command;
-    env_post(jm->env, &command->task);
-}
-
-struct touch {
-    struct env_task task;
-    struct jm *jm;
-    struct id job_id;
-};
-
-static void on_touch(struct env_task *task)
-{
-    struct touch *touch = CONTAINER_OF(task, struct touch, task);
-
-    jm_dispatcher_touch(&touch->jm->dispatcher, &touch->job_id);
-    mem_free(touch);
-}
-
-void jm_touch(struct jm *jm, const struct id *job_id)
-{
-    struct touch *touch = MEM_NEW(struct touch);
-
-    *touch = (struct touch){.task.cb = on_touch, .jm = jm, .job_id = *job_id};
-    env_post(jm->env, &touch->task);
 }

@@ -54,7 +54,6 @@ struct jm_command {
     struct jm_job_snapshot *job;               /* LOAD_JOB: one reference, the caller's. Running or over, ERR_NOT_FOUND if unknown */
     void (*done)(struct jm_command *command);  /* loop thread */
     void *arg;
-    struct env_task task;                      /* internal */
     struct list link;                          /* internal */
     struct jm_dispatcher *dispatcher;          /* internal */
     const struct rpc_peer *waits_for;          /* internal: who was called for it */

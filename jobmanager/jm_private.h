@@ -25,7 +25,9 @@ struct jm {
     struct jm_dispatcher dispatcher;
     struct list sessions;       /* every connection that is ready */
 
-    pthread_mutex_t lock;       /* of `published` alone; held for a few instructions */
+    pthread_mutex_t lock;       /* of `published` and what other threads sent; held for a few instructions */
+    struct list commands, touches; /* lock: sent, not seen by the loop yet */
+    struct env_task inbox_task;
     struct jm_cluster_snapshot *published;
     uint64_t published_ns;
     struct env_timer publish_timer;

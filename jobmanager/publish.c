@@ -45,7 +45,6 @@ static void on_publish(struct env_timer *timer)
 
 void jm_publish_init(struct jm *jm)
 {
-    CHECK(pthread_mutex_init(&jm->lock, NULL) == 0);
     jm->publish_timer.cb = on_publish;
     publish(jm);
 }
@@ -85,7 +84,6 @@ void jm_publish_clear(struct jm *jm)
     env_timer_cancel(jm->env, &jm->publish_timer);
     jm_cluster_snapshot_unref(jm->published);
     jm->published = NULL;
-    pthread_mutex_destroy(&jm->lock);
 }
 
 struct jm_cluster_snapshot *jm_snapshot(struct jm *jm)

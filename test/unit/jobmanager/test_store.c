@@ -420,6 +420,22 @@ static void commands_end_when_the_jobmanager_does(void **state)
     world_free(w);
 }
 
+static void commands_end_that_the_loop_has_not_seen(void **state)
+{
+    struct world *w = world_with(1, 1);
+    struct jm_command watch = {.type = JM_WATCH, .job_id = id_from_u64(0x10b, 1)}, load = {.type = JM_LOAD_JOB};
+
+    (void)state;
+    world_submit(w, 1, 1);
+    world_begin(w, &watch);
+    world_begin(w, &load);
+    jm_touch(w->jm, &watch.job_id);
+    sim_stop(w->jm_node);
+    assert_int_equal(watch.code, ERR_CLOSED);
+    assert_int_equal(load.code, ERR_CLOSED);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +454,7 @@ int main(void)
         cmocka_unit_test(a_graph_that_cannot_be_built),
         cmocka_unit_test(files_of_workers_and_taskmanagers),
         cmocka_unit_test(commands_end_when_the_jobmanager_does),
+        cmocka_unit_test(commands_end_that_the_loop_has_not_seen),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
