@@ -204,7 +204,8 @@ static rask_batch *derive(rask_batch *b, const rask_schema *schema, bool own_col
     size_t size = sizeof(*full) + (own_columns ? schema->columns * sizeof(rask_column) : 0);
 
     full = pool_small(b->pool, size);
-    full->pub = *b;
+    /* all but refs, which other threads change at the same time */
+    memcpy(&full->pub.rows, &b->rows, sizeof(*b) - offsetof(rask_batch, rows));
     full->pub.refs = 1;
     full->pub.schema = schema;
     if (own_columns)

@@ -321,7 +321,7 @@ void rest_route(struct rest *rest, struct http_request *http)
     const char *why, *query = strchr(http->target, '?');
     size_t len = query ? (size_t)(query - http->target) : strlen(http->target);
     struct segments s = {0};
-    bool other_method;
+    bool other_method = false;
 
     r->rest = rest;
     r->http = http;

@@ -57,7 +57,7 @@ static inline void loop_look(struct env_timer *timer)
 {
     struct loop_wait *w = CONTAINER_OF(timer, struct loop_wait, timer);
 
-    if (*w->count >= w->at_least || loop_real->now_ns(w->env) > w->until_ns)
+    if (__atomic_load_n(w->count, __ATOMIC_ACQUIRE) >= w->at_least || loop_real->now_ns(w->env) > w->until_ns)
         env_libevent_stop(w->env);
     else
         loop_real->timer_arm(w->env, timer, 100000);
@@ -71,7 +71,7 @@ static inline void loop_until(struct env *env, const int *count, int at_least)
     w.until_ns = loop_real->now_ns(env) + LOOP_PATIENCE_NS;
     loop_real->timer_arm(env, &w.timer, 0);
     assert_int_equal(env_libevent_run(env), 0);
-    assert_true(*count >= at_least);
+    assert_true(__atomic_load_n(count, __ATOMIC_ACQUIRE) >= at_least);
 }
 
 

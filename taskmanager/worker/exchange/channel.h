@@ -18,6 +18,16 @@
 #include "common/base/list.h"
 #include "common/types/batch.h"
 
+/* Figures have one writer, the task's step, and readers on other threads. */
+static inline void wk_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+static inline uint64_t wk_counted(const uint64_t *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_RELAXED);
+}
+
 enum wk_element_type {
     WK_DATA = 1,
     WK_WATERMARK, /* value: rask_ts */

@@ -189,8 +189,8 @@ static void add_slice(struct wk_edge *e, uint32_t rank, struct wk_block *block, 
     el->bytes = (uint32_t)MIN(MAX(bytes, 1u), (uint64_t)INT32_MAX);
     block->waiting++;
     wait_in(e, &e->channels[rank], el);
-    e->rows_out += rows;
-    e->bytes_out += el->bytes;
+    wk_count(&e->rows_out, rows);
+    wk_count(&e->bytes_out, el->bytes);
 }
 
 /* ---- destinations ---- */

@@ -117,7 +117,7 @@ static int overdrawn(struct wk_op *op)
 
         c->overdraft_waits++;
         wk_wait(c->host.runnable, may_go_on, op);
-        c->waited_ns += ex->ops->now_ns(ex) - began;
+        wk_count(&c->waited_ns, ex->ops->now_ns(ex) - began);
     }
     c->host.runnable->operator_now = now;
     op->call_bytes = 0;

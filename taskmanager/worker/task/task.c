@@ -223,7 +223,7 @@ static void combine(struct wk_task *t)
         wk_chain_control(&t->chain, WK_STATUS, t->idle_sent);
     }
     if (active > 0 && min > t->watermark) {
-        t->watermark = min;
+        __atomic_store_n(&t->watermark, min, __ATOMIC_RELAXED);
         wk_chain_control(&t->chain, WK_WATERMARK, min);
     }
 }
@@ -309,9 +309,9 @@ static bool take_input(struct wk_task *t)
         }
         rows += e->batch->rows;
         if (!t->is_source) { /* splits are no records */
-            t->records_in += e->batch->rows;
-            t->bytes_in += e->bytes;
-            t->remote_records_in += e->remote ? e->batch->rows : 0;
+            wk_count(&t->records_in, e->batch->rows);
+            wk_count(&t->bytes_in, e->bytes);
+            wk_count(&t->remote_records_in, e->remote ? e->batch->rows : 0);
         }
         t->taken[t->taken_count].in = in;
         t->taken[t->taken_count++].bytes = e->bytes;
@@ -459,11 +459,11 @@ static void account(struct wk_task *t, uint64_t began)
     uint64_t gap = began > t->stopped_ns ? began - t->stopped_ns : 0;
 
     if (t->stopped == TASK_STOP_OUTPUT)
-        t->backpressured_ns += gap;
+        wk_count(&t->backpressured_ns, gap);
     else if (t->stopped == TASK_STOP_INPUT)
-        t->idle_ns += gap;
+        wk_count(&t->idle_ns, gap);
     else
-        t->busy_ns += gap; /* it had work and waited for a thread */
+        wk_count(&t->busy_ns, gap); /* it had work and waited for a thread */
 }
 
 static bool task_run(struct wk_runnable *r)
@@ -482,7 +482,7 @@ static bool task_run(struct wk_runnable *r)
     else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))
         again = step(t, began);
     t->stopped_ns = ex->ops->now_ns(ex);
-    t->busy_ns += t->stopped_ns - began;
+    wk_count(&t->busy_ns, t->stopped_ns - began);
     return again;
 }
 
@@ -557,22 +557,22 @@ void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *m, struct ar
     size_t n = 0, at = 0;
 
     for (uint32_t i = 0; i < t->chain.edge_count; i++) {
-        records_out += t->chain.edges[i]->rows_out;
-        bytes_out += t->chain.edges[i]->bytes_out;
+        records_out += wk_counted(&t->chain.edges[i]->rows_out);
+        bytes_out += wk_counted(&t->chain.edges[i]->bytes_out);
     }
 #define SET(field, value) (m->has_##field = 1, m->field = (value))
     m->vertex = t->vertex;
     m->subtask = t->subtask;
-    SET(records_in, t->records_in);
-    SET(remote_records_in, t->remote_records_in);
+    SET(records_in, wk_counted(&t->records_in));
+    SET(remote_records_in, wk_counted(&t->remote_records_in));
     SET(records_out, records_out);
-    SET(bytes_in, t->bytes_in);
+    SET(bytes_in, wk_counted(&t->bytes_in));
     SET(bytes_out, bytes_out);
-    SET(busy_ms, t->busy_ns / 1000000);
-    SET(idle_ms, t->idle_ns / 1000000);
-    SET(backpressured_ms, t->backpressured_ns / 1000000);
-    SET(hard_backpressured_ms, t->chain.waited_ns / 1000000);
-    SET(watermark, t->watermark);
+    SET(busy_ms, wk_counted(&t->busy_ns) / 1000000);
+    SET(idle_ms, wk_counted(&t->idle_ns) / 1000000);
+    SET(backpressured_ms, wk_counted(&t->backpressured_ns) / 1000000);
+    SET(hard_backpressured_ms, wk_counted(&t->chain.waited_ns) / 1000000);
+    SET(watermark, __atomic_load_n(&t->watermark, __ATOMIC_RELAXED));
 #undef SET
     pthread_mutex_lock(&t->lock);
     for (uint32_t i = 0; i < t->chain.op_count; i++)

@@ -216,9 +216,7 @@ static int slow_write(rask_ctx *ctx, const rask_batch *rows)
 
     (void)ctx;
     nanosleep(&pause, NULL);
-    pthread_mutex_lock(&collect_lock);
-    wanted_rows += (int)rows->rows;
-    pthread_mutex_unlock(&collect_lock);
+    __atomic_add_fetch(&wanted_rows, (int)rows->rows, __ATOMIC_ACQ_REL);
     return 0;
 }
 static const rask_sink slow = {.abi = RASK_ABI, .name = "slow", .write = slow_write};
