@@ -120,7 +120,8 @@ install: all ## into PREFIX (/opt/rask): bin conf lib log include examples
 	$(if $(conf_files),$(INSTALL) -m 644 $(conf_files) $(D)/conf)
 	$(if $(install_libs),$(INSTALL) -m 644 $(install_libs) $(D)/lib)
 	$(if $(wildcard api/include/rask/*.h),$(INSTALL) -m 644 $(wildcard api/include/rask/*.h) $(D)/include/rask)
-	sed -e 's|@PREFIX@|$${pcfiledir}/../..|' -e 's|@VERSION@|$(VERSION)|' api/rask.pc.in >$(D)/lib/pkgconfig/rask.pc
+	for p in rask rask-testkit; do sed -e 's|@PREFIX@|$${pcfiledir}/../..|' -e 's|@VERSION@|$(VERSION)|' \
+	 api/$$p.pc.in >$(D)/lib/pkgconfig/$$p.pc; done
 	$(if $(wildcard examples/*.c),$(INSTALL) -m 644 $(wildcard examples/*.c) $(D)/examples)
 	$(INSTALL) -m 644 $(wildcard examples/data/*) $(D)/examples/data
 	$(INSTALL) -m 644 LICENSE NOTICE VERSION $(wildcard README.md) $(D)

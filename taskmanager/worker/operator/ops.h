@@ -47,6 +47,8 @@ int wk_sink_init(struct wk_op *op, struct err *err);
 /* ---- sources (source.c); called by the task ---- */
 /* True while a split is being read: no further split is taken from the gate. */
 bool wk_source_reading(const struct wk_op *op);
+/* Of the split that is or was read last; borrowed until the next poll. */
+rask_str wk_source_position(const struct wk_op *op);
 /* RASK_MORE: rows came or may come at once; RASK_WAIT: a wake was asked for; RASK_END: the split is over. Negative: failed. */
 int wk_source_poll(struct wk_op *op);
 /* Enumerator: discovers; true when it will not find more. */

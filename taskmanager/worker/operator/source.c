@@ -113,6 +113,13 @@ bool wk_source_reading(const struct wk_op *op)
     return ((const struct split_reader *)op->adapter)->active;
 }
 
+rask_str wk_source_position(const struct wk_op *op)
+{
+    const struct split_reader *r = op->adapter;
+
+    return (rask_str){(const char *)r->slot.position.data, (uint32_t)r->slot.position.len};
+}
+
 int wk_source_poll(struct wk_op *op)
 {
     struct split_reader *r = op->adapter;
