@@ -1,4 +1,5 @@
-/* jm.c - the JobManager put together: its parts, its address, commands from other threads. Pure; thread: the control loop. */
+/* jm.c - the JobManager put together: its parts, its address, commands from other threads. Pure;
+ * thread: the control loop. */
 #include "jobmanager/jm.h"
 
 #include <inttypes.h>
@@ -30,7 +31,8 @@ static void on_detach(void *arg, void *session)
     jm_session_detach(session);
 }
 
-static bool secret_of(void *arg, const struct id *job_id, uint64_t job_epoch, uint8_t ret_secret[32])
+static bool secret_of(void *arg, const struct id *job_id, uint64_t job_epoch,
+                      uint8_t ret_secret[32])
 {
     struct jm *jm = MAGIC_CAST(arg, struct jm, JM_MAGIC);
 
@@ -40,9 +42,11 @@ static bool secret_of(void *arg, const struct id *job_id, uint64_t job_epoch, ui
 static const struct jm_resource_hooks resource_hooks = {
     .slots_freed = on_slots_freed, .superseded = on_superseded, .changed = jm_publish_soon};
 static const struct jm_store_hooks store_hooks = {.changed = on_store_changed};
-static const struct jm_dispatcher_hooks dispatcher_hooks = {.changed = jm_publish_soon, .detach = on_detach};
+static const struct jm_dispatcher_hooks dispatcher_hooks = {.changed = jm_publish_soon,
+                                                            .detach = on_detach};
 
-/* Workers reach it under jobmanager.rpc.address, where that is said, and the port that was chosen. */
+/* Workers reach it under jobmanager.rpc.address, where that is said, and the port that was
+ * chosen. */
 static char *reachable_address(struct jm *jm)
 {
     const char *listening = rpc_server_address(jm->server), *port = strrchr(listening, ':');
@@ -59,8 +63,10 @@ static int listen_rpc(struct jm *jm, const char *address, struct err *err)
         .address = address,
         .allow_plaintext = conf_bool(jm->conf, OPT_SECURITY_ALLOW_PLAINTEXT),
         .fence = jm->fence,
-        .heartbeat_interval_ms = (uint32_t)MIN(conf_duration_ms(jm->conf, OPT_HEARTBEAT_INTERVAL), UINT32_MAX),
-        .heartbeat_timeout_ms = (uint32_t)MIN(conf_duration_ms(jm->conf, OPT_HEARTBEAT_TIMEOUT), UINT32_MAX),
+        .heartbeat_interval_ms =
+            (uint32_t)MIN(conf_duration_ms(jm->conf, OPT_HEARTBEAT_INTERVAL), UINT32_MAX),
+        .heartbeat_timeout_ms =
+            (uint32_t)MIN(conf_duration_ms(jm->conf, OPT_HEARTBEAT_TIMEOUT), UINT32_MAX),
         .secret_of = secret_of,
         .handler = &jm_rpc_handler,
         .arg = jm,
@@ -194,8 +200,8 @@ int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, s
     init_parts(jm);
     inbox_init(jm);
     jm_publish_init(jm);
-    env_log(env, LOG_INFO, "jobmanager", NULL, "listening on %s, term %016" PRIx64, rpc_server_address(jm->server),
-            jm->fence);
+    env_log(env, LOG_INFO, "jobmanager", NULL, "listening on %s, term %016" PRIx64,
+            rpc_server_address(jm->server), jm->fence);
     *ret = jm;
     return 0;
 }

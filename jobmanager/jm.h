@@ -1,8 +1,9 @@
 /*
- * jm.h - the JobManager as one object on one env: dispatcher, resource manager, job masters, blob store.
+ * jm.h - the JobManager as one object on one env: dispatcher, resource manager, job masters, blob
+ * store.
  *
- * Commands may come from other threads (REST): they are posted to the loop, done() runs on the loop thread and
- * hands over to whoever waits.  Snapshots may be taken from any thread.
+ * Commands may come from other threads (REST): they are posted to the loop, done() runs on the loop
+ * thread and hands over to whoever waits.  Snapshots may be taken from any thread.
  */
 #ifndef JM_JM_H
 #define JM_JM_H
@@ -16,50 +17,72 @@ struct jm;
 struct jm_dispatcher;
 struct rpc_peer;
 struct jm_options {
-    const struct conf *conf;       /* borrowed */
-    const char *rpc_address;       /* HOST:PORT to listen on; "inproc:jm" in rask-local */
-    const char *work_dir;          /* blobs, job store; made if missing, a folder of its own inside */
+    const struct conf *conf; /* borrowed */
+    const char *rpc_address; /* HOST:PORT to listen on; "inproc:jm" in rask-local */
+    /* blobs, job store; made if missing, a folder of its own inside */
+    const char *work_dir;
 };
-int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, struct err *err) MUST_CHECK;
-/* On the loop thread, or when it has stopped. Commands that are under way end with ERR_CLOSED; nobody may execute more. */
+int jm_new(struct env *env, const struct jm_options *options, struct jm **ret,
+           struct err *err) MUST_CHECK;
+/* On the loop thread, or when it has stopped. Commands that are under way end with ERR_CLOSED;
+ * nobody may execute more. */
 void jm_free(struct jm *jm);
 const char *jm_rpc_address(struct jm *jm); /* with the chosen port */
-const char *jm_work_dir(struct jm *jm);    /* its own folder: whoever stops it may remove that with all in it */
+/* its own folder: whoever stops it may remove that with all in it */
+const char *jm_work_dir(struct jm *jm);
 struct jm_cluster_snapshot *jm_snapshot(struct jm *jm); /* one reference, any thread, never NULL */
 
-enum jm_command_type { JM_SUBMIT, JM_CANCEL, JM_PUT_BLOB, JM_PLAN, JM_READ_FILE, JM_LIST_FILES, JM_WATCH, JM_LOAD_JOB };
+enum jm_command_type {
+    JM_SUBMIT,
+    JM_CANCEL,
+    JM_PUT_BLOB,
+    JM_PLAN,
+    JM_READ_FILE,
+    JM_LIST_FILES,
+    JM_WATCH,
+    JM_LOAD_JOB
+};
 struct jm_command {
     enum jm_command_type type;
-    /* in; all borrowed until done */
-    struct id job_id;                          /* CANCEL, WATCH (done once the job is over), LOAD_JOB, READ_FILE (worker's file, also of a job that is over) */
-    const Rask__Graph__StreamGraph *graph;     /* SUBMIT; its artifact must have been put before. A known job_id with the same graph is answered 0 again */
-    uint32_t client_parallelism;               /* SUBMIT: -p; 0 = none */
-    const void *data;                          /* PUT_BLOB */
+    /* ---- in; all borrowed until done ---- */
+    /* CANCEL, WATCH (done once the job is over), LOAD_JOB, READ_FILE (worker's file, also of a
+     * job that is over) */
+    struct id job_id;
+    /* SUBMIT; its artifact must have been put before. A known job_id with the same graph is
+     * answered 0 again */
+    const Rask__Graph__StreamGraph *graph;
+    uint32_t client_parallelism; /* SUBMIT: -p; 0 = none */
+    const void *data;            /* PUT_BLOB */
     size_t len;
-    const char *path;                          /* PUT_BLOB: a file instead of data (moved into the store) */
-    uint8_t hash[32];                          /* out of PUT_BLOB; in of PLAN */
-    const Rask__Graph__Property *const *params;/* PLAN: program arguments */
+    /* PUT_BLOB: a file instead of data (moved into the store) */
+    const char *path;
+    uint8_t hash[32];                           /* out of PUT_BLOB; in of PLAN */
+    const Rask__Graph__Property *const *params; /* PLAN: program arguments */
     size_t param_count;
-    const char *entry;                         /* PLAN: entry function, NULL = rask_job */
-    const char *taskmanager_id;                /* READ_FILE, LIST_FILES; NULL in READ_FILE: the worker(s) of job_id, by worker_index */
+    const char *entry; /* PLAN: entry function, NULL = rask_job */
+    /* READ_FILE, LIST_FILES; NULL in READ_FILE: the worker(s) of job_id, by worker_index */
+    const char *taskmanager_id;
     uint32_t worker_index;
     const char *name;
     uint64_t offset;
     uint32_t max;
-    /* out; owned by the command, valid in done */
+    /* ---- out; owned by the command, valid in done ---- */
     int code;
     struct err err;
-    struct bytes result;                       /* READ_FILE: data. PLAN: packed StreamGraph. LIST_FILES: packed ListFilesOk */
-    uint64_t size;                             /* READ_FILE: file size now */
-    struct jm_job_snapshot *job;               /* LOAD_JOB: one reference, the caller's. Running or over, ERR_NOT_FOUND if unknown */
-    void (*done)(struct jm_command *command);  /* loop thread */
+    /* READ_FILE: data. PLAN: packed StreamGraph. LIST_FILES: packed ListFilesOk */
+    struct bytes result;
+    uint64_t size; /* READ_FILE: file size now */
+    /* LOAD_JOB: one reference, the caller's. Running or over, ERR_NOT_FOUND if unknown */
+    struct jm_job_snapshot *job;
+    void (*done)(struct jm_command *command); /* loop thread */
     void *arg;
-    struct list link;                          /* internal */
-    struct jm_dispatcher *dispatcher;          /* internal */
-    const struct rpc_peer *waits_for;          /* internal: who was called for it */
+    struct list link;                 /* internal */
+    struct jm_dispatcher *dispatcher; /* internal */
+    const struct rpc_peer *waits_for; /* internal: who was called for it */
     struct jm *jm;
 };
-void jm_execute(struct jm *jm, struct jm_command *command); /* any thread; command lives until done */
+/* any thread; command lives until done */
+void jm_execute(struct jm *jm, struct jm_command *command);
 /* Somebody looks at this job: its metrics are pulled for the next 10 s. Any thread. */
 void jm_touch(struct jm *jm, const struct id *job_id);
 

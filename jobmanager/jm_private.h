@@ -8,7 +8,7 @@
 #include "jobmanager/dispatcher/dispatcher.h"
 #include "jobmanager/jm.h"
 
-#define JM_MAGIC 0x4a4d6772u
+#define JM_MAGIC         0x4a4d6772u
 #define JM_SESSION_MAGIC 0x4a4d7365u
 
 struct jm {
@@ -16,22 +16,23 @@ struct jm {
     struct env *env;
     const struct conf *conf;
     char *dir;
-    char *address;              /* as workers reach it */
+    char *address; /* as workers reach it */
     uint64_t fence;
     struct rpc_server *server;
     struct jm_resource resource;
     struct jm_blobs blobs;
     struct jm_store store;
     struct jm_dispatcher dispatcher;
-    struct list sessions;       /* every connection that is ready */
+    struct list sessions; /* every connection that is ready */
 
-    pthread_mutex_t lock;       /* of `published` and what other threads sent; held for a few instructions */
+    /* of `published` and what other threads sent; held for a few instructions */
+    pthread_mutex_t lock;
     struct list commands, touches; /* lock: sent, not seen by the loop yet */
     struct env_task inbox_task;
     struct jm_cluster_snapshot *published;
     uint64_t published_ns;
     struct env_timer publish_timer;
-    uint64_t publish_at_ns;     /* when the timer is armed: its time */
+    uint64_t publish_at_ns; /* when the timer is armed: its time */
 };
 
 /* One connection of a TaskManager or a worker. */
@@ -39,13 +40,15 @@ struct jm_session {
     uint32_t magic;
     struct list link;
     struct jm *jm;
-    struct rpc_peer *peer;      /* NULL: the connection is closed, a blob is still on its way to it */
+    /* NULL: the connection is closed, a blob is still on its way to it */
+    struct rpc_peer *peer;
     struct jm_taskmanager *taskmanager; /* once registered */
-    struct jm_worker *worker;   /* once registered; NULL again when it is gone */
+    struct jm_worker *worker;           /* once registered; NULL again when it is gone */
     struct jm_plan *plan;
 };
 
-extern const struct rpc_handler jm_rpc_handler; /* jm_rpc.c; its argument is the jm until the session is made */
+/* jm_rpc.c; its argument is the jm until the session is made */
+extern const struct rpc_handler jm_rpc_handler;
 void jm_session_detach(void *session);
 void jm_sessions_clear(struct jm *jm);
 

@@ -1,5 +1,6 @@
 /*
- * jm_rpc.c - messages of TaskManagers and workers, checked and passed to whom they concern. Pure; thread: the control loop.
+ * jm_rpc.c - messages of TaskManagers and workers, checked and passed to whom they concern. Pure;
+ * thread: the control loop.
  */
 #include <string.h>
 
@@ -63,7 +64,8 @@ static void on_close(void *arg, struct rpc_peer *peer, const struct err *why)
 
 /* ---- TaskManagers ---- */
 
-static void register_taskmanager(struct jm_session *s, const Rask__Control__RegisterTaskManager *msg,
+static void register_taskmanager(struct jm_session *s,
+                                 const Rask__Control__RegisterTaskManager *msg,
                                  struct rpc_request *request)
 {
     Rask__Control__RegisterTaskManagerOk ok = RASK__CONTROL__REGISTER_TASK_MANAGER_OK__INIT;
@@ -72,9 +74,11 @@ static void register_taskmanager(struct jm_session *s, const Rask__Control__Regi
     struct err err;
     int code;
 
-    if (s->taskmanager && (msg->taskmanager_id.len != sizeof(struct id) ||
-                           memcmp(s->taskmanager->id.bytes, msg->taskmanager_id.data, sizeof(struct id)) != 0)) {
-        rpc_fail(request, ERR_STATE, "this connection has registered %s before", s->taskmanager->label);
+    if (s->taskmanager &&
+        (msg->taskmanager_id.len != sizeof(struct id) ||
+         memcmp(s->taskmanager->id.bytes, msg->taskmanager_id.data, sizeof(struct id)) != 0)) {
+        rpc_fail(request, ERR_STATE, "this connection has registered %s before",
+                 s->taskmanager->label);
         return;
     }
     code = jm_resource_register(&s->jm->resource, s->peer, msg, &tm, &err);
@@ -84,8 +88,10 @@ static void register_taskmanager(struct jm_session *s, const Rask__Control__Regi
     }
     s->taskmanager = tm;
     tm->session = s;
-    ok.heartbeat_interval_ms = (uint32_t)MIN(conf_duration_ms(conf, OPT_HEARTBEAT_INTERVAL), UINT32_MAX);
-    ok.heartbeat_timeout_ms = (uint32_t)MIN(conf_duration_ms(conf, OPT_HEARTBEAT_TIMEOUT), UINT32_MAX);
+    ok.heartbeat_interval_ms =
+        (uint32_t)MIN(conf_duration_ms(conf, OPT_HEARTBEAT_INTERVAL), UINT32_MAX);
+    ok.heartbeat_timeout_ms =
+        (uint32_t)MIN(conf_duration_ms(conf, OPT_HEARTBEAT_TIMEOUT), UINT32_MAX);
     rpc_reply(request, &ok.base);
 }
 
@@ -106,8 +112,8 @@ static void worker_exited(struct jm_session *s, const Rask__Control__WorkerExite
         jm_plan_exited(plan, msg);
 }
 
-static void on_taskmanager_request(struct jm_session *s, enum rpc_method method, const ProtobufCMessage *message,
-                                   struct rpc_request *request)
+static void on_taskmanager_request(struct jm_session *s, enum rpc_method method,
+                                   const ProtobufCMessage *message, struct rpc_request *request)
 {
     if (method == RPC_REGISTER_TASKMANAGER) {
         register_taskmanager(s, (const Rask__Control__RegisterTaskManager *)message, request);
@@ -118,7 +124,8 @@ static void on_taskmanager_request(struct jm_session *s, enum rpc_method method,
         return;
     }
     if (method == RPC_TASKMANAGER_REPORT) {
-        jm_resource_report(&s->jm->resource, s->taskmanager, (const Rask__Control__TaskManagerReport *)message);
+        jm_resource_report(&s->jm->resource, s->taskmanager,
+                           (const Rask__Control__TaskManagerReport *)message);
         rpc_ok(request);
     } else if (method == RPC_WORKER_EXITED) {
         rpc_ok(request); /* before the news: they may end more than the call */
@@ -130,7 +137,8 @@ static void on_taskmanager_request(struct jm_session *s, enum rpc_method method,
 
 /* ---- workers ---- */
 
-static int register_worker(struct jm_session *s, const Rask__Control__RegisterWorker *msg, struct err *err)
+static int register_worker(struct jm_session *s, const Rask__Control__RegisterWorker *msg,
+                           struct err *err)
 {
     const struct rpc_identity *self = rpc_peer_identity(s->peer);
     struct jm_dispatcher *d = &s->jm->dispatcher;
@@ -140,7 +148,8 @@ static int register_worker(struct jm_session *s, const Rask__Control__RegisterWo
     struct id id;
     int code;
 
-    if (!rpc_id(&msg->job_id, &id) || !id_equal(&id, &self->job_id) || msg->job_epoch != self->job_epoch)
+    if (!rpc_id(&msg->job_id, &id) || !id_equal(&id, &self->job_id) ||
+        msg->job_epoch != self->job_epoch)
         return err_set(err, ERR_PROTOCOL, "the connection proved the secret of another job");
     job = jm_dispatcher_job(d, &id);
     plan = jm_plan_find(d, &id);
@@ -189,7 +198,8 @@ static void on_blob(void *arg, const struct err *error, const void *data, size_t
     rpc_reply(arg, &ok.base);
 }
 
-static void get_blob(struct jm_session *s, const Rask__Control__GetBlob *msg, struct rpc_request *request)
+static void get_blob(struct jm_session *s, const Rask__Control__GetBlob *msg,
+                     struct rpc_request *request)
 {
     if (!may_read(s, &msg->hash))
         rpc_fail(request, ERR_NOT_FOUND, "the job has no such artifact");
@@ -197,7 +207,8 @@ static void get_blob(struct jm_session *s, const Rask__Control__GetBlob *msg, st
         jm_blobs_read(&s->jm->blobs, msg->hash.data, msg->offset, msg->max, on_blob, request);
 }
 
-static void plan_built(struct jm_session *s, const Rask__Control__PlanBuilt *msg, struct rpc_request *request)
+static void plan_built(struct jm_session *s, const Rask__Control__PlanBuilt *msg,
+                       struct rpc_request *request)
 {
     struct jm_plan *plan = jm_plan_find(&s->jm->dispatcher, &rpc_peer_identity(s->peer)->job_id);
 
@@ -206,8 +217,8 @@ static void plan_built(struct jm_session *s, const Rask__Control__PlanBuilt *msg
         jm_plan_built(plan, msg);
 }
 
-static void on_worker_request(struct jm_session *s, enum rpc_method method, const ProtobufCMessage *message,
-                              struct rpc_request *request)
+static void on_worker_request(struct jm_session *s, enum rpc_method method,
+                              const ProtobufCMessage *message, struct rpc_request *request)
 {
     struct err err = {0};
     int code = 0;
@@ -225,9 +236,11 @@ static void on_worker_request(struct jm_session *s, enum rpc_method method, cons
     else if (!s->worker)
         code = err_set(&err, ERR_STATE, "register before anything else");
     else if (method == RPC_TASK_STATE_CHANGED)
-        code = jm_worker_task_changed(s->worker, (const Rask__Control__TaskStateChanged *)message, &err);
+        code = jm_worker_task_changed(s->worker, (const Rask__Control__TaskStateChanged *)message,
+                                      &err);
     else if (method == RPC_OPERATOR_EVENT)
-        code = jm_worker_operator_event(s->worker, (const Rask__Control__OperatorEvent *)message, &err);
+        code = jm_worker_operator_event(s->worker, (const Rask__Control__OperatorEvent *)message,
+                                        &err);
     else
         code = err_set(&err, ERR_PROTOCOL, "a worker cannot call %s", rpc_method_name(method));
     if (code < 0)
@@ -236,8 +249,8 @@ static void on_worker_request(struct jm_session *s, enum rpc_method method, cons
         rpc_ok(request);
 }
 
-static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method, const ProtobufCMessage *message,
-                       struct rpc_request *request)
+static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
+                       const ProtobufCMessage *message, struct rpc_request *request)
 {
     struct jm_session *s = session_of(arg);
 

@@ -1,8 +1,9 @@
 /*
- * main.c - rask-jobmanager: the JobManager on the production env.  Thread: main, which runs the control loop.
+ * main.c - rask-jobmanager: the JobManager on the production env.  Thread: main, which runs the
+ * control loop.
  *
- * Its files lie in <folder>/rask-jobmanager-<pid>, which goes at the end; one that a killed JobManager of this user left
- * behind goes when the next one starts.
+ * Its files lie in <folder>/rask-jobmanager-<pid>, which goes at the end; one that a killed
+ * JobManager of this user left behind goes when the next one starts.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -24,7 +25,7 @@
 #include "jobmanager/rest/rest.h"
 
 #define FOLDER_PREFIX "rask-jobmanager-"
-#define FOLDER_FDS 16
+#define FOLDER_FDS    16
 
 struct program {
     struct daemon daemon;
@@ -110,8 +111,9 @@ static int make_folder(struct program *p, struct err *err)
 static char *listen_address(const struct conf *conf)
 {
     const char *host = conf_string(conf, OPT_JOBMANAGER_BIND_HOST);
-    int64_t port = conf_is_set(conf, OPT_JOBMANAGER_RPC_BIND_PORT) ? conf_int(conf, OPT_JOBMANAGER_RPC_BIND_PORT)
-                                                                   : conf_int(conf, OPT_JOBMANAGER_RPC_PORT);
+    int64_t port = conf_is_set(conf, OPT_JOBMANAGER_RPC_BIND_PORT)
+                       ? conf_int(conf, OPT_JOBMANAGER_RPC_BIND_PORT)
+                       : conf_int(conf, OPT_JOBMANAGER_RPC_PORT);
     bool bare_v6 = strchr(host, ':') && host[0] != '[';
 
     return mem_printf(bare_v6 ? "[%s]:%lld" : "%s:%lld", host, (long long)port);
@@ -120,7 +122,8 @@ static char *listen_address(const struct conf *conf)
 static int start_jm(struct program *p, struct err *err)
 {
     char *address = listen_address(p->daemon.conf);
-    struct jm_options options = {.conf = p->daemon.conf, .rpc_address = address, .work_dir = p->folder};
+    struct jm_options options = {
+        .conf = p->daemon.conf, .rpc_address = address, .work_dir = p->folder};
     int code = jm_new(p->env, &options, &p->jm, err);
 
     mem_free(address);
@@ -136,7 +139,8 @@ static char *log_folder(const struct daemon *d)
         return mem_printf("%.*s", (int)MAX(slash - d->log, 1), d->log);
     if (from_env && from_env[0])
         return mem_strdup(from_env);
-    return conf_string(d->conf, OPT_ENV_LOG_DIR) ? mem_strdup(conf_string(d->conf, OPT_ENV_LOG_DIR)) : NULL;
+    return conf_string(d->conf, OPT_ENV_LOG_DIR) ? mem_strdup(conf_string(d->conf, OPT_ENV_LOG_DIR))
+                                                 : NULL;
 }
 
 static int start_rest(struct program *p, struct err *err)
@@ -154,7 +158,8 @@ static void on_terminate(int signal_number, void *arg)
 {
     struct program *p = arg;
 
-    log_printf(LOG_INFO, "main", "ends: %s", signal_number == SIGTERM ? "was asked to (SIGTERM)" : "was interrupted");
+    log_printf(LOG_INFO, "main", "ends: %s",
+               signal_number == SIGTERM ? "was asked to (SIGTERM)" : "was interrupted");
     env_libevent_stop(p->env);
 }
 
@@ -172,8 +177,10 @@ static long rss_kib(void)
 
 static void log_start(struct program *p)
 {
-    log_printf(LOG_INFO, "main", "rask-jobmanager %s (%s, %s) listens for RPC on %s, for REST on %s; files in %s; "
-               "memory %ld KiB", RASK_VERSION, sizeof(void *) == 8 ? "64 bit" : "32 bit", __VERSION__,
+    log_printf(LOG_INFO, "main",
+               "rask-jobmanager %s (%s, %s) listens for RPC on %s, for REST on %s; files in %s; "
+               "memory %ld KiB",
+               RASK_VERSION, sizeof(void *) == 8 ? "64 bit" : "32 bit", __VERSION__,
                jm_rpc_address(p->jm), rest_address(p->rest), p->folder, rss_kib());
 }
 
@@ -211,7 +218,8 @@ int main(int argc, char **argv)
 
     if (code >= 0)
         return code;
-    mallopt(M_ARENA_MAX, 2); /* REST's thread and the loop: a heap each, not one per blocking thread */
+    /* REST's thread and the loop: a heap each, not one per blocking thread */
+    mallopt(M_ARENA_MAX, 2);
     p.env = env_libevent_new(&options);
     if (start(&p, &err) < 0) {
         end(&p);

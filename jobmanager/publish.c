@@ -1,14 +1,15 @@
 /*
  * publish.c - the picture of the cluster, swapped in for REST.
  *
- * A change of state is published once the current turn of the loop is over, other changes within a second; a big
- * cluster, whose picture takes milliseconds, is drawn less often.  Pure; thread: the control loop, jm_snapshot any.
+ * A change of state is published once the current turn of the loop is over, other changes within a
+ * second; a big cluster, whose picture takes milliseconds, is drawn less often.  Pure; thread: the
+ * control loop, jm_snapshot any.
  */
 #include "common/base/check.h"
 #include "jobmanager/jm_private.h"
 
 #define LATER_MS 1000
-#define SMALL 500 /* things in a picture that is drawn at once */
+#define SMALL    500 /* things in a picture that is drawn at once */
 
 static void on_publish(struct env_timer *timer);
 
@@ -49,12 +50,14 @@ void jm_publish_init(struct jm *jm)
     publish(jm);
 }
 
-/* How long a picture must stay: 10 us of drawing for each thing that changed at most, a tenth of the time in all. */
+/* How long a picture must stay: 10 us of drawing for each thing that changed at most, a tenth of
+ * the time in all. */
 static uint64_t least_age_ms(const struct jm *jm)
 {
     uint64_t things = map_size(jm->resource.taskmanagers) + map_size(jm->dispatcher.jobs);
 
-    for (struct map_iter it = map_iter(jm->dispatcher.jobs); map_next(&it) && things < SMALL * 100;) {
+    for (struct map_iter it = map_iter(jm->dispatcher.jobs);
+         map_next(&it) && things < SMALL * 100;) {
         const struct jm_job *job = it.value;
 
         if (job->dirty)

@@ -5,7 +5,7 @@
 #include "jobmanager/blob/blob_store.h"
 
 struct jm_blob {
-    uint64_t file;    /* number in its name */
+    uint64_t file; /* number in its name */
     uint64_t size;
     uint32_t refs;
     uint64_t used_ns; /* put, or given back */

@@ -1,6 +1,6 @@
 /*
- * blob_put.c - one upload: read a part, hash it, append it, until all is in a file of its own. Pure; thread: the
- * control loop.
+ * blob_put.c - one upload: read a part, hash it, append it, until all is in a file of its own.
+ * Pure; thread: the control loop.
  */
 #include <string.h>
 
@@ -13,13 +13,13 @@ struct put {
     struct list link;
     struct jm_blobs *store; /* NULL: it is gone, nobody waits */
     struct fs *fs;
-    const uint8_t *data;    /* borrowed, or NULL */
+    const uint8_t *data; /* borrowed, or NULL */
     size_t len;
-    char *path;             /* owned, or NULL */
+    char *path; /* owned, or NULL */
     struct fs_file *from, *to;
     uint64_t done, file;
     struct hash_sha256 *hash;
-    struct err err;         /* the first error */
+    struct err err; /* the first error */
     jm_blob_put_fn *fn;
     void *arg;
 };
@@ -155,11 +155,17 @@ static void on_refused(void *arg, const struct fs_result *result)
     put_end(arg, &((struct put *)arg)->err);
 }
 
-void jm_blobs_put(struct jm_blobs *blobs, const void *data, size_t len, const char *path, jm_blob_put_fn *fn, void *arg)
+void jm_blobs_put(struct jm_blobs *blobs, const void *data, size_t len, const char *path,
+                  jm_blob_put_fn *fn, void *arg)
 {
     struct put *p = MEM_NEW(struct put);
 
-    *p = (struct put){.store = blobs, .fs = blobs->env->fs, .data = data, .len = path ? 0 : len, .fn = fn, .arg = arg};
+    *p = (struct put){.store = blobs,
+                      .fs = blobs->env->fs,
+                      .data = data,
+                      .len = path ? 0 : len,
+                      .fn = fn,
+                      .arg = arg};
     p->path = path ? mem_strdup(path) : NULL;
     p->file = blobs->next_file++;
     p->hash = hash_sha256_begin();

@@ -1,4 +1,5 @@
-/* blob_store.c - what is here, who uses it, reading and removing. Pure; thread: the control loop. */
+/* blob_store.c - what is here, who uses it, reading and removing. Pure; thread: the control
+ * loop. */
 #include "jobmanager/blob/blob_store.h"
 
 #include <string.h>
@@ -28,7 +29,8 @@ void jm_blobs_clear(struct jm_blobs *blobs)
     jm_blob_puts_detach(blobs);
     err_set(&closed, ERR_CLOSED, "the JobManager stops");
     while (!list_empty(&blobs->reads)) {
-        struct jm_blob_read *r = LIST_ENTRY(list_pop_front(&blobs->reads), struct jm_blob_read, link);
+        struct jm_blob_read *r =
+            LIST_ENTRY(list_pop_front(&blobs->reads), struct jm_blob_read, link);
 
         r->store = NULL;
         r->fn(r->arg, &closed, NULL, 0, 0);
@@ -163,8 +165,8 @@ static void on_open(void *arg, const struct fs_result *result)
         r->fs->ops->pread(r->fs, r->file, r->offset, r->max, on_part, r);
 }
 
-void jm_blobs_read(struct jm_blobs *blobs, const uint8_t hash[32], uint64_t offset, size_t max, jm_blob_read_fn *fn,
-                   void *arg)
+void jm_blobs_read(struct jm_blobs *blobs, const uint8_t hash[32], uint64_t offset, size_t max,
+                   jm_blob_read_fn *fn, void *arg)
 {
     struct jm_blob *blob = find(blobs, hash);
     struct jm_blob_read *r;
@@ -172,8 +174,12 @@ void jm_blobs_read(struct jm_blobs *blobs, const uint8_t hash[32], uint64_t offs
 
     CHECK(blob != NULL);
     r = MEM_NEW(struct jm_blob_read);
-    *r = (struct jm_blob_read){
-        .store = blobs, .fs = blobs->env->fs, .offset = offset, .size = blob->size, .fn = fn, .arg = arg};
+    *r = (struct jm_blob_read){.store = blobs,
+                               .fs = blobs->env->fs,
+                               .offset = offset,
+                               .size = blob->size,
+                               .fn = fn,
+                               .arg = arg};
     r->max = MIN(max, JM_BLOB_PART);
     list_push_back(&blobs->reads, &r->link);
     path = jm_blob_path(blobs, blob->file);

@@ -4,7 +4,7 @@
 #include "common/base/check.h"
 #include "jobmanager/dispatcher/dispatcher.h"
 
-#define FILE_PART_MAX (1u << 20)
+#define FILE_PART_MAX   (1u << 20)
 #define FILE_NAME_BYTES 255
 
 void jm_command_end(struct jm_command *command, const struct err *error)
@@ -54,8 +54,8 @@ static void do_cancel(struct jm_dispatcher *d, struct jm_command *command)
     if (!job && !stored) {
         fail_unknown_job(command);
     } else if (stored && stored->entry->state != JM_JOB_CANCELED) {
-        err_set(&err, ERR_STATE, "job %s is %s: it cannot be canceled any more", id_format(&command->job_id, id),
-                jm_job_state_name(stored->entry->state));
+        err_set(&err, ERR_STATE, "job %s is %s: it cannot be canceled any more",
+                id_format(&command->job_id, id), jm_job_state_name(stored->entry->state));
         jm_command_end(command, &err);
     } else {
         if (job)
@@ -135,7 +135,8 @@ static void on_files(void *arg, const struct err *error, const ProtobufCMessage 
     jm_command_end(command, error);
 }
 
-static struct jm_taskmanager *find_taskmanager(struct jm_dispatcher *d, struct jm_command *command, const char *id_text)
+static struct jm_taskmanager *find_taskmanager(struct jm_dispatcher *d, struct jm_command *command,
+                                               const char *id_text)
 {
     struct jm_taskmanager *tm = NULL;
     struct err err;
@@ -150,7 +151,8 @@ static struct jm_taskmanager *find_taskmanager(struct jm_dispatcher *d, struct j
     return tm;
 }
 
-static void read_file(struct jm_dispatcher *d, struct jm_command *command, const char *taskmanager_id)
+static void read_file(struct jm_dispatcher *d, struct jm_command *command,
+                      const char *taskmanager_id)
 {
     struct jm_taskmanager *tm = find_taskmanager(d, command, taskmanager_id);
     Rask__Control__ReadFile msg = RASK__CONTROL__READ_FILE__INIT;
@@ -168,7 +170,8 @@ static void read_file(struct jm_dispatcher *d, struct jm_command *command, const
     rpc_call(tm->peer, RPC_READ_FILE, &msg.base, 0, on_file, command);
 }
 
-static void read_file_of(struct jm_dispatcher *d, struct jm_command *command, const struct jm_job_snapshot *job)
+static void read_file_of(struct jm_dispatcher *d, struct jm_command *command,
+                         const struct jm_job_snapshot *job)
 {
     struct err err;
 
@@ -218,7 +221,8 @@ static void do_read_file(struct jm_dispatcher *d, struct jm_command *command)
 
 static void do_list_files(struct jm_dispatcher *d, struct jm_command *command)
 {
-    struct jm_taskmanager *tm = find_taskmanager(d, command, command->taskmanager_id ? command->taskmanager_id : "");
+    struct jm_taskmanager *tm =
+        find_taskmanager(d, command, command->taskmanager_id ? command->taskmanager_id : "");
     Rask__Control__ListFiles msg = RASK__CONTROL__LIST_FILES__INIT;
 
     if (!tm)
@@ -229,11 +233,12 @@ static void do_list_files(struct jm_dispatcher *d, struct jm_command *command)
 
 void jm_dispatcher_peer_closes(struct jm_dispatcher *d, const struct rpc_peer *peer)
 {
-    LIST_FOREACH_SAFE(at, &d->commands) {
+    LIST_FOREACH_SAFE (at, &d->commands) {
         struct jm_command *command = LIST_ENTRY(at, struct jm_command, link);
 
         if (command->waits_for == peer)
-            command_fail(command, ERR_CLOSED, "the TaskManager came back over another connection: ask again");
+            command_fail(command, ERR_CLOSED,
+                         "the TaskManager came back over another connection: ask again");
     }
 }
 

@@ -45,7 +45,8 @@ static int use_artifacts(struct jm_dispatcher *d, const struct jm_job *job, stru
 
         if (hash && !jm_blobs_ref(d->blobs, hash->data)) {
             drop_artifacts(d, job, i);
-            return err_set(err, ERR_NOT_FOUND, "artifact %02x%02x%02x%02x... of the job is not here: upload it first",
+            return err_set(err, ERR_NOT_FOUND,
+                           "artifact %02x%02x%02x%02x... of the job is not here: upload it first",
                            hash->data[0], hash->data[1], hash->data[2], hash->data[3]);
         }
     }
@@ -79,9 +80,10 @@ static void on_job_over(void *arg, struct jm_job *job)
     memcpy(hash, job->graph_hash, sizeof(hash));
     drop_artifacts(d, job, artifact_places(job));
     map_remove(d->jobs, job->id.bytes, sizeof(job->id.bytes));
-    jm_job_free(job); /* first: what is kept for an hour fills the holes that the job leaves in the heap */
+    /* first: what is kept for an hour fills the holes that the job leaves in the heap */
+    jm_job_free(job);
     jm_store_add(d->store, picture, hash);
-    LIST_FOREACH_SAFE(at, &d->watches) {
+    LIST_FOREACH_SAFE (at, &d->watches) {
         struct jm_command *watch = LIST_ENTRY(at, struct jm_command, link);
 
         if (id_equal(&watch->job_id, &picture->id))
@@ -185,7 +187,8 @@ struct jm_job *jm_dispatcher_job(struct jm_dispatcher *d, const struct id *id)
     return map_get(d->jobs, id->bytes, sizeof(id->bytes));
 }
 
-bool jm_dispatcher_secret(struct jm_dispatcher *d, const struct id *job_id, uint64_t epoch, uint8_t ret[32])
+bool jm_dispatcher_secret(struct jm_dispatcher *d, const struct id *job_id, uint64_t epoch,
+                          uint8_t ret[32])
 {
     struct jm_job *job = jm_dispatcher_job(d, job_id);
     struct jm_plan *plan = job ? NULL : jm_plan_find(d, job_id);
@@ -210,7 +213,8 @@ static bool find_id(struct jm_dispatcher *d, struct jm_command *command)
     return true;
 }
 
-/* A repeated submission is the same job: 0. Another graph under a known id: ERR_EXISTS. ERR_NOT_FOUND: it is new. */
+/* A repeated submission is the same job: 0. Another graph under a known id: ERR_EXISTS.
+ * ERR_NOT_FOUND: it is new. */
 static int check_known(struct jm_dispatcher *d, const struct jm_command *command, struct err *err)
 {
     struct jm_job *job = jm_dispatcher_job(d, &command->job_id);
@@ -238,7 +242,8 @@ int jm_dispatcher_submit(struct jm_dispatcher *d, struct jm_command *command, st
         return code;
     if (map_size(d->jobs) >= JM_JOBS_MAX)
         return err_set(err, ERR_LIMIT, "%d jobs run or wait: no more are taken", JM_JOBS_MAX);
-    code = jm_job_new(&d->job_context, &command->job_id, command->graph, command->client_parallelism, &job, err);
+    code = jm_job_new(&d->job_context, &command->job_id, command->graph,
+                      command->client_parallelism, &job, err);
     if (code < 0)
         return code;
     code = use_artifacts(d, job, err);

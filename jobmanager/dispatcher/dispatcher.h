@@ -1,8 +1,10 @@
 /*
- * dispatcher.h - the jobs of the cluster: taken in, started when there are slots, handed to the job store when over.
+ * dispatcher.h - the jobs of the cluster: taken in, started when there are slots, handed to the job
+ * store when over.
  *
- * Slots that come free go to the first waiting job, in order of submission, that they suffice for.  Also here: the
- * commands of REST, and the short-lived workers that build a graph out of an artifact.  Thread: the control loop.
+ * Slots that come free go to the first waiting job, in order of submission, that they suffice for.
+ * Also here: the commands of REST, and the short-lived workers that build a graph out of an
+ * artifact.  Thread: the control loop.
  */
 #ifndef JM_DISPATCHER_H
 #define JM_DISPATCHER_H
@@ -13,12 +15,13 @@
 #include "jobmanager/job_store/job_store.h"
 #include "jobmanager/resource/resource.h"
 
-#define JM_JOBS_MAX 10000
+#define JM_JOBS_MAX  10000
 #define JM_PLANS_MAX 32
 
 struct jm_dispatcher_hooks {
-    void (*changed)(void *arg, bool now);                      /* the snapshot */
-    void (*detach)(void *arg, void *session);                  /* of a connection that is about to be closed */
+    void (*changed)(void *arg, bool now); /* the snapshot */
+    /* of a connection that is about to be closed */
+    void (*detach)(void *arg, void *session);
 };
 struct jm_dispatcher {
     struct env *env;
@@ -26,37 +29,43 @@ struct jm_dispatcher {
     struct jm_resource *resource;
     struct jm_blobs *blobs;
     struct jm_store *store;
-    const char *address;         /* as workers reach the JobManager */
+    const char *address; /* as workers reach the JobManager */
     const struct jm_dispatcher_hooks *hooks;
     void *arg;
 
     struct jm_job_context job_context;
-    struct map *jobs;            /* id -> struct jm_job, in order of submission */
-    struct map *plans;           /* id -> struct jm_plan */
-    struct list commands;        /* struct jm_command.link: under way */
-    struct list watches;         /* struct jm_command.link: waiting for the end of a job */
+    struct map *jobs;     /* id -> struct jm_job, in order of submission */
+    struct map *plans;    /* id -> struct jm_plan */
+    struct list commands; /* struct jm_command.link: under way */
+    struct list watches;  /* struct jm_command.link: waiting for the end of a job */
     struct env_timer retry_timer, metrics_timer;
 };
 
 /* The fields up to `arg` are set by the caller. */
 void jm_dispatcher_init(struct jm_dispatcher *d);
-void jm_dispatcher_clear(struct jm_dispatcher *d); /* jobs and plans are dropped, commands end with ERR_CLOSED */
+/* jobs and plans are dropped, commands end with ERR_CLOSED */
+void jm_dispatcher_clear(struct jm_dispatcher *d);
 void jm_dispatcher_slots_freed(struct jm_dispatcher *d);
-struct jm_job *jm_dispatcher_job(struct jm_dispatcher *d, const struct id *id); /* that is not over; NULL */
+/* that is not over; NULL */
+struct jm_job *jm_dispatcher_job(struct jm_dispatcher *d, const struct id *id);
 void jm_dispatcher_touch(struct jm_dispatcher *d, const struct id *id);
-bool jm_dispatcher_secret(struct jm_dispatcher *d, const struct id *job_id, uint64_t epoch, uint8_t ret[32]);
+bool jm_dispatcher_secret(struct jm_dispatcher *d, const struct id *job_id, uint64_t epoch,
+                          uint8_t ret[32]);
 
-/* command->job_id: set where the graph gives an id, or neither does. Known with the same graph: 0. */
-int jm_dispatcher_submit(struct jm_dispatcher *d, struct jm_command *command, struct err *err) MUST_CHECK;
+/* command->job_id: set where the graph gives an id, or neither does. Known with the same graph:
+ * 0. */
+int jm_dispatcher_submit(struct jm_dispatcher *d, struct jm_command *command,
+                         struct err *err) MUST_CHECK;
 void jm_dispatcher_execute(struct jm_dispatcher *d, struct jm_command *command); /* commands.c */
 
-/* A TaskManager's connection is about to be closed from this side: what waits for its answers ends. */
+/* A TaskManager's connection is about to be closed from this side: what waits for its answers
+ * ends. */
 void jm_dispatcher_peer_closes(struct jm_dispatcher *d, const struct rpc_peer *peer);
 
 /* ---- plan.c: a worker that turns an artifact into a graph ---- */
 struct jm_plan {
     struct jm_dispatcher *d;
-    struct id id;                     /* its job id */
+    struct id id; /* its job id */
     uint8_t secret[32];
     uint8_t hash[32];
     struct jm_command *command;       /* NULL: answered */

@@ -1,8 +1,10 @@
 /*
- * plan.c - a short-lived worker on some TaskManager loads an artifact, calls its entry point and sends the graph.
+ * plan.c - a short-lived worker on some TaskManager loads an artifact, calls its entry point and
+ * sends the graph.
  *
- * The JobManager itself never maps what a user supplied.  The command is answered by PlanBuilt, by the worker's
- * obituary, or after 30 s; the plan lives on until its worker is gone.  Pure; thread: the control loop.
+ * The JobManager itself never maps what a user supplied.  The command is answered by PlanBuilt, by
+ * the worker's obituary, or after 30 s; the plan lives on until its worker is gone.  Pure; thread:
+ * the control loop.
  */
 #include <string.h>
 
@@ -10,7 +12,7 @@
 #include "jobmanager/dispatcher/dispatcher.h"
 
 #define PLAN_TIMEOUT_MS 30000
-#define PLAN_END_MS 10000
+#define PLAN_END_MS     10000
 
 static void on_timeout(struct env_timer *timer);
 static void on_end(struct env_timer *timer);
@@ -81,7 +83,8 @@ static void stop(struct jm_plan *plan)
     msg.job_epoch = JM_FIRST_EPOCH;
     msg.reason = (char *)"the graph is not needed any more";
     msg.has_kill = msg.kill = true;
-    plan->stop_call = rpc_call(taskmanager_of(plan), RPC_STOP_WORKER, &msg.base, 0, on_stopped, plan);
+    plan->stop_call =
+        rpc_call(taskmanager_of(plan), RPC_STOP_WORKER, &msg.base, 0, on_stopped, plan);
 }
 
 static void on_started(void *arg, const struct err *error, const ProtobufCMessage *response)
@@ -93,7 +96,8 @@ static void on_started(void *arg, const struct err *error, const ProtobufCMessag
     plan->start_call = 0;
     if (!error || error->code == ERR_CLOSED)
         return;
-    text = mem_printf("no worker could be started on %s to build the graph: %s", plan->label, error->text);
+    text = mem_printf("no worker could be started on %s to build the graph: %s", plan->label,
+                      error->text);
     answer(plan, error->code, text);
     mem_free(text);
     stop(plan);
@@ -103,7 +107,8 @@ static void on_timeout(struct env_timer *timer)
 {
     struct jm_plan *plan = CONTAINER_OF(timer, struct jm_plan, timer);
 
-    answer(plan, ERR_TIMEOUT, "the artifact's entry function did not return within 30 s: the graph was not built");
+    answer(plan, ERR_TIMEOUT,
+           "the artifact's entry function did not return within 30 s: the graph was not built");
     stop(plan);
 }
 
@@ -146,9 +151,11 @@ static int check(struct jm_dispatcher *d, struct jm_command *command, struct err
     if (map_size(d->plans) >= JM_PLANS_MAX)
         return err_set(err, ERR_LIMIT, "%d graphs are being built: try again later", JM_PLANS_MAX);
     if (!jm_resource_least_used(d->resource))
-        return err_set(err, ERR_UNAVAILABLE, "no TaskManager is registered: the graph cannot be built");
+        return err_set(err, ERR_UNAVAILABLE,
+                       "no TaskManager is registered: the graph cannot be built");
     if (!jm_blobs_ref(d->blobs, command->hash))
-        return err_set(err, ERR_NOT_FOUND, "artifact %02x%02x%02x%02x... is not here: upload it first",
+        return err_set(err, ERR_NOT_FOUND,
+                       "artifact %02x%02x%02x%02x... is not here: upload it first",
                        command->hash[0], command->hash[1], command->hash[2], command->hash[3]);
     return 0;
 }
@@ -210,7 +217,9 @@ void jm_plan_built(struct jm_plan *plan, const Rask__Control__PlanBuilt *msg)
         answer(plan, 0, NULL);
     } else {
         answer(plan, ERR_USER,
-               msg->error && *msg->error ? msg->error : "the artifact's entry function failed and did not say why");
+               msg->error && *msg->error
+                   ? msg->error
+                   : "the artifact's entry function failed and did not say why");
     }
     stop(plan);
 }
@@ -223,8 +232,8 @@ void jm_plan_closed(struct jm_plan *plan, const char *why)
 
 void jm_plan_exited(struct jm_plan *plan, const Rask__Control__WorkerExited *msg)
 {
-    char *text = mem_printf("the worker that built the graph died: %s%s%s", msg->reason, msg->stack ? "\nstack:\n" : "",
-                            msg->stack ? msg->stack : "");
+    char *text = mem_printf("the worker that built the graph died: %s%s%s", msg->reason,
+                            msg->stack ? "\nstack:\n" : "", msg->stack ? msg->stack : "");
 
     answer(plan, ERR_WORKER_DIED, text);
     mem_free(text);

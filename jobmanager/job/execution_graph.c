@@ -46,8 +46,8 @@ struct jm_subtask *jm_graph_subtask(struct jm_graph *graph, uint32_t vertex, uin
     return &graph->vertices[vertex].subtasks[subtask];
 }
 
-void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask, Rask__Control__TaskState to,
-                   int64_t now_ms)
+void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask,
+                   Rask__Control__TaskState to, int64_t now_ms)
 {
     struct jm_subtask *task = jm_graph_subtask(graph, vertex, subtask);
     struct jm_vertex *v = &graph->vertices[vertex];
@@ -71,8 +71,8 @@ void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask, Ra
 
 Rask__Control__TaskState jm_vertex_state(const struct jm_vertex *vertex)
 {
-    static const uint8_t order[] = {STATE(FAILED), STATE(CANCELING), STATE(CANCELED), STATE(INITIALIZING),
-                                    STATE(RUNNING)};
+    static const uint8_t order[] = {STATE(FAILED), STATE(CANCELING), STATE(CANCELED),
+                                    STATE(INITIALIZING), STATE(RUNNING)};
 
     for (size_t i = 0; i < ARRAY_LEN(order); i++)
         if (vertex->counts[order[i]] > 0)
@@ -101,7 +101,8 @@ void jm_graph_metrics(struct jm_graph *graph, const Rask__Control__TaskMetrics *
     };
 }
 
-char *jm_graph_task_name(const struct jm_graph *graph, uint32_t vertex, uint32_t subtask, struct arena *arena)
+char *jm_graph_task_name(const struct jm_graph *graph, uint32_t vertex, uint32_t subtask,
+                         struct arena *arena)
 {
     const Rask__Graph__JobVertex *spec = graph->vertices[vertex].spec;
     size_t size = strlen(spec->name) + 32;

@@ -1,7 +1,8 @@
 /*
  * execution_graph.h - one entry per subtask of a job: its state, where it runs, its figures.
  *
- * Bookkeeping only: what a change of state means for the job is decided in job_master.c.  Thread: the control loop.
+ * Bookkeeping only: what a change of state means for the job is decided in job_master.c.  Thread:
+ * the control loop.
  */
 #ifndef JM_EXECUTION_GRAPH_H
 #define JM_EXECUTION_GRAPH_H
@@ -33,10 +34,13 @@ void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int
 void jm_graph_release(struct jm_graph *graph);
 /* NULL when there is no such subtask. */
 struct jm_subtask *jm_graph_subtask(struct jm_graph *graph, uint32_t vertex, uint32_t subtask);
-void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask, Rask__Control__TaskState to, int64_t now_ms);
+void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask,
+                   Rask__Control__TaskState to, int64_t now_ms);
 Rask__Control__TaskState jm_vertex_state(const struct jm_vertex *vertex); /* Flink's aggregation */
-void jm_graph_metrics(struct jm_graph *graph, const Rask__Control__TaskMetrics *metrics, bool final);
+void jm_graph_metrics(struct jm_graph *graph, const Rask__Control__TaskMetrics *metrics,
+                      bool final);
 /* "Source: a -> b (2/4)", in the arena */
-char *jm_graph_task_name(const struct jm_graph *graph, uint32_t vertex, uint32_t subtask, struct arena *arena);
+char *jm_graph_task_name(const struct jm_graph *graph, uint32_t vertex, uint32_t subtask,
+                         struct arena *arena);
 
 #endif

@@ -1,4 +1,5 @@
-/* job_master.c - the life of a job: made, waiting for slots, failing, canceled, over. Pure; thread: the control loop. */
+/* job_master.c - the life of a job: made, waiting for slots, failing, canceled, over. Pure;
+ * thread: the control loop. */
 #include "jobmanager/job/job_master.h"
 
 #include <string.h>
@@ -56,7 +57,8 @@ bool jm_job_is_waiting(const struct jm_job *job)
 
 /* ---- making ---- */
 
-void jm_job_hash(const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism, uint8_t ret[32])
+void jm_job_hash(const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism,
+                 uint8_t ret[32])
 {
     size_t size = protobuf_c_message_get_packed_size(&graph->base);
     uint8_t *packed = mem_alloc(size + sizeof(client_parallelism));
@@ -91,7 +93,8 @@ static void add_config(struct jm_job *job, const char *key, const char *value)
     job->config[job->config_count++] = p;
 }
 
-/* What workers get: every option of jobs that is set anywhere, then what else the job itself says. */
+/* What workers get: every option of jobs that is set anywhere, then what else the job itself
+ * says. */
 static void make_config(struct jm_job *job)
 {
     const Rask__Graph__StreamGraph *graph = job->job_graph->stream;
@@ -114,8 +117,8 @@ static void make_config(struct jm_job *job)
     }
 }
 
-static int compile(struct jm_job *job, const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism,
-                   struct err *err)
+static int compile(struct jm_job *job, const Rask__Graph__StreamGraph *graph,
+                   uint32_t client_parallelism, struct err *err)
 {
     int64_t max = conf_int(job->conf, OPT_PIPELINE_MAX_PARALLELISM);
     struct graph_options options = {
@@ -156,8 +159,9 @@ static void draw_secret(struct jm_job *job)
     }
 }
 
-int jm_job_new(const struct jm_job_context *ctx, const struct id *id, const Rask__Graph__StreamGraph *graph,
-               uint32_t client_parallelism, struct jm_job **ret, struct err *err)
+int jm_job_new(const struct jm_job_context *ctx, const struct id *id,
+               const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism,
+               struct jm_job **ret, struct err *err)
 {
     struct jm_job *job = MEM_NEW(struct jm_job);
     const char *name = graph->job_name;
@@ -190,7 +194,8 @@ int jm_job_new(const struct jm_job_context *ctx, const struct id *id, const Rask
     draw_secret(job);
     jm_graph_init(&job->graph, job->job_graph, job->start_ms);
     jm_job_set_state(job, JM_JOB_CREATED);
-    env_timer_arm_ms(ctx->env, &job->wait_timer, conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT));
+    env_timer_arm_ms(ctx->env, &job->wait_timer,
+                     conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT));
     *ret = job;
     return 0;
 }
@@ -234,14 +239,15 @@ void jm_job_try_start(struct jm_job *job)
         bytes_init(&text);
         jm_resource_explain(job->ctx->resource, job->slots_needed, &text);
         if (!job->reason)
-            env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "job \"%s\" waits: %s", job->name,
-                    (char *)text.data);
+            env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "job \"%s\" waits: %s",
+                    job->name, (char *)text.data);
         jm_job_set_reason(job, (char *)text.data);
         bytes_release(&text);
         return;
     }
     jm_job_set_reason(job, NULL);
-    jm_schedule_make(job->job_graph, grant.slot_host, grant.slot_count, grant.host_count, &job->schedule);
+    jm_schedule_make(job->job_graph, grant.slot_host, grant.slot_count, grant.host_count,
+                     &job->schedule);
     jm_job_start_workers(job, &grant);
     env_timer_arm_ms(job->ctx->env, &job->wait_timer, REGISTER_TIMEOUT_MS);
 }
@@ -252,9 +258,10 @@ static void on_wait(struct env_timer *timer)
     struct jm_job *job = CONTAINER_OF(timer, struct jm_job, wait_timer);
 
     if (jm_job_is_waiting(job)) {
-        char *text = mem_printf("no slots for %.10g s (slot.request.timeout): the job %s",
-                                (double)conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT) / 1000,
-                                job->reason ? job->reason : "was not looked at");
+        char *text =
+            mem_printf("no slots for %.10g s (slot.request.timeout): the job %s",
+                       (double)conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT) / 1000,
+                       job->reason ? job->reason : "was not looked at");
 
         jm_job_fail(job, NULL, NULL, false, text);
         mem_free(text);
@@ -264,7 +271,8 @@ static void on_wait(struct env_timer *timer)
         struct jm_worker *w = &job->workers[i];
 
         if (w->state == JM_WORKER_STARTING) {
-            char *text = mem_printf("%s did not register within %d s", w->label, REGISTER_TIMEOUT_MS / 1000);
+            char *text =
+                mem_printf("%s did not register within %d s", w->label, REGISTER_TIMEOUT_MS / 1000);
 
             jm_job_fail(job, w, NULL, false, text);
             mem_free(text);
@@ -274,8 +282,8 @@ static void on_wait(struct env_timer *timer)
 
 /* ---- the end ---- */
 
-static void keep_failure(struct jm_job *job, const struct jm_worker *worker, const char *task, bool suspicion,
-                         const char *text)
+static void keep_failure(struct jm_job *job, const struct jm_worker *worker, const char *task,
+                         bool suspicion, const char *text)
 {
     struct jm_failure made = {
         .at_ms = jm_job_now_ms(job),
@@ -305,7 +313,8 @@ static void keep_failure(struct jm_job *job, const struct jm_worker *worker, con
     job->failure_count++;
 }
 
-/* Nothing new starts; what runs is asked to end, and after task.cancellation.timeout it is made to. */
+/* Nothing new starts; what runs is asked to end, and after task.cancellation.timeout it is made
+ * to. */
 static void tear_down(struct jm_job *job)
 {
     uint64_t timeout_ms = conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_TIMEOUT);
@@ -317,22 +326,25 @@ static void tear_down(struct jm_job *job)
     jm_job_cancel_tasks(job);
     if (timeout_ms > 0)
         env_timer_arm_ms(env, &job->cancel_timer, timeout_ms);
-    env_timer_arm_ms(env, &job->cancel_again_timer, conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_INTERVAL));
+    env_timer_arm_ms(env, &job->cancel_again_timer,
+                     conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_INTERVAL));
     jm_job_turn_soon(job);
 }
 
-void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task, bool suspicion, const char *text)
+void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task,
+                 bool suspicion, const char *text)
 {
     enum jm_job_state state = job->life.state;
     bool first = state == JM_JOB_INITIALIZING || state == JM_JOB_CREATED || state == JM_JOB_RUNNING;
     bool finished = job->graph.open == 0 && job->graph.failed == 0;
 
     if ((first && finished) || !(first || state == JM_JOB_FAILING)) {
-        env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "after the last task ended: %s", text);
+        env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "after the last task ended: %s",
+                text);
         return;
     }
-    env_log(job->ctx->env, first ? LOG_ERROR : LOG_WARN, JM_MODULE, job->id_text, "%s%s%s", task ? task : "",
-            task ? ": " : "", text);
+    env_log(job->ctx->env, first ? LOG_ERROR : LOG_WARN, JM_MODULE, job->id_text, "%s%s%s",
+            task ? task : "", task ? ": " : "", text);
     keep_failure(job, worker, task, suspicion, text);
     jm_job_set_reason(job, job->failures[0].text);
     if (!first)
@@ -362,7 +374,8 @@ static void on_cancel_timeout(struct env_timer *timer)
 
         if (w->open > 0 && w->state < JM_WORKER_GONE) {
             env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text,
-                    "%s still has %u tasks after task.cancellation.timeout: it is killed", w->label, w->open);
+                    "%s still has %u tasks after task.cancellation.timeout: it is killed", w->label,
+                    w->open);
             jm_worker_stop(w, true, "its tasks did not end within task.cancellation.timeout");
         }
     }
@@ -374,10 +387,11 @@ static void on_cancel_again(struct env_timer *timer)
 
     if (job->graph.open == 0)
         return;
-    env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "%u tasks have not ended yet: asked again",
-            job->graph.open);
+    env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text,
+            "%u tasks have not ended yet: asked again", job->graph.open);
     jm_job_cancel_tasks(job);
-    env_timer_arm_ms(job->ctx->env, timer, conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_INTERVAL));
+    env_timer_arm_ms(job->ctx->env, timer,
+                     conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_INTERVAL));
 }
 
 static enum jm_job_state final_state(const struct jm_job *job)
@@ -401,7 +415,8 @@ static void on_turn(struct env_timer *timer)
         job->ctx->hooks->over(job->ctx->arg, job);
         return;
     }
-    if (job->life.state == JM_JOB_CREATED && job->workers && job->workers_registered == job->worker_count)
+    if (job->life.state == JM_JOB_CREATED && job->workers &&
+        job->workers_registered == job->worker_count)
         jm_job_deploy(job);
     if (job->graph.open > 0)
         return;

@@ -1,11 +1,13 @@
 /*
  * job_master.h - one per job: from the submitted graph to the last freed slot.
  *
- * A state machine.  Events come in (slots, peers, messages, obituaries, timers); each changes what it must and arms
- * the job's turn, which runs later and decides what follows for the job as a whole.  A job is over when every task is
- * final and every worker is gone; then each slot is back, exactly once.  Thread: the control loop.
+ * A state machine.  Events come in (slots, peers, messages, obituaries, timers); each changes what
+ * it must and arms the job's turn, which runs later and decides what follows for the job as a
+ * whole.  A job is over when every task is final and every worker is gone; then each slot is back,
+ * exactly once.  Thread: the control loop.
  *
- *   new --slots--> workers start --all registered--> Deploy --tasks' reports--> all final --workers gone--> over
+ *   new --slots--> workers start --registered--> Deploy --reports--> all final --workers gone-->
+ * over
  */
 #ifndef JM_JOB_MASTER_H
 #define JM_JOB_MASTER_H
@@ -15,14 +17,25 @@
 #include "jobmanager/resource/resource.h"
 #include "jobmanager/scheduler/scheduler.h"
 
-#define JM_FAILURES_MAX 16
+#define JM_FAILURES_MAX     16
 #define JM_ACCUMULATORS_MAX 1000
-#define JM_FIRST_EPOCH 1
+#define JM_FIRST_EPOCH      1
 
 struct jm_job;
 
-/* A worker's way: STARTING -> REGISTERED -> DEPLOYED -> STOPPING -> GONE; any may be skipped, none is gone back. */
-enum jm_worker_state { JM_WORKER_STARTING, JM_WORKER_REGISTERED, JM_WORKER_DEPLOYED, JM_WORKER_STOPPING, JM_WORKER_GONE };
+/* A worker's way: STARTING -> REGISTERED -> DEPLOYED -> STOPPING -> GONE; any may be skipped,
+ * none is gone back. */
+enum jm_worker_state {
+    JM_WORKER_STARTING,
+    JM_WORKER_REGISTERED,
+    JM_WORKER_DEPLOYED,
+    JM_WORKER_STOPPING,
+    JM_WORKER_GONE
+};
+
+struct jm_task_ref {
+    uint32_t vertex, subtask;
+};
 
 struct jm_counts { /* accumulators: name -> sum, in order of first sight */
     struct jm_accumulator *items;
@@ -35,33 +48,34 @@ struct jm_worker {
     enum jm_worker_state state;
     struct jm_allocation *allocation; /* owned; NULL once the slots are back */
     struct id taskmanager_id;
-    char *host, *endpoint, *label;    /* label: "worker 1 on TaskManager ..." */
+    char *host, *endpoint, *label; /* label: "worker 1 on TaskManager ..." */
     uint64_t budget_bytes;
-    struct rpc_peer *peer;            /* its connection; NULL before and after */
-    void *session;                    /* of the connection; jm.c's */
-    int32_t pid;                      /* 0: not known yet */
-    bool start_sent;                  /* StartWorker went out */
-    bool lost;                        /* its connection closed although nobody asked it to stop */
-    uint32_t stops;                   /* StopWorker calls so far */
-    struct jm_task_ref {
-        uint32_t vertex, subtask;
-    } *tasks;                         /* that are placed on it */
-    uint32_t task_count, open;        /* open: those that are not final */
+    struct rpc_peer *peer;     /* its connection; NULL before and after */
+    void *session;             /* of the connection; jm.c's */
+    int32_t pid;               /* 0: not known yet */
+    bool start_sent;           /* StartWorker went out */
+    bool lost;                 /* its connection closed although nobody asked it to stop */
+    uint32_t stops;            /* StopWorker calls so far */
+    struct jm_task_ref *tasks; /* that are placed on it */
+    uint32_t task_count, open; /* open: those that are not final */
     uint32_t start_call, stop_call, deploy_call, metrics_call; /* under way; 0: none */
-    struct env_timer timer;           /* lost: until its obituary is given up; STOPPING: until it is killed, then given up */
-    struct jm_counts final, live;     /* accumulators of its finished tasks; of all of its tasks as it last said */
+    /* lost: until its obituary is given up; STOPPING: until it is killed, then given up */
+    struct env_timer timer;
+    /* accumulators of its finished tasks; of all of its tasks as it last said */
+    struct jm_counts final, live;
 };
 
 struct jm_failure {
     int64_t at_ms;
-    char *text, *task;      /* owned; task NULL: the job */
-    uint32_t worker;        /* JM_NO_WORKER: none */
-    bool suspicion;         /* what the survivors of a death say: the obituary takes its place */
+    char *text, *task; /* owned; task NULL: the job */
+    uint32_t worker;   /* JM_NO_WORKER: none */
+    bool suspicion;    /* what the survivors of a death say: the obituary takes its place */
 };
 
 struct jm_job_hooks {
-    void (*over)(void *arg, struct jm_job *job);    /* final, nothing held: may be freed inside */
-    void (*changed)(void *arg, struct jm_job *job, bool state); /* state: of the job or a task; else figures */
+    void (*over)(void *arg, struct jm_job *job); /* final, nothing held: may be freed inside */
+    /* state: of the job or a task; else figures */
+    void (*changed)(void *arg, struct jm_job *job, bool state);
     /* A worker is gone or its connection is of no use: forget worker->session. */
     void (*detach)(void *arg, struct jm_worker *worker);
 };
@@ -80,61 +94,72 @@ struct jm_job {
     struct id id;
     char id_text[ID_TEXT_MAX];
     char *name;
-    uint8_t graph_hash[32];         /* of the submitted graph and its parallelism: tells a repeated submission */
+    /* of the submitted graph and its parallelism: tells a repeated submission */
+    uint8_t graph_hash[32];
     uint64_t epoch;
     uint8_t secret[32];
-    struct conf *conf;              /* the job's over the cluster's */
-    struct arena arena;             /* graph, config: as long as the job */
+    struct conf *conf;  /* the job's over the cluster's */
+    struct arena arena; /* graph, config: as long as the job */
     const Rask__Graph__JobGraph *job_graph;
     Rask__Graph__Property **config; /* for workers */
     size_t config_count;
     uint32_t parallelism, max_parallelism, slots_needed;
 
     struct jm_job_life life;
-    char *reason;                   /* owned; NULL */
+    char *reason; /* owned; NULL */
     int64_t start_ms, end_ms;
     struct jm_graph graph;
     struct jm_schedule schedule;
     struct jm_worker *workers;
     uint32_t worker_count, workers_registered, workers_gone;
-    uint32_t send_next;             /* cursor of the StartWorker or Deploy calls that go out in parts */
+    /* cursor of the StartWorker or Deploy calls that go out in parts */
+    uint32_t send_next;
     struct jm_failure failures[JM_FAILURES_MAX]; /* 0: the root cause */
     uint32_t failure_count;
 
-    struct env_timer turn;          /* armed with 0: decide what follows */
-    struct env_timer wait_timer;    /* slots, then registration of workers */
-    struct env_timer send_timer;    /* next part of calls */
+    struct env_timer turn;       /* armed with 0: decide what follows */
+    struct env_timer wait_timer; /* slots, then registration of workers */
+    struct env_timer send_timer; /* next part of calls */
     struct env_timer cancel_timer, cancel_again_timer;
     bool over;
 
-    bool dirty;                     /* snapshot is out of date */
+    bool dirty; /* snapshot is out of date */
     struct jm_job_snapshot *snapshot;
-    uint64_t touched_ns;            /* metrics are pulled until 10 s after */
+    uint64_t touched_ns; /* metrics are pulled until 10 s after */
 };
 
 /* graph: borrowed, copied. The job is CREATED and waits for slots. */
-int jm_job_new(const struct jm_job_context *ctx, const struct id *id, const Rask__Graph__StreamGraph *graph,
-               uint32_t client_parallelism, struct jm_job **ret, struct err *err) MUST_CHECK;
-void jm_job_free(struct jm_job *job); /* at any time: gives slots back, cancels timers and calls; tells nobody */
-void jm_job_hash(const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism, uint8_t ret[32]);
+int jm_job_new(const struct jm_job_context *ctx, const struct id *id,
+               const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism,
+               struct jm_job **ret, struct err *err) MUST_CHECK;
+/* at any time: gives slots back, cancels timers and calls; tells nobody */
+void jm_job_free(struct jm_job *job);
+void jm_job_hash(const Rask__Graph__StreamGraph *graph, uint32_t client_parallelism,
+                 uint8_t ret[32]);
 
-bool jm_job_is_waiting(const struct jm_job *job);  /* for slots */
-void jm_job_try_start(struct jm_job *job);         /* takes slots if there are enough, else says what is missing */
-void jm_job_cancel(struct jm_job *job);            /* over or canceling already: no-op */
+bool jm_job_is_waiting(const struct jm_job *job); /* for slots */
+/* takes slots if there are enough, else says what is missing */
+void jm_job_try_start(struct jm_job *job);
+void jm_job_cancel(struct jm_job *job); /* over or canceling already: no-op */
 
 /* ---- workers (job_workers.c) ---- */
-int jm_job_register_worker(struct jm_job *job, const Rask__Control__RegisterWorker *msg, struct rpc_peer *peer,
-                           struct jm_worker **ret, struct err *err) MUST_CHECK;
+int jm_job_register_worker(struct jm_job *job, const Rask__Control__RegisterWorker *msg,
+                           struct rpc_peer *peer, struct jm_worker **ret,
+                           struct err *err) MUST_CHECK;
 void jm_worker_closed(struct jm_worker *worker, const char *why);
-void jm_job_worker_exited(struct jm_job *job, const struct id *taskmanager_id, const Rask__Control__WorkerExited *msg);
+void jm_job_worker_exited(struct jm_job *job, const struct id *taskmanager_id,
+                          const Rask__Control__WorkerExited *msg);
 
 /* ---- tasks (job_tasks.c) ---- */
-int jm_worker_task_changed(struct jm_worker *worker, const Rask__Control__TaskStateChanged *msg, struct err *err) MUST_CHECK;
-int jm_worker_operator_event(struct jm_worker *worker, const Rask__Control__OperatorEvent *msg, struct err *err) MUST_CHECK;
+int jm_worker_task_changed(struct jm_worker *worker, const Rask__Control__TaskStateChanged *msg,
+                           struct err *err) MUST_CHECK;
+int jm_worker_operator_event(struct jm_worker *worker, const Rask__Control__OperatorEvent *msg,
+                             struct err *err) MUST_CHECK;
 bool jm_job_pull_metrics(struct jm_job *job); /* false: nobody has looked at the job lately */
 
 /* ---- pictures (job_snapshot.c) ---- */
-struct jm_job_snapshot *jm_job_picture(struct jm_job *job); /* up to date; one reference, the caller's */
+/* up to date; one reference, the caller's */
+struct jm_job_snapshot *jm_job_picture(struct jm_job *job);
 bool jm_job_has_artifact(const struct jm_job *job, const uint8_t hash[32]);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "jobmanager/job/job_master.h"
 
-#define JM_MODULE "job_master"
+#define JM_MODULE   "job_master"
 #define STATE(name) RASK__CONTROL__TASK_STATE__##name
 
 static inline int64_t jm_job_now_ms(const struct jm_job *job)
@@ -18,22 +18,26 @@ void jm_job_set_state(struct jm_job *job, enum jm_job_state to);
 void jm_job_set_reason(struct jm_job *job, const char *reason);
 void jm_job_turn_soon(struct jm_job *job);
 /* Keeps the failure; a job that runs goes FAILING. worker, task: NULL when it is the job's. */
-void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task, bool suspicion, const char *text);
+void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task,
+                 bool suspicion, const char *text);
 bool jm_job_tearing_down(const struct jm_job *job); /* FAILING or CANCELLING */
 
 /* job_workers.c */
-void jm_job_start_workers(struct jm_job *job, struct jm_grant *grant); /* takes what the grant holds */
+/* takes what the grant holds */
+void jm_job_start_workers(struct jm_job *job, struct jm_grant *grant);
 void jm_job_deploy(struct jm_job *job);
-void jm_job_cancel_tasks(struct jm_job *job);  /* asks every worker that has open tasks */
+void jm_job_cancel_tasks(struct jm_job *job); /* asks every worker that has open tasks */
 void jm_job_stop_workers(struct jm_job *job, const char *reason);
 void jm_worker_stop(struct jm_worker *worker, bool kill, const char *reason);
 void jm_job_free_workers(struct jm_job *job);
 
 /* job_tasks.c */
-void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask, Rask__Control__TaskState to);
+void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask,
+                      Rask__Control__TaskState to);
 /* Tasks that no worker has got are CANCELED, the others CANCELING. */
 void jm_job_tasks_cancel(struct jm_job *job);
-void jm_worker_tasks_end(struct jm_worker *worker, Rask__Control__TaskState to); /* its open tasks; CANCELED where `to` may not be */
+/* its open tasks; CANCELED where `to` may not be */
+void jm_worker_tasks_end(struct jm_worker *worker, Rask__Control__TaskState to);
 void jm_counts_add(struct jm_counts *counts, const char *name, int64_t value);
 void jm_counts_clear(struct jm_counts *counts);
 

@@ -1,4 +1,5 @@
-/* job_snapshot.c - the picture of a job for REST and for the job store. Pure; thread: the control loop. */
+/* job_snapshot.c - the picture of a job for REST and for the job store. Pure; thread: the
+ * control loop. */
 #include <string.h>
 
 #include "common/base/check.h"
@@ -21,10 +22,11 @@ static void add_metrics(struct jm_metrics *sum, const struct jm_metrics *m)
     sum->complete = sum->complete && m->complete;
 }
 
-static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask *task, uint32_t index,
-                         const struct jm_job_snapshot *job)
+static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask *task,
+                         uint32_t index, const struct jm_job_snapshot *job)
 {
-    const struct jm_worker_snapshot *w = task->worker < job->worker_count ? &job->workers[task->worker] : NULL;
+    const struct jm_worker_snapshot *w =
+        task->worker < job->worker_count ? &job->workers[task->worker] : NULL;
 
     s->subtask = index;
     s->state = task->life.state;
@@ -36,7 +38,8 @@ static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask 
     s->metrics = task->metrics;
 }
 
-static void fill_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *s, const struct jm_vertex *vertex)
+static void fill_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *s,
+                        const struct jm_vertex *vertex)
 {
     const Rask__Graph__JobVertex *spec = vertex->spec;
 
@@ -89,14 +92,16 @@ static void fill_failures(struct jm_job_snapshot *s, const struct jm_job *job)
     }
 }
 
-/* A worker's own last word on its tasks counts while they run, the sum of what ended ones gave after that. */
+/* A worker's own last word on its tasks counts while they run, the sum of what ended ones gave
+ * after that. */
 static void fill_accumulators(struct jm_job_snapshot *s, const struct jm_job *job)
 {
     struct jm_counts sum = {0};
 
     for (uint32_t w = 0; w < job->worker_count; w++) {
         const struct jm_worker *worker = &job->workers[w];
-        const struct jm_counts *from = worker->open > 0 && worker->live.count > 0 ? &worker->live : &worker->final;
+        const struct jm_counts *from =
+            worker->open > 0 && worker->live.count > 0 ? &worker->live : &worker->final;
 
         for (uint32_t i = 0; i < from->count; i++)
             jm_counts_add(&sum, from->items[i].name, from->items[i].value);
@@ -118,8 +123,9 @@ static void fill_config(struct jm_job_snapshot *s, const struct jm_job *job)
     s->config = arena_alloc(&s->arena, graph->n_config * sizeof(*s->config));
     for (size_t i = 0; i < graph->n_config; i++) {
         s->config[i].key = arena_strdup(&s->arena, graph->config[i]->key);
-        s->config[i].value =
-            arena_strdup(&s->arena, conf_is_secret(graph->config[i]->key) ? CONF_HIDDEN : graph->config[i]->value);
+        s->config[i].value = arena_strdup(&s->arena, conf_is_secret(graph->config[i]->key)
+                                                         ? CONF_HIDDEN
+                                                         : graph->config[i]->value);
     }
 }
 
@@ -181,7 +187,8 @@ bool jm_job_has_artifact(const struct jm_job *job, const uint8_t hash[32])
 {
     const Rask__Graph__StreamGraph *graph = job->job_graph->stream;
 
-    if (graph->has_artifact && graph->artifact.len == 32 && memcmp(graph->artifact.data, hash, 32) == 0)
+    if (graph->has_artifact && graph->artifact.len == 32 &&
+        memcmp(graph->artifact.data, hash, 32) == 0)
         return true;
     for (size_t i = 0; i < graph->n_nodes; i++) {
         const Rask__Graph__OperatorSpec *op = graph->nodes[i]->op;

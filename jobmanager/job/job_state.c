@@ -4,7 +4,8 @@
 #include "common/base/check.h"
 
 #define J(name) (1u << JM_JOB_##name)
-/* Rows: from; bits: to.  FAILING may become CANCELLING when a user cancels a job that is failing. */
+/* Rows: from; bits: to.  FAILING may become CANCELLING when a user cancels a job that is
+ * failing. */
 static const uint16_t job_next[JM_JOB_STATE_COUNT] = {
     [JM_JOB_INITIALIZING] = J(CREATED) | J(FAILING) | J(CANCELLING),
     [JM_JOB_CREATED] = J(RUNNING) | J(FAILING) | J(CANCELLING) | J(SUSPENDED),
@@ -18,13 +19,15 @@ static const uint16_t job_next[JM_JOB_STATE_COUNT] = {
 
 #define T(name) (1u << RASK__CONTROL__TASK_STATE__##name)
 /*
- * A task that was not deployed ends at once; one that was goes through CANCELING.  What it says after that, be it
- * FINISHED or FAILED, counts as CANCELED.  A short task may be RUNNING or FINISHED before its earlier states arrive.
+ * A task that was not deployed ends at once; one that was goes through CANCELING.  What it says
+ * after that, be it FINISHED or FAILED, counts as CANCELED.  A short task may be RUNNING or
+ * FINISHED before its earlier states arrive.
  */
 static const uint16_t task_next[JM_TASK_STATE_COUNT] = {
     [RASK__CONTROL__TASK_STATE__CREATED] = T(SCHEDULED) | T(CANCELED) | T(FAILED),
     [RASK__CONTROL__TASK_STATE__SCHEDULED] = T(DEPLOYING) | T(CANCELED) | T(FAILED),
-    [RASK__CONTROL__TASK_STATE__DEPLOYING] = T(INITIALIZING) | T(RUNNING) | T(FINISHED) | T(CANCELING) | T(FAILED),
+    [RASK__CONTROL__TASK_STATE__DEPLOYING] =
+        T(INITIALIZING) | T(RUNNING) | T(FINISHED) | T(CANCELING) | T(FAILED),
     [RASK__CONTROL__TASK_STATE__INITIALIZING] = T(RUNNING) | T(FINISHED) | T(CANCELING) | T(FAILED),
     [RASK__CONTROL__TASK_STATE__RUNNING] = T(FINISHED) | T(CANCELING) | T(FAILED),
     [RASK__CONTROL__TASK_STATE__CANCELING] = T(CANCELED),
@@ -73,6 +76,7 @@ void jm_task_move(struct jm_task_life *life, Rask__Control__TaskState to, int64_
 
 bool jm_task_state_is_final(Rask__Control__TaskState state)
 {
-    return state == RASK__CONTROL__TASK_STATE__FINISHED || state == RASK__CONTROL__TASK_STATE__CANCELED ||
+    return state == RASK__CONTROL__TASK_STATE__FINISHED ||
+           state == RASK__CONTROL__TASK_STATE__CANCELED ||
            state == RASK__CONTROL__TASK_STATE__FAILED;
 }

@@ -1,4 +1,5 @@
-/* job_tasks.c - what tasks report: states, results, figures, events. Pure; thread: the control loop. */
+/* job_tasks.c - what tasks report: states, results, figures, events. Pure; thread: the control
+ * loop. */
 #include <string.h>
 
 #include "common/base/check.h"
@@ -16,7 +17,8 @@ void jm_counts_add(struct jm_counts *counts, const char *name, int64_t value)
     if (counts->count == JM_ACCUMULATORS_MAX)
         return;
     counts->items = mem_realloc(counts->items, (counts->count + 1) * sizeof(*counts->items));
-    counts->items[counts->count++] = (struct jm_accumulator){.name = mem_strdup(name), .value = value};
+    counts->items[counts->count++] =
+        (struct jm_accumulator){.name = mem_strdup(name), .value = value};
 }
 
 void jm_counts_clear(struct jm_counts *counts)
@@ -27,7 +29,8 @@ void jm_counts_clear(struct jm_counts *counts)
     *counts = (struct jm_counts){0};
 }
 
-void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask, Rask__Control__TaskState to)
+void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask,
+                      Rask__Control__TaskState to)
 {
     uint32_t worker = job->graph.vertices[vertex].subtasks[subtask].worker;
 
@@ -43,7 +46,8 @@ void jm_job_tasks_cancel(struct jm_job *job)
     for (uint32_t v = 0; v < job->job_graph->n_vertices; v++)
         for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++) {
             struct jm_subtask *task = &job->graph.vertices[v].subtasks[i];
-            bool deployed = task->worker != JM_NO_WORKER && job->workers[task->worker].state == JM_WORKER_DEPLOYED;
+            bool deployed = task->worker != JM_NO_WORKER &&
+                            job->workers[task->worker].state == JM_WORKER_DEPLOYED;
 
             if (jm_task_may(task->life.state, STATE(CANCELING)))
                 jm_job_task_move(job, v, i, STATE(CANCELING));
@@ -75,18 +79,21 @@ void jm_worker_tasks_end(struct jm_worker *w, Rask__Control__TaskState to)
     jm_job_changed(job, true);
 }
 
-static int check_ids(const struct jm_job *job, const ProtobufCBinaryData *job_id, uint64_t epoch, struct err *err)
+static int check_ids(const struct jm_job *job, const ProtobufCBinaryData *job_id, uint64_t epoch,
+                     struct err *err)
 {
-    if (job_id->len != sizeof(job->id.bytes) || memcmp(job_id->data, job->id.bytes, sizeof(job->id.bytes)) != 0)
+    if (job_id->len != sizeof(job->id.bytes) ||
+        memcmp(job_id->data, job->id.bytes, sizeof(job->id.bytes)) != 0)
         return err_set(err, ERR_PROTOCOL, "the message is about another job than its connection");
     if (epoch != job->epoch)
-        return err_set(err, ERR_STALE, "job epoch %llu is over: the job is at %llu", (unsigned long long)epoch,
-                       (unsigned long long)job->epoch);
+        return err_set(err, ERR_STALE, "job epoch %llu is over: the job is at %llu",
+                       (unsigned long long)epoch, (unsigned long long)job->epoch);
     return 0;
 }
 
 /* What the job makes of a report; `state` itself when it is no news. */
-static Rask__Control__TaskState meaning(Rask__Control__TaskState state, Rask__Control__TaskState reported)
+static Rask__Control__TaskState meaning(Rask__Control__TaskState state,
+                                        Rask__Control__TaskState reported)
 {
     if (jm_task_state_is_final(state) || state == reported)
         return state;
@@ -99,13 +106,15 @@ static Rask__Control__TaskState meaning(Rask__Control__TaskState state, Rask__Co
 
 static void take_results(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg)
 {
-    if (msg->metrics && msg->metrics->vertex == msg->vertex && msg->metrics->subtask == msg->subtask)
+    if (msg->metrics && msg->metrics->vertex == msg->vertex &&
+        msg->metrics->subtask == msg->subtask)
         jm_graph_metrics(&w->job->graph, msg->metrics, true);
     for (size_t i = 0; i < msg->n_accumulators; i++)
         jm_counts_add(&w->final, msg->accumulators[i]->name, msg->accumulators[i]->value);
 }
 
-int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg, struct err *err)
+int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg,
+                           struct err *err)
 {
     struct jm_job *job = w->job;
     struct jm_subtask *task;
@@ -117,21 +126,22 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
         return err->code;
     task = jm_graph_subtask(&job->graph, msg->vertex, msg->subtask);
     if (!task || task->worker != w->index)
-        return err_set(err, ERR_INVALID, "worker %u has no subtask %u of vertex %u", w->index, msg->subtask, msg->vertex);
+        return err_set(err, ERR_INVALID, "worker %u has no subtask %u of vertex %u", w->index,
+                       msg->subtask, msg->vertex);
     if (msg->attempt != 0)
         return err_set(err, ERR_STALE, "attempt %u of a task whose attempt is 0", msg->attempt);
     to = meaning(task->life.state, msg->state);
     if (to == task->life.state)
         return 0;
     if (!jm_task_may(task->life.state, to))
-        return err_set(err, ERR_STATE, "a task cannot go from %s to %s", jm_task_state_name(task->life.state),
-                       jm_task_state_name(msg->state));
+        return err_set(err, ERR_STATE, "a task cannot go from %s to %s",
+                       jm_task_state_name(task->life.state), jm_task_state_name(msg->state));
     if (jm_task_state_is_final(to))
         take_results(w, msg);
     jm_job_task_move(job, msg->vertex, msg->subtask, to);
     jm_job_changed(job, true);
     if (to == STATE(FAILED)) {
-        const char *text = msg->error && *msg->error ? msg->error
+        const char *text = msg->error && *msg->error       ? msg->error
                            : msg->state == STATE(CANCELED) ? "it was canceled by its worker"
                                                            : "it failed and did not say why";
         bool suspicion = msg->has_code && (msg->code == ERR_CLOSED || msg->code == ERR_WORKER_DIED);
@@ -153,7 +163,8 @@ static void ignore(void *arg, const struct err *error, const ProtobufCMessage *r
     (void)response;
 }
 
-int jm_worker_operator_event(struct jm_worker *w, const Rask__Control__OperatorEvent *msg, struct err *err)
+int jm_worker_operator_event(struct jm_worker *w, const Rask__Control__OperatorEvent *msg,
+                             struct err *err)
 {
     struct jm_job *job = w->job;
     struct jm_subtask *task;
@@ -165,10 +176,13 @@ int jm_worker_operator_event(struct jm_worker *w, const Rask__Control__OperatorE
     if (!task || task->worker == JM_NO_WORKER)
         return err_set(err, ERR_NOT_FOUND, "no subtask %u of vertex %u", msg->subtask, msg->vertex);
     target = &job->workers[task->worker];
-    if (target->state != JM_WORKER_DEPLOYED || !target->peer || jm_task_state_is_final(task->life.state))
-        return err_set(err, ERR_UNAVAILABLE, "subtask %u of vertex %u does not run", msg->subtask, msg->vertex);
+    if (target->state != JM_WORKER_DEPLOYED || !target->peer ||
+        jm_task_state_is_final(task->life.state))
+        return err_set(err, ERR_UNAVAILABLE, "subtask %u of vertex %u does not run", msg->subtask,
+                       msg->vertex);
     if (rpc_queued_bytes(target->peer) > NET_HIGH_WATER_BYTES)
-        return err_set(err, ERR_UNAVAILABLE, "the worker of subtask %u of vertex %u does not keep up", msg->subtask,
+        return err_set(err, ERR_UNAVAILABLE,
+                       "the worker of subtask %u of vertex %u does not keep up", msg->subtask,
                        msg->vertex);
     rpc_call(target->peer, RPC_DELIVER_EVENT, &msg->base, 0, ignore, NULL);
     return 0;
@@ -183,7 +197,8 @@ static void on_metrics(void *arg, const struct err *error, const ProtobufCMessag
     if (error)
         return;
     for (size_t i = 0; i < msg->n_tasks; i++) {
-        struct jm_subtask *task = jm_graph_subtask(&w->job->graph, msg->tasks[i]->vertex, msg->tasks[i]->subtask);
+        struct jm_subtask *task =
+            jm_graph_subtask(&w->job->graph, msg->tasks[i]->vertex, msg->tasks[i]->subtask);
 
         if (task && task->worker == w->index)
             jm_graph_metrics(&w->job->graph, msg->tasks[i], false);

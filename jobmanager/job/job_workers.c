@@ -1,18 +1,20 @@
 /*
- * job_workers.c - the workers of a job: started, registered, deployed, stopped, mourned. Pure; thread: the control loop.
+ * job_workers.c - the workers of a job: started, registered, deployed, stopped, mourned. Pure;
+ * thread: the control loop.
  *
- * A worker is gone when its obituary came, when its TaskManager is lost, when it could not be started, or when nobody
- * has said a word about it long after it was killed.  Only then are its slots given back.
+ * A worker is gone when its obituary came, when its TaskManager is lost, when it could not be
+ * started, or when nobody has said a word about it long after it was killed.  Only then are its
+ * slots given back.
  */
 #include <string.h>
 
 #include "common/base/check.h"
 #include "jobmanager/job/job_private.h"
 
-#define OBITUARY_WAIT_MS 2000
-#define STOP_WAIT_MS 5000   /* the supervisor kills after 1 s by itself */
-#define STOPS_MAX 3
-#define STARTS_PER_TURN 256
+#define OBITUARY_WAIT_MS      2000
+#define STOP_WAIT_MS          5000 /* the supervisor kills after 1 s by itself */
+#define STOPS_MAX             3
+#define STARTS_PER_TURN       256
 #define DEPLOY_TASKS_PER_TURN 20000 /* placements packed in one turn */
 
 static void on_worker_timer(struct env_timer *timer);
@@ -143,11 +145,13 @@ static void on_send_starts(struct env_timer *timer)
         env_timer_arm(job->ctx->env, timer, 0);
 }
 
-static void worker_init(struct jm_worker *w, struct jm_job *job, uint32_t index, struct jm_allocation *allocation)
+static void worker_init(struct jm_worker *w, struct jm_job *job, uint32_t index,
+                        struct jm_allocation *allocation)
 {
     struct jm_taskmanager *tm = allocation->taskmanager;
 
-    *w = (struct jm_worker){.job = job, .index = index, .allocation = allocation, .taskmanager_id = tm->id};
+    *w = (struct jm_worker){
+        .job = job, .index = index, .allocation = allocation, .taskmanager_id = tm->id};
     allocation->holder = w;
     allocation->lost = on_taskmanager_lost;
     w->host = mem_strdup(tm->host);
@@ -167,7 +171,8 @@ static void place_tasks(struct jm_job *job, const struct jm_grant *grant)
             job->workers[worker].task_count++;
         }
     for (uint32_t w = 0; w < job->worker_count; w++) {
-        job->workers[w].tasks = mem_alloc_array(job->workers[w].task_count, sizeof(struct jm_task_ref));
+        job->workers[w].tasks =
+            mem_alloc_array(job->workers[w].task_count, sizeof(struct jm_task_ref));
         job->workers[w].open = job->workers[w].task_count;
         job->workers[w].task_count = 0;
     }
@@ -194,23 +199,25 @@ void jm_job_start_workers(struct jm_job *job, struct jm_grant *grant)
     jm_job_changed(job, true);
 }
 
-int jm_job_register_worker(struct jm_job *job, const Rask__Control__RegisterWorker *msg, struct rpc_peer *peer,
-                           struct jm_worker **ret, struct err *err)
+int jm_job_register_worker(struct jm_job *job, const Rask__Control__RegisterWorker *msg,
+                           struct rpc_peer *peer, struct jm_worker **ret, struct err *err)
 {
-    struct jm_worker *w = msg->worker_index < job->worker_count ? &job->workers[msg->worker_index] : NULL;
+    struct jm_worker *w =
+        msg->worker_index < job->worker_count ? &job->workers[msg->worker_index] : NULL;
 
     if (msg->job_epoch != job->epoch)
-        return err_set(err, ERR_STALE, "job epoch %llu is over: the job is at %llu", (unsigned long long)msg->job_epoch,
-                       (unsigned long long)job->epoch);
+        return err_set(err, ERR_STALE, "job epoch %llu is over: the job is at %llu",
+                       (unsigned long long)msg->job_epoch, (unsigned long long)job->epoch);
     if (!w)
-        return err_set(err, ERR_INVALID, "the job has %u workers: there is no worker %u", job->worker_count,
-                       msg->worker_index);
+        return err_set(err, ERR_INVALID, "the job has %u workers: there is no worker %u",
+                       job->worker_count, msg->worker_index);
     if (w->peer == peer) { /* repeated */
         *ret = w;
         return 0;
     }
     if (w->state != JM_WORKER_STARTING)
-        return err_set(err, ERR_STATE, "worker %u has registered before, or is not wanted any more", w->index);
+        return err_set(err, ERR_STATE, "worker %u has registered before, or is not wanted any more",
+                       w->index);
     w->peer = peer;
     w->pid = msg->pid;
     worker_move(w, JM_WORKER_REGISTERED);
@@ -330,7 +337,8 @@ static void on_stopped(void *arg, const struct err *error, const ProtobufCMessag
 
     (void)response;
     w->stop_call = 0;
-    if (error && error->code == ERR_NOT_FOUND) /* its TaskManager has no such worker, any more or ever */
+    /* its TaskManager has no such worker, any more or ever */
+    if (error && error->code == ERR_NOT_FOUND)
         worker_gone(w);
 }
 
@@ -344,7 +352,8 @@ void jm_worker_stop(struct jm_worker *w, bool kill, const char *reason)
     if (!tm || !w->start_sent || w->stops == STOPS_MAX) {
         if (w->stops == STOPS_MAX)
             env_log(w->job->ctx->env, LOG_ERROR, JM_MODULE, w->job->id_text,
-                    "%s was stopped %u times and nobody said that it ended: it counts as gone", w->label, w->stops);
+                    "%s was stopped %u times and nobody said that it ended: it counts as gone",
+                    w->label, w->stops);
         worker_gone(w);
         return;
     }
@@ -379,7 +388,8 @@ void jm_job_stop_workers(struct jm_job *job, const char *reason)
     for (uint32_t i = 0; i < job->worker_count; i++) {
         struct jm_worker *w = &job->workers[i];
 
-        if (w->state < JM_WORKER_STOPPING && !w->lost) /* a lost one is left alone until it could say why */
+        /* a lost one is left alone until it could say why */
+        if (w->state < JM_WORKER_STOPPING && !w->lost)
             jm_worker_stop(w, false, reason);
     }
 }
@@ -430,7 +440,8 @@ static char *obituary(const struct jm_worker *w, const Rask__Control__WorkerExit
     return bytes_take_str(&text);
 }
 
-void jm_job_worker_exited(struct jm_job *job, const struct id *taskmanager_id, const Rask__Control__WorkerExited *msg)
+void jm_job_worker_exited(struct jm_job *job, const struct id *taskmanager_id,
+                          const Rask__Control__WorkerExited *msg)
 {
     struct jm_worker *w = find_worker(job, taskmanager_id);
     char *text;

@@ -1,10 +1,11 @@
 /*
  * snapshot.h - an immutable picture of the cluster for REST, reference counted.
  *
- * The control loop rebuilds what changed (at most once a second, at once on a change of state) and swaps it in; REST runs on its own
- * thread, takes a reference, answers, drops it.  Everything is owned by the snapshot: strings and arrays of a
- * job's snapshot live in its arena.  Jobs that are over live on disk: the cluster's snapshot has a short entry of
- * each (jm_finished_job), JM_LOAD_JOB reads the rest.
+ * The control loop rebuilds what changed (at most once a second, at once on a change of state) and
+ * swaps it in; REST runs on its own thread, takes a reference, answers, drops it.  Everything is
+ * owned by the snapshot: strings and arrays of a job's snapshot live in its arena.  Jobs that are
+ * over live on disk: the cluster's snapshot has a short entry of each (jm_finished_job),
+ * JM_LOAD_JOB reads the rest.
  */
 #ifndef JM_SNAPSHOT_H
 #define JM_SNAPSHOT_H
@@ -18,14 +19,17 @@
 #include "proto/graph.pb-c.h"
 
 /* Flink's JobStatus */
-#define JM_JOB_STATES(X)                                                                           \
-    X(INITIALIZING) X(CREATED) X(RUNNING) X(FAILING) X(FAILED) X(CANCELLING) X(CANCELED) X(FINISHED)   \
-    X(RESTARTING) X(SUSPENDED) X(RECONCILING)
+#define JM_JOB_STATES(X) \
+    X(INITIALIZING)      \
+    X(CREATED)           \
+    X(RUNNING)           \
+    X(FAILING)           \
+    X(FAILED) X(CANCELLING) X(CANCELED) X(FINISHED) X(RESTARTING) X(SUSPENDED) X(RECONCILING)
 enum jm_job_state {
 #define JM_STATE_ENUM_(name) JM_JOB_##name,
     JM_JOB_STATES(JM_STATE_ENUM_)
 #undef JM_STATE_ENUM_
-    JM_JOB_STATE_COUNT
+        JM_JOB_STATE_COUNT
 };
 #define JM_TASK_STATE_COUNT 10 /* Rask__Control__TaskState */
 
@@ -38,10 +42,11 @@ struct jm_subtask_snapshot {
     uint32_t subtask, attempt;
     Rask__Control__TaskState state;
     int64_t state_at_ms[JM_TASK_STATE_COUNT]; /* 0: never; Unix ms */
-    uint32_t worker;                          /* index into the job's workers; UINT32_MAX: unassigned */
-    const char *host;                         /* "(unassigned)" */
-    const char *endpoint;                     /* host:port; "(unassigned)" */
-    const char *taskmanager_id;               /* "(unassigned)" */
+    /* index into the job's workers; UINT32_MAX: unassigned */
+    uint32_t worker;
+    const char *host;           /* "(unassigned)" */
+    const char *endpoint;       /* host:port; "(unassigned)" */
+    const char *taskmanager_id; /* "(unassigned)" */
     struct jm_metrics metrics;
 };
 struct jm_vertex_snapshot {
@@ -49,16 +54,16 @@ struct jm_vertex_snapshot {
     char *name;
     uint32_t parallelism, max_parallelism;
     char *slot_group;
-    bool hidden;                              /* an enumerator: left out of every answer */
+    bool hidden; /* an enumerator: left out of every answer */
     uint32_t tasks[JM_TASK_STATE_COUNT];
-    Rask__Control__TaskState state;           /* aggregated as Flink does */
-    int64_t start_ms, end_ms;                 /* -1: not yet */
+    Rask__Control__TaskState state; /* aggregated as Flink does */
+    int64_t start_ms, end_ms;       /* -1: not yet */
     struct jm_metrics metrics;
-    struct jm_subtask_snapshot *subtasks;     /* parallelism of them */
+    struct jm_subtask_snapshot *subtasks; /* parallelism of them */
 };
 struct jm_worker_snapshot {
-    char taskmanager_id[ID_TEXT_MAX];         /* that it runs, or ran, on */
-    char *host, *endpoint;                    /* host:port of data */
+    char taskmanager_id[ID_TEXT_MAX]; /* that it runs, or ran, on */
+    char *host, *endpoint;            /* host:port of data */
 };
 struct jm_failure_snapshot {
     int64_t at_ms;
@@ -68,48 +73,49 @@ struct jm_failure_snapshot {
     char *taskmanager_id;
 };
 struct jm_job_snapshot {
-    uint32_t refs;                            /* atomic */
-    struct arena arena;                       /* of everything below */
+    uint32_t refs;      /* atomic */
+    struct arena arena; /* of everything below */
     struct id id;
     char *name;
     enum jm_job_state state;
-    char *reason;                             /* why it is CREATED, FAILING or FAILED; NULL */
+    char *reason; /* why it is CREATED, FAILING or FAILED; NULL */
     int64_t state_at_ms[JM_JOB_STATE_COUNT];
-    int64_t start_ms, end_ms;                 /* end -1: running */
+    int64_t start_ms, end_ms; /* end -1: running */
     uint32_t max_parallelism, parallelism;
-    uint32_t tasks[JM_TASK_STATE_COUNT];      /* of all vertices that are not hidden */
+    uint32_t tasks[JM_TASK_STATE_COUNT]; /* of all vertices that are not hidden */
     uint32_t vertex_count;
     struct jm_vertex_snapshot *vertices;
-    uint32_t worker_count;                    /* 0 before slots were found */
-    struct jm_worker_snapshot *workers;       /* by worker index */
-    char *plan_json;                          /* REST form */
+    uint32_t worker_count;              /* 0 before slots were found */
+    struct jm_worker_snapshot *workers; /* by worker index */
+    char *plan_json;                    /* REST form */
     uint32_t failure_count;
     struct jm_failure_snapshot *failures;
     uint32_t accumulator_count;
     struct jm_accumulator {
         char *name;
         int64_t value;
-    } *accumulators;
+    } * accumulators;
     uint32_t config_count;
     struct jm_property {
         char *key, *value;
-    } *config;                                /* the job's own */
+    } * config; /* the job's own */
 };
 /* A job that is over, as it is kept in memory: at most 300 bytes. */
 struct jm_finished_job {
-    uint32_t refs;                            /* atomic */
+    uint32_t refs; /* atomic */
     struct id id;
     enum jm_job_state state;
     int64_t start_ms, end_ms;
     uint32_t tasks[JM_TASK_STATE_COUNT];
-    char name[];                              /* cut to JM_FINISHED_NAME_MAX bytes */
+    char name[]; /* cut to JM_FINISHED_NAME_MAX bytes */
 };
 #define JM_FINISHED_NAME_MAX 127
 struct jm_taskmanager_snapshot {
     char id[ID_TEXT_MAX];
     char *host, *data_address, *rpc_address;
     uint32_t slots, slots_free;
-    uint64_t process_bytes, slot_bytes, managed_bytes, network_bytes, rss_bytes, physical_memory_bytes;
+    uint64_t process_bytes, slot_bytes, managed_bytes, network_bytes, rss_bytes,
+        physical_memory_bytes;
     uint32_t cpu_cores;
     int64_t registered_ms, heartbeat_ms;
     int32_t pid;
@@ -118,18 +124,20 @@ struct jm_taskmanager_snapshot {
         struct id job_id;
         uint32_t slots;
         uint64_t bytes;
-    } *allocated;
+    } * allocated;
 };
 struct jm_cluster_snapshot {
-    uint32_t refs;                            /* atomic */
+    uint32_t refs; /* atomic */
     int64_t made_ms;
     uint32_t taskmanager_count;
     struct jm_taskmanager_snapshot *taskmanagers;
     uint32_t slots, slots_free;
     uint32_t job_count;
-    struct jm_job_snapshot **jobs;            /* one reference each; in order of submission; also those that are just over */
+    /* one reference each; in order of submission; also those that are just over */
+    struct jm_job_snapshot **jobs;
     uint32_t finished_count;
-    struct jm_finished_job **finished;        /* one reference each; those in the job store, oldest first. None is in jobs too */
+    /* one reference each; those in the job store, oldest first. None is in jobs too */
+    struct jm_finished_job **finished;
 };
 
 void jm_job_snapshot_unref(struct jm_job_snapshot *s);

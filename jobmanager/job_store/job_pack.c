@@ -1,8 +1,8 @@
 /*
  * job_pack.c - a job's snapshot as bytes, and back.
  *
- * Little-endian: u32 magic "RKJS", u16 version, u16 zero, u32 length, u32 CRC32C of what follows; then the message.
- * Pure; thread: any.
+ * Little-endian: u32 magic "RKJS", u16 version, u16 zero, u32 length, u32 CRC32C of what follows;
+ * then the message. Pure; thread: any.
  */
 #include <string.h>
 
@@ -14,8 +14,8 @@
 #include "jobmanager/job_store/job_store.h"
 #include "proto/jobstore.pb-c.h"
 
-#define MAGIC 0x534a4b52u /* "RKJS" */
-#define VERSION 1
+#define MAGIC        0x534a4b52u /* "RKJS" */
+#define VERSION      1
 #define HEADER_BYTES 16
 
 static const char unassigned[] = "(unassigned)";
@@ -25,8 +25,8 @@ static const char unassigned[] = "(unassigned)";
 static void metrics_out(const struct jm_metrics *m, Rask__Jobstore__Metrics *out)
 {
     rask__jobstore__metrics__init(out);
-#define FIELD(name)                                                                                                    \
-    out->has_##name = true;                                                                                            \
+#define FIELD(name)         \
+    out->has_##name = true; \
     out->name = m->name
     FIELD(records_in);
     FIELD(records_out);
@@ -77,7 +77,8 @@ static Rask__Jobstore__Vertex *vertex_out(const struct jm_vertex_snapshot *v, st
     return out;
 }
 
-static void failures_out(const struct jm_job_snapshot *job, Rask__Jobstore__Job *out, struct arena *arena)
+static void failures_out(const struct jm_job_snapshot *job, Rask__Jobstore__Job *out,
+                         struct arena *arena)
 {
     out->n_failures = job->failure_count;
     out->failures = arena_alloc(arena, job->failure_count * sizeof(*out->failures));
@@ -94,7 +95,8 @@ static void failures_out(const struct jm_job_snapshot *job, Rask__Jobstore__Job 
     }
 }
 
-static void lists_out(const struct jm_job_snapshot *job, Rask__Jobstore__Job *out, struct arena *arena)
+static void lists_out(const struct jm_job_snapshot *job, Rask__Jobstore__Job *out,
+                      struct arena *arena)
 {
     out->n_accumulators = job->accumulator_count;
     out->accumulators = arena_alloc(arena, job->accumulator_count * sizeof(*out->accumulators));
@@ -182,7 +184,8 @@ static void metrics_in(const Rask__Jobstore__Metrics *in, struct jm_metrics *m)
     };
 }
 
-static bool subtask_in(const Rask__Jobstore__Subtask *in, struct jm_subtask_snapshot *s, const struct jm_job_snapshot *job)
+static bool subtask_in(const Rask__Jobstore__Subtask *in, struct jm_subtask_snapshot *s,
+                       const struct jm_job_snapshot *job)
 {
     const struct jm_worker_snapshot *w;
 
@@ -202,9 +205,11 @@ static bool subtask_in(const Rask__Jobstore__Subtask *in, struct jm_subtask_snap
     return true;
 }
 
-static bool vertex_in(const Rask__Jobstore__Vertex *in, struct jm_vertex_snapshot *v, struct jm_job_snapshot *job)
+static bool vertex_in(const Rask__Jobstore__Vertex *in, struct jm_vertex_snapshot *v,
+                      struct jm_job_snapshot *job)
 {
-    if (in->id.len != sizeof(v->id.bytes) || in->n_subtasks != in->parallelism || in->state >= JM_TASK_STATE_COUNT)
+    if (in->id.len != sizeof(v->id.bytes) || in->n_subtasks != in->parallelism ||
+        in->state >= JM_TASK_STATE_COUNT)
         return false;
     memcpy(v->id.bytes, in->id.data, sizeof(v->id.bytes));
     v->name = arena_strdup(&job->arena, in->name);
@@ -312,16 +317,18 @@ static int check_header(struct reader *r, const char *name, struct err *err)
     if (r->bad || magic != MAGIC)
         return err_set(err, ERR_CORRUPT, "%s: not a job of a job store", name);
     if (version != VERSION)
-        return err_set(err, ERR_VERSION, "%s: version %u, this program reads version %d", name, version, VERSION);
+        return err_set(err, ERR_VERSION, "%s: version %u, this program reads version %d", name,
+                       version, VERSION);
     if (length != reader_left(r))
-        return err_set(err, ERR_CORRUPT, "%s: damaged: %u bytes were written, %zu are there", name, length,
-                       reader_left(r));
+        return err_set(err, ERR_CORRUPT, "%s: damaged: %u bytes were written, %zu are there", name,
+                       length, reader_left(r));
     if (hash_crc32c(0, r->at, length) != crc)
         return err_set(err, ERR_CORRUPT, "%s: damaged: the checksum does not fit", name);
     return 0;
 }
 
-int jm_job_unpack(const void *data, size_t len, const char *name, struct jm_job_snapshot **ret, struct err *err)
+int jm_job_unpack(const void *data, size_t len, const char *name, struct jm_job_snapshot **ret,
+                  struct err *err)
 {
     struct reader r = reader_of(data, len);
     const Rask__Jobstore__Job *msg;
@@ -333,7 +340,8 @@ int jm_job_unpack(const void *data, size_t len, const char *name, struct jm_job_
         return code;
     arena_init(&arena);
     job = jm_job_snapshot_new();
-    msg = (const Rask__Jobstore__Job *)rpc_unpack(&rask__jobstore__job__descriptor, r.at, reader_left(&r), &arena);
+    msg = (const Rask__Jobstore__Job *)rpc_unpack(&rask__jobstore__job__descriptor, r.at,
+                                                  reader_left(&r), &arena);
     if (msg && job_in(msg, job)) {
         *ret = job;
     } else {

@@ -1,4 +1,5 @@
-/* job_store.c - entries, files, cache, expiry of jobs that are over. Pure; thread: the control loop. */
+/* job_store.c - entries, files, cache, expiry of jobs that are over. Pure; thread: the control
+ * loop. */
 #include "jobmanager/job_store/job_store.h"
 
 #include <string.h>
@@ -9,30 +10,31 @@
 #define MODULE "job_store"
 
 struct jm_cached {
-    struct list link;            /* in store->cache unless pinned */
+    struct list link; /* in store->cache unless pinned */
     struct jm_stored *stored;
     struct jm_job_snapshot *job; /* one reference */
     uint64_t bytes;
-    uint64_t looked_ns;          /* last time */
-    bool pinned;                 /* not on disk (yet) */
+    uint64_t looked_ns; /* last time */
+    bool pinned;        /* not on disk (yet) */
 };
-struct operation {               /* one file being written or read */
+struct operation { /* one file being written or read */
     struct list link;
-    struct jm_store *store;      /* NULL: it is gone, nobody waits */
+    struct jm_store *store; /* NULL: it is gone, nobody waits */
     struct id id;
     char *path;
     struct bytes packed;
-    jm_store_load_fn *fn;        /* load */
+    jm_store_load_fn *fn; /* load */
     void *arg;
 };
 
 static void on_expiry(struct env_timer *timer);
 static void on_cache_idle(struct env_timer *timer);
 
-void jm_store_init(struct jm_store *store, struct env *env, const struct conf *conf, const char *dir,
-                   const struct jm_store_hooks *hooks, void *arg)
+void jm_store_init(struct jm_store *store, struct env *env, const struct conf *conf,
+                   const char *dir, const struct jm_store_hooks *hooks, void *arg)
 {
-    *store = (struct jm_store){.env = env, .dir = mem_strdup(dir), .jobs = map_new(), .hooks = hooks, .arg = arg};
+    *store = (struct jm_store){
+        .env = env, .dir = mem_strdup(dir), .jobs = map_new(), .hooks = hooks, .arg = arg};
     store->expiration_ms = (uint64_t)conf_int(conf, OPT_JOBSTORE_EXPIRATION_TIME) * 1000;
     store->capacity = (uint64_t)conf_int(conf, OPT_JOBSTORE_MAX_CAPACITY);
     store->cache_max = (uint64_t)conf_int(conf, OPT_JOBSTORE_CACHE_SIZE);
@@ -87,7 +89,8 @@ static void shrink_cache(struct jm_store *store)
         uncache(store, LIST_ENTRY(store->cache.next, struct jm_cached, link)->stored);
 }
 
-/* What nobody has looked at for a while goes: clients that wait for a job look at it again and again, then never. */
+/* What nobody has looked at for a while goes: clients that wait for a job look at it again and
+ * again, then never. */
 static void on_cache_idle(struct env_timer *timer)
 {
     struct jm_store *store = CONTAINER_OF(timer, struct jm_store, cache_timer);
@@ -113,7 +116,8 @@ static void looked_at(struct jm_store *store, struct jm_cached *c)
         env_timer_arm_ms(store->env, &store->cache_timer, JM_CACHE_IDLE_MS);
 }
 
-static void cache(struct jm_store *store, struct jm_stored *stored, struct jm_job_snapshot *job, bool pinned)
+static void cache(struct jm_store *store, struct jm_stored *stored, struct jm_job_snapshot *job,
+                  bool pinned)
 {
     struct jm_cached *c = MEM_NEW(struct jm_cached);
 
@@ -174,10 +178,10 @@ static void on_written(void *arg, const struct fs_result *result)
     if (store) {
         stored = map_get(store->jobs, op->id.bytes, sizeof(op->id.bytes));
         if (!stored && result->code == 0)
-            remove_file(store, op->path); /* it expired meanwhile */
+            remove_file(store, op->path);    /* it expired meanwhile */
         else if (stored && result->code < 0) /* it stays in memory, pinned */
-            env_log(store->env, LOG_ERROR, MODULE, id_format(&op->id, id), "%s cannot be written: %s", op->path,
-                    result->err.text);
+            env_log(store->env, LOG_ERROR, MODULE, id_format(&op->id, id),
+                    "%s cannot be written: %s", op->path, result->err.text);
         else if (stored)
             uncache(store, stored);
     }
@@ -191,7 +195,8 @@ static void on_dir(void *arg, const struct fs_result *result)
     if (!op->store || result->code < 0)
         on_written(op, result);
     else
-        op->store->env->fs->ops->write_all(op->store->env->fs, op->path, op->packed.data, op->packed.len, on_written, op);
+        op->store->env->fs->ops->write_all(op->store->env->fs, op->path, op->packed.data,
+                                           op->packed.len, on_written, op);
 }
 
 static void forget(struct jm_store *store, struct jm_stored *stored)
@@ -222,7 +227,8 @@ static void expire(struct jm_store *store)
     struct jm_stored *stored;
     bool changed = false;
 
-    while ((stored = oldest(store)) && (map_size(store->jobs) > store->capacity || stored->expires_ns <= now_ns)) {
+    while ((stored = oldest(store)) &&
+           (map_size(store->jobs) > store->capacity || stored->expires_ns <= now_ns)) {
         forget(store, stored);
         changed = true;
     }
@@ -256,7 +262,8 @@ static struct jm_finished_job *entry_new(const struct jm_job_snapshot *job)
     return entry;
 }
 
-void jm_store_add(struct jm_store *store, const struct jm_job_snapshot *job, const uint8_t graph_hash[32])
+void jm_store_add(struct jm_store *store, const struct jm_job_snapshot *job,
+                  const uint8_t graph_hash[32])
 {
     struct jm_stored *stored = MEM_NEW(struct jm_stored);
     struct operation *op;
@@ -295,15 +302,17 @@ static void load_end(struct operation *op, const struct err *error, struct jm_jo
 static void on_loaded(void *arg, const struct fs_result *result)
 {
     struct operation *op = arg;
-    struct jm_stored *stored = op->store ? map_get(op->store->jobs, op->id.bytes, sizeof(op->id.bytes)) : NULL;
+    struct jm_stored *stored =
+        op->store ? map_get(op->store->jobs, op->id.bytes, sizeof(op->id.bytes)) : NULL;
     struct jm_job_snapshot *job = NULL;
     struct err err = result->err;
 
-    if (result->code == 0 && stored && jm_job_unpack(result->data, result->len, op->path, &job, &err) == 0 &&
-        !stored->cached)
+    if (result->code == 0 && stored &&
+        jm_job_unpack(result->data, result->len, op->path, &job, &err) == 0 && !stored->cached)
         cache(op->store, stored, job, false);
     if (!job && result->code == 0 && !stored)
-        err_set(&err, ERR_NOT_FOUND, "the job was forgotten (jobstore.expiration-time, jobstore.max-capacity)");
+        err_set(&err, ERR_NOT_FOUND,
+                "the job was forgotten (jobstore.expiration-time, jobstore.max-capacity)");
     load_end(op, job ? NULL : &err, job);
 }
 

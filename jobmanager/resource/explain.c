@@ -18,7 +18,7 @@ static struct map *find_holders(struct jm_resource *res)
     for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it);) {
         struct jm_taskmanager *tm = it.value;
 
-        LIST_FOREACH(at, &tm->allocations) {
+        LIST_FOREACH (at, &tm->allocations) {
             const struct jm_allocation *a = LIST_ENTRY(at, struct jm_allocation, link);
             struct holder *h = map_get(holders, a->job_id.bytes, sizeof(a->job_id.bytes));
 
@@ -45,7 +45,8 @@ static void explain_holders(struct jm_resource *res, struct bytes *out)
         char id[ID_TEXT_MAX];
 
         if (shown < HOLDERS_SHOWN)
-            bytes_printf(out, "%sjob \"%s\" (%s) %u", shown++ ? ", " : " Held by: ", h->first->job_name,
+            bytes_printf(out, "%sjob \"%s\" (%s) %u",
+                         shown++ ? ", " : " Held by: ", h->first->job_name,
                          id_format(&h->first->job_id, id), h->slots);
         else
             more++;
@@ -72,19 +73,23 @@ static void explain_taskmanagers(struct jm_resource *res, struct bytes *out)
     if (count == 0)
         bytes_add_str(out, " no TaskManager is registered");
     else if (count == 1)
-        bytes_printf(out, " 1 TaskManager with %u slot%s is registered", slots, slots == 1 ? "" : "s");
+        bytes_printf(out, " 1 TaskManager with %u slot%s is registered", slots,
+                     slots == 1 ? "" : "s");
     else if (same)
-        bytes_printf(out, " %zu TaskManagers with %u slot%s each are registered", count, slots, slots == 1 ? "" : "s");
+        bytes_printf(out, " %zu TaskManagers with %u slot%s each are registered", count, slots,
+                     slots == 1 ? "" : "s");
     else
-        bytes_printf(out, " %zu TaskManagers with %u slots in all are registered", count, res->slots);
+        bytes_printf(out, " %zu TaskManagers with %u slots in all are registered", count,
+                     res->slots);
 }
 
 void jm_resource_explain(struct jm_resource *res, uint32_t needed, struct bytes *out)
 {
-    uint32_t free_slots = res->slots - res->used, missing = needed > free_slots ? needed - free_slots : 0;
+    uint32_t free_slots = res->slots - res->used,
+             missing = needed > free_slots ? needed - free_slots : 0;
 
-    bytes_printf(out, "needs %u slot%s, %u %s free: %u %s missing.", needed, needed == 1 ? "" : "s", free_slots,
-                 free_slots == 1 ? "is" : "are", missing, missing == 1 ? "is" : "are");
+    bytes_printf(out, "needs %u slot%s, %u %s free: %u %s missing.", needed, needed == 1 ? "" : "s",
+                 free_slots, free_slots == 1 ? "is" : "are", missing, missing == 1 ? "is" : "are");
     explain_holders(res, out);
     explain_taskmanagers(res, out);
 }
@@ -111,10 +116,10 @@ static void fill_one(const struct jm_taskmanager *tm, struct jm_taskmanager_snap
         .pid = tm->pid,
     };
     memcpy(s->id, tm->id_text, sizeof(s->id));
-    LIST_FOREACH(at, &tm->allocations)
+    LIST_FOREACH (at, &tm->allocations)
         count++;
     s->allocated = mem_alloc_array(count, sizeof(*s->allocated));
-    LIST_FOREACH(at, &tm->allocations) {
+    LIST_FOREACH (at, &tm->allocations) {
         const struct jm_allocation *a = LIST_ENTRY(at, struct jm_allocation, link);
 
         if (a->slots > 0)

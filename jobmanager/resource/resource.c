@@ -1,4 +1,5 @@
-/* resource.c - TaskManagers come and go; slots are handed out and come back. Pure; thread: the control loop. */
+/* resource.c - TaskManagers come and go; slots are handed out and come back. Pure; thread: the
+ * control loop. */
 #include "jobmanager/resource/resource.h"
 
 #include <string.h>
@@ -8,7 +9,8 @@
 
 #define TEXT_MAX 255
 
-void jm_resource_init(struct jm_resource *res, struct env *env, const struct jm_resource_hooks *hooks, void *arg)
+void jm_resource_init(struct jm_resource *res, struct env *env,
+                      const struct jm_resource_hooks *hooks, void *arg)
 {
     *res = (struct jm_resource){.env = env, .hooks = hooks, .arg = arg};
     res->taskmanagers = map_new();
@@ -16,7 +18,7 @@ void jm_resource_init(struct jm_resource *res, struct env *env, const struct jm_
 
 static void taskmanager_free(struct jm_taskmanager *tm)
 {
-    LIST_FOREACH_SAFE(at, &tm->allocations) {
+    LIST_FOREACH_SAFE (at, &tm->allocations) {
         list_remove(at);
         LIST_ENTRY(at, struct jm_allocation, link)->taskmanager = NULL;
     }
@@ -46,23 +48,28 @@ static bool text_ok(const char *text)
     return len > 0 && len <= TEXT_MAX;
 }
 
-static int check_registration(struct jm_resource *res, const Rask__Control__RegisterTaskManager *msg, struct err *err)
+static int check_registration(struct jm_resource *res,
+                              const Rask__Control__RegisterTaskManager *msg, struct err *err)
 {
     if (msg->taskmanager_id.len != sizeof(struct id))
-        return err_set(err, ERR_PROTOCOL, "a TaskManager's id has 16 bytes, not %zu", msg->taskmanager_id.len);
+        return err_set(err, ERR_PROTOCOL, "a TaskManager's id has 16 bytes, not %zu",
+                       msg->taskmanager_id.len);
     if (!text_ok(msg->host) || !text_ok(msg->data_address))
-        return err_set(err, ERR_PROTOCOL, "a TaskManager needs a host and a data address of 1 to %d characters",
+        return err_set(err, ERR_PROTOCOL,
+                       "a TaskManager needs a host and a data address of 1 to %d characters",
                        TEXT_MAX);
     if (msg->slots < 1 || msg->slots > JM_SLOTS_PER_TASKMANAGER_MAX)
-        return err_set(err, ERR_INVALID, "a TaskManager has 1 to %d slots, not %u", JM_SLOTS_PER_TASKMANAGER_MAX,
-                       msg->slots);
+        return err_set(err, ERR_INVALID, "a TaskManager has 1 to %d slots, not %u",
+                       JM_SLOTS_PER_TASKMANAGER_MAX, msg->slots);
     if (map_size(res->taskmanagers) >= JM_TASKMANAGERS_MAX)
-        return err_set(err, ERR_LIMIT, "%d TaskManagers are registered: no more are taken", JM_TASKMANAGERS_MAX);
+        return err_set(err, ERR_LIMIT, "%d TaskManagers are registered: no more are taken",
+                       JM_TASKMANAGERS_MAX);
     return 0;
 }
 
-int jm_resource_register(struct jm_resource *res, struct rpc_peer *peer, const Rask__Control__RegisterTaskManager *msg,
-                         struct jm_taskmanager **ret, struct err *err)
+int jm_resource_register(struct jm_resource *res, struct rpc_peer *peer,
+                         const Rask__Control__RegisterTaskManager *msg, struct jm_taskmanager **ret,
+                         struct err *err)
 {
     struct jm_taskmanager *tm;
     struct id id;
@@ -99,15 +106,16 @@ int jm_resource_register(struct jm_resource *res, struct rpc_peer *peer, const R
     list_init(&tm->allocations);
     map_put(res->taskmanagers, id.bytes, sizeof(id.bytes), tm);
     res->slots += tm->slots;
-    env_log(res->env, LOG_INFO, "resource", NULL, "%s registered with %u slot%s", tm->label, tm->slots,
-            tm->slots == 1 ? "" : "s");
+    env_log(res->env, LOG_INFO, "resource", NULL, "%s registered with %u slot%s", tm->label,
+            tm->slots, tm->slots == 1 ? "" : "s");
     res->hooks->changed(res->arg, true);
     res->hooks->slots_freed(res->arg);
     *ret = tm;
     return 0;
 }
 
-void jm_resource_report(struct jm_resource *res, struct jm_taskmanager *tm, const Rask__Control__TaskManagerReport *msg)
+void jm_resource_report(struct jm_resource *res, struct jm_taskmanager *tm,
+                        const Rask__Control__TaskManagerReport *msg)
 {
     tm->heartbeat_ms = env_wall_ms(res->env);
     if (msg->has_rss_bytes)
@@ -125,8 +133,10 @@ void jm_resource_lost(struct jm_resource *res, struct jm_taskmanager *tm, const 
     res->slots -= tm->slots;
     res->used -= tm->used;
     list_init(&holders);
-    while (!list_empty(&tm->allocations)) { /* a holder may release its allocation when it is told */
-        struct jm_allocation *a = LIST_ENTRY(list_pop_front(&tm->allocations), struct jm_allocation, link);
+    /* a holder may release its allocation when it is told */
+    while (!list_empty(&tm->allocations)) {
+        struct jm_allocation *a =
+            LIST_ENTRY(list_pop_front(&tm->allocations), struct jm_allocation, link);
 
         a->taskmanager = NULL;
         list_push_back(&holders, &a->link);
@@ -148,7 +158,8 @@ struct jm_taskmanager *jm_resource_find(struct jm_resource *res, const struct id
 }
 
 /* a is less used than b: used/slots, then the order of registration (seq). */
-static bool less_used(const struct jm_taskmanager *a, uint32_t a_seq, const struct jm_taskmanager *b, uint32_t b_seq)
+static bool less_used(const struct jm_taskmanager *a, uint32_t a_seq,
+                      const struct jm_taskmanager *b, uint32_t b_seq)
 {
     uint64_t left = (uint64_t)a->used * b->slots, right = (uint64_t)b->used * a->slots;
 
@@ -170,7 +181,7 @@ struct heap {
     struct heap_item {
         struct jm_taskmanager *tm;
         uint32_t seq, host; /* order of registration; index into the grant's hosts or UINT32_MAX */
-    } *items;
+    } * items;
     uint32_t count;
 };
 
@@ -180,7 +191,8 @@ static void heap_down(struct heap *h, uint32_t at)
         uint32_t least = at;
 
         for (uint32_t child = 2 * at + 1; child <= 2 * at + 2 && child < h->count; child++)
-            if (less_used(h->items[child].tm, h->items[child].seq, h->items[least].tm, h->items[least].seq))
+            if (less_used(h->items[child].tm, h->items[child].seq, h->items[least].tm,
+                          h->items[least].seq))
                 least = child;
         if (least == at)
             return;
@@ -208,8 +220,8 @@ static void heap_fill(struct heap *h, struct jm_resource *res)
         heap_down(h, i);
 }
 
-bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, const char *job_name, uint32_t slots,
-                          struct jm_grant *ret)
+bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, const char *job_name,
+                          uint32_t slots, struct jm_grant *ret)
 {
     struct heap heap;
 
@@ -227,7 +239,8 @@ bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, cons
         if (top->host == UINT32_MAX) {
             struct jm_allocation *a = MEM_NEW(struct jm_allocation);
 
-            *a = (struct jm_allocation){.taskmanager = top->tm, .job_id = *job_id, .job_name = job_name};
+            *a = (struct jm_allocation){
+                .taskmanager = top->tm, .job_id = *job_id, .job_name = job_name};
             list_push_back(&top->tm->allocations, &a->link);
             top->host = ret->host_count;
             ret->hosts[ret->host_count++] = a;
@@ -244,8 +257,8 @@ bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, cons
     return true;
 }
 
-struct jm_allocation *jm_resource_hold(struct jm_resource *res, struct jm_taskmanager *tm, const struct id *job_id,
-                                       const char *job_name)
+struct jm_allocation *jm_resource_hold(struct jm_resource *res, struct jm_taskmanager *tm,
+                                       const struct id *job_id, const char *job_name)
 {
     struct jm_allocation *a = MEM_NEW(struct jm_allocation);
 

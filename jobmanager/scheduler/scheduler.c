@@ -14,11 +14,11 @@ struct group {
 struct scheduler {
     const Rask__Graph__JobGraph *job;
     const uint32_t *slot_host;
-    uint32_t *free_next;  /* by slot: next free one on the same host */
-    uint32_t *host_first; /* by host: first free slot */
-    bool *taken;          /* by slot */
-    uint32_t cursor;      /* all slots below are taken */
-    struct map *names;    /* slot group -> struct group */
+    uint32_t *free_next;     /* by slot: next free one on the same host */
+    uint32_t *host_first;    /* by host: first free slot */
+    bool *taken;             /* by slot */
+    uint32_t cursor;         /* all slots below are taken */
+    struct map *names;       /* slot group -> struct group */
     struct group **group_of; /* by vertex */
 };
 
@@ -77,8 +77,8 @@ static const struct group *upstream_of(struct scheduler *s, const struct group *
         const Rask__Graph__JobEdge *edge = s->job->edges[e];
         const struct group *from = s->group_of[edge->source_vertex];
 
-        if (edge->partitioner == RASK__GRAPH__PARTITIONER__FORWARD && s->group_of[edge->target_vertex] == g &&
-            from != g && from->slots)
+        if (edge->partitioner == RASK__GRAPH__PARTITIONER__FORWARD &&
+            s->group_of[edge->target_vertex] == g && from != g && from->slots)
             return from;
     }
     return NULL;
@@ -96,8 +96,8 @@ static void place_group(struct scheduler *s, struct group *g, uint32_t slot_coun
             g->slots[i] = take_any(s, slot_count);
 }
 
-void jm_schedule_make(const Rask__Graph__JobGraph *job, const uint32_t *slot_host, uint32_t slot_count,
-                      uint32_t host_count, struct jm_schedule *ret)
+void jm_schedule_make(const Rask__Graph__JobGraph *job, const uint32_t *slot_host,
+                      uint32_t slot_count, uint32_t host_count, struct jm_schedule *ret)
 {
     struct scheduler s = {.job = job, .slot_host = slot_host, .names = map_new()};
 

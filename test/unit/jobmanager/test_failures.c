@@ -9,7 +9,8 @@ static void a_failed_task_fails_the_job(void **state)
     (void)state;
     world_submit(w, 1, 2);
     world_run_ms(w, 100);
-    fake_report_full(world_worker(w, 1, 1), 1, 1, 1, T(FAILED), ERR_USER, "map: row 7: division by zero");
+    fake_report_full(world_worker(w, 1, 1), 1, 1, 1, T(FAILED), ERR_USER,
+                     "map: row 7: division by zero");
     world_run_ms(w, 100);
     job = world_job(w, 1);
     assert_int_equal(job->state, JM_JOB_FAILED);
@@ -54,10 +55,12 @@ static void the_obituary_is_the_cause(void **state)
     world_submit(w, 1, 2);
     world_run_ms(w, 100);
     fake_die(world_worker(w, 0, 1), true, false, false, NULL); /* the connection closes; */
-    fake_report_full(world_worker(w, 1, 1), 2, 1, 1, T(FAILED), ERR_CLOSED, "worker 0 closed the connection");
+    fake_report_full(world_worker(w, 1, 1), 2, 1, 1, T(FAILED), ERR_CLOSED,
+                     "worker 0 closed the connection");
     world_run_ms(w, 500);
     assert_state(w, 1, FAILING);
-    fake_die(world_worker(w, 0, 1), false, true, false, "killed by signal 11 (SIGSEGV)"); /* then it is told why */
+    /* then it is told why */
+    fake_die(world_worker(w, 0, 1), false, true, false, "killed by signal 11 (SIGSEGV)");
     world_run_ms(w, 100);
     job = world_job(w, 1);
     assert_int_equal(job->state, JM_JOB_FAILED);

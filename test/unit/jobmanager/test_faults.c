@@ -1,12 +1,12 @@
 /*
- * test_faults.c - jobs, cancels, deaths and losses drawn from seeds: every job ends, no slot is lost, none is counted
- * twice.
+ * test_faults.c - jobs, cancels, deaths and losses drawn from seeds: every job ends, no slot is
+ * lost, none is counted twice.
  */
 #include "test/unit/jobmanager/world.h"
 
 #define SEEDS 60
 #define STEPS 60
-#define TMS 3
+#define TMS   3
 
 struct chaos {
     struct world *w;
@@ -55,8 +55,9 @@ static void strike(struct chaos *c)
         break;
     case 5:
         if (worker && worker->registered && worker->peer && worker->task_count > 0)
-            fake_report_full(worker, worker->tasks[0].vertex, worker->tasks[0].subtask, 1, T(FAILED),
-                             sim_chance(w->sim, 1, 2) ? ERR_CLOSED : ERR_USER, "it broke");
+            fake_report_full(worker, worker->tasks[0].vertex, worker->tasks[0].subtask, 1,
+                             T(FAILED), sim_chance(w->sim, 1, 2) ? ERR_CLOSED : ERR_USER,
+                             "it broke");
         break;
     case 6:
     case 7:
@@ -89,16 +90,17 @@ static void check_slots(struct sim *sim, void *arg)
         struct jm_taskmanager *tm = it.value;
         uint32_t held = 0;
 
-        LIST_FOREACH(at, &tm->allocations)
+        LIST_FOREACH (at, &tm->allocations)
             held += LIST_ENTRY(at, struct jm_allocation, link)->slots;
         if (held != tm->used || tm->used > tm->slots)
-            sim_fail(sim, "%s: %u slots held, %u counted, of %u", tm->label, held, tm->used, tm->slots);
+            sim_fail(sim, "%s: %u slots held, %u counted, of %u", tm->label, held, tm->used,
+                     tm->slots);
         used += tm->used;
         slots += tm->slots;
     }
     if (used != w->jm->resource.used || slots != w->jm->resource.slots)
-        sim_fail(sim, "the sum is %u of %u slots, %u of %u were counted", used, slots, w->jm->resource.used,
-                 w->jm->resource.slots);
+        sim_fail(sim, "the sum is %u of %u slots, %u of %u were counted", used, slots,
+                 w->jm->resource.used, w->jm->resource.slots);
 }
 
 static void run(uint64_t seed)
@@ -111,7 +113,8 @@ static void run(uint64_t seed)
     sim_set_checker(c.w->sim, check_slots, c.w);
     for (int i = 0; i < STEPS; i++) {
         strike(&c);
-        assert_true(sim_run_for(c.w->sim, sim_range(c.w->sim, 0, sim_chance(c.w->sim, 1, 20) ? 40000 : 5) * SIM_MS));
+        assert_true(sim_run_for(
+            c.w->sim, sim_range(c.w->sim, 0, sim_chance(c.w->sim, 1, 20) ? 40000 : 5) * SIM_MS));
     }
     c.w->manners = (struct manners){0};
     for (uint64_t n = 1; n < c.next_job; n++) {

@@ -72,10 +72,13 @@ static void waits_for_a_taskmanager(void **state)
 
     (void)state;
     world_submit(w, 1, 2);
-    assert_reason(w, 1, "needs 2 slots, 0 are free: 2 are missing. No job holds slots; no TaskManager is registered");
+    assert_reason(w, 1,
+                  "needs 2 slots, 0 are free: 2 are missing. No job holds slots; "
+                  "no TaskManager is registered");
     world_add(w, 0, 1);
     world_run_ms(w, 100);
-    assert_reason(w, 1, "1 is missing. No job holds slots; 1 TaskManager with 1 slot is registered");
+    assert_reason(w, 1,
+                  "1 is missing. No job holds slots; 1 TaskManager with 1 slot is registered");
     world_add(w, 1, 1);
     world_run_ms(w, 100);
     assert_state(w, 1, RUNNING);
@@ -95,7 +98,9 @@ static void fails_when_no_slots_come(void **state)
     assert_state(w, 1, CREATED);
     world_run_ms(w, 2000);
     assert_state(w, 1, FAILED);
-    assert_reason(w, 1, "no slots for 20 s (slot.request.timeout): the job needs 2 slots, 1 is free: 1 is missing");
+    assert_reason(
+        w, 1,
+        "no slots for 20 s (slot.request.timeout): the job needs 2 slots, 1 is free: 1 is missing");
     assert_all_free(w, 1);
     world_free(w);
 }

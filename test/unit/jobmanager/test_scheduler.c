@@ -22,7 +22,8 @@ static void add_vertex(struct shape *s, uint32_t parallelism, const char *group)
     s->graph.vertices = s->vertex_ptrs;
 }
 
-static void add_edge(struct shape *s, uint32_t from, uint32_t to, Rask__Graph__Partitioner partitioner)
+static void add_edge(struct shape *s, uint32_t from, uint32_t to,
+                     Rask__Graph__Partitioner partitioner)
 {
     size_t e = s->graph.n_edges++;
 
@@ -132,7 +133,8 @@ static void final_states_are_final(void **state)
     for (int from = 0; from < JM_TASK_STATE_COUNT; from++)
         for (int to = 0; to < JM_TASK_STATE_COUNT; to++)
             if (jm_task_state_is_final((Rask__Control__TaskState)from) || from == to)
-                assert_false(jm_task_may((Rask__Control__TaskState)from, (Rask__Control__TaskState)to));
+                assert_false(
+                    jm_task_may((Rask__Control__TaskState)from, (Rask__Control__TaskState)to));
     assert_string_equal(jm_job_state_name(JM_JOB_CANCELLING), "CANCELLING");
     assert_string_equal(jm_task_state_name(T(CANCELING)), "CANCELING");
 }
@@ -142,7 +144,8 @@ static void every_state_leads_to_an_end(void **state)
     (void)state;
     for (int s = 0; s < JM_JOB_STATE_COUNT; s++)
         if (!jm_job_state_is_final((enum jm_job_state)s) && s != JM_JOB_SUSPENDED)
-            assert_true(jm_job_may((enum jm_job_state)s, JM_JOB_CANCELLING) || s == JM_JOB_CANCELLING);
+            assert_true(jm_job_may((enum jm_job_state)s, JM_JOB_CANCELLING) ||
+                        s == JM_JOB_CANCELLING);
     assert_true(jm_job_may(JM_JOB_CANCELLING, JM_JOB_CANCELED));
     assert_true(jm_job_may(JM_JOB_FAILING, JM_JOB_FAILED));
 }

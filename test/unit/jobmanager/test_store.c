@@ -53,7 +53,8 @@ static void on_part(void *arg, const struct err *error, const ProtobufCMessage *
     got.size = ok->size;
 }
 
-static void get(struct world *w, struct fake_worker *worker, const uint8_t hash[32], uint64_t offset)
+static void get(struct world *w, struct fake_worker *worker, const uint8_t hash[32],
+                uint64_t offset)
 {
     Rask__Control__GetBlob msg = RASK__CONTROL__GET_BLOB__INIT;
 
@@ -198,7 +199,8 @@ static void jobs_come_back_from_disk_as_they_were(void **state)
     assert_int_equal(job->tasks[T(FINISHED)], 2);
     assert_int_equal(job->worker_count, 1);
     assert_string_equal(job->workers[0].endpoint, "tm0:7000");
-    assert_string_equal(job->vertices[0].subtasks[0].taskmanager_id, job->workers[0].taskmanager_id);
+    assert_string_equal(job->vertices[0].subtasks[0].taskmanager_id,
+                        job->workers[0].taskmanager_id);
     assert_int_equal(job->accumulators[0].value, 15);
     assert_true(job->state_at_ms[JM_JOB_FINISHED] >= job->state_at_ms[JM_JOB_RUNNING]);
     assert_non_null(strstr(job->plan_json, "\"jid\""));
@@ -387,7 +389,8 @@ static void a_graph_that_cannot_be_built(void **state)
 static void files_of_workers_and_taskmanagers(void **state)
 {
     struct world *w = world_with(1, 1);
-    struct jm_command read = {.type = JM_READ_FILE, .job_id = id_from_u64(0x10b, 1), .name = "out", .max = 100};
+    struct jm_command read = {
+        .type = JM_READ_FILE, .job_id = id_from_u64(0x10b, 1), .name = "out", .max = 100};
     struct jm_command list = {.type = JM_LIST_FILES, .taskmanager_id = "0123"};
 
     (void)state;
@@ -405,7 +408,8 @@ static void files_of_workers_and_taskmanagers(void **state)
 static void commands_end_when_the_jobmanager_does(void **state)
 {
     struct world *w = world_with(1, 1);
-    struct jm_command watch = {.type = JM_WATCH, .job_id = id_from_u64(0x10b, 1)}, plan = {.type = JM_PLAN};
+    struct jm_command watch = {.type = JM_WATCH, .job_id = id_from_u64(0x10b, 1)},
+                      plan = {.type = JM_PLAN};
 
     (void)state;
     w->manners.plan_silent = true;
@@ -423,7 +427,8 @@ static void commands_end_when_the_jobmanager_does(void **state)
 static void commands_end_that_the_loop_has_not_seen(void **state)
 {
     struct world *w = world_with(1, 1);
-    struct jm_command watch = {.type = JM_WATCH, .job_id = id_from_u64(0x10b, 1)}, load = {.type = JM_LOAD_JOB};
+    struct jm_command watch = {.type = JM_WATCH, .job_id = id_from_u64(0x10b, 1)},
+                      load = {.type = JM_LOAD_JOB};
 
     (void)state;
     world_submit(w, 1, 1);

@@ -1,9 +1,9 @@
 /*
- * world.h - for unit tests of the JobManager: it runs in the simulator, between TaskManagers and workers that do what a
- * test says.
+ * world.h - for unit tests of the JobManager: it runs in the simulator, between TaskManagers and
+ * workers that do what a test says.
  *
- * A struct plan_of_fakes is what they do by themselves: by default start, register, run, obey.  A test holds them back and
- * speaks in their place.  Thread: one.
+ * A struct plan_of_fakes is what they do by themselves: by default start, register, run, obey.  A
+ * test holds them back and speaks in their place.  Thread: one.
  */
 #ifndef UNIT_JOBMANAGER_WORLD_H
 #define UNIT_JOBMANAGER_WORLD_H
@@ -23,11 +23,11 @@
 #include "jobmanager/jm_private.h"
 #include "test/sim/sim.h"
 
-#define UNUSED __attribute__((unused))
-#define FAKES 4
+#define UNUSED       __attribute__((unused))
+#define FAKES        4
 #define FAKE_WORKERS 16
-#define FAKE_TASKS 64
-#define T(name) RASK__CONTROL__TASK_STATE__##name
+#define FAKE_TASKS   64
+#define T(name)      RASK__CONTROL__TASK_STATE__##name
 
 struct manners { /* what fakes do not do by themselves */
     bool refuse_start, no_worker, no_running, ignore_cancel, ignore_stop, finish, plan_silent;
@@ -89,8 +89,9 @@ static UNUSED void fake_ignore(void *arg, const struct err *error, const Protobu
     }
 }
 
-static UNUSED void fake_report_full(struct fake_worker *w, uint32_t vertex, uint32_t subtask, uint64_t epoch,
-                                    Rask__Control__TaskState state, int code, const char *error)
+static UNUSED void fake_report_full(struct fake_worker *w, uint32_t vertex, uint32_t subtask,
+                                    uint64_t epoch, Rask__Control__TaskState state, int code,
+                                    const char *error)
 {
     Rask__Control__TaskStateChanged msg = RASK__CONTROL__TASK_STATE_CHANGED__INIT;
     Rask__Control__TaskMetrics metrics = RASK__CONTROL__TASK_METRICS__INIT;
@@ -116,7 +117,8 @@ static UNUSED void fake_report_full(struct fake_worker *w, uint32_t vertex, uint
     rpc_call(w->peer, RPC_TASK_STATE_CHANGED, &msg.base, 0, fake_ignore, w);
 }
 
-static UNUSED void fake_report(struct fake_worker *w, uint32_t vertex, uint32_t subtask, Rask__Control__TaskState state)
+static UNUSED void fake_report(struct fake_worker *w, uint32_t vertex, uint32_t subtask,
+                               Rask__Control__TaskState state)
 {
     fake_report_full(w, vertex, subtask, w->epoch, state, 0, NULL);
 }
@@ -231,12 +233,14 @@ static void fake_worker_closed(void *arg, struct rpc_peer *peer, const struct er
     w->peer = NULL;
 }
 
-static const struct rpc_handler fake_worker_handler = {
-    .on_ready = fake_worker_ready, .on_request = fake_worker_request, .on_close = fake_worker_closed};
+static const struct rpc_handler fake_worker_handler = {.on_ready = fake_worker_ready,
+                                                       .on_request = fake_worker_request,
+                                                       .on_close = fake_worker_closed};
 
 static void fake_worker_connect(struct fake_worker *w, const Rask__Control__StartWorker *msg)
 {
-    struct rpc_identity self = {.role = RASK__CONTROL__ROLE__WORKER, .job_epoch = w->epoch, .has_secret = true};
+    struct rpc_identity self = {
+        .role = RASK__CONTROL__ROLE__WORKER, .job_epoch = w->epoch, .has_secret = true};
 
     self.job_id = w->job_id;
     self.taskmanager_id = w->tm->id;
@@ -255,7 +259,8 @@ static struct fake_worker *fake_worker_of(struct fake_tm *tm, const struct id *j
 }
 
 /* The process is gone: its connection closes; the obituary follows if told. */
-static UNUSED void fake_die(struct fake_worker *w, bool close, bool obituary, bool expected, const char *reason)
+static UNUSED void fake_die(struct fake_worker *w, bool close, bool obituary, bool expected,
+                            const char *reason)
 {
     Rask__Control__WorkerExited msg = RASK__CONTROL__WORKER_EXITED__INIT;
 
@@ -279,7 +284,8 @@ static UNUSED void fake_die(struct fake_worker *w, bool close, bool obituary, bo
     w->used = false;
 }
 
-static void fake_start_worker(struct fake_tm *tm, const Rask__Control__StartWorker *msg, struct rpc_request *request)
+static void fake_start_worker(struct fake_tm *tm, const Rask__Control__StartWorker *msg,
+                              struct rpc_request *request)
 {
     Rask__Control__StartWorkerOk ok = RASK__CONTROL__START_WORKER_OK__INIT;
     struct fake_worker *w = NULL;
@@ -293,7 +299,8 @@ static void fake_start_worker(struct fake_tm *tm, const Rask__Control__StartWork
         if (!tm->workers[i].used)
             w = &tm->workers[i];
     CHECK(w != NULL);
-    *w = (struct fake_worker){.tm = tm, .used = true, .epoch = msg->job_epoch, .index = msg->worker_index};
+    *w = (struct fake_worker){
+        .tm = tm, .used = true, .epoch = msg->job_epoch, .index = msg->worker_index};
     w->plan = msg->has_plan_artifact;
     CHECK(rpc_id(&msg->job_id, &w->job_id));
     ok.pid = 4711;
@@ -315,8 +322,8 @@ static void fake_stop_worker(struct fake_tm *tm, const Rask__Control__StopWorker
         fake_die(w, true, true, true, "was stopped");
 }
 
-static void fake_tm_request(void *arg, struct rpc_peer *peer, enum rpc_method method, const ProtobufCMessage *message,
-                            struct rpc_request *request)
+static void fake_tm_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
+                            const ProtobufCMessage *message, struct rpc_request *request)
 {
     Rask__Control__ReadFileOk file = RASK__CONTROL__READ_FILE_OK__INIT;
     struct fake_tm *tm = arg;
@@ -408,14 +415,16 @@ static void fake_tm_free(void *core)
     mem_free(tm);
 }
 
-static const struct sim_node_kind fake_tm_kind = {.name = "fake_tm", .boot = fake_tm_boot, .free = fake_tm_free};
+static const struct sim_node_kind fake_tm_kind = {
+    .name = "fake_tm", .boot = fake_tm_boot, .free = fake_tm_free};
 
 /* ---- the world ---- */
 
 static void *world_jm_boot(struct env *env, struct sim_node *node, void *arg)
 {
     struct world *world = arg;
-    struct jm_options options = {.conf = world->conf, .rpc_address = "jm:6123", .work_dir = "/work"};
+    struct jm_options options = {
+        .conf = world->conf, .rpc_address = "jm:6123", .work_dir = "/work"};
     struct err err = {0};
 
     (void)node;
@@ -429,7 +438,8 @@ static void world_jm_free(void *core)
     jm_free(core);
 }
 
-static const struct sim_node_kind world_jm_kind = {.name = "jm", .boot = world_jm_boot, .free = world_jm_free};
+static const struct sim_node_kind world_jm_kind = {
+    .name = "jm", .boot = world_jm_boot, .free = world_jm_free};
 
 static UNUSED void world_set(struct world *world, const char *key, const char *value)
 {
@@ -478,7 +488,8 @@ static UNUSED void world_add(struct world *world, uint32_t index, uint32_t slots
     world->places[index].world = world;
     world->places[index].index = index;
     world->places[index].slots = slots;
-    world->places[index].node = sim_node_add(world->sim, name, &fake_tm_kind, &world->places[index]);
+    world->places[index].node =
+        sim_node_add(world->sim, name, &fake_tm_kind, &world->places[index]);
     sim_boot(world->places[index].node);
 }
 
@@ -542,7 +553,8 @@ struct sample {
 
 static UNUSED void sample_init(struct sample *s, uint64_t number, uint32_t parallelism)
 {
-    static const char *const pairs[][2] = {{"connector", "sequence"}, {"first", "1"}, {"last", "10"}};
+    static const char *const pairs[][2] = {
+        {"connector", "sequence"}, {"first", "1"}, {"last", "10"}};
 
     memset(s, 0, sizeof(*s));
     s->id = id_from_u64(0x10b, number);
@@ -683,7 +695,8 @@ static UNUSED void assert_reason(struct world *world, uint64_t number, const cha
     struct jm_job_snapshot *job = world_job(world, number);
 
     if (!job->reason || !strstr(job->reason, text))
-        fail_msg("the reason is \"%s\", without \"%s\"", job->reason ? job->reason : "(none)", text);
+        fail_msg("the reason is \"%s\", without \"%s\"", job->reason ? job->reason : "(none)",
+                 text);
     jm_job_snapshot_unref(job);
 }
 
