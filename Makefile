@@ -112,19 +112,20 @@ INSTALL := install
 D = $(DESTDIR)$(PREFIX)
 bin_scripts := $(wildcard $(patsubst %,scripts/%.sh,start-cluster stop-cluster jobmanager taskmanager config))
 conf_files := $(filter-out %.md,$(wildcard conf/*))
-install: all ## into PREFIX (/opt/rask): bin conf lib log include examples
-	$(INSTALL) -d $(addprefix $(D)/,bin conf lib/pkgconfig log include/rask examples/data)
+install: all ## into PREFIX (/opt/rask): bin conf lib log include examples docs; an edited conf/ stays
+	$(INSTALL) -d $(addprefix $(D)/,bin conf lib/pkgconfig log include/rask examples/data docs)
 	$(if $(programs),$(INSTALL) -m 755 $(programs) $(D)/bin)
 	$(if $(programs),strip --strip-debug $(patsubst %,$(D)/bin/%,$(notdir $(programs))))
 	$(if $(bin_scripts),$(INSTALL) -m 755 $(bin_scripts) $(D)/bin)
-	$(if $(conf_files),$(INSTALL) -m 644 $(conf_files) $(D)/conf)
+	@set -e; for f in $(conf_files); do [ -e $(D)/conf/$${f##*/} ] || $(INSTALL) -m 644 $$f $(D)/conf; done
 	$(if $(install_libs),$(INSTALL) -m 644 $(install_libs) $(D)/lib)
 	$(if $(wildcard api/include/rask/*.h),$(INSTALL) -m 644 $(wildcard api/include/rask/*.h) $(D)/include/rask)
 	for p in rask rask-testkit; do sed -e 's|@PREFIX@|$${pcfiledir}/../..|' -e 's|@VERSION@|$(VERSION)|' \
 	 api/$$p.pc.in >$(D)/lib/pkgconfig/$$p.pc; done
-	$(if $(wildcard examples/*.c),$(INSTALL) -m 644 $(wildcard examples/*.c) $(D)/examples)
+	$(INSTALL) -m 644 $(wildcard examples/*.c examples/*.md) $(D)/examples
 	$(INSTALL) -m 644 $(wildcard examples/data/*) $(D)/examples/data
-	$(INSTALL) -m 644 LICENSE NOTICE VERSION $(wildcard README.md) $(D)
+	$(INSTALL) -m 644 $(wildcard docs/*.md) $(D)/docs
+	$(INSTALL) -m 644 LICENSE NOTICE VERSION README.md $(D)
 dist_name := rask-$(VERSION)-linux-$(ARCH)
 dist: ## build/rask-VERSION-linux-ARCH.tar.gz, the installed tree to unpack anywhere
 	rm -rf $(O)/dist

@@ -252,7 +252,8 @@ static int read_graph(struct program *p, struct err *err)
     return code;
 }
 
-/* As many slots as anybody can ask for, each with the share that a slot of a TaskManager has. */
+/* As many slots as anybody can ask for, each with the share that a slot of a TaskManager has.  Nobody will ask for the job
+ * when it is over: it is not written to disk, where the folder of this run is about to go. */
 static int widen(struct conf *conf, struct err *err)
 {
     uint64_t share;
@@ -264,6 +265,8 @@ static int widen(struct conf *conf, struct err *err)
         code = conf_set(conf, "taskmanager.numberOfTaskSlots", "1024", "rask-local", err);
     if (code == 0)
         code = conf_set(conf, "taskmanager.memory.process.size", text, "rask-local", err);
+    if (code == 0)
+        code = conf_set(conf, "jobstore.type", "Memory", "rask-local", err);
     return code;
 }
 
@@ -327,12 +330,13 @@ static int start(struct program *p, struct err *err)
     return 0;
 }
 
+/* What a thread of env_work has just removed itself does not end the walk. */
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
     (void)type;
     (void)ftw;
-    return remove(path);
+    return remove(path) < 0 && errno != ENOENT ? -1 : 0;
 }
 
 int main(int argc, char **argv)

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Executes the examples of README.md and docs/*.md against the build; what a reader types is what runs here.
 # Prints "ok FILE:LINE" and "FAIL FILE:LINE" lines.  docs/contributing.md, "Examples in documents", has the rules:
-# shellcheck disable=SC2317
 #   ```sh run            run by bash -e in the document's folder; `sh run fails` expects an exit status other than 0
 #   ```sh run cluster    likewise, with a cluster of one JobManager and two TaskManagers of two slots
 #   ```text output       what the block before printed: these lines in this order, others between them; ... is any text
 #   ```c job NAME.c      written to NAME.c; rask info has to accept it
 #   ```FORMAT file PATH  written to PATH
 # Arguments: documents, instead of all.
+# shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 source=$PWD
