@@ -216,6 +216,84 @@ void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t colum
     bytes_release(&large);
 }
 
+/* ---- runs ---- */
+
+static void run_add_long(struct key_run *run, uint32_t i, const rask_batch *b, const uint16_t *columns,
+                         uint32_t column_count, uint32_t position)
+{
+    run->place[i] = run->text.len;
+    key_bytes_of(b, columns, column_count, position, &run->text);
+    memcpy(run->head[i], run->text.data + run->place[i], KEY_HEAD_BYTES);
+}
+
+/* A short view is nearly its key: only the length is turned. */
+static void run_strings(struct key_run *run, const rask_batch *b, const uint16_t *column, uint32_t from)
+{
+    const view_words *cells = b->columns[*column].data;
+
+    for (uint32_t i = 0; i < run->rows; i++) {
+        uint32_t position = rask_position(b, from + i);
+        view_words v = cells[position];
+
+        run->len[i] = 4 + view_len(v);
+        if (view_len(v) <= 12) {
+            run->head[i][0] = (v.low >> 32 << 32) | __builtin_bswap32(view_len(v));
+            run->head[i][1] = v.high;
+        } else {
+            run_add_long(run, i, b, column, 1, position);
+        }
+    }
+}
+
+static void run_i64(struct key_run *run, const rask_batch *b, const uint16_t *column, uint32_t from)
+{
+    const int64_t *cells = b->columns[*column].data;
+
+    for (uint32_t i = 0; i < run->rows; i++) {
+        run->len[i] = 8;
+        put_signed((uint8_t *)run->head[i], cells[rask_position(b, from + i)], 8);
+        run->head[i][1] = 0;
+    }
+}
+
+static void run_general(struct key_run *run, const rask_batch *b, const uint16_t *columns, uint32_t column_count,
+                        uint32_t from)
+{
+    for (uint32_t i = 0; i < run->rows; i++) {
+        rask_row row = rask_batch_row(b, from + i);
+        uint64_t size = key_size(&row, columns, column_count); /* with nulls the key may be shorter */
+
+        run->head[i][0] = run->head[i][1] = 0;
+        if (size <= KEY_HEAD_BYTES) {
+            uint8_t *head = (uint8_t *)run->head[i];
+
+            run->len[i] = (uint32_t)(key_put(head, &row, columns, column_count) - head);
+            continue;
+        }
+        run->place[i] = run->text.len;
+        key_bytes_of(b, columns, column_count, row.position, &run->text);
+        run->len[i] = (uint32_t)(run->text.len - run->place[i]);
+        memcpy(run->head[i], run->text.data + run->place[i], MIN(run->len[i], (uint32_t)KEY_HEAD_BYTES));
+    }
+}
+
+void key_run_fill(struct key_run *run, const rask_batch *b, const uint16_t *columns, uint32_t column_count,
+                  uint32_t from, uint32_t rows)
+{
+    const rask_field *first = &b->schema->fields[columns[0]];
+    bool plain = column_count == 1 && !first->nullable;
+
+    CHECK(rows <= KEY_RUN_ROWS);
+    bytes_clear(&run->text);
+    run->rows = rows;
+    if (plain && schema_is_view(first))
+        run_strings(run, b, columns, from);
+    else if (plain && (first->type == RASK_T_BIGINT || first->type == RASK_T_TIMESTAMP))
+        run_i64(run, b, columns, from);
+    else
+        run_general(run, b, columns, column_count, from);
+}
+
 uint32_t key_group_default_max(uint32_t parallelism)
 {
     uint64_t want = (uint64_t)parallelism + parallelism / 2, power = 128;

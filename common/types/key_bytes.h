@@ -22,6 +22,22 @@ void key_bytes_of(const rask_batch *b, const uint16_t *columns, uint32_t column_
 void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
                     uint64_t *hash);
 
+/*
+ * The keys of a few rows, so that most are compared in words: the first 16 bytes of each, padded with 0; a longer key
+ * stands whole in `text`.
+ */
+enum { KEY_RUN_ROWS = 64, KEY_HEAD_BYTES = 16 };
+struct key_run {
+    uint32_t rows;
+    uint32_t len[KEY_RUN_ROWS];
+    uint64_t head[KEY_RUN_ROWS][2];
+    size_t place[KEY_RUN_ROWS]; /* in text; set where len > 16 */
+    struct bytes text;          /* owned: bytes_init before the first fill, bytes_release after the last */
+};
+/* Rows from .. from + rows - 1 of the batch, at most KEY_RUN_ROWS; what was there before is gone. */
+void key_run_fill(struct key_run *run, const rask_batch *b, const uint16_t *columns, uint32_t column_count,
+                  uint32_t from, uint32_t rows);
+
 static inline uint32_t key_group_of(uint64_t hash, uint32_t max_parallelism)
 {
     return (uint32_t)(((hash >> 32) * max_parallelism) >> 32);

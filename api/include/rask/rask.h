@@ -266,6 +266,7 @@ static inline bool rask_str_equal(rask_str a, rask_str b)
 bool rask_next_word(rask_str *text, rask_str *word);
 /* As above with words of [A-Za-z0-9_]. */
 bool rask_next_name(rask_str *text, rask_str *word);
+rask_str rask_lower(rask_ctx *ctx, rask_str text); /* a copy with a-z for A-Z; lives as rask_alloc's memory */
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

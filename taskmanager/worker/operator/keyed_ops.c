@@ -35,6 +35,8 @@ struct rolling {
     struct packed_layout layout;
     rask_state states[3]; /* accumulator, result row; ends with kind 0 */
     uint64_t hash[RASK_BATCH_ROWS_MAX];
+    struct key_run keys; /* sharing form */
+    bool plain_sum;      /* the sum of a BIGINT that is NOT NULL */
 };
 
 static int64_t load_int(const rask_field *f, const void *data, uint32_t p)
@@ -119,6 +121,11 @@ static bool add(const rask_field *f, union cell *to, union cell v)
     return to->i >= -limit && to->i < limit;
 }
 
+static int sum_overflow(struct wk_op *op, const struct rolling *r)
+{
+    return rask_fail(&op->ctx, "the sum of column \"%s\" does not fit its type any more", r->field.name);
+}
+
 static int update(struct wk_op *op, struct rolling *r, struct accumulator *acc, bool null, union cell v)
 {
     if (r->kind == ROLLING_COUNT) {
@@ -133,7 +140,7 @@ static int update(struct wk_op *op, struct rolling *r, struct accumulator *acc, 
         acc->has = 1;
     } else if (r->kind == ROLLING_SUM) {
         if (!add(&r->field, &acc->value, v))
-            return rask_fail(&op->ctx, "the sum of column \"%s\" does not fit its type any more", r->field.name);
+            return sum_overflow(op, r);
     } else if (r->kind == ROLLING_MIN ? compare(&r->field, v, acc->value) < 0 : compare(&r->field, v, acc->value) > 0) {
         acc->value = v;
     }
@@ -155,12 +162,27 @@ static const uint64_t *hashes(struct wk_op *op, struct rolling *r, const rask_ba
     return r->hash;
 }
 
+/* The sharing form prefetches run by run. */
 static void rolling_prepare(rask_op *ctx, int input, const rask_batch *in)
 {
     struct wk_op *op = wk_op_of(ctx);
 
     (void)input;
-    wk_state_prepare(op->state, 0, hashes(op, op->adapter, in), in->rows);
+    if (!((const struct rolling *)op->adapter)->share)
+        wk_state_prepare(op->state, 0, hashes(op, op->adapter, in), in->rows);
+}
+
+static int update_with(struct wk_op *op, struct rolling *r, struct accumulator *acc, const rask_batch *in,
+                       uint32_t position)
+{
+    bool null = false;
+    union cell v = {.i = 0};
+
+    if (r->kind != ROLLING_COUNT) {
+        null = rask_column_is_null(&in->columns[r->column], position);
+        v = load(&r->field, in->columns[r->column].data, position);
+    }
+    return update(op, r, acc, null, v);
 }
 
 static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t position, uint64_t hash,
@@ -168,8 +190,6 @@ static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in
 {
     struct err err = {0};
     rask_str key;
-    bool null = false;
-    union cell v = {.i = 0};
 
     bytes_clear(&op->key);
     key_bytes_of(in, op->key_columns[0], op->key_count[0], position, &op->key);
@@ -179,11 +199,62 @@ static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in
         op->ctx.error = err;
         return err.code;
     }
-    if (r->kind != ROLLING_COUNT) {
-        null = rask_column_is_null(&in->columns[r->column], position);
-        v = load(&r->field, in->columns[r->column].data, position);
+    return update_with(op, r, *ret, in, position);
+}
+
+/* What process_shared fills: cell [p - low] is the result of the row at position p. */
+struct results {
+    void *cells;
+    uint64_t *validity; /* NULL: NOT NULL */
+    uint32_t low;
+};
+
+static int run_of_sums(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from,
+                       struct accumulator *const *acc, const struct results *to)
+{
+    const int64_t *values = in->columns[r->column].data;
+    int64_t *sums = to->cells;
+
+    for (uint32_t i = 0; i < r->keys.rows; i++) {
+        uint32_t p = rask_position(in, from + i);
+
+        if (__builtin_add_overflow(acc[i]->value.i, values[p], &acc[i]->value.i))
+            return sum_overflow(op, r);
+        acc[i]->has = 1;
+        sums[p - to->low] = acc[i]->value.i;
     }
-    return update(op, r, *ret, null, v);
+    return 0;
+}
+
+static int run_of_any(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from,
+                      struct accumulator *const *acc, const struct results *to)
+{
+    for (uint32_t i = 0; i < r->keys.rows; i++) {
+        uint32_t p = rask_position(in, from + i);
+        int rc = update_with(op, r, acc[i], in, p);
+
+        if (rc != 0)
+            return rc;
+        store(&r->field, to->cells, p - to->low, acc[i]->value);
+        if (to->validity && !acc[i]->has)
+            to->validity[p / 64] &= ~((uint64_t)1 << (p % 64));
+    }
+    return 0;
+}
+
+static int update_all(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash,
+                      const struct results *to)
+{
+    void *acc[KEY_RUN_ROWS];
+    int rc = 0;
+
+    for (uint32_t i = 0; i < in->rows && rc == 0; i += KEY_RUN_ROWS) {
+        key_run_fill(&r->keys, in, op->key_columns[0], op->key_count[0], i, MIN(in->rows - i, (uint32_t)KEY_RUN_ROWS));
+        rc = wk_state_get_run(op->state, 0, &r->keys, hash + i, sizeof(struct accumulator), acc, &op->ctx.error);
+        if (rc == 0)
+            rc = (r->plain_sum ? run_of_sums : run_of_any)(op, r, in, i, (struct accumulator *const *)acc, to);
+    }
+    return rc;
 }
 
 /* The result column stands at the input's physical positions: only their range is allocated. */
@@ -192,31 +263,20 @@ static int process_shared(struct wk_op *op, struct rolling *r, const rask_batch 
     uint32_t low = rask_position(in, 0), high = rask_position(in, in->rows - 1), width = schema_width(&r->field);
     size_t bits = r->field.nullable ? (in->positions / 64 + 1) * sizeof(uint64_t) : 0;
     rask_buffer *own = pool_get(wk_task_pool(op), bits + (uint64_t)(high - low + 1) * width);
-    uint64_t *validity = bits ? (uint64_t *)(void *)own->data : NULL;
-    char *cells = (char *)own->data + bits;
+    struct results to = {own->data + bits, bits ? (uint64_t *)(void *)own->data : NULL, low};
     rask_batch *result;
-    int rc = 0;
+    int rc;
 
     if (bits)
-        memset(validity, 0xff, bits);
-    for (uint32_t i = 0; i < in->rows && rc == 0; i++) {
-        uint32_t p = rask_position(in, i);
-        struct accumulator *acc;
-
-        rc = rolling_row(op, r, in, p, hash[i], &acc);
-        if (rc == 0) {
-            store(&r->field, cells, p - low, acc->value);
-            if (validity && !acc->has)
-                validity[p / 64] &= ~((uint64_t)1 << (p % 64));
-        }
-    }
+        memset(to.validity, 0xff, bits);
+    rc = update_all(op, r, in, hash, &to);
     if (rc != 0) {
         buffer_unref(own);
         return rc;
     }
     /* cells[p - low] is read as data[p] */
     result = batch_project_with((rask_batch *)(uintptr_t)in, op->ctx.out->schema, r->columns, r->result, own,
-                                (void *)((uintptr_t)cells - (uintptr_t)low * width), validity);
+                                (void *)((uintptr_t)to.cells - (uintptr_t)low * width), to.validity);
     return rask_emit_batch(op->ctx.out, &result);
 }
 
@@ -280,8 +340,15 @@ static int rolling_process(rask_op *ctx, int input, const rask_batch *in, uint32
     return rc;
 }
 
-const rask_operator wk_sum_op = {.abi = RASK_ABI, .name = OP_SUM, .prepare = rolling_prepare, .process = rolling_process};
-const rask_operator wk_count_op = {.abi = RASK_ABI, .name = OP_COUNT, .prepare = rolling_prepare, .process = rolling_process};
+static void rolling_close(rask_op *ctx)
+{
+    bytes_release(&((struct rolling *)wk_op_of(ctx)->adapter)->keys.text);
+}
+
+const rask_operator wk_sum_op = {
+    .abi = RASK_ABI, .name = OP_SUM, .prepare = rolling_prepare, .process = rolling_process, .close = rolling_close};
+const rask_operator wk_count_op = {
+    .abi = RASK_ABI, .name = OP_COUNT, .prepare = rolling_prepare, .process = rolling_process, .close = rolling_close};
 
 static bool is_key(const struct wk_op *op, uint32_t column)
 {
@@ -296,6 +363,7 @@ static struct rolling *rolling_new(struct wk_op *op, enum rolling_kind kind)
     struct rolling *r = MEM_NEW(struct rolling);
 
     r->kind = kind;
+    bytes_init(&r->keys.text);
     r->states[0] = (rask_state){.kind = RASK_AGGREGATING, .name = op->desc->name};
     op->adapter = r;
     op->ctx.states = r->states;
@@ -318,6 +386,7 @@ int wk_rolling_init(struct wk_op *op, struct err *err)
     if (schema_is_view(&r->field) || r->field.type >= RASK_T_ARRAY)
         return err_set(err, ERR_INVALID, "operator \"%s\": column \"%s\" is not a number or a time", op->node->name, name);
     r->share = !is_key(op, r->column);
+    r->plain_sum = r->kind == ROLLING_SUM && r->field.type == RASK_T_BIGINT && !r->field.nullable;
     for (uint32_t i = 0; i < schema->columns; i++) {
         r->columns[i] = (uint16_t)i;
         if (i != r->column && !is_key(op, i))

@@ -24,7 +24,14 @@ struct entry {
     uint64_t hash;
     uint32_t key_len, value_len;
     uint32_t value_cap, unused;
-    /* key bytes, padded to 8; then the value */
+    /* key bytes, padded with 0 to 8; then the value */
+};
+
+/* A key in hand: its first bytes as words, padded with 0, are all of most keys. */
+struct key {
+    uint64_t head[2];
+    const void *bytes; /* all of them; used where len > 16 */
+    uint32_t len;
 };
 
 struct page {
@@ -52,13 +59,38 @@ static size_t pad8(size_t n)
 {
     return (n + 7) & ~(size_t)7;
 }
-static char *key_of(struct entry *e)
+static uint64_t *key_of(struct entry *e)
 {
-    return (char *)(e + 1);
+    return (uint64_t *)(e + 1);
 }
 static void *value_of(struct entry *e)
 {
-    return key_of(e) + pad8(e->key_len);
+    return (char *)key_of(e) + pad8(e->key_len);
+}
+static struct key key_from(rask_str bytes)
+{
+    struct key k = {.bytes = bytes.data, .len = bytes.len};
+
+    memcpy(k.head, bytes.data, MIN(bytes.len, (uint32_t)sizeof(k.head)));
+    return k;
+}
+static struct key key_in_run(const struct key_run *run, uint32_t i)
+{
+    struct key k = {.head = {run->head[i][0], run->head[i][1]}, .len = run->len[i]};
+
+    if (k.len > sizeof(k.head))
+        k.bytes = run->text.data + run->place[i];
+    return k;
+}
+static bool key_is(struct entry *e, const struct key *k)
+{
+    const uint64_t *has = key_of(e);
+
+    if (e->key_len != k->len || has[0] != k->head[0])
+        return false;
+    if (k->len <= 8)
+        return true;
+    return has[1] == k->head[1] && (k->len <= sizeof(k->head) || memcmp(has, k->bytes, k->len) == 0);
 }
 static uint64_t word_of(uint64_t hash, const struct entry *e)
 {
@@ -219,20 +251,23 @@ static bool grow(struct wk_state *s, struct table *t)
 }
 
 /* The slot that holds the key, or the empty one where it would stand. */
-static uint64_t find(const struct table *t, uint64_t hash, rask_str key)
+static inline uint64_t find(const struct table *t, uint64_t hash, const struct key *key)
 {
     uint64_t at = slot_of(t, hash);
 
-    for (; t->index[at]; at = (at + 1) & t->mask) {
-        struct entry *e;
-
-        if ((t->index[at] ^ hash) & ~ADDRESS_MASK)
-            continue;
-        e = entry_of(t->index[at]);
-        if (e->hash == hash && e->key_len == key.len && memcmp(key_of(e), key.data, key.len) == 0)
+    for (; t->index[at]; at = (at + 1) & t->mask)
+        if (((t->index[at] ^ hash) & ~ADDRESS_MASK) == 0 && key_is(entry_of(t->index[at]), key))
             break;
-    }
     return at;
+}
+static uint64_t find_word(const struct table *t, uint64_t hash, rask_str bytes)
+{
+    struct key key;
+
+    if (!t->index)
+        return 0;
+    key = key_from(bytes);
+    return t->index[find(t, hash, &key)];
 }
 
 static struct table *table_of(struct wk_state *s, int state)
@@ -260,9 +295,10 @@ void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint3
 }
 
 /* A new entry for an absent key, value zeroed. */
-static struct entry *insert(struct wk_state *s, struct table *t, uint64_t hash, rask_str key, size_t size, struct err *err)
+static struct entry *insert(struct wk_state *s, struct table *t, uint64_t hash, const struct key *key, size_t size,
+                            struct err *err)
 {
-    size_t bytes = room_bytes(key.len, (uint32_t)size);
+    size_t bytes = room_bytes(key->len, (uint32_t)size);
     struct entry *e;
 
     if (!t->index || (t->count + 1) * 10 > (t->mask + 1) * 6)
@@ -276,10 +312,13 @@ static struct entry *insert(struct wk_state *s, struct table *t, uint64_t hash, 
         return NULL;
     }
     e->hash = hash;
-    e->key_len = key.len;
+    e->key_len = key->len;
     e->value_len = (uint32_t)size;
     e->value_cap = (uint32_t)pad8(size);
-    memcpy(key_of(e), key.data, key.len);
+    if (key->len > sizeof(key->head))
+        memcpy(key_of(e), key->bytes, key->len);
+    else
+        memcpy(key_of(e), key->head, pad8(key->len));
     memset(value_of(e), 0, pad8(size));
     t->index[find(t, hash, key)] = word_of(hash, e);
     t->count++;
@@ -290,8 +329,9 @@ void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, s
                    bool *ret_created, struct err *err)
 {
     struct table *t = table_of(s, state);
-    uint64_t word = t->index ? t->index[find(t, hash, key)] : 0;
-    struct entry *e = NULL;
+    uint64_t word = find_word(t, hash, key);
+    struct key absent;
+    struct entry *e;
 
     if (ret_created)
         *ret_created = false;
@@ -302,7 +342,8 @@ void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, s
     }
     if (!create)
         return NULL;
-    e = insert(s, t, hash, key, size, err);
+    absent = key_from(key);
+    e = insert(s, t, hash, &absent, size, err);
     if (!e)
         return NULL;
     if (ret_created)
@@ -310,10 +351,35 @@ void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, s
     return value_of(e);
 }
 
+int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
+                     void **values, struct err *err)
+{
+    struct table *t = table_of(s, state);
+
+    /* The slots of all keys are on their way before the first is read, and so are the entries. */
+    if (t->index) {
+        for (uint32_t i = 0; i < keys->rows; i++)
+            __builtin_prefetch(&t->index[slot_of(t, hash[i])]);
+        for (uint32_t i = 0; i < keys->rows; i++)
+            __builtin_prefetch(entry_of(t->index[slot_of(t, hash[i])]));
+    }
+    for (uint32_t i = 0; i < keys->rows; i++) {
+        struct key key = key_in_run(keys, i);
+        uint64_t word = t->index ? t->index[find(t, hash[i], &key)] : 0;
+        struct entry *e = word ? entry_of(word) : insert(s, t, hash[i], &key, size, err);
+
+        if (!e)
+            return ERR_LIMIT;
+        CHECK(e->value_len == size);
+        values[i] = value_of(e);
+    }
+    return 0;
+}
+
 const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len)
 {
     struct table *t = table_of(s, state);
-    uint64_t word = t->index ? t->index[find(t, hash, key)] : 0;
+    uint64_t word = find_word(t, hash, key);
 
     if (!word)
         return NULL;
@@ -325,14 +391,15 @@ int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, c
                    struct err *err)
 {
     struct table *t = table_of(s, state);
-    uint64_t word = t->index ? t->index[find(t, hash, key)] : 0;
+    uint64_t word = find_word(t, hash, key);
+    struct key absent = key_from(key);
     struct entry *e;
 
     if (word && entry_of(word)->value_cap < len) {
         wk_state_clear(s, state, hash, key);
         word = 0;
     }
-    e = word ? entry_of(word) : insert(s, t, hash, key, len, err);
+    e = word ? entry_of(word) : insert(s, t, hash, &absent, len, err);
     if (!e)
         return ERR_LIMIT;
     e->value_len = (uint32_t)len;
@@ -343,11 +410,12 @@ int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, c
 void wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key)
 {
     struct table *t = table_of(s, state);
+    struct key bytes = key_from(key);
     uint64_t at, next;
 
     if (!t->index)
         return;
-    at = find(t, hash, key);
+    at = find(t, hash, &bytes);
     if (!t->index[at])
         return;
     room_free(s, t, entry_of(t->index[at]));
@@ -378,6 +446,6 @@ void wk_state_each(struct wk_state *s, int state, void (*cb)(void *arg, rask_str
         if (t->index[i]) {
             struct entry *e = entry_of(t->index[i]);
 
-            cb(arg, (rask_str){key_of(e), e->key_len}, value_of(e), e->value_len);
+            cb(arg, (rask_str){(const char *)key_of(e), e->key_len}, value_of(e), e->value_len);
         }
 }

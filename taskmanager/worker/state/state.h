@@ -11,6 +11,7 @@
 #include <rask/operator.h>
 
 #include "common/base/err.h"
+#include "common/types/key_bytes.h"
 
 struct wk_state_budget { /* of the worker; shared by its tasks */
     uint64_t limit_bytes;
@@ -30,6 +31,12 @@ void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint3
  */
 void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t size, bool create,
                    bool *ret_created, struct err *err);
+/*
+ * The values of many keys, created where absent: values[i] for key i of the run, all valid until the next call for this
+ * state. The hash of key i is hash[i]. Prefetches by itself.
+ */
+int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
+                     void **values, struct err *err) MUST_CHECK;
 /* Values of changing size (packed rows). */
 const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len);
 int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, const void *value, size_t len,

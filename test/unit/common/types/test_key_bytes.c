@@ -125,6 +125,32 @@ static void golden_key_bytes(void **state)
 
 /* Column-wise hashes, fast paths included, are the hashes of the key bytes, for slices and
  * selections too. */
+/* A run holds the key bytes of its rows, whatever their columns are. */
+static void check_runs(const rask_batch *b, const uint16_t *columns, uint32_t n)
+{
+    struct key_run run;
+    struct bytes key;
+
+    bytes_init(&run.text);
+    bytes_init(&key);
+    for (uint32_t from = 0; from < b->rows; from += KEY_RUN_ROWS) {
+        key_run_fill(&run, b, columns, n, from, MIN(b->rows - from, (uint32_t)KEY_RUN_ROWS));
+        for (uint32_t i = 0; i < run.rows; i++) {
+            uint8_t head[KEY_HEAD_BYTES] = {0};
+
+            bytes_clear(&key);
+            key_bytes_of(b, columns, n, rask_position(b, from + i), &key);
+            assert_int_equal(run.len[i], key.len);
+            memcpy(head, key.data, MIN(key.len, sizeof(head)));
+            assert_memory_equal(run.head[i], head, sizeof(head));
+            if (key.len > sizeof(head))
+                assert_memory_equal(run.text.data + run.place[i], key.data, key.len);
+        }
+    }
+    bytes_release(&run.text);
+    bytes_release(&key);
+}
+
 static void hashes_are_of_key_bytes(void **state)
 {
     (void)state;
@@ -152,6 +178,7 @@ static void hashes_are_of_key_bytes(void **state)
             rask_batch *b = batch_slice(sink.batches[i], from, sink.batches[i]->rows - from);
 
             key_hash_batch(b, columns, n, hash);
+            check_runs(b, columns, n);
             for (uint32_t r = 0; r < b->rows; r++) {
                 bytes_clear(&key);
                 key_bytes_of(b, columns, n, rask_position(b, r), &key);

@@ -1,0 +1,189 @@
+/* test_state.c - keyed state: keys of every length, one by one and in runs, against a plain array. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/types/batch.h"
+#include "taskmanager/worker/state/state.h"
+
+enum { KEYS = 3000, LONGEST = 90 };
+static const rask_state declared[] = {{.kind = RASK_VALUE, .name = "numbers"}, {0}};
+
+struct fixture {
+    struct wk_state_budget budget;
+    struct wk_state *s;
+    struct pool *pool;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    f->budget.limit_bytes = 64u << 20;
+    f->s = wk_state_new(declared, &f->budget);
+    f->pool = pool_new(0);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    wk_state_free(f->s);
+    assert_int_equal(f->budget.used_bytes, 0);
+    pool_free(f->pool);
+    free(f);
+    return 0;
+}
+
+/* Key n: of 1 + n % LONGEST bytes, that of n alone; many begin alike, and some end in zeros. */
+static rask_str key_of(uint32_t n, char *room)
+{
+    uint32_t len = 1 + n % LONGEST, digits = n / LONGEST;
+
+    memset(room, n % 7 ? 'x' : 0, len);
+    room[len - 1] = (char)digits;
+    return (rask_str){room, len};
+}
+
+static uint64_t *value_of(struct fixture *f, uint32_t n, bool create)
+{
+    char room[LONGEST];
+    rask_str key = key_of(n, room);
+    struct err err;
+
+    return wk_state_get(f->s, 0, hash_xxh3(key.data, key.len), key, sizeof(uint64_t), create, NULL, &err);
+}
+
+static void keeps_keys_of_every_length_apart(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint32_t n = 0; n < KEYS; n++) {
+        assert_null(value_of(f, n, false));
+        *value_of(f, n, true) = n + 1;
+    }
+    assert_int_equal(wk_state_count(f->s, 0), KEYS);
+    for (uint32_t n = 0; n < KEYS; n++)
+        assert_int_equal(*value_of(f, n, true), n + 1);
+    for (uint32_t n = 0; n < KEYS; n += 2) {
+        char room[LONGEST];
+        rask_str key = key_of(n, room);
+
+        wk_state_clear(f->s, 0, hash_xxh3(key.data, key.len), key);
+    }
+    for (uint32_t n = 0; n < KEYS; n++)
+        assert_true(n % 2 ? *value_of(f, n, false) == n + 1 : !value_of(f, n, false));
+    for (uint32_t n = 0; n < KEYS; n += 2)
+        assert_int_equal(*value_of(f, n, true), 0); /* a used room is zeroed */
+}
+
+static int no_hook(rask_out *out, void *arg)
+{
+    (void)out;
+    (void)arg;
+    return 0;
+}
+
+/* Rows "n % distinct" as text of `digits` digits and more. */
+static rask_batch *batch_of(struct fixture *f, const rask_schema *schema, uint32_t first, uint32_t distinct, int digits)
+{
+    const struct out_hooks hooks = {.full = no_hook};
+    rask_out *out = out_new(f->pool, schema, 0, &hooks, NULL);
+    rask_batch *b;
+
+    for (uint32_t i = 0; i < 1000; i++) {
+        char text[64];
+        int len = snprintf(text, sizeof(text), "%0*u", digits, (first + i) % distinct);
+
+        assert_int_equal(rask_out_begin(out, schema), 0);
+        rask_out_string(out, 0, (rask_str){text, (uint32_t)len});
+        assert_int_equal(rask_out_end(out), 0);
+    }
+    b = out_take(out);
+    out_free(out);
+    return b;
+}
+
+/* Counts the rows of a batch, run by run, and checks each against `so_far`. */
+static void count_batch(struct fixture *f, const rask_batch *b, uint64_t *so_far, uint32_t first, uint32_t distinct)
+{
+    static const uint16_t column = 0;
+    uint64_t hash[RASK_BATCH_ROWS_MAX];
+    void *values[KEY_RUN_ROWS];
+    struct key_run run;
+    struct err err;
+
+    bytes_init(&run.text);
+    key_hash_batch(b, &column, 1, hash);
+    for (uint32_t i = 0; i < b->rows; i += KEY_RUN_ROWS) {
+        key_run_fill(&run, b, &column, 1, i, MIN(b->rows - i, (uint32_t)KEY_RUN_ROWS));
+        assert_int_equal(wk_state_get_run(f->s, 0, &run, hash + i, sizeof(uint64_t), values, &err), 0);
+        for (uint32_t k = 0; k < run.rows; k++)
+            assert_int_equal(++*(uint64_t *)values[k], ++so_far[(first + i + k) % distinct]);
+    }
+    bytes_release(&run.text);
+}
+
+static void runs_find_what_single_calls_find(void **state)
+{
+    static const rask_field fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}};
+    static const rask_schema schema = {RASK_ABI, 1, "words", fields};
+    static const int digits[] = {1, 5, 12, 13, 40};
+    struct fixture *f = *state;
+
+    for (uint32_t d = 0; d < 5; d++) {
+        uint64_t so_far[3000] = {0};
+        rask_batch *b;
+
+        for (uint32_t first = 0; first < 9000; first += 1000) {
+            b = batch_of(f, &schema, first, 3000, digits[d]);
+            count_batch(f, b, so_far, first, 3000);
+            batch_unref(b);
+        }
+        for (uint32_t i = 0; i < 3000; i++)
+            assert_int_equal(so_far[i], 3);
+        wk_state_free(f->s);
+        assert_int_equal(f->budget.used_bytes, 0);
+        f->s = wk_state_new(declared, &f->budget);
+    }
+}
+
+static void a_used_up_budget_is_said(void **state)
+{
+    struct fixture *f = *state;
+    struct err err = {0};
+    uint32_t n = 0;
+    char room[LONGEST];
+    rask_str key = {room, 0};
+
+    f->budget.limit_bytes = 10000;
+    do
+        key = key_of(n++, room);
+    while (wk_state_get(f->s, 0, hash_xxh3(key.data, key.len), key, 8, true, NULL, &err));
+    assert_int_equal(err.code, ERR_LIMIT);
+    assert_non_null(strstr(err.text, "state \"numbers\" needs "));
+    assert_true(f->budget.used_bytes <= 10000);
+    assert_int_equal(wk_state_count(f->s, 0), n - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(keeps_keys_of_every_length_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(runs_find_what_single_calls_find, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_used_up_budget_is_said, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
