@@ -257,6 +257,8 @@ static void deploy_failed(struct wk *wk, const struct err *err)
     struct rpc_request *request = wk->deploy_request;
 
     wk->deploy_request = NULL;
+    wk_unbuild(wk); /* a repeated call tries again, and fails again */
+    wk->deploy = NULL;
     env_log(wk->env, LOG_ERROR, "worker", wk->job, "cannot deploy: %s", err->text);
     rpc_fail(request, err->code, "%s", err->text);
 }
