@@ -3,7 +3,7 @@
  * sends the graph.
  *
  * The JobManager itself never maps what a user supplied.  The command is answered by PlanBuilt, by
- * the worker's obituary, or after 30 s; the plan lives on until its worker is gone.  Pure; thread:
+ * the worker's obituary, or after 9 s; the plan lives on until its worker is gone.  Pure; thread:
  * the control loop.
  */
 #include <string.h>
@@ -11,7 +11,7 @@
 #include "common/base/check.h"
 #include "jobmanager/dispatcher/dispatcher.h"
 
-#define PLAN_TIMEOUT_MS 30000
+#define PLAN_TIMEOUT_MS 9000
 #define PLAN_END_MS     10000
 
 static void on_timeout(struct env_timer *timer);
@@ -108,7 +108,7 @@ static void on_timeout(struct env_timer *timer)
     struct jm_plan *plan = CONTAINER_OF(timer, struct jm_plan, timer);
 
     answer(plan, ERR_TIMEOUT,
-           "the artifact's entry function did not return within 30 s: the graph was not built");
+           "the artifact's entry function did not return within 9 s: the graph was not built");
     stop(plan);
 }
 
