@@ -342,7 +342,7 @@ static void break_connection(struct net_conn *e)
         struct net_conn *x = ends[i];
         size_t count = 0;
 
-        if (x == NULL || x->state != END_OPEN)
+        if (x == NULL)
             continue;
         LIST_FOREACH (node, &x->inbound)
             count++;
@@ -351,7 +351,7 @@ static void break_connection(struct net_conn *e)
             sim_event_cancel(x->sim, &x->arrive_event);
     }
     for (size_t i = 0; i < 2; i++)
-        if (ends[i] != NULL && ends[i]->state == END_OPEN)
+        if (ends[i] != NULL) /* one that is not yet open to its owner learns of it when it is */
             sim_end_put_end(ends[i], ends[i]->sim->now_ns + 1, true, RESET);
 }
 

@@ -303,6 +303,34 @@ static void a_break_loses_a_suffix(void **state)
     assert_true(some && all);
 }
 
+static bool accepted_only(void *arg)
+{
+    struct wire *w = arg;
+
+    return w->server.conn != NULL && w->client.opened == 0;
+}
+
+/* Accepted there, not yet open here: the break has to be heard on both sides all the same. */
+static void a_break_while_opening_is_told(void **state)
+{
+    struct wire w = {.sim = sim_new(1)};
+    struct err err;
+
+    (void)state;
+    w.a = add(w.sim, "a");
+    w.b = add(w.sim, "b");
+    w.server.net = sim_env(w.a)->net;
+    w.client.net = sim_env(w.b)->net;
+    assert_int_equal(
+        w.server.net->ops->listen(w.server.net, "a:1", on_accept, &w.server, &w.listener, &err), 0);
+    w.client.conn = w.client.net->ops->connect(w.client.net, "a:1", &handler, &w.client);
+    assert_true(sim_run_until(w.sim, accepted_only, &w, SIM_S));
+    sim_break_connections(w.a, NULL);
+    assert_true(sim_run_until(w.sim, client_closed, &w, SIM_S));
+    assert_true(sim_run_until(w.sim, server_closed, &w, SIM_S));
+    wire_end(&w);
+}
+
 static void corruption_is_noticed(void **state)
 {
     (void)state;
@@ -590,6 +618,7 @@ int main(void)
         cmocka_unit_test(disks_fill_up_and_fail),
         cmocka_unit_test(partition_delays_then_breaks),
         cmocka_unit_test(a_break_loses_a_suffix),
+        cmocka_unit_test(a_break_while_opening_is_told),
         cmocka_unit_test(corruption_is_noticed),
         cmocka_unit_test(a_paused_end_learns_by_sending),
         cmocka_unit_test(nobody_answers_for_a_dead_host),
