@@ -17,6 +17,7 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <ucontext.h>
 #include <unistd.h>
 
 #include "api/runtime.h"
@@ -53,24 +54,40 @@ static void say(int fd, uint8_t what, const void *data, size_t len)
     }
 }
 
-/* Signal number, then the address of each frame that lies in the job's shared object. */
-static void on_crash(int signal_number)
+/* Where it happened; 0: this machine's context is not known here. */
+static uintptr_t fault_address(const void *context)
 {
+    const ucontext_t *c = context;
+
+#if defined(__x86_64__)
+    return (uintptr_t)c->uc_mcontext.gregs[REG_RIP];
+#elif defined(__aarch64__)
+    return (uintptr_t)c->uc_mcontext.pc;
+#else
+    (void)c;
+    return 0;
+#endif
+}
+
+/* Signal number, then the address of each frame that lies in the job's shared object. */
+static void on_crash(int signal_number, siginfo_t *info, void *context)
+{
+    uintptr_t fault = fault_address(context);
     void *frames[FRAMES_MAX];
     uint64_t found[FRAMES_MAX + 1] = {(uint64_t)signal_number};
     size_t count = 1;
     int n;
 
+    (void)info;
     signal(SIGALRM, SIG_DFL);
     alarm(2); /* the heap may be broken: walking the stack must not hang */
     n = backtrace(frames, FRAMES_MAX);
     for (int i = 0; i < n; i++) {
         uintptr_t at = (uintptr_t)frames[i];
 
-        /* 0 is this function, 1 the kernel's trampoline, 2 where it happened; further ones are return addresses, which
-         * stand behind the call. */
+        /* All but the place of the fault are return addresses, which stand behind the call. */
         if (at >= crash_artifact.start && at < crash_artifact.end)
-            found[count++] = at - crash_artifact.base - (i > 2);
+            found[count++] = at - crash_artifact.base - (at != fault);
     }
     say(crash_pipe, SAY_CRASH, found, count * sizeof(found[0]));
     _exit(3);
@@ -79,8 +96,9 @@ static void on_crash(int signal_number)
 static void catch_crashes(int fd)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS};
-    struct sigaction action = {.sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_RESETHAND};
-    stack_t stack = {.ss_size = 65536, .ss_sp = mem_alloc(65536)};
+    struct sigaction action = {.sa_sigaction = on_crash, .sa_flags = SA_ONSTACK | SA_RESETHAND | SA_SIGINFO};
+    static char room[65536];
+    stack_t stack = {.ss_size = sizeof(room), .ss_sp = room};
 
     crash_pipe = fd;
     sigaltstack(&stack, NULL);

@@ -7,8 +7,13 @@
 
 #include "api/connector.h"
 #include "common/base/bytes.h"
+#include "common/types/batch.h"
 
-#define CONNECTORS_ROW_MAX (64u << 20) /* bytes of a row: rask.max-row-size */
+/* Bytes of a row: rask.max-row-size. */
+static inline uint32_t connectors_row_max(rask_ctx *ctx)
+{
+    return pool_row_max(out_pool(rask_main_out(ctx)));
+}
 #define CONNECTORS_HOST_MAX 256        /* bytes of a host name with its NUL */
 
 extern const rask_source connectors_text_source, connectors_csv_source, connectors_collection_source,

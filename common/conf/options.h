@@ -27,8 +27,6 @@
     X(TASKMANAGER_DATA_BIND_PORT, "taskmanager.data.bind-port", PORTS, NULL, "", START,            \
       "Port or ports on which the TaskManager listens for data, where they differ from "           \
       "`taskmanager.data.port`.")                                                                  \
-    X(TASKMANAGER_RESOURCE_ID, "taskmanager.resource-id", STRING, NULL, "", START,                 \
-      "Name of this TaskManager in logs and REST; drawn at start if not set.")                     \
     X(TASKMANAGER_NUMBEROFTASKSLOTS, "taskmanager.numberOfTaskSlots", INT, "1", "1..1024", START,  \
       "How many slots the TaskManager offers: how many parallel pipelines it runs.")               \
     X(TASKMANAGER_REGISTRATION_TIMEOUT, "taskmanager.registration.timeout", DURATION, "5 min",     \
@@ -58,7 +56,7 @@
       "Least memory for blocks, all slots together.")                                              \
     X(TASKMANAGER_MEMORY_NETWORK_MAX, "taskmanager.memory.network.max", MEMORY, "infinite", "",    \
       START, "Most memory for blocks, all slots together.")                                        \
-    X(RASK_MAX_ROW_SIZE, "rask.max-row-size", MEMORY, "64m", "1 kb..1 gb", JOB,                    \
+    X(RASK_MAX_ROW_SIZE, "rask.max-row-size", MEMORY, "64m", "1m..64m", JOB,                    \
       "A larger row fails its job with a message that names the operator.")
 
 #define CONF_OPTIONS_JOB_(X)                                                                       \
@@ -70,9 +68,6 @@
       "Upper bound for the parallelism of keyed operators; -1 derives it from the parallelism.")   \
     X(PIPELINE_OPERATOR_CHAINING_ENABLED, "pipeline.operator-chaining.enabled", BOOL, "true", "",  \
       JOB, "Whether operators that can run in one task do.")                                       \
-    X(PIPELINE_OPERATOR_CHAINING_CHAIN_OPERATORS_WITH_DIFFERENT_MAX_PARALLELISM,                   \
-      "pipeline.operator-chaining.chain-operators-with-different-max-parallelism", BOOL, "true",   \
-      "", JOB, "Whether operators of different max parallelism may be chained.")                   \
     X(EXECUTION_BUFFER_TIMEOUT_ENABLED, "execution.buffer-timeout.enabled", BOOL, "true", "", JOB, \
       "Whether a partly filled block leaves after the interval; if not, only when full or idle.")  \
     X(EXECUTION_BUFFER_TIMEOUT_INTERVAL, "execution.buffer-timeout.interval", DURATION, "100 ms",  \
@@ -95,14 +90,10 @@
       "Address on which the REST server listens.")                                                 \
     X(REST_BIND_PORT, "rest.bind-port", PORTS, NULL, "", START,                                    \
       "Port or ports on which the REST server listens, the first free one; 0 takes any.")          \
-    X(REST_CONNECTION_TIMEOUT, "rest.connection-timeout", DURATION, "15 s", "1 ms..", START,       \
-      "How long a client waits for a connection.")                                                 \
     X(REST_IDLENESS_TIMEOUT, "rest.idleness-timeout", DURATION, "5 min", "1 ms..", START,          \
       "How long a connection may be silent before it is closed.")                                  \
     X(REST_SERVER_MAX_CONTENT_LENGTH, "rest.server.max-content-length", INT, "67108864",           \
       "1024..1073741824", START, "Largest body that the server takes, in bytes.")                  \
-    X(CLIENT_TIMEOUT, "client.timeout", DURATION, "1 min", "1 ms..", START,                        \
-      "How long a client waits for an answer.")                                                    \
     X(WEB_SUBMIT_ENABLE, "web.submit.enable", BOOL, "true", "", START,                             \
       "Whether jobs may be uploaded and started over `/jars`.")                                    \
     X(WEB_CANCEL_ENABLE, "web.cancel.enable", BOOL, "true", "", START,                             \

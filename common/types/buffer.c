@@ -39,6 +39,7 @@ struct pool_class {
 struct pool {
     uint32_t magic;
     uint64_t budget_bytes;
+    uint32_t row_max;
     /* changed atomically, relaxed: they are figures, nothing is published by them */
     uint64_t in_use_bytes __attribute__((aligned(64)));
     uint64_t peak_bytes, kept_bytes, allocations, gets;
@@ -83,6 +84,7 @@ struct pool *pool_new(uint64_t budget_bytes)
     memset(pool, 0, sizeof(*pool));
     pool->magic = POOL_MAGIC;
     pool->budget_bytes = budget_bytes ? budget_bytes : UINT64_MAX;
+    pool->row_max = POOL_ROW_BYTES_MAX;
     for (uint32_t i = 0; i < CLASSES; i++)
         CHECK(pthread_mutex_init(&pool->classes[i].lock, NULL) == 0);
     return pool;
@@ -125,6 +127,17 @@ void pool_stats(struct pool *pool, struct pool_stats *ret)
     ret->budget_bytes = pool->budget_bytes;
     ret->allocations = __atomic_load_n(&pool->allocations, __ATOMIC_RELAXED);
     ret->gets = __atomic_load_n(&pool->gets, __ATOMIC_RELAXED);
+}
+
+void pool_set_row_max(struct pool *pool, uint32_t bytes)
+{
+    CHECK(bytes > 0 && bytes <= POOL_ROW_BYTES_MAX);
+    pool->row_max = bytes;
+}
+
+uint32_t pool_row_max(const struct pool *pool)
+{
+    return pool->row_max;
 }
 
 bool pool_over(struct pool *pool)

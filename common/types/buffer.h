@@ -21,6 +21,10 @@ struct pool *pool_new(uint64_t budget_bytes);
 void pool_free(struct pool *pool); /* all buffers must be back: CHECKed */
 void pool_stats(struct pool *pool, struct pool_stats *ret);
 bool pool_over(struct pool *pool);
+/* rask.max-row-size: strings of one row. 64 MiB at first and at most; set before anybody builds rows. */
+#define POOL_ROW_BYTES_MAX (64u << 20)
+void pool_set_row_max(struct pool *pool, uint32_t bytes);
+uint32_t pool_row_max(const struct pool *pool);
 /* capacity >= size, refs 1, used 0, content undefined. */
 rask_buffer *pool_get(struct pool *pool, uint64_t size);
 /* Small headers (batch headers, slices), counted and recycled the same way. */

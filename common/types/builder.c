@@ -6,6 +6,8 @@
  * where it could be read: cells and bytes behind the last batch are the builder's alone.
  * Thread: that of the subtask; batches taken may be read anywhere.
  */
+#include <stdio.h>
+
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "common/types/batch_private.h"
@@ -17,7 +19,6 @@ enum {
     TEXT_MAX = 128 * 1024,     /* ... to here */
     BUFFERS_SHARED_MAX = 16,   /* a batch pins no more of others' buffers: it copies then */
     STRING_LIMIT = 128 * 1024,
-    ROW_BYTES_MAX = 64 * 1024 * 1024,
     NO_COLUMN = -1,
 };
 #define NO_BUFFER UINT32_MAX
@@ -47,6 +48,7 @@ struct builder {
     /* why the row is refused */
     int bad_column;
     const char *bad_text;
+    char long_text[96]; /* what bad_text may point to */
 };
 
 static struct builder *builder_of(rask_out *out)
@@ -240,8 +242,10 @@ static void view_set_long(struct builder *b, int column, rask_view *view, rask_s
     uint8_t *to;
 
     /* Rows before this one are within string_limit. */
-    if (b->out.string_bytes + value.len > ROW_BYTES_MAX + MIN(b->out.string_limit, ROW_BYTES_MAX)) {
-        refuse(b, column, "the strings of one row have more than 64 MiB");
+    if (b->out.string_bytes + value.len > pool_row_max(b->pool) + MIN(b->out.string_limit, POOL_ROW_BYTES_MAX)) {
+        snprintf(b->long_text, sizeof(b->long_text), "the strings of one row have more than %u bytes (rask.max-row-size)",
+                 pool_row_max(b->pool));
+        refuse(b, column, b->long_text);
         return;
     }
     to = text_room(b, value.len, &view->u.ref.buffer, &view->u.ref.offset);

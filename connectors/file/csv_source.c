@@ -216,10 +216,10 @@ static int read_more(rask_ctx *ctx, struct csv_split *s)
     uint8_t *to;
     int rc;
 
-    if (held > CONNECTORS_ROW_MAX) {
+    if (held > connectors_row_max(ctx)) {
         connectors_host(host);
         return rask_fail(ctx,
-                         "input file %s on host %s: the row at line %llu is longer than 64 MiB (rask.max-row-size); is a "
+                         "input file %s on host %s: the row at line %llu is longer than rask.max-row-size; is a "
                          "quote not closed?",
                          s->in.path, host, (unsigned long long)s->line);
     }

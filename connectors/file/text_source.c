@@ -61,14 +61,14 @@ static int too_long(rask_ctx *ctx, const struct text_split *s)
 
     connectors_host(host);
     return rask_fail(ctx,
-                     "input file %s on host %s: the line at byte %llu is longer than 64 MiB (rask.max-row-size); is it a "
+                     "input file %s on host %s: the line at byte %llu is longer than rask.max-row-size; is it a "
                      "text file?",
                      s->in.path, host, (unsigned long long)s->lines.offset);
 }
 
 static int read_more(rask_ctx *ctx, struct text_split *s)
 {
-    const uint32_t most = CONNECTORS_ROW_MAX + 2; /* with \r\n */
+    const uint32_t most = connectors_row_max(ctx) + 2; /* with \r\n */
     uint32_t held = lines_held(&s->lines), room, n;
     uint8_t *to;
     int rc;

@@ -89,8 +89,8 @@ static int receive(rask_ctx *ctx, struct socket_split *s)
     uint8_t *to;
     ssize_t n;
 
-    if (lines_held(&s->lines) > CONNECTORS_ROW_MAX)
-        return fail_socket(ctx, "cannot read from", "a line is longer than 64 MiB (rask.max-row-size)");
+    if (lines_held(&s->lines) > connectors_row_max(ctx))
+        return fail_socket(ctx, "cannot read from", "a line is longer than rask.max-row-size");
     to = lines_room(&s->lines, &room);
     do
         n = recv(s->fd, to, room, 0);

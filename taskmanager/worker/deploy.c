@@ -414,8 +414,8 @@ static char *task_name(const struct wk *wk, uint32_t vertex, uint32_t subtask)
     return mem_printf("%s (%u/%u)", v->name, subtask + 1, v->parallelism);
 }
 
-/* -1: only full blocks leave while a task is busy. */
-static int64_t flush_interval_ms(const struct wk *wk)
+/* The job's options. Returns the flush interval: -1: only full blocks leave while a task is busy. */
+static int64_t apply_config(struct wk *wk)
 {
     struct conf *conf = conf_new();
     int64_t ms = -1;
@@ -426,6 +426,7 @@ static int64_t flush_interval_ms(const struct wk *wk)
             continue;
     if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
         ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
+    pool_set_row_max(wk->pool, (uint32_t)MIN(conf_memory_bytes(conf, OPT_RASK_MAX_ROW_SIZE), (uint64_t)POOL_ROW_BYTES_MAX));
     conf_free(conf);
     return ms;
 }
@@ -433,7 +434,7 @@ static int64_t flush_interval_ms(const struct wk *wk)
 static int build_tasks(struct wk *wk, struct err *err)
 {
     const Rask__Graph__JobGraph *g = graph_of(wk);
-    int64_t flush_ms = flush_interval_ms(wk);
+    int64_t flush_ms = apply_config(wk);
     uint32_t n = 0;
 
     for (uint32_t v = 0; v < g->n_vertices; v++)

@@ -118,7 +118,8 @@ job nosink.c <<<'rask_from_sequence(env, 1, 3); return rask_execute(env, "x");'
 run "$rask" info nosink.c
 check "missing sink" test "$status" -eq 1
 job exits.c <<<'exit(7);'
-refused "exit in the entry point" "exits.c called exit(7) while building the graph" info exits.c
+# a job that leaves by itself frees nothing: no leak of ours
+ASAN_OPTIONS=detect_leaks=0 refused "exit in the entry point" "exits.c called exit(7) while building the graph" info exits.c
 cat >crash.c <<'C'
 #include <rask/rask.h>
 static __attribute__((noinline)) void touch(volatile int *p) { *p = 1; }

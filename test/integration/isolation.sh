@@ -42,7 +42,7 @@ said() {
 # eventually CONDITION...: within 10 s
 eventually() {
     local i
-    for ((i = 0; i < 200; i++)); do
+    for ((i = 0; i < 600; i++)); do
         "$@" && return 0
         sleep 0.05
     done

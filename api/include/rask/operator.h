@@ -139,7 +139,7 @@ typedef struct rask_source {
     const rask_schema *out; /* NULL: given at graph build */
     size_t self_size;       /* per subtask; split_size: per open split */
     size_t split_size;
-    int (*open)(rask_ctx *ctx);
+    int (*open)(rask_ctx *ctx); /* readers only, as close */
     int (*discover)(rask_ctx *ctx, rask_splits *found); /* enumerator; repeated every discover_ms when > 0 */
     int64_t discover_ms;
     int (*open_split)(rask_ctx *ctx, rask_split *split);

@@ -185,11 +185,16 @@ int wk_enumerator_init(struct wk_op *op, struct err *err)
     if (!op->source->discover)
         return err_set(err, ERR_INVALID, "source \"%s\" has no discover function", op->node->name);
     e = MEM_NEW(struct enumerator);
-    e->known = map_new();
     e->found = (struct rask_splits){add_split, op};
     op->adapter = e;
     op->connector.schema = &wk_split_schema;
     op->ctx.self = op->source->self_size ? mem_alloc(op->source->self_size) : NULL;
+    return 0;
+}
+
+static int enumerator_open(rask_ctx *ctx)
+{
+    ((struct enumerator *)wk_op_of(ctx)->adapter)->known = map_new();
     return 0;
 }
 
@@ -243,4 +248,5 @@ static void enumerator_close(rask_op *ctx)
 }
 
 const rask_operator wk_enumerator_op = {
-    .abi = RASK_ABI, .name = OP_SOURCE_ENUMERATOR, .process = enumerator_process, .close = enumerator_close};
+    .abi = RASK_ABI, .name = OP_SOURCE_ENUMERATOR, .open = enumerator_open, .process = enumerator_process,
+    .close = enumerator_close};

@@ -83,7 +83,7 @@ static void line_above_the_limit_is_refused(void **state)
     h->keep_rows = false;
     assert_true(h_read(h) < 0);
     assert_contains(h->ctx.error.text, path);
-    assert_contains(h->ctx.error.text, "the line at byte 6 is longer than 64 MiB");
+    assert_contains(h->ctx.error.text, "the line at byte 6 is longer than rask.max-row-size");
     h_free(h);
 }
 

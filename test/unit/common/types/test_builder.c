@@ -219,7 +219,7 @@ static void rows_over_the_limit_are_refused(void **state)
     rask_out_i64(f->out, 1, 1);
     assert_int_equal(rask_out_end(f->out), ERR_INVALID);
     assert_string_equal(f->sink.refused,
-                        "column 'word' of pair: the strings of one row have more than 64 MiB");
+                        "column 'word' of pair: the strings of one row have more than 67108864 bytes (rask.max-row-size)");
     assert_int_equal(rask_out_begin(f->out, &pair), 0);
     rask_out_string(f->out, 0, (rask_str){text, 60 * 1024 * 1024});
     assert_int_equal(rask_out_end(f->out), 0);
