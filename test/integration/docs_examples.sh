@@ -5,7 +5,7 @@
 #   ```sh run cluster    likewise, with a cluster of one JobManager and two TaskManagers of two slots
 #   ```text output       what the block before printed: these lines in this order, others between them; ... is any text
 #   ```c job NAME.c      written to NAME.c; rask info has to accept it
-#   ```FORMAT file PATH  written to PATH
+#   ```FORMAT file PATH  written to PATH; the ports 8082 and 6124 in it become free ones
 # Arguments: documents, instead of all.
 # shellcheck disable=SC2317
 set -u
@@ -141,7 +141,7 @@ run_block() {
         ;;
     *" file "*)
         mkdir -p "$(dirname "$dir/${words[2]}")"
-        cp "$block" "$dir/${words[2]}"
+        sed -e "s/\b8082\b/$(free_port)/" -e "s/\b6124\b/$(free_port)/" "$block" >"$dir/${words[2]}"
         ;;
     esac
 }
