@@ -10,8 +10,9 @@
 #include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/wk_private.h"
 
-#define CREDIT_MIN_BYTES (16u << 10)
+#define CREDIT_MIN_BYTES (4u << 10)
 #define CREDIT_MAX_BYTES (256u << 10)
+#define EDGE_MIN_BYTES (2 * EDGE_BLOCK_BYTES) /* a block of its own, and rows on their way into the next */
 
 extern const rask_schema wk_split_schema;
 
@@ -552,6 +553,32 @@ static void wire_inputs(struct wk *wk, struct wk_task *t)
     }
 }
 
+static uint64_t gate_channels(const struct wk *wk)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < wk->task_count; i++)
+        n += wk->tasks[i]->gate.channel_count;
+    return n;
+}
+
+/* What the exchange cannot do without must fit before the job starts; there is no "insufficient buffers" later. */
+static int check_budget(const struct wk *wk, struct err *err)
+{
+    uint64_t channels = gate_channels(wk), edges = 0, need;
+
+    for (uint32_t i = 0; i < wk->task_count; i++)
+        edges += wk->tasks[i]->chain.edge_count;
+    need = channels * CREDIT_MIN_BYTES + edges * EDGE_MIN_BYTES;
+    if (need <= wk->options.network_bytes)
+        return 0;
+    return err_set(err, ERR_LIMIT,
+                   "the exchange of worker %u needs at least %llu MiB for %llu channels and %llu outgoing edges, but its share for "
+                   "blocks is %llu MiB: raise taskmanager.memory.process.size or taskmanager.memory.network.fraction, or lower the "
+                   "parallelism", wk->start->worker_index, (unsigned long long)(need >> 20) + 1, (unsigned long long)channels,
+                   (unsigned long long)edges, (unsigned long long)wk->options.network_bytes >> 20);
+}
+
 int wk_build(struct wk *wk, struct err *err)
 {
     int rc = check_placements(wk, err);
@@ -560,6 +587,8 @@ int wk_build(struct wk *wk, struct err *err)
         rc = build_edges(wk, err);
     if (rc == 0)
         rc = build_tasks(wk, err);
+    if (rc == 0)
+        rc = check_budget(wk, err);
     if (rc != 0)
         return rc;
     wk->link_count = (uint32_t)wk->deploy->n_workers;
@@ -576,11 +605,9 @@ int wk_build(struct wk *wk, struct err *err)
 
 void wk_start_tasks(struct wk *wk)
 {
-    uint64_t channels = 0, credit;
+    uint64_t channels = gate_channels(wk), credit = wk->options.network_bytes / 2 / MAX(channels, 1u);
 
-    for (uint32_t i = 0; i < wk->task_count; i++)
-        channels += wk->tasks[i]->gate.channel_count;
-    credit = wk->options.network_bytes / 2 / MAX(channels, 1u);
+
     credit = MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
     for (uint32_t i = 0; i < wk->task_count; i++)
         for (uint32_t k = 0; k < wk->tasks[i]->gate.channel_count; k++) {

@@ -231,6 +231,21 @@ static void refused(const rask_process_fn *fn, const char *what)
     rask_env_free(env);
 }
 
+static void an_exchange_that_cannot_fit_says_so_before_the_job_runs(void **state)
+{
+    Rask__Graph__StreamGraph *graph;
+    rask_env *env = counting_graph(&graph);
+    struct master m;
+
+    (void)state;
+    master_start(&m, graph, 1, 60); /* 60 x 60 channels of 4 KiB and 120 edges into 8 MiB */
+    loop_until(m.env, &m.failed, 1);
+    assert_non_null(strstr(m.error, "needs at least"));
+    assert_non_null(strstr(m.error, "taskmanager.memory.network.fraction"));
+    master_end(&m);
+    rask_env_free(env);
+}
+
 static void what_cannot_be_kept_yet_is_refused_at_deployment(void **state)
 {
     (void)state;
@@ -332,6 +347,7 @@ int main(void)
         cmocka_unit_test(counts_over_connections_between_two_workers),
         cmocka_unit_test(counts_over_connections_between_four_workers),
         cmocka_unit_test(a_failing_function_names_itself),
+        cmocka_unit_test(an_exchange_that_cannot_fit_says_so_before_the_job_runs),
         cmocka_unit_test(what_cannot_be_kept_yet_is_refused_at_deployment),
         cmocka_unit_test(a_flood_through_a_channel_stays_bounded),
         cmocka_unit_test(a_flood_inside_a_chain_stays_bounded),
