@@ -9,7 +9,7 @@ set -euo pipefail
 build_packages=(
     build-essential pkg-config
     libevent-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libssl-dev
-    libxxhash-dev liblz4-dev libyaml-dev libcurl4-openssl-dev
+    libxxhash-dev libyaml-dev
     libcmocka-dev curl python3-minimal procps iproute2
 )
 dev_packages=(
