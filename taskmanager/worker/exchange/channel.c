@@ -69,6 +69,7 @@ void wk_gate_close(struct wk_gate *g)
         g->channels[i].queued_bytes = 0;
     }
     g->queued_bytes = 0;
+    g->queued = 0;
     pthread_mutex_unlock(&g->lock);
 }
 
@@ -100,6 +101,7 @@ void wk_in_push(struct wk_in *in, struct wk_element *e)
     list_push_back(&in->queue, &e->node);
     __atomic_store_n(&in->queued_bytes, in->queued_bytes + e->bytes, __ATOMIC_RELAXED);
     g->queued_bytes += e->bytes;
+    g->queued++;
     pthread_mutex_unlock(&g->lock);
     /* A gate that had something already has a task that was woken for it. */
     if (wake)
@@ -119,6 +121,7 @@ struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in)
         e = LIST_ENTRY(list_pop_front(&in->queue), struct wk_element, node);
         __atomic_store_n(&in->queued_bytes, in->queued_bytes - e->bytes, __ATOMIC_RELAXED);
         g->queued_bytes -= e->bytes;
+        g->queued--;
         if (!list_empty(&in->queue))
             list_push_back(&g->ready, &in->ready);
         *ret_in = in;

@@ -80,6 +80,7 @@ struct wk_gate {
     struct list ready;           /* lock: channels with elements, round robin */
     bool closed;                 /* lock: the task is over, what arrives is dropped */
     uint64_t queued_bytes;       /* lock */
+    uint64_t queued;             /* lock: elements in all channels */
 };
 void wk_gate_init(struct wk_gate *g, struct wk_runnable *task, uint32_t channels);
 void wk_gate_release(struct wk_gate *g);

@@ -79,6 +79,16 @@ bool wk_edge_drained(const struct wk_edge *e)
     return e->held_count == 0 && e->elements_waiting == 0;
 }
 
+uint64_t wk_edge_in_flight(const struct wk_edge *e)
+{
+    int64_t bytes = 0;
+
+    for (uint32_t i = 0; i < e->channel_count; i++)
+        bytes += __atomic_load_n(&e->channels[i].credit_total, __ATOMIC_RELAXED) -
+                 __atomic_load_n(&e->channels[i].credit, __ATOMIC_RELAXED);
+    return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
 /* ---- sending ---- */
 
 static void block_sent(struct wk_edge *e, struct wk_block *block)
@@ -87,16 +97,17 @@ static void block_sent(struct wk_edge *e, struct wk_block *block)
         return;
     batch_unref(block->rows);
     mem_free(block);
-    e->blocks_waiting--;
+    wk_count(&e->blocks_waiting, -1ull);
 }
 
 /* Pops the head of a channel, which was found to be sendable. */
 static struct wk_element *pop(struct wk_edge *e, struct wk_out *out)
 {
-    struct list *n = list_pop_front(&out->pending);
+    struct wk_element *el = LIST_ENTRY(list_pop_front(&out->pending), struct wk_element, node);
 
-    e->elements_waiting--;
-    return LIST_ENTRY(n, struct wk_element, node);
+    wk_count(&e->elements_waiting, -1ull);
+    wk_count(&e->bytes_waiting, -(uint64_t)el->bytes);
+    return el;
 }
 
 static struct wk_element *head(struct wk_out *out)
@@ -174,7 +185,8 @@ static bool send_channel(struct wk_edge *e, uint32_t rank)
 static void wait_in(struct wk_edge *e, struct wk_out *out, struct wk_element *el)
 {
     list_push_back(&out->pending, &el->node);
-    e->elements_waiting++;
+    wk_count(&e->elements_waiting, 1);
+    wk_count(&e->bytes_waiting, el->bytes);
 }
 
 static void add_slice(struct wk_edge *e, uint32_t rank, struct wk_block *block, uint32_t first, uint32_t rows,
@@ -260,7 +272,7 @@ static void drop_held(struct wk_edge *e)
         batch_unref(e->held[i]);
     e->held_count = 0;
     e->held_rows = 0;
-    e->held_bytes = 0;
+    wk_count(&e->held_bytes, -e->held_bytes);
 }
 
 static struct wk_block *block_of(rask_batch *rows)
@@ -289,6 +301,7 @@ static rask_batch *with_hash(struct wk_edge *e, rask_batch *rows)
     rask_batch *hashed;
 
     key_hash_batch(rows, e->key_columns, e->key_count, hash);
+    wk_hot_sample(&e->hot, hash, rows->rows, e->max_parallelism);
     hashed = batch_with_hash(rows, hash);
     batch_unref(rows);
     return hashed;
@@ -302,7 +315,7 @@ static void cut_whole(struct wk_edge *e)
     if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH)
         rows = with_hash(e, rows);
     block = block_of(rows);
-    e->blocks_waiting++;
+    wk_count(&e->blocks_waiting, 1);
     for (uint32_t i = 0; i < e->channel_count; i++)
         add_slice(e, i, block, 0, block->rows->rows, e->held_bytes);
     drop_held(e);
@@ -335,13 +348,14 @@ static void cut_partitioned(struct wk_edge *e)
     if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH) {
         rask_batch *bare = gathered;
 
+        wk_hot_sample(&e->hot, hash, rows, e->max_parallelism);
         for (uint32_t i = 0; i < rows; i++)
             sorted[position[i]] = hash[i];
         gathered = batch_with_hash(bare, sorted);
         batch_unref(bare);
     }
     block = block_of(gathered);
-    e->blocks_waiting++;
+    wk_count(&e->blocks_waiting, 1);
     at = 0;
     for (uint32_t i = 0; i < e->channel_count; i++) { /* start[i] is now the end of rank i */
         if (start[i] > at)
@@ -371,7 +385,7 @@ static void dispatch_splits(struct wk_edge *e)
             return;
         struct wk_block *block = block_of(batch_slice(b, 0, 1));
 
-        e->blocks_waiting++;
+        wk_count(&e->blocks_waiting, 1);
         add_slice(e, e->next, block, 0, 1, 1);
         send_channel(e, e->next);
         e->next = (e->next + 1) % e->channel_count;
@@ -416,7 +430,7 @@ void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
     CHECK(e->held_count < EDGE_HELD_MAX);
     e->held[e->held_count++] = batch;
     e->held_rows += batch->rows;
-    e->held_bytes += batch_row_bytes(batch);
+    wk_count(&e->held_bytes, batch_row_bytes(batch));
     if (splits || e->held_rows == RASK_BATCH_ROWS_MAX || e->held_bytes >= EDGE_BLOCK_BYTES)
         wk_edge_flush(e);
 }

@@ -11,6 +11,7 @@
 
 #include "proto/graph.pb-c.h"
 #include "taskmanager/worker/exchange/channel.h"
+#include "taskmanager/worker/exchange/hot.h"
 
 #define EDGE_BLOCKS_MAX 4
 #define EDGE_BLOCK_BYTES (128u << 10)
@@ -40,11 +41,14 @@ struct wk_edge {
 
     rask_batch *held[EDGE_HELD_MAX];
     uint32_t held_count, held_rows;
+    /* gauges, read by others (wk_counted) */
     uint64_t held_bytes;
-    uint32_t blocks_waiting;
-    uint32_t elements_waiting;   /* in all channels */
+    uint64_t blocks_waiting;
+    uint64_t elements_waiting;   /* in all channels */
+    uint64_t bytes_waiting;      /* of those */
     bool end_wanted;             /* SPLITS: END follows the last held row */
     uint64_t rows_out, bytes_out; /* counters, read by others */
+    struct wk_hot hot;           /* HASH */
     int error;                   /* a custom partitioner returned a channel that does not exist */
     uint32_t error_channel;
 };
@@ -64,5 +68,7 @@ bool wk_edge_send_waiting(struct wk_edge *e);
 void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value);
 /* Nothing is held and nothing waits. */
 bool wk_edge_drained(const struct wk_edge *e);
+/* Sent, credit not back yet; in all channels. Any thread. */
+uint64_t wk_edge_in_flight(const struct wk_edge *e);
 
 #endif

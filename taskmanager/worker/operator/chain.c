@@ -109,15 +109,12 @@ static bool may_go_on(void *arg)
 static int overdrawn(struct wk_op *op)
 {
     struct wk_chain *c = op->chain;
-    struct wk_executor *ex = c->host.runnable->executor;
     const char *now = c->host.runnable->operator_now;
 
     if (!may_go_on(op)) {
-        uint64_t began = ex->ops->now_ns(ex);
-
-        c->overdraft_waits++;
+        c->host.waiting(c->host.arg, true);
         wk_wait(c->host.runnable, may_go_on, op);
-        wk_count(&c->waited_ns, ex->ops->now_ns(ex) - began);
+        c->host.waiting(c->host.arg, false);
     }
     c->host.runnable->operator_now = now;
     op->call_bytes = 0;

@@ -84,6 +84,7 @@ struct wk_control {
 struct wk_chain_host {
     struct wk_runnable *runnable; /* for wk_wait and operator_now */
     bool (*canceled)(void *arg);
+    void (*waiting)(void *arg, bool waits); /* inside one row, for room */
     void *arg;
 };
 
@@ -95,8 +96,6 @@ struct wk_chain {
     uint32_t edge_count;
     struct wk_control *control;
     struct wk_chain_host host;
-    uint64_t overdraft_waits; /* hard back pressure */
-    uint64_t waited_ns;
     bool failed;
     bool ended;           /* the END control went through */
     struct err error;

@@ -17,6 +17,14 @@ static bool task_canceled(void *arg)
     return __atomic_load_n(&((struct wk_task *)arg)->cancel, __ATOMIC_ACQUIRE) != 0;
 }
 
+static void task_waits(void *arg, bool waits)
+{
+    struct wk_task *t = arg;
+    struct wk_executor *ex = t->run.executor;
+
+    wk_clock_move(&t->clock, waits ? WK_PHASE_HARD : WK_PHASE_RUNNING, ex->ops->now_ns(ex));
+}
+
 void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_executor *executor)
 {
     t->host = host;
@@ -25,10 +33,10 @@ void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_
     t->state = RASK__CONTROL__TASK_STATE__DEPLOYING;
     t->watermark = RASK_TS_MIN;
     t->wake_fd = -1;
-    t->stopped_ns = executor->ops->now_ns(executor);
+    wk_clock_init(&t->clock, executor->ops->now_ns(executor));
     t->wake_task.cb = wake_requested;
     t->wake_timer.cb = wake_timer_fired;
-    t->chain.host = (struct wk_chain_host){&t->run, task_canceled, t};
+    t->chain.host = (struct wk_chain_host){&t->run, task_canceled, task_waits, t};
     pthread_mutex_init(&t->lock, NULL);
     arena_init(&t->arena);
 }
@@ -454,16 +462,11 @@ static bool step(struct wk_task *t, uint64_t now)
     }
 }
 
-static void account(struct wk_task *t, uint64_t began)
+static enum wk_phase phase_after(const struct wk_task *t)
 {
-    uint64_t gap = began > t->stopped_ns ? began - t->stopped_ns : 0;
-
-    if (t->stopped == TASK_STOP_OUTPUT)
-        wk_count(&t->backpressured_ns, gap);
-    else if (t->stopped == TASK_STOP_INPUT)
-        wk_count(&t->idle_ns, gap);
-    else
-        wk_count(&t->busy_ns, gap); /* it had work and waited for a thread */
+    if (wk_task_is_over(t))
+        return WK_PHASE_OVER;
+    return t->stopped == TASK_STOP_OUTPUT ? WK_PHASE_SOFT : t->stopped == TASK_STOP_INPUT ? WK_PHASE_IDLE : WK_PHASE_READY;
 }
 
 static bool task_run(struct wk_runnable *r)
@@ -475,14 +478,13 @@ static bool task_run(struct wk_runnable *r)
 
     if (wk_task_is_over(t))
         return false;
-    account(t, began);
+    wk_clock_move(&t->clock, WK_PHASE_RUNNING, began);
     t->wall_ms = ex->ops->wall_ms(ex);
     if (task_canceled(t))
         task_over(t, RASK__CONTROL__TASK_STATE__CANCELED, NULL);
     else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))
         again = step(t, began);
-    t->stopped_ns = ex->ops->now_ns(ex);
-    wk_count(&t->busy_ns, t->stopped_ns - began);
+    wk_clock_move(&t->clock, phase_after(t), ex->ops->now_ns(ex));
     return again;
 }
 
@@ -547,51 +549,6 @@ const struct connector *wk_task_connector(struct wk_op *op, const char *name)
         if (strcmp((*c)->name, name) == 0)
             return *c;
     return NULL;
-}
-
-/* ---- figures ---- */
-
-void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
-{
-    uint64_t records_out = 0, bytes_out = 0;
-    size_t n = 0, at = 0;
-
-    for (uint32_t i = 0; i < t->chain.edge_count; i++) {
-        records_out += wk_counted(&t->chain.edges[i]->rows_out);
-        bytes_out += wk_counted(&t->chain.edges[i]->bytes_out);
-    }
-#define SET(field, value) (m->has_##field = 1, m->field = (value))
-    m->vertex = t->vertex;
-    m->subtask = t->subtask;
-    SET(records_in, wk_counted(&t->records_in));
-    SET(remote_records_in, wk_counted(&t->remote_records_in));
-    SET(records_out, records_out);
-    SET(bytes_in, wk_counted(&t->bytes_in));
-    SET(bytes_out, bytes_out);
-    SET(busy_ms, wk_counted(&t->busy_ns) / 1000000);
-    SET(idle_ms, wk_counted(&t->idle_ns) / 1000000);
-    SET(backpressured_ms, wk_counted(&t->backpressured_ns) / 1000000);
-    SET(hard_backpressured_ms, wk_counted(&t->chain.waited_ns) / 1000000);
-    SET(watermark, __atomic_load_n(&t->watermark, __ATOMIC_RELAXED));
-#undef SET
-    pthread_mutex_lock(&t->lock);
-    for (uint32_t i = 0; i < t->chain.op_count; i++)
-        n += t->chain.ops[i]->counters ? map_size(t->chain.ops[i]->counters) : 0;
-    m->counters = arena_alloc(arena, (n + 1) * sizeof(*m->counters));
-    for (uint32_t i = 0; i < t->chain.op_count; i++) {
-        if (!t->chain.ops[i]->counters)
-            continue;
-        for (struct map_iter it = map_iter(t->chain.ops[i]->counters); map_next(&it);) {
-            Rask__Control__Counter *c = arena_alloc(arena, sizeof(*c));
-
-            rask__control__counter__init(c);
-            c->name = arena_strdup(arena, it.key);
-            c->value = rask_counter_value(it.value);
-            m->counters[at++] = c;
-        }
-    }
-    pthread_mutex_unlock(&t->lock);
-    m->n_counters = at;
 }
 
 void wk_task_accumulators(struct wk_task *t, struct map *into)

@@ -11,6 +11,7 @@
 #include "common/env/env.h"
 #include "proto/control.pb-c.h"
 #include "taskmanager/worker/operator/chain.h"
+#include "taskmanager/worker/task/clock.h"
 
 #define TASK_BUDGET_NS 1000000u
 #define TASK_ROWS_PER_STEP 4096u
@@ -67,9 +68,8 @@ struct wk_task {
     int64_t wall_ms;        /* read once per step */
 
     enum task_stop stopped; /* why the last step ended */
-    uint64_t stopped_ns;
-    uint64_t busy_ns, idle_ns, backpressured_ns, hard_ns; /* read by others */
-    uint64_t records_in, remote_records_in, bytes_in;
+    struct wk_clock clock;
+    uint64_t records_in, remote_records_in, bytes_in; /* read by others */
 
     pthread_mutex_t lock;   /* below, and the counters of all operators */
     int64_t wake_us;        /* > 0: asked for */
@@ -86,6 +86,7 @@ void wk_task_release(struct wk_task *t);
 /* Any thread. The task reports CANCELED (or what it had come to before). */
 void wk_task_cancel(struct wk_task *t);
 bool wk_task_is_over(const struct wk_task *t);
+/* Figures up to now, the step that runs included. Loop. (task_metrics.c) */
 void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *ret, struct arena *arena);
 /* Sums of the accumulators of all its operators are added to `into` (name -> struct rask_counter). */
 void wk_task_accumulators(struct wk_task *t, struct map *into);

@@ -1,0 +1,101 @@
+/* task_metrics.c - the figures of a task, read while it runs. Thread: the worker's loop. */
+#include "common/base/check.h"
+#include "common/base/map.h"
+#include "taskmanager/worker/task/task.h"
+
+#define SET(m, field, value) ((m)->has_##field = 1, (m)->field = (value))
+
+static void times(struct wk_task *t, Rask__Control__TaskMetrics *m)
+{
+    struct wk_executor *ex = t->run.executor;
+    uint64_t now = ex->ops->now_ns(ex), ns[WK_PHASE_COUNT];
+
+    wk_clock_read(&t->clock, now, ns);
+    SET(m, at_us, now / 1000);
+    SET(m, busy_ms, (ns[WK_PHASE_RUNNING] + ns[WK_PHASE_READY]) / 1000000);
+    SET(m, idle_ms, ns[WK_PHASE_IDLE] / 1000000);
+    SET(m, backpressured_ms, ns[WK_PHASE_SOFT] / 1000000);
+    SET(m, hard_backpressured_ms, ns[WK_PHASE_HARD] / 1000000);
+    SET(m, ready_ms, ns[WK_PHASE_READY] / 1000000);
+}
+
+static void input(struct wk_task *t, Rask__Control__TaskMetrics *m)
+{
+    uint64_t credit = 0;
+
+    SET(m, records_in, wk_counted(&t->records_in));
+    SET(m, remote_records_in, wk_counted(&t->remote_records_in));
+    SET(m, bytes_in, wk_counted(&t->bytes_in));
+    SET(m, watermark, __atomic_load_n(&t->watermark, __ATOMIC_RELAXED));
+    if (!t->gate.channels)
+        return;
+    for (uint32_t i = 0; i < t->gate.channel_count; i++)
+        credit += t->gate.channels[i].credit_bytes;
+    SET(m, input_credit_bytes, credit);
+    pthread_mutex_lock(&t->gate.lock);
+    SET(m, input_queue_length, t->gate.queued);
+    SET(m, input_queue_bytes, t->gate.queued_bytes);
+    pthread_mutex_unlock(&t->gate.lock);
+}
+
+static void output(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
+{
+    m->edges = arena_alloc(arena, (t->chain.edge_count + 1u) * sizeof(*m->edges));
+    SET(m, records_out, 0);
+    SET(m, bytes_out, 0);
+    SET(m, output_queue_length, 0);
+    SET(m, output_queue_bytes, 0);
+    SET(m, output_usage_permille, 0);
+    for (uint32_t i = 0; i < t->chain.edge_count; i++) {
+        const struct wk_edge *from = t->chain.edges[i];
+        Rask__Control__EdgeMetrics *e = arena_alloc(arena, sizeof(*e));
+        uint64_t blocks = MIN(wk_counted(&from->blocks_waiting), (uint64_t)EDGE_BLOCKS_MAX);
+
+        rask__control__edge_metrics__init(e);
+        e->edge = from->id;
+        SET(e, queue_bytes, wk_counted(&from->held_bytes) + wk_counted(&from->bytes_waiting));
+        SET(e, in_flight_bytes, wk_edge_in_flight(from));
+        if (wk_hot_top(&from->hot, &e->hot_key_group, &e->hot_permille))
+            e->has_hot_key_group = e->has_hot_permille = 1;
+        m->edges[m->n_edges++] = e;
+        m->records_out += wk_counted(&from->rows_out);
+        m->bytes_out += wk_counted(&from->bytes_out);
+        m->output_queue_length += wk_counted(&from->elements_waiting) + (wk_counted(&from->held_bytes) > 0);
+        m->output_queue_bytes += e->queue_bytes;
+        m->output_usage_permille = MAX(m->output_usage_permille, (uint32_t)(blocks * 1000 / EDGE_BLOCKS_MAX));
+    }
+}
+
+static void counters(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
+{
+    size_t n = 0, at = 0;
+
+    pthread_mutex_lock(&t->lock);
+    for (uint32_t i = 0; i < t->chain.op_count; i++)
+        n += t->chain.ops[i]->counters ? map_size(t->chain.ops[i]->counters) : 0;
+    m->counters = arena_alloc(arena, (n + 1) * sizeof(*m->counters));
+    for (uint32_t i = 0; i < t->chain.op_count; i++) {
+        if (!t->chain.ops[i]->counters)
+            continue;
+        for (struct map_iter it = map_iter(t->chain.ops[i]->counters); map_next(&it);) {
+            Rask__Control__Counter *c = arena_alloc(arena, sizeof(*c));
+
+            rask__control__counter__init(c);
+            c->name = arena_strdup(arena, it.key);
+            c->value = rask_counter_value(it.value);
+            m->counters[at++] = c;
+        }
+    }
+    pthread_mutex_unlock(&t->lock);
+    m->n_counters = at;
+}
+
+void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
+{
+    m->vertex = t->vertex;
+    m->subtask = t->subtask;
+    times(t, m);
+    input(t, m);
+    output(t, m, arena);
+    counters(t, m, arena);
+}
