@@ -25,6 +25,29 @@ uint64_t hash_xxh3(const void *data, size_t len)
     return XXH3_64bits(data, len);
 }
 
+/*
+ * Both forms of 4 to 16 bytes are computed, and one is taken: lengths change from key to key, and a branch that is
+ * guessed wrong costs more than a multiplication.
+ */
+void hash_xxh3_heads(const uint64_t (*head)[2], const uint32_t *len, uint32_t count, uint64_t *hash)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        const uint8_t *p = (const uint8_t *)head[i];
+        size_t n = len[i];
+        uint64_t few, more, is_more = -(uint64_t)(n > 8);
+
+        if (__builtin_expect(n > 16, 0))
+            continue;
+        if (__builtin_expect(n < 4, 0)) {
+            hash[i] = XXH3_64bits(p, n);
+            continue;
+        }
+        few = XXH3_len_4to8_64b(p, n, XXH3_kSecret, 0);
+        more = XXH3_len_9to16_64b(p, n > 8 ? n : 8, XXH3_kSecret, 0);
+        hash[i] = (more & is_more) | (few & ~is_more);
+    }
+}
+
 /* Written once before main, read-only afterwards. */
 static uint32_t crc_table[8][256];  /* [k][b]: byte b followed by k zero bytes */
 static uint32_t lane_table[4][256]; /* [k][b]: byte k of a CRC is b, then a lane of zeros */

@@ -8,12 +8,6 @@
 #include "common/base/hash.h"
 #include "common/types/batch_private.h"
 
-enum {
-    KEY_STACK = 512, /* keys up to this size are hashed without memory */
-    LANES = 32,      /* strings whose keys are laid out before the first of them is hashed */
-    LANE_TEXT = 60,  /* longer ones go one by one */
-};
-
 static uint8_t *put_be(uint8_t *to, uint64_t v, uint32_t width)
 {
     v = __builtin_bswap64(v << (64 - 8 * width));
@@ -127,95 +121,6 @@ void key_bytes_of(const rask_batch *b, const uint16_t *columns, uint32_t column_
     out->data[out->len] = 0;
 }
 
-static void hash_i64(const rask_batch *b, const rask_column *c, uint64_t *hash)
-{
-    const int64_t *cells = c->data;
-
-    for (uint32_t i = 0; i < b->rows; i++) {
-        uint8_t key[8];
-
-        put_signed(key, cells[rask_position(b, i)], 8);
-        hash[i] = hash_xxh3(key, 8);
-    }
-}
-
-static uint64_t hash_long(rask_str s, struct bytes *large)
-{
-    uint8_t length[4];
-
-    bytes_clear(large);
-    put_be(length, s.len, 4);
-    bytes_add(large, length, 4);
-    bytes_add(large, s.data, s.len);
-    return hash_xxh3(large->data, large->len);
-}
-
-/*
- * A key that was just written in pieces is slow to read in words: the processor waits until the
- * pieces have left its store queue.  So a few keys are written first and hashed then.
- */
-static void hash_strings(const rask_batch *b, const rask_column *c, uint64_t *hash,
-                         struct bytes *large)
-{
-    const rask_view *cells = c->data;
-    uint8_t key[LANES][4 + LANE_TEXT];
-    uint32_t len[LANES];
-
-    for (uint32_t i = 0; i < b->rows; i += LANES) {
-        uint32_t n = MIN(b->rows - i, (uint32_t)LANES);
-
-        for (uint32_t k = 0; k < n; k++) {
-            const rask_view *v = &cells[rask_position(b, i + k)];
-
-            len[k] = v->len;
-            put_be(key[k], v->len, 4);
-            if (v->len <= 12)
-                memcpy(key[k] + 4, v->u.text, 12);
-            else if (v->len <= LANE_TEXT)
-                text_copy(key[k] + 4, rask_view_str(b, v).data, v->len);
-        }
-        for (uint32_t k = 0; k < n; k++)
-            hash[i + k] = len[k] <= LANE_TEXT
-                              ? hash_xxh3(key[k], 4 + len[k])
-                              : hash_long(rask_view_str(b, &cells[rask_position(b, i + k)]), large);
-    }
-}
-
-static void hash_general(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
-                         uint64_t *hash, struct bytes *large)
-{
-    for (uint32_t i = 0; i < b->rows; i++) {
-        rask_row row = rask_batch_row(b, i);
-        uint8_t key[KEY_STACK];
-
-        if (key_size(&row, columns, column_count) <= KEY_STACK) {
-            hash[i] = hash_xxh3(key, (size_t)(key_put(key, &row, columns, column_count) - key));
-            continue;
-        }
-        bytes_clear(large);
-        key_bytes_of(b, columns, column_count, row.position, large);
-        hash[i] = hash_xxh3(large->data, large->len);
-    }
-}
-
-void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
-                    uint64_t *hash)
-{
-    const rask_field *first = &b->schema->fields[columns[0]];
-    struct bytes large;
-
-    CHECK(column_count >= 1);
-    bytes_init(&large);
-    if (column_count == 1 && !first->nullable &&
-        (first->type == RASK_T_BIGINT || first->type == RASK_T_TIMESTAMP))
-        hash_i64(b, &b->columns[columns[0]], hash);
-    else if (column_count == 1 && !first->nullable && schema_is_view(first))
-        hash_strings(b, &b->columns[columns[0]], hash, &large);
-    else
-        hash_general(b, columns, column_count, hash, &large);
-    bytes_release(&large);
-}
-
 /* ---- runs ---- */
 
 static void run_add_long(struct key_run *run, uint32_t i, const rask_batch *b, const uint16_t *columns,
@@ -292,6 +197,33 @@ void key_run_fill(struct key_run *run, const rask_batch *b, const uint16_t *colu
         run_i64(run, b, columns, from);
     else
         run_general(run, b, columns, column_count, from);
+}
+
+void key_run_hash(const struct key_run *run, uint64_t *hash)
+{
+    hash_xxh3_heads(run->head, run->len, run->rows, hash);
+    if (run->text.len == 0)
+        return;
+    for (uint32_t i = 0; i < run->rows; i++)
+        if (run->len[i] > KEY_HEAD_BYTES)
+            hash[i] = hash_xxh3(run->text.data + run->place[i], run->len[i]);
+}
+
+/*
+ * A key that was just written in pieces is slow to read in words: the processor waits until the pieces have left its
+ * store queue.  So a run of keys is written first and hashed then.
+ */
+void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t column_count, uint64_t *hash)
+{
+    struct key_run run;
+
+    CHECK(column_count >= 1);
+    bytes_init(&run.text);
+    for (uint32_t i = 0; i < b->rows; i += KEY_RUN_ROWS) {
+        key_run_fill(&run, b, columns, column_count, i, MIN(b->rows - i, (uint32_t)KEY_RUN_ROWS));
+        key_run_hash(&run, hash + i);
+    }
+    bytes_release(&run.text);
 }
 
 uint32_t key_group_default_max(uint32_t parallelism)

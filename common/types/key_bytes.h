@@ -17,8 +17,7 @@
 /* Appends the key bytes of the row at a physical position. */
 void key_bytes_of(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
                   uint32_t position, struct bytes *out);
-/* hash[i] for each row i of the batch, column-wise; fast paths for one BIGINT and one STRING
- * column. */
+/* hash[i] for each row i of the batch; fast for one BIGINT and one STRING column. */
 void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
                     uint64_t *hash);
 
@@ -37,6 +36,8 @@ struct key_run {
 /* Rows from .. from + rows - 1 of the batch, at most KEY_RUN_ROWS; what was there before is gone. */
 void key_run_fill(struct key_run *run, const rask_batch *b, const uint16_t *columns, uint32_t column_count,
                   uint32_t from, uint32_t rows);
+/* hash[i] of each key of the run. */
+void key_run_hash(const struct key_run *run, uint64_t *hash);
 
 static inline uint32_t key_group_of(uint64_t hash, uint32_t max_parallelism)
 {

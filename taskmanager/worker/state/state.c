@@ -1,7 +1,7 @@
 /*
  * state.c - keyed state in memory: an index of 8-byte words over entries in pages.
  *
- * Index: power of two, linear probing, load <= 0.6, backward-shift deletion (Knuth 6.4 R); a word is a 16-bit tag of
+ * Index: power of two, linear probing, load <= 0.5, backward-shift deletion (Knuth 6.4 R); a word is a 16-bit tag of
  * the hash and a 48-bit entry address, 0 = empty.  Entries never move while they live; a value that outgrows its
  * room gets a new entry, and the old room goes to a free list by size.
  */
@@ -15,6 +15,7 @@
 
 #define PAGE_BYTES (64u << 10)
 #define PAGE_FIRST_BYTES 256u
+#define LINE_BYTES 64u /* of the cache */
 #define INDEX_FIRST 16u
 #define ADDRESS_MASK 0x0000ffffffffffffull
 #define FREE_CLASSES 64 /* rooms of 8 .. 512 bytes are reused; larger ones go back to malloc */
@@ -24,12 +25,12 @@ struct entry {
     uint64_t hash;
     uint32_t key_len, value_len;
     uint32_t value_cap, unused;
-    /* key bytes, padded with 0 to 8; then the value */
+    /* key bytes, padded with 0 to 16 or, longer ones, to 8; then the value */
 };
 
 /* A key in hand: its first bytes as words, padded with 0, are all of most keys. */
 struct key {
-    uint64_t head[2];
+    uint64_t head[KEY_HEAD_BYTES / 8];
     const void *bytes; /* all of them; used where len > 16 */
     uint32_t len;
 };
@@ -59,26 +60,30 @@ static size_t pad8(size_t n)
 {
     return (n + 7) & ~(size_t)7;
 }
+static size_t key_room(uint32_t len)
+{
+    return len <= KEY_HEAD_BYTES ? KEY_HEAD_BYTES : pad8(len);
+}
 static uint64_t *key_of(struct entry *e)
 {
     return (uint64_t *)(e + 1);
 }
 static void *value_of(struct entry *e)
 {
-    return (char *)key_of(e) + pad8(e->key_len);
+    return (char *)key_of(e) + key_room(e->key_len);
 }
 static struct key key_from(rask_str bytes)
 {
     struct key k = {.bytes = bytes.data, .len = bytes.len};
 
-    memcpy(k.head, bytes.data, MIN(bytes.len, (uint32_t)sizeof(k.head)));
+    memcpy(k.head, bytes.data, MIN(bytes.len, (uint32_t)KEY_HEAD_BYTES));
     return k;
 }
 static struct key key_in_run(const struct key_run *run, uint32_t i)
 {
     struct key k = {.head = {run->head[i][0], run->head[i][1]}, .len = run->len[i]};
 
-    if (k.len > sizeof(k.head))
+    if (k.len > KEY_HEAD_BYTES)
         k.bytes = run->text.data + run->place[i];
     return k;
 }
@@ -86,11 +91,10 @@ static bool key_is(struct entry *e, const struct key *k)
 {
     const uint64_t *has = key_of(e);
 
-    if (e->key_len != k->len || has[0] != k->head[0])
+    /* in one: a branch on what differs from key to key is often guessed wrong */
+    if (((has[0] ^ k->head[0]) | (has[1] ^ k->head[1]) | (e->key_len ^ k->len)) != 0)
         return false;
-    if (k->len <= 8)
-        return true;
-    return has[1] == k->head[1] && (k->len <= sizeof(k->head) || memcmp(has, k->bytes, k->len) == 0);
+    return k->len <= KEY_HEAD_BYTES || memcmp(has, k->bytes, k->len) == 0;
 }
 static uint64_t word_of(uint64_t hash, const struct entry *e)
 {
@@ -150,7 +154,7 @@ struct wk_state *wk_state_new(const rask_state *decl, struct wk_state_budget *bu
 
 static size_t room_bytes(uint32_t key_len, uint32_t value_cap)
 {
-    return sizeof(struct entry) + pad8(key_len) + pad8(value_cap);
+    return sizeof(struct entry) + key_room(key_len) + pad8(value_cap);
 }
 
 static void free_table(struct wk_state *s, struct table *t)
@@ -199,13 +203,14 @@ static struct entry *room_new(struct wk_state *s, struct table *t, size_t bytes)
         return room;
     }
     if (!p || p->cap - p->used < bytes) {
-        size_t cap = MAX(t->next_page_bytes, pad8(bytes + sizeof(*p)));
+        size_t cap = MAX(t->next_page_bytes, pad8(bytes + sizeof(*p) + LINE_BYTES));
 
         if (!charge(s, cap))
             return NULL;
         p = mem_alloc(cap);
         p->cap = cap;
-        p->used = sizeof(*p);
+        /* The first room begins a cache line: an entry of 64 bytes, which a key of 16 and an accumulator are, is one. */
+        p->used = sizeof(*p) + -((uintptr_t)p + sizeof(*p)) % LINE_BYTES;
         p->next = t->pages;
         t->pages = p;
         t->next_page_bytes = MIN(t->next_page_bytes * 2, (size_t)PAGE_BYTES);
@@ -301,7 +306,7 @@ static struct entry *insert(struct wk_state *s, struct table *t, uint64_t hash, 
     size_t bytes = room_bytes(key->len, (uint32_t)size);
     struct entry *e;
 
-    if (!t->index || (t->count + 1) * 10 > (t->mask + 1) * 6)
+    if (!t->index || (t->count + 1) * 2 > t->mask + 1)
         if (!grow(s, t)) {
             (void)over_budget(s, t, (t->mask + 1) * 16, err);
             return NULL;
@@ -315,10 +320,9 @@ static struct entry *insert(struct wk_state *s, struct table *t, uint64_t hash, 
     e->key_len = key->len;
     e->value_len = (uint32_t)size;
     e->value_cap = (uint32_t)pad8(size);
-    if (key->len > sizeof(key->head))
+    memcpy(key_of(e), key->head, KEY_HEAD_BYTES);
+    if (key->len > KEY_HEAD_BYTES)
         memcpy(key_of(e), key->bytes, key->len);
-    else
-        memcpy(key_of(e), key->head, pad8(key->len));
     memset(value_of(e), 0, pad8(size));
     t->index[find(t, hash, key)] = word_of(hash, e);
     t->count++;
@@ -351,23 +355,40 @@ void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, s
     return value_of(e);
 }
 
+/*
+ * The first word from the key's slot on whose tag is the key's: nearly always the one sought. 0: none. No entry is read,
+ * so that all of a run can be fetched at a time.
+ */
+static uint64_t find_tag(const struct table *t, uint64_t hash)
+{
+    uint64_t at = slot_of(t, hash);
+
+    while (t->index[at] && ((t->index[at] ^ hash) & ~ADDRESS_MASK))
+        at = (at + 1) & t->mask;
+    return t->index[at];
+}
+
 int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
                      void **values, struct err *err)
 {
     struct table *t = table_of(s, state);
+    struct entry *likely[KEY_RUN_ROWS];
 
-    /* The slots of all keys are on their way before the first is read, and so are the entries. */
-    if (t->index) {
-        for (uint32_t i = 0; i < keys->rows; i++)
-            __builtin_prefetch(&t->index[slot_of(t, hash[i])]);
-        for (uint32_t i = 0; i < keys->rows; i++)
-            __builtin_prefetch(entry_of(t->index[slot_of(t, hash[i])]));
+    for (uint32_t i = 0; t->index && i < keys->rows; i++)
+        __builtin_prefetch(&t->index[slot_of(t, hash[i])]);
+    for (uint32_t i = 0; i < keys->rows; i++) {
+        likely[i] = t->index ? entry_of(find_tag(t, hash[i])) : NULL;
+        __builtin_prefetch(likely[i]);
     }
     for (uint32_t i = 0; i < keys->rows; i++) {
         struct key key = key_in_run(keys, i);
-        uint64_t word = t->index ? t->index[find(t, hash[i], &key)] : 0;
-        struct entry *e = word ? entry_of(word) : insert(s, t, hash[i], &key, size, err);
+        struct entry *e = likely[i];
 
+        if (!e || !key_is(e, &key)) { /* absent then; by now a row before this one may have made it */
+            uint64_t word = t->index ? t->index[find(t, hash[i], &key)] : 0;
+
+            e = word ? entry_of(word) : insert(s, t, hash[i], &key, size, err);
+        }
         if (!e)
             return ERR_LIMIT;
         CHECK(e->value_len == size);

@@ -20,6 +20,26 @@ static void xxh3_known_answers(void **state)
     assert_true(hash_xxh3("abc", 3) == 0x78af5f94892f3950u);
 }
 
+static void xxh3_of_heads_is_xxh3(void **state)
+{
+    uint64_t head[18][2], hash[18], seed = 1;
+    uint32_t len[18];
+
+    (void)state;
+    for (int round = 0; round < 1000; round++) {
+        for (uint32_t i = 0; i < 18; i++) {
+            len[i] = i;
+            hash[i] = 1;
+            for (int k = 0; k < 2; k++)
+                head[i][k] = seed = seed * 6364136223846793005u + 1442695040888963407u;
+        }
+        hash_xxh3_heads(head, len, 18, hash);
+        for (uint32_t i = 0; i <= 16; i++)
+            assert_true(hash[i] == hash_xxh3(head[i], i));
+        assert_int_equal(hash[17], 1);
+    }
+}
+
 static void crc32c_known_answers(void **state)
 {
     uint8_t zeros[32] = {0}, ones[32];
@@ -87,7 +107,7 @@ static void ids_and_their_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(xxh3_known_answers), cmocka_unit_test(crc32c_known_answers),
+        cmocka_unit_test(xxh3_known_answers), cmocka_unit_test(xxh3_of_heads_is_xxh3), cmocka_unit_test(crc32c_known_answers),
         cmocka_unit_test(crc32c_forms_agree), cmocka_unit_test(sha256_known_answers),
         cmocka_unit_test(ids_and_their_text),
     };
