@@ -232,7 +232,8 @@ static void run_below(struct wk_chain *c, uint32_t above)
 {
     struct wk_op *op;
 
-    while (!c->failed && (op = runnable_op(c, (int32_t)above)) != NULL)
+    /* Below may be slow: a cancel must not wait until everything there is through. */
+    while (!c->failed && !c->host.canceled(c->host.arg) && (op = runnable_op(c, (int32_t)above)) != NULL)
         if (op_step(op) != 0)
             return;
 }
