@@ -309,7 +309,7 @@ run scripts/jobmanager.sh start -D rest.port=many
 check real_bad_setting_is_refused said 1 "rest.port: 'many' is not a whole number"
 run env RASK_LOG_DIR=/proc/self scripts/jobmanager.sh start
 check real_bad_log_folder_is_said said 1 "[ERROR] "
-if [[ $(id -u) -eq 0 ]] && command -v setpriv >/dev/null; then
+if [[ $(id -u) -eq 0 ]] && setpriv --reuid 65534 --regid 65534 --clear-groups true 2>/dev/null; then
     mkdir -p "$top/one/pid"
     chmod 755 "$top" "$top/one" "$top/one/conf"
     chmod 1777 "$top/one/tmp"

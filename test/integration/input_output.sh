@@ -107,5 +107,5 @@ printf 'a\0b,1\nc,1\n' | cmp -s - counts
 result $? "NUL"
 head -c 68157440 /dev/zero >odd
 wordcount --input odd
-fails "a line of 65 MiB" "input file $top/odd on host $host: the line at byte 0 is longer than 64 MiB"
+fails "a line of 65 MiB" "input file $top/odd on host $host: the line at byte 0 is longer than rask.max-row-size"
 exit "$((failures > 0))"
