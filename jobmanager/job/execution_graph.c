@@ -32,9 +32,13 @@ void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int
 
 void jm_graph_release(struct jm_graph *graph)
 {
-    if (graph->vertices)
-        for (size_t v = 0; v < graph->job->n_vertices; v++)
-            mem_free(graph->vertices[v].subtasks);
+    for (size_t v = 0; graph->vertices && v < graph->job->n_vertices; v++) {
+        struct jm_vertex *vertex = &graph->vertices[v];
+
+        for (uint32_t i = 0; vertex->subtasks && i < vertex->spec->parallelism; i++)
+            mem_free(vertex->subtasks[i].rates);
+        mem_free(vertex->subtasks);
+    }
     mem_free(graph->vertices);
     graph->vertices = NULL;
 }
@@ -99,6 +103,14 @@ void jm_graph_metrics(struct jm_graph *graph, const Rask__Control__TaskMetrics *
         .backpressured_ms = metrics->backpressured_ms + metrics->hard_backpressured_ms,
         .complete = final,
     };
+    if (final) {
+        mem_free(task->rates);
+        task->rates = NULL;
+        return;
+    }
+    if (!task->rates)
+        task->rates = MEM_NEW(struct jm_rates);
+    jm_rates_add(task->rates, metrics);
 }
 
 char *jm_graph_task_name(const struct jm_graph *graph, uint32_t vertex, uint32_t subtask,

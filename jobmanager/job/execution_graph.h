@@ -8,6 +8,7 @@
 #define JM_EXECUTION_GRAPH_H
 
 #include "jobmanager/job/job_state.h"
+#include "jobmanager/job/rates.h"
 
 #define JM_NO_WORKER UINT32_MAX
 
@@ -15,6 +16,7 @@ struct jm_subtask {
     struct jm_task_life life;
     uint32_t worker; /* index of its worker; JM_NO_WORKER before slots were found */
     struct jm_metrics metrics;
+    struct jm_rates *rates; /* owned; NULL before the first pull and after the end */
 };
 struct jm_vertex {
     const Rask__Graph__JobVertex *spec; /* borrowed */

@@ -23,7 +23,7 @@ static void add_metrics(struct jm_metrics *sum, const struct jm_metrics *m)
 }
 
 static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask *task,
-                         uint32_t index, const struct jm_job_snapshot *job)
+                         uint32_t index, struct jm_job_snapshot *job)
 {
     const struct jm_worker_snapshot *w =
         task->worker < job->worker_count ? &job->workers[task->worker] : NULL;
@@ -36,6 +36,12 @@ static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask 
     s->endpoint = w ? w->endpoint : unassigned;
     s->taskmanager_id = w ? w->taskmanager_id : unassigned;
     s->metrics = task->metrics;
+    if (task->rates) {
+        struct jm_live *live = arena_alloc(&job->arena, sizeof(*live));
+
+        *live = task->rates->live;
+        s->live = live;
+    }
 }
 
 static void fill_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *s,

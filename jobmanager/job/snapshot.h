@@ -38,6 +38,17 @@ struct jm_metrics {
     uint64_t busy_ms, idle_ms, backpressured_ms;
     bool complete; /* every subtask's final figures are in */
 };
+/* A subtask while it runs and somebody looks; see rates.h. */
+struct jm_live {
+    double records_in_rate, records_out_rate, bytes_in_rate, bytes_out_rate; /* per second */
+    uint32_t busy, idle, soft, hard; /* ms per second; the sum is about 1000 */
+    uint32_t ready;                  /* of busy: had work and waited for a thread */
+    uint64_t input_queue_length, input_queue_bytes, output_queue_length, output_queue_bytes;
+    uint32_t in_permille, out_permille; /* of the credit given, of the blocks it may have */
+    uint64_t in_flight_bytes;           /* sent, credit not back yet */
+    uint32_t hot_key_group, hot_permille; /* of the rows sent; permille 0: no hash edge */
+    int64_t watermark;
+};
 struct jm_subtask_snapshot {
     uint32_t subtask, attempt;
     Rask__Control__TaskState state;
@@ -48,6 +59,7 @@ struct jm_subtask_snapshot {
     const char *endpoint;       /* host:port; "(unassigned)" */
     const char *taskmanager_id; /* "(unassigned)" */
     struct jm_metrics metrics;
+    const struct jm_live *live; /* NULL: it does not run, or nobody has looked */
 };
 struct jm_vertex_snapshot {
     struct id id;

@@ -174,7 +174,7 @@ static void view_taskmanager_metrics(struct json_writer *w, const struct jm_task
     jw_object_end(w);
 }
 
-static const struct jm_taskmanager_snapshot *taskmanager_of(struct rest_request *r)
+const struct jm_taskmanager_snapshot *rest_taskmanager(struct rest_request *r)
 {
     const char *id = rest_param(r, "taskmanagerid");
 
@@ -188,7 +188,7 @@ static const struct jm_taskmanager_snapshot *taskmanager_of(struct rest_request 
 
 void rest_get_taskmanager(struct rest_request *r)
 {
-    const struct jm_taskmanager_snapshot *t = taskmanager_of(r);
+    const struct jm_taskmanager_snapshot *t = rest_taskmanager(r);
 
     if (!t)
         return;

@@ -100,6 +100,7 @@ int64_t rest_subtask_start(const struct jm_subtask_snapshot *s); /* -1: not yet 
 int64_t rest_subtask_end(const struct jm_subtask_snapshot *s);
 int64_t rest_duration(int64_t start, int64_t end, int64_t now); /* -1 if not started */
 const struct jm_vertex_snapshot *rest_vertex(struct rest_request *r); /* of :vertexid; NULL: answered */
+const struct jm_taskmanager_snapshot *rest_taskmanager(struct rest_request *r); /* of :taskmanagerid */
 const struct jm_subtask_snapshot *rest_subtask(struct rest_request *r, const struct jm_vertex_snapshot *v);
 
 /* ---- multipart.c ---- */
@@ -120,6 +121,9 @@ rest_handler rest_get_vertex, rest_get_vertex_subtask, rest_get_vertex_attempt, 
     rest_get_vertex_taskmanagers, rest_get_vertex_accumulators, rest_get_vertex_subtask_accumulators;
 rest_handler rest_get_taskmanagers, rest_get_taskmanager, rest_get_taskmanager_logs, rest_get_taskmanager_log,
     rest_get_jobmanager_config, rest_get_jobmanager_logs, rest_get_jobmanager_log, rest_get_jobmanager_log_file;
+rest_handler rest_get_vertex_metrics, rest_get_vertex_subtasks_metrics, rest_get_subtask_metrics,
+    rest_get_vertex_backpressure, rest_get_job_metrics, rest_get_jobs_metrics, rest_get_taskmanager_metrics,
+    rest_get_taskmanagers_metrics, rest_get_jobmanager_metrics;
 rest_handler rest_get_jars, rest_post_jar, rest_delete_jar, rest_run_jar, rest_plan_jar;
 
 #endif

@@ -34,6 +34,12 @@ struct jm {
     bool hold;                /* commands wait until this is false */
 };
 
+static const struct jm_live fake_live[] = {
+    {.records_in_rate = 12.5, .busy = 300, .idle = 100, .soft = 550, .hard = 50, .input_queue_length = 3, .watermark = INT64_MIN,
+     .out_permille = 1000, .hot_key_group = 77, .hot_permille = 250},
+    {.records_in_rate = 7.5, .busy = 200, .idle = 780, .soft = 20, .watermark = 5000},
+};
+
 static struct jm_subtask_snapshot fake_subtask(uint32_t i, Rask__Control__TaskState state)
 {
     struct jm_subtask_snapshot s = {.subtask = i, .state = state, .host = (char *)"localhost",
@@ -45,6 +51,8 @@ static struct jm_subtask_snapshot fake_subtask(uint32_t i, Rask__Control__TaskSt
     if (state != RASK__CONTROL__TASK_STATE__RUNNING)
         s.state_at_ms[state] = FAKE_NOW - 1000;
     s.taskmanager_id = FAKE_TASKMANAGER;
+    if (state == RASK__CONTROL__TASK_STATE__RUNNING)
+        s.live = &fake_live[i];
     return s;
 }
 

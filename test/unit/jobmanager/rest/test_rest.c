@@ -511,6 +511,85 @@ static void test_it_ends_while_a_command_is_under_way(void **state)
     close(fd);
 }
 
+/* ---- metrics ---- */
+#define METRICS "/jobs/" FAKE_RUNNING "/vertices/" FAKE_VERTEX
+
+static void metric_is(struct fixture *f, const char *path, const char *id, const char *value)
+{
+    const struct json *list = get_json(f, "GET", path, NULL, 200);
+
+    assert_int_equal(list->type, JSON_ARRAY);
+    assert_int_equal(list->u.children.count, 1);
+    assert_string_equal(json_get_string(list->u.children.first, "id", ""), id);
+    assert_string_equal(json_get_string(list->u.children.first, "value", ""), value);
+}
+
+static void test_metrics_have_flinks_forms(void **state)
+{
+    struct fixture *f = *state;
+    const struct json *j;
+
+    golden(f, "metrics.vertex_subtasks", METRICS "/subtasks/metrics?get=numRecordsIn,busyTimeMsPerSecond");
+    golden(f, "metrics.vertex", METRICS "/metrics?get=0.numRecordsIn,1.numRecordsIn,0.nope");
+    golden(f, "metrics.jobs", "/jobs/metrics?get=uptime&jobs=" FAKE_RUNNING);
+    golden(f, "metrics.taskmanagers", "/taskmanagers/metrics?get=Status.JVM.Memory.Heap.Used&taskmanagers=" FAKE_TASKMANAGER);
+    golden(f, "metrics.jobmanager", "/jobmanager/metrics?get=numRunningJobs,taskSlotsTotal,nope");
+    golden(f, "running.vertex_backpressure", METRICS "/backpressure");
+    metric_is(f, METRICS "/metrics?get=1.numRecordsIn,9.numRecordsIn,x,1.nope", "1.numRecordsIn", "101");
+    metric_is(f, METRICS "/subtasks/1/metrics?get=numRecordsInPerSecond", "numRecordsInPerSecond", "7.5");
+    metric_is(f, METRICS "/subtasks/0/metrics?get=busyTimeMsPerSecond", "busyTimeMsPerSecond", "300.0");
+    metric_is(f, METRICS "/subtasks/0/metrics?get=isBackPressured", "isBackPressured", "true");
+    metric_is(f, METRICS "/subtasks/0/metrics?get=currentInputWatermark", "currentInputWatermark", "-9223372036854775808");
+    metric_is(f, METRICS "/subtasks/0/metrics?get=hottestKeyGroup", "hottestKeyGroup", "77");
+    metric_is(f, "/jobmanager/metrics?get=taskSlotsTotal", "taskSlotsTotal", "4");
+    metric_is(f, "/taskmanagers/" FAKE_TASKMANAGER "/metrics?get=Status.JVM.Memory.Heap.Max", "Status.JVM.Memory.Heap.Max",
+                 "1811939328");
+    metric_is(f, "/jobs/" FAKE_RUNNING "/metrics?get=numRestarts", "numRestarts", "0");
+    j = get_json(f, "GET", METRICS "/subtasks/metrics?get=backPressuredTimeMsPerSecond&agg=sum,max&subtasks=0-1", NULL, 200);
+    assert_float_equal(json_get(j->u.children.first, "sum")->u.number, 620, 0.001);
+    assert_float_equal(json_get(j->u.children.first, "max")->u.number, 600, 0.001);
+    assert_null(json_get(j->u.children.first, "min"));
+    j = get_json(f, "GET", METRICS "/subtasks/metrics?get=numRecordsIn&subtasks=7", NULL, 200);
+    assert_int_equal(j->u.children.count, 0);
+    j = get_json(f, "GET", "/jobmanager/metrics?get=", NULL, 200);
+    assert_int_equal(j->u.children.count, 0);
+    get_json(f, "GET", METRICS "/subtasks/metrics?get=numRecordsIn&agg=median", NULL, 400);
+    get_json(f, "GET", METRICS "/subtasks/metrics?get=numRecordsIn&subtasks=1-x", NULL, 400);
+    j = get_json(f, "GET", METRICS "/backpressure", NULL, 200);
+    assert_string_equal(json_get_string(j, "backpressureLevel", ""), "high");
+    j = get_json(f, "GET", "/jobs/" FAKE_FINISHED "/vertices/" FAKE_VERTEX "/backpressure", NULL, 200);
+    assert_string_equal(json_get_string(j, "status", ""), "deprecated");
+}
+
+/* Whatever is listed is a name of Flink's, or one of those that docs/rest.md lists as our own. */
+static void test_metrics_have_flinks_names(void **state)
+{
+    struct fixture *f = *state;
+    static const char own[] = "\"inFlightBytes\" \"readyTimeMsPerSecond\" \"hottestKeyGroup\" \"hottestKeyGroupShare\" "
+                              "\"numRecordsInRemote\"";
+    static const char *const lists[] = {METRICS "/subtasks/0/metrics", METRICS "/subtasks/metrics",
+                                        "/jobs/" FAKE_RUNNING "/metrics", "/jobmanager/metrics",
+                                        "/taskmanagers/" FAKE_TASKMANAGER "/metrics"};
+    char text[8192] = "";
+    FILE *in = fopen("test/golden/rest/metrics.names.json", "re");
+
+    assert_non_null(in);
+    assert_true(fread(text, 1, sizeof(text) - 1, in) > 0);
+    fclose(in);
+    for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
+        const struct json *list = get_json(f, "GET", lists[i], NULL, 200);
+
+        assert_true(list->u.children.count > 0);
+        for (const struct json *m = list->u.children.first; m; m = m->next) {
+            char *name = mem_printf("\"%s\"", json_get_string(m, "id", "?"));
+
+            if (!strstr(text, name) && !strstr(own, name))
+                fail_msg("%s lists %s, which Flink does not have", lists[i], name);
+            mem_free(name);
+        }
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -519,6 +598,8 @@ int main(void)
         T(test_jobs_have_every_field_of_flink),
         T(test_values_are_those_of_the_snapshot),
         T(test_errors_have_flinks_status),
+        T(test_metrics_have_flinks_forms),
+        T(test_metrics_have_flinks_names),
         T(test_foreign_hosts_and_origins_are_refused),
         T(test_a_large_body_is_refused_before_it_is_sent),
         T(test_logs_and_output),
