@@ -28,6 +28,7 @@ struct cli_options {
     const char *entry;      /* -c, --entry, or NULL */
     const char *cflags, *libs;
     uint32_t parallelism;   /* -p; 0: none */
+    uint32_t count;         /* -n of top; 0: none */
     bool detached, sanitize, all, running, scheduled, follow, help;
     const char *settings[CLI_SETTINGS_MAX]; /* -D, "key=value" */
     size_t setting_count;
@@ -43,6 +44,7 @@ enum {
     CLI_OPT_CLUSTER = 4, /* -m */
     CLI_OPT_LIST = 8,    /* -a, -r, -s */
     CLI_OPT_FOLLOW = 16, /* -f */
+    CLI_OPT_TOP = 32,    /* -n COUNT */
 };
 int cli_parse(struct cli_options *options, unsigned known, int argc, char **argv, struct err *err) MUST_CHECK;
 /* The configuration with the -D settings; owned by the caller. Keys that do nothing are named on stderr. */
@@ -96,6 +98,7 @@ int cli_info(int argc, char **argv);
 int cli_list(int argc, char **argv);
 int cli_cancel(int argc, char **argv);
 int cli_logs(int argc, char **argv);
+int cli_top(int argc, char **argv);
 
 /* ---- cluster.c: calls that several commands make ---- */
 /* -m, else rest.address:rest.port of the configuration. */

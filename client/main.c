@@ -14,6 +14,7 @@ static const char usage[] =
     "  list    lists the jobs of a cluster\n"
     "  cancel  cancels a job\n"
     "  logs    prints the log of a job's workers\n"
+    "  top     shows where the time of a job goes, once a second\n"
     "\n"
     "  --help, --version\n";
 
@@ -32,7 +33,8 @@ int main(int argc, char **argv)
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } commands[] = {{"run", cli_run}, {"info", cli_info}, {"list", cli_list}, {"cancel", cli_cancel}, {"logs", cli_logs}};
+    } commands[] = {{"run", cli_run}, {"info", cli_info}, {"list", cli_list}, {"cancel", cli_cancel}, {"logs", cli_logs},
+                  {"top", cli_top}};
 
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {
@@ -62,6 +64,6 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel and logs\n", argv[1]);
+    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel, logs and top\n", argv[1]);
     return 1;
 }

@@ -24,6 +24,7 @@ enum option_id {
     O_RUNNING,
     O_SCHEDULED,
     O_FOLLOW,
+    O_COUNT,
     O_HELP,
 };
 struct option_row {
@@ -48,6 +49,7 @@ static const struct option_row rows[] = {
     {O_RUNNING, {"-r", "--running"}, false, CLI_OPT_LIST},
     {O_SCHEDULED, {"-s", "--scheduled"}, false, CLI_OPT_LIST},
     {O_FOLLOW, {"-f", "--follow"}, false, CLI_OPT_FOLLOW},
+    {O_COUNT, {"-n"}, true, CLI_OPT_TOP},
     {O_SETTING, {"-D"}, true, 0},
     {O_HELP, {"-h", "--help"}, false, 0},
 };
@@ -95,6 +97,19 @@ static int parse_parallelism(const char *text, uint32_t *ret, struct err *err)
     return 0;
 }
 
+static int parse_count(const char *text, uint32_t *ret, struct err *err)
+{
+    char *end;
+    long n;
+
+    errno = 0;
+    n = strtol(text, &end, 10);
+    if (errno || *end || end == text || n < 1 || n > 1000000000)
+        return err_set(err, ERR_INVALID, "-n wants a number from 1 to 1000000000, not `%s`", text);
+    *ret = (uint32_t)n;
+    return 0;
+}
+
 static int option_apply(struct cli_options *o, const struct option_row *row, const char *value,
                         struct err *err)
 {
@@ -120,6 +135,7 @@ static int option_apply(struct cli_options *o, const struct option_row *row, con
     case O_RUNNING: o->running = true; return 0;
     case O_SCHEDULED: o->scheduled = true; return 0;
     case O_FOLLOW: o->follow = true; return 0;
+    case O_COUNT: return parse_count(value, &o->count, err);
     case O_SETTING:
         if (!strchr(value, '='))
             return err_set(err, ERR_INVALID, "-D takes key=value, not `%s`", value);

@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# Back pressure whose answer is known: source -> operator that sleeps 1 ms per row -> discard, on a real cluster.
+# The slow one is busy all the time, the source is back-pressured, and the times of each task add up to a second.
+# Prints "ok NAME" and "FAIL NAME" lines.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+bin=${RASK_BUILD:-$PWD/build}/bin
+top=$(mktemp -d)
+pids=()
+cleanup() {
+    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null; done
+    rm -rf "$top"
+}
+trap cleanup EXIT
+unset CC
+export XDG_CACHE_HOME="$top/cache" RASK_CONF_DIR="$top/conf" RASK_LOG_DIR="$top/log"
+mkdir -p "$top/conf" "$top/log" "$top/tmp"
+failures=0
+out=
+
+check() { # NAME COMMAND...
+    local name=$1
+    shift
+    if "$@"; then
+        echo "ok $name"
+    else
+        echo "FAIL $name; output:"
+        printf '%s\n' "$out" | head -n 20 | sed 's/^/    /'
+        failures=$((failures + 1))
+    fi
+}
+run() {
+    out=$(timeout 20 "$@" 2>&1 </dev/null)
+}
+until_said() { # PATTERN COMMAND...: repeats the command until its output has the pattern, for 10 s
+    local pattern=$1 i
+    shift
+    for ((i = 0; i < 200; i++)); do
+        run "$@"
+        [[ $out =~ $pattern ]] && return 0
+        sleep 0.05
+    done
+    return 1
+}
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
+rpc=$(free_port)
+port=$(free_port)
+cat >"$top/conf/rask-conf.yaml" <<Y
+jobmanager.rpc.port: $rpc
+rest.port: $port
+taskmanager.numberOfTaskSlots: 4
+io.tmp.dirs: $top/tmp
+Y
+cd "$top" || exit 1
+"$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
+pids+=($!)
+"$bin/rask-taskmanager" --log "$top/log/taskmanager.log" &
+pids+=($!)
+rask=$bin/rask
+cat >slow.c <<'C'
+#define _GNU_SOURCE
+#include <time.h>
+#include <rask/rask.h>
+RASK_ROW(number, (BIGINT, n));
+static int make(rask_ctx *ctx, int64_t index, rask_out *out)
+{
+    struct number row = {index};
+
+    (void)ctx;
+    return number_emit(out, &row);
+}
+static int slow(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    struct number n = {rask_i64(row, 0)};
+
+    (void)ctx;
+    nanosleep(&(struct timespec){0, 1000000}, NULL);
+    return number_emit(out, &n);
+}
+int rask_job(rask_env *env, const rask_params *params)
+{
+    (void)params;
+    rask_discard(rask_flat_map(rask_rebalance(rask_generate(env, &number_schema, make, 0, -1)), slow, &number_schema));
+    return rask_execute(env, "slow");
+}
+C
+check "a TaskManager registers" until_said '"slots-total":4' curl -s -m 5 "http://127.0.0.1:$port/overview"
+run "$rask" run -d -p 2 slow.c
+id=${out##* }
+check "the job runs" until_said "$id : slow \(RUNNING\)" "$rask" list
+
+# What the metrics say, once every figure is of a second in which the job ran at its pace.
+cat >known.py <<'P'
+import json, sys, time, urllib.request
+
+base = "http://127.0.0.1:%s/jobs/%s" % (sys.argv[1], sys.argv[2])
+
+def get(path):
+    with urllib.request.urlopen(base + path, timeout=5) as answer:
+        return json.load(answer)
+
+def wrong():
+    source, slow = [v["id"] for v in get("")["vertices"]]
+    found = []
+    for vertex, want in ((source, "backPressured"), (slow, "busy")):
+        for i in range(2):
+            names = [n + "TimeMsPerSecond" for n in ("busy", "idle", "backPressured", "soft", "hard")]
+            names[3:] = ["softBackPressuredTimeMsPerSecond", "hardBackPressuredTimeMsPerSecond"]
+            got = {m["id"]: float(m["value"]) for m in
+                   get("/vertices/%s/subtasks/%d/metrics?get=%s" % (vertex, i, ",".join(names)))}
+            if len(got) < 5:
+                found.append("subtask %d: only %s" % (i, got))
+                continue
+            times = [got[n] for n in names]
+            if abs(sum(times[:3]) - 1000) > 20:
+                found.append("the times of subtask %d add up to %s: %s" % (i, sum(times[:3]), got))
+            if times[3] + times[4] != times[2]:
+                found.append("soft and hard are not the whole: %s" % got)
+            if got[want + "TimeMsPerSecond"] < 900:
+                found.append("%s of subtask %d is not 900: %s" % (want, i, got))
+    queues = {m["id"]: m["sum"] for m in
+              get("/vertices/%s/subtasks/metrics?get=buffers.outputQueueLength,inFlightBytes&agg=sum" % source)}
+    if len(queues) < 2 or min(queues.values()) <= 0:
+        found.append("nothing waits at the source: %s" % queues)
+    level = get("/vertices/%s/backpressure" % source).get("backpressureLevel")
+    if level != "high":
+        found.append("the level at the source is %s" % level)
+    level = get("/vertices/%s/backpressure" % slow).get("backpressureLevel")
+    if level != "ok":
+        found.append("the level at the slow one is %s" % level)
+    return found
+
+end = time.time() + 9
+while True:
+    found = wrong()
+    if not found or time.time() > end:
+        break
+    time.sleep(0.3)
+print("\n".join(found))
+sys.exit(len(found) > 0)
+P
+said_all() {
+    out=$(timeout 15 python3 known.py "$port" "$id" 2>&1)
+}
+check "the slow one is busy, its source back-pressured, the times add up" said_all
+marked() {
+    run "$rask" top -n 2 "$id"
+    [[ $out == *$'\n* '*'slow operator'* && $out == *'Source: '* && $(grep -c '^\* ' <<<"$out") -eq 2 ]]
+}
+check "rask top marks it and says why" marked
+bounded() { # the rows that wait are bounded: in flight and queued stay under 4 MiB for each source
+    run curl -s -m 5 "http://127.0.0.1:$port/jobs/$id"
+    local source
+    source=$(grep -o '"vertices":\[{"id":"[0-9a-f]*' <<<"$out" | grep -o '[0-9a-f]*$')
+    run curl -s -m 5 "http://127.0.0.1:$port/jobs/$id/vertices/$source/subtasks/metrics?get=inFlightBytes,buffers.outputQueueSize&agg=max"
+    python3 -c 'import json, sys; m = json.loads(sys.argv[1]); sys.exit(not (len(m) == 2 and sum(x["max"] for x in m) < 4 << 20))' "$out"
+}
+check "what waits is bounded" bounded
+run "$rask" cancel "$id"
+check "the job ends" until_said "$id : slow \(CANCELED\)" "$rask" list -a
+[[ $failures -eq 0 ]]
