@@ -313,8 +313,9 @@ int daemon_fail(struct daemon *d, const struct err *err)
     if (d->log != NULL && d->conf != NULL)
         log_printf(LOG_ERROR, "main", "%s", err->text);
     fprintf(stderr, "%s: %s\n", d->name, err->text);
-    say(d, "error", err->text);
+    /* Who waits for the word may look at once: the pid must be gone by then. */
     daemon_end(d);
+    say(d, "error", err->text);
     return 1;
 }
 
