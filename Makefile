@@ -95,10 +95,6 @@ ifeq ($(wildcard test/sim/*_main.c),)
 sim: ## the simulator: make sim SEEDS=1000
 	@echo "sim: there is no test/sim/*_main.c in this tree, so nothing to simulate with"; false
 endif
-ifeq ($(wildcard bench/module.mk),)
-bench: ## the benchmarks, with their ratios
-	@echo "bench: there is no bench/ in this tree, so nothing to measure"; false
-endif
 ifeq ($(wildcard scripts/demo.sh),)
 demo:
 	@echo "demo: there is no scripts/demo.sh in this tree"; false

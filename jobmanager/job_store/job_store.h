@@ -18,7 +18,7 @@
 #include "common/fs/fs.h"
 #include "jobmanager/job/snapshot.h"
 
-#define JM_CACHE_IDLE_MS  5000
+#define JM_CACHE_IDLE_MS  1000
 #define JM_STORE_FILE_MAX (256u << 20)
 
 struct jm_stored {                 /* at most 300 bytes with its name */

@@ -206,11 +206,11 @@ static void jobs_come_back_from_disk_as_they_were(void **state)
     assert_non_null(strstr(job->plan_json, "\"jid\""));
     assert_string_equal(job->config[0].value, CONF_HIDDEN);
     jm_job_snapshot_unref(job);
-    world_run_ms(w, 4000);
+    world_run_ms(w, JM_CACHE_IDLE_MS / 2);
     job = jm_store_cached(&w->jm->store, &id); /* looked at */
     assert_non_null(job);
     jm_job_snapshot_unref(job);
-    world_run_ms(w, 11000);
+    world_run_ms(w, 2 * JM_CACHE_IDLE_MS + 1000);
     assert_null(jm_store_cached(&w->jm->store, &id)); /* no more */
     assert_int_equal(w->jm->store.cache_bytes, 0);
     world_free(w);
