@@ -27,7 +27,7 @@ static void input(struct wk_task *t, Rask__Control__TaskMetrics *m)
     SET(m, remote_records_in, wk_counted(&t->remote_records_in));
     SET(m, bytes_in, wk_counted(&t->bytes_in));
     SET(m, watermark, __atomic_load_n(&t->watermark, __ATOMIC_RELAXED));
-    if (!t->gate.channels)
+    if (!t->gate.channels || t->is_source) /* splits are no records */
         return;
     for (uint32_t i = 0; i < t->gate.channel_count; i++)
         credit += t->gate.channels[i].credit_bytes;
