@@ -127,12 +127,11 @@ static int on_batch_out(struct wk_output *o, rask_batch *batch)
 {
     struct wk_op *op = o->op;
 
-    op->call_bytes += batch_row_bytes(batch);
+    if (wk_op_blocked(op))
+        op->call_bytes += batch_row_bytes(batch);
     output_send(o, batch);
     op->full = true;
-    if (op->call_bytes > CHAIN_OVERDRAFT_BYTES && wk_op_blocked(op))
-        return overdrawn(op);
-    return 0;
+    return op->call_bytes > CHAIN_OVERDRAFT_BYTES ? overdrawn(op) : 0;
 }
 
 static int hook_full(rask_out *out, void *arg)

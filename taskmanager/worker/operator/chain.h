@@ -51,7 +51,7 @@ struct wk_op {
     bool full;
     bool opened;
     bool in_call;              /* a callback is on the stack */
-    uint64_t call_bytes;       /* handed on during the current callback */
+    uint64_t call_bytes;       /* handed on during the current callback to an output that was full already */
     struct wk_output *outputs; /* 0 main, 1 + i side i */
     uint32_t output_count;
     bool own_watermarks;       /* event_time: those from upstream stop here */
