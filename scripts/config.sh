@@ -14,7 +14,7 @@ rask_fail() {
     exit 1
 }
 
-RASK_SCRIPTS=$(cd "${BASH_SOURCE[0]%/*}" && pwd -P)
+RASK_SCRIPTS=$(CDPATH='' cd "${BASH_SOURCE[0]%/*}" && pwd -P)
 RASK_HOME=${RASK_SCRIPTS%/*}
 if [[ -x $RASK_SCRIPTS/rask-conf ]]; then
     RASK_BIN=$RASK_SCRIPTS

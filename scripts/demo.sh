@@ -4,7 +4,7 @@
 # records over TCP.  Everything lies in a temporary folder and listens on free ports; nothing is left.
 # Exit status 0, or 1 after a sentence that says what was wrong.  RASK_BUILD: where the programs are (build).
 set -u
-cd "${BASH_SOURCE[0]%/*}/.." || exit 1
+CDPATH='' cd "${BASH_SOURCE[0]%/*}/.." || exit 1
 build=${RASK_BUILD:-$PWD/build}
 input=examples/data/access.log
 top=$(mktemp -d) || exit 1

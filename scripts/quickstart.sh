@@ -2,7 +2,7 @@
 # From a bare Debian to a first result: installs the distribution's packages, builds, and counts the words of
 # a real web server log in one process, without a daemon or a port.  May be repeated.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 
 input=examples/data/access.log
 output=build/quickstart.csv

@@ -5,7 +5,7 @@
 #   scripts/test.sh unit integration sim  only these suites
 # Environment: VARIANT (release, asan, tsan ...), SEEDS (of the simulator), JOBS.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+CDPATH='' cd "$(dirname "$0")/.."
 . scripts/counts.sh
 
 setup=yes

@@ -2,7 +2,7 @@
 # clang-format over the C files that differ from main, or over all of them.
 #   scripts/lint/format.sh [--all] [--check]      --check: changes nothing, names the files, fails if there are any
 set -euo pipefail
-cd "$(dirname "$0")/../.."
+CDPATH='' cd "$(dirname "$0")/../.."
 
 tool=$(command -v clang-format-14 || command -v clang-format || true)
 if [ -z "$tool" ]; then

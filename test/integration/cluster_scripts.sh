@@ -77,13 +77,15 @@ foreground) exit 0 ;;
 esac
 echo $$ >>"$pidfile"
 case $play in
-hang) exec 3>&3 ;;
-waiting) echo "waiting nobody answers at localhost:6123" >&3; exec 3>&- ;;
-*) echo ready >&3; exec 3>&- ;;
+hang) word='' ;;
+waiting) word="waiting nobody answers at localhost:6123" ;;
+*) word=ready ;;
 esac
 [[ $play != stubborn ]] || trap '' TERM
+# It speaks once it bears the daemon's name: the scripts know it by that.
 # shellcheck disable=SC2093
-exec -a "$0" bash -c 'exec {p}<> <(:); while :; do read -r -t 10 -u $p; done' bash "$@"
+exec -a "$0" bash -c 'if [[ -n $1 ]]; then echo "$1" >&3; exec 3>&-; fi
+    exec {p}<> <(:); while :; do read -r -t 10 -u $p; done' bash "$word" "$@"
 PLAY
 chmod +x "$tree/bin/rask-jobmanager"
 cp "$tree/bin/rask-jobmanager" "$tree/bin/rask-taskmanager"
@@ -168,6 +170,10 @@ run "$tree/bin/jobmanager.sh" stop
 ln -s "$tree/bin/jobmanager.sh" "$top/link.sh"
 run "$top/link.sh" stop
 check links_are_followed said 0 "No jobmanager daemon to stop"
+# A folder that cd would rather take, and cd speaks when it does.
+mkdir -p "$top/elsewhere/bin"
+run env CDPATH="$top/elsewhere:." bash -c 'cd "$1" && bin/jobmanager.sh stop' - "$tree"
+check cdpath_does_not_mislead said 0 "No jobmanager daemon to stop"
 
 printf 'localhost # here\n\n  localhost' >"$tree/conf/workers"
 run "$tree/bin/start-cluster.sh"
