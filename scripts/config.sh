@@ -182,7 +182,20 @@ rask_clean_pidfile() {
 }
 
 # rask_stop DAEMON last|all
+# One at a time: a host that stands twice in conf/workers is asked twice at once, for two different ones.
 rask_stop() {
+    local lock='' status
+    if [[ -r $RASK_PID_DIR ]]; then
+        exec {lock}<"$RASK_PID_DIR"
+        flock -w "$((START_TIMEOUT + 3 * STOP_TIMEOUT))" "$lock" || rask_fail "another stop holds $RASK_PID_DIR"
+    fi
+    rask_stop_locked "$@"
+    status=$?
+    [[ -z $lock ]] || exec {lock}<&-
+    return "$status"
+}
+
+rask_stop_locked() {
     local pid i chosen=() failed=0
     rask_pids "$1"
     if (("${#PIDS[@]}" == 0)); then

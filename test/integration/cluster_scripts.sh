@@ -125,6 +125,14 @@ kill -KILL "$first"
 run "$tree/bin/taskmanager.sh" stop-all
 check stop_all_stops_what_lives said 0 "Stopping taskmanager daemon"
 check stop_all_removes_the_pid_file absent "$tm_pids"
+for _ in 1 2 3 4; do run "$tree/bin/taskmanager.sh" start; done
+jobs=()
+for _ in 1 2 3 4; do
+    "$tree/bin/taskmanager.sh" stop >/dev/null 2>&1 </dev/null &
+    jobs+=($!)
+done
+wait "${jobs[@]}"
+check stops_at_once_take_one_each absent "$tm_pids"
 run "$tree/bin/taskmanager.sh" start
 kill -KILL "$(cat "$tm_pids")"
 run "$tree/bin/taskmanager.sh" stop
