@@ -82,6 +82,15 @@ static int modules_parse(const char *text, struct err *err)
     return 0;
 }
 
+/* Of a worker standard error is the log file too. */
+static bool is_stderr(int fd)
+{
+    struct stat a, b;
+
+    return fd != STDERR_FILENO && fstat(fd, &a) == 0 && fstat(STDERR_FILENO, &b) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 static int file_open(const char *path, struct err *err)
 {
     struct stat st;
@@ -143,6 +152,7 @@ static void rotate(void)
 {
     char *older = NULL;
     int old_fd = sink.fd;
+    bool both = is_stderr(old_fd);
 
     for (uint32_t i = sink.rotate_keep; i > 0; i--) {
         char *newer = i > 1 ? mem_printf("%s.%u", sink.path, i - 1) : mem_strdup(sink.path);
@@ -154,8 +164,11 @@ static void rotate(void)
     }
     if (sink.rotate_keep == 0)
         unlink(sink.path);
-    if (file_open(sink.path, NULL) == 0)
+    if (file_open(sink.path, NULL) == 0) {
+        if (both) /* else what others print goes into a file that is renamed on and on, and then has no name */
+            dup2(sink.fd, STDERR_FILENO);
         close(old_fd);
+    }
     sink.size_bytes = sink.fd == old_fd ? 0 : sink.size_bytes;
 }
 

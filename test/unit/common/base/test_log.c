@@ -124,6 +124,31 @@ static void rotates(void **state)
     log_close();
 }
 
+static void standard_error_follows_the_log(void **state)
+{
+    struct log_options options = {
+        .path = path, .level = LOG_INFO, .rotate_bytes = 100, .rotate_keep = 1};
+    int before = dup(STDERR_FILENO), fd;
+    char text[1024];
+    ssize_t n;
+
+    (void)state;
+    unlink(path);
+    fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    assert_true(fd >= 0 && before >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+    close(fd);
+    assert_int_equal(log_open(&options, NULL), 0);
+    for (int i = 0; i < 10; i++)
+        log_printf(LOG_INFO, "m", "line number %d", i);
+    n = write(STDERR_FILENO, "printed\n", 8);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    log_close();
+    assert_int_equal(n, 8);
+    read_file(path, text, sizeof(text));
+    assert_non_null(strstr(text, "printed"));
+}
+
 static void hook(const char *message)
 {
     (void)!write(STDERR_FILENO, "hook: ", 6);
@@ -171,6 +196,7 @@ int main(void)
         cmocka_unit_test(writes_one_form),
         cmocka_unit_test(refuses_bad_options),
         cmocka_unit_test(rotates),
+        cmocka_unit_test(standard_error_follows_the_log),
         cmocka_unit_test(failed_check_tells_and_aborts),
     };
 
