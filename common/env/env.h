@@ -85,9 +85,16 @@ static inline void env_timer_arm(struct env *env, struct env_timer *timer, uint6
 {
     env->ops->timer_arm(env, timer, delay_ns);
 }
+/* Milliseconds as nanoseconds. 100 years stand for anything longer: settings say "never" by the largest number there is. */
+static inline uint64_t env_ms_to_ns(uint64_t ms)
+{
+    const uint64_t most = UINT64_C(100) * 365 * 86400 * 1000;
+
+    return (ms < most ? ms : most) * 1000000u;
+}
 static inline void env_timer_arm_ms(struct env *env, struct env_timer *timer, uint64_t delay_ms)
 {
-    env->ops->timer_arm(env, timer, delay_ms * 1000000u);
+    env->ops->timer_arm(env, timer, env_ms_to_ns(delay_ms));
 }
 static inline void env_timer_cancel(struct env *env, struct env_timer *timer)
 {

@@ -31,7 +31,7 @@ static void retry_later(struct tm *tm, const struct err *why)
     struct err last;
 
     note_failure(tm, why);
-    if (tm->options.on_gave_up && env_now_ns(tm->env) - tm->lost_ns >= limit_ms * 1000000u) {
+    if (tm->options.on_gave_up && env_now_ns(tm->env) - tm->lost_ns >= env_ms_to_ns(limit_ms)) {
         tm->given_up = true;
         err_set(&last, ERR_TIMEOUT,
                 "no JobManager for %llu s (taskmanager.registration.timeout), the last attempt: %s",

@@ -135,6 +135,20 @@ static void timers_fire_in_order(void **state)
     assert_int_equal(s.order[1], 2);
 }
 
+/* What a setting of "never" comes to, and what would be half a millisecond after an overflow. */
+static void a_huge_delay_never_fires(void **state)
+{
+    struct seen s = seen_on(state);
+
+    env_timer_arm_ms(s.env, &s.timer, 18446744073710u);
+    world_settle(*state);
+    assert_int_equal(s.fired, 0);
+    env_timer_arm_ms(s.env, &s.timer, UINT64_MAX);
+    world_settle(*state);
+    assert_int_equal(s.fired, 0);
+    env_timer_cancel(s.env, &s.timer);
+}
+
 static void post_runs_later_and_again(void **state)
 {
     struct seen s = seen_on(state);
@@ -194,6 +208,7 @@ const struct contract contract_env[] = {
     {"zero_delay_is_not_inline", zero_delay_is_not_inline},
     {"timer_cancels_and_rearms", timer_cancels_and_rearms},
     {"timers_fire_in_order", timers_fire_in_order},
+    {"a_huge_delay_never_fires", a_huge_delay_never_fires},
     {"post_runs_later_and_again", post_runs_later_and_again},
     {"unpost_takes_back", unpost_takes_back},
     {"work_runs_then_reports", work_runs_then_reports},
