@@ -15,7 +15,7 @@ int cli_connect(const struct cli_options *o, struct cli_http **ret, struct err *
     code = cli_open_conf(o, &conf, err);
     if (code < 0)
         return code;
-    address = mem_printf("%s:%lld", conf_string(conf, OPT_REST_ADDRESS), (long long)conf_int(conf, OPT_REST_PORT));
+    address = conf_hostport(conf_string(conf, OPT_REST_ADDRESS), conf_int(conf, OPT_REST_PORT));
     code = cli_http_new(address, ret, err);
     mem_free(address);
     conf_free(conf);

@@ -3,6 +3,7 @@
 #include "jobmanager/jm.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -54,7 +55,7 @@ static char *reachable_address(struct jm *jm)
     if (strncmp(listening, "inproc:", 7) == 0 || !conf_is_set(jm->conf, OPT_JOBMANAGER_RPC_ADDRESS))
         return mem_strdup(listening);
     CHECK(port != NULL);
-    return mem_printf("%s%s", conf_string(jm->conf, OPT_JOBMANAGER_RPC_ADDRESS), port);
+    return conf_hostport(conf_string(jm->conf, OPT_JOBMANAGER_RPC_ADDRESS), strtol(port + 1, NULL, 10));
 }
 
 static int listen_rpc(struct jm *jm, const char *address, struct err *err)

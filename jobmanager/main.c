@@ -114,9 +114,8 @@ static char *listen_address(const struct conf *conf)
     int64_t port = conf_is_set(conf, OPT_JOBMANAGER_RPC_BIND_PORT)
                        ? conf_int(conf, OPT_JOBMANAGER_RPC_BIND_PORT)
                        : conf_int(conf, OPT_JOBMANAGER_RPC_PORT);
-    bool bare_v6 = strchr(host, ':') && host[0] != '[';
 
-    return mem_printf(bare_v6 ? "[%s]:%lld" : "%s:%lld", host, (long long)port);
+    return conf_hostport(host, port);
 }
 
 static int start_jm(struct program *p, struct err *err)

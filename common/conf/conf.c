@@ -219,6 +219,13 @@ int conf_set_pair(struct conf *conf, const char *pair, const char *origin, struc
     return conf_set(conf, key, equals + 1, origin, err);
 }
 
+char *conf_hostport(const char *host, int64_t port)
+{
+    bool bare_v6 = strchr(host, ':') != NULL && host[0] != '[';
+
+    return mem_printf(bare_v6 ? "[%s]:%lld" : "%s:%lld", host, (long long)port);
+}
+
 const char *conf_raw(const struct conf *conf, const char *key)
 {
     const struct conf_entry *e = map_get_str(conf->by_key, key);

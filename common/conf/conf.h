@@ -122,6 +122,9 @@ struct conf_port_range {
 size_t conf_ports(const struct conf *conf, enum conf_id id,
                   struct conf_port_range ret[CONF_PORT_RANGES_MAX]);
 
+/* "HOST:PORT", and "[V6]:PORT" where the host has colons. Owned by the caller. */
+char *conf_hostport(const char *host, int64_t port);
+
 /* Any key, known or not, as it was written; NULL when not set, whatever the default. Borrowed. */
 const char *conf_raw(const struct conf *conf, const char *key);
 

@@ -183,14 +183,6 @@ static int start_spawner(struct program *p, struct err *err)
     return code;
 }
 
-/* "HOST:PORT", and "[V6]:PORT" where the host has colons. */
-static char *address_of(const char *host, int64_t port)
-{
-    bool v6 = strchr(host, ':') && host[0] != '[';
-
-    return mem_printf(v6 ? "[%s]:%lld" : "%s:%lld", host, (long long)port);
-}
-
 /* One attempt per port of taskmanager.data.bind-port, else the one of taskmanager.data.port. */
 static int start_tm(struct program *p, struct err *err)
 {
@@ -199,8 +191,8 @@ static int start_tm(struct program *p, struct err *err)
     const char *bind = conf_string(conf, OPT_TASKMANAGER_BIND_HOST);
     struct conf_port_range ranges[CONF_PORT_RANGES_MAX];
     size_t count = conf_ports(conf, OPT_TASKMANAGER_DATA_BIND_PORT, ranges);
-    char *jobmanager = address_of(conf_string(conf, OPT_JOBMANAGER_RPC_ADDRESS),
-                                  conf_int(conf, OPT_JOBMANAGER_RPC_PORT));
+    char *jobmanager = conf_hostport(conf_string(conf, OPT_JOBMANAGER_RPC_ADDRESS),
+                                     conf_int(conf, OPT_JOBMANAGER_RPC_PORT));
     struct tm_options options = {
         .conf = conf,
         .jobmanager_address = jobmanager,
@@ -222,7 +214,7 @@ static int start_tm(struct program *p, struct err *err)
     }
     for (size_t i = 0; i < count && code < 0; i++) {
         for (int port = ranges[i].first; port <= ranges[i].last && code < 0; port++) {
-            char *address = address_of(bind, port);
+            char *address = conf_hostport(bind, port);
 
             options.data_listen_address = address;
             code = tm_new(p->env, &options, &p->tm, err);

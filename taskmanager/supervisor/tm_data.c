@@ -4,6 +4,7 @@
  * Nobody relays bytes here: the connection is passed on as it is, the worker does the handshake.
  * Thread: the loop.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "taskmanager/supervisor/tm_private.h"
@@ -152,7 +153,7 @@ int tm_data_listen(struct tm *tm, struct err *err)
     if (!tm->options.advertised_host || strncmp(actual, "inproc:", 7) == 0)
         tm->data_address = mem_strdup(actual);
     else
-        tm->data_address = mem_printf("%s%s", tm->options.advertised_host, colon);
+        tm->data_address = conf_hostport(tm->options.advertised_host, strtol(colon + 1, NULL, 10));
     return 0;
 }
 

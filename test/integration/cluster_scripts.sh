@@ -316,6 +316,20 @@ check real_nothing_runs none_runs
 check real_pid_folder_is_empty test -z "$(ls -A "$RASK_PID_DIR")"
 check real_temporary_folder_is_empty test -z "$(ls -A "$top/two/tmp")"
 
+if (exec 3<>"/dev/tcp/::1/9") 2>&1 | grep -q refused; then
+    v6=()
+    for key in jobmanager.bind-host jobmanager.rpc.address taskmanager.bind-host taskmanager.host rest.bind-address rest.address; do
+        v6+=(-D "$key=::1")
+    done
+    run scripts/start-cluster.sh "${v6[@]}"
+    check ipv6_cluster_starts said 0 "Starting cluster."
+    run timeout 30 "$build/bin/rask" run "${v6[@]}" -p 4 examples/wordcount.c --input README.md --output "$top/v6.csv"
+    check ipv6_cluster_runs_a_job said 0 "has finished"
+    run scripts/stop-cluster.sh
+else
+    echo "note: no IPv6 here"
+fi
+
 run timeout 20 scripts/taskmanager.sh start
 check real_taskmanager_without_jobmanager_waits said 0 "[WARN] taskmanager runs, but "
 run scripts/taskmanager.sh stop

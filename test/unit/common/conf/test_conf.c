@@ -57,6 +57,20 @@ static void getters_give_defaults_and_values(void **state)
     conf_free(NULL);
 }
 
+static void addresses_put_brackets_around_ipv6(void **state)
+{
+    static const char *const cases[][2] = {
+        {"localhost", "localhost:6123"}, {"10.0.0.1", "10.0.0.1:6123"}, {"::1", "[::1]:6123"}, {"[::1]", "[::1]:6123"}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char *address = conf_hostport(cases[i][0], 6123);
+
+        assert_string_equal(address, cases[i][1]);
+        mem_free(address);
+    }
+}
+
 static void ports_are_lists_of_ranges(void **state)
 {
     struct conf_port_range r[CONF_PORT_RANGES_MAX];
@@ -300,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_pass_their_own_checks),
         cmocka_unit_test(getters_give_defaults_and_values),
+        cmocka_unit_test(addresses_put_brackets_around_ipv6),
         cmocka_unit_test(ports_are_lists_of_ranges),
         cmocka_unit_test(refusals_say_what_and_where),
         cmocka_unit_test(sizes_are_written_as_in_flink),
