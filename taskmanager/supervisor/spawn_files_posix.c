@@ -73,8 +73,10 @@ static void memory_run(struct env_work *work)
 static void memory_done(struct env_work *work)
 {
     struct memory_work *m = CONTAINER_OF(work, struct memory_work, work);
+    struct spawn *s = m->spawn;
 
-    LIST_FOREACH(node, &m->spawn->workers) {
+    s->memory_works--;
+    LIST_FOREACH(node, &s->workers) { /* none once the spawner has ended */
         struct spawn_worker *w = LIST_ENTRY(node, struct spawn_worker, in_spawn);
 
         if (w == m->worker && w->pid == m->pid) {
@@ -83,6 +85,8 @@ static void memory_done(struct env_work *work)
         }
     }
     mem_free(m);
+    if (s->ended && s->memory_works == 0)
+        mem_free(s);
 }
 
 static void memory_op(struct tm_spawner *base, void *worker, tm_memory_fn *cb, void *arg)
@@ -97,6 +101,7 @@ static void memory_op(struct tm_spawner *base, void *worker, tm_memory_fn *cb, v
     m->pid = w->pid;
     m->cb = cb;
     m->arg = arg;
+    m->spawn->memory_works++;
     env_work(m->spawn->env, &m->work);
 }
 
@@ -277,6 +282,11 @@ int spawn_make_folder(const char *path, struct err *err)
     if (code == 0 && access(path, W_OK | X_OK) < 0)
         code = err_errno(err, errno, "%s", path);
     return code;
+}
+
+int spawn_make_private_folder(const char *path, struct err *err)
+{
+    return mkdir(path, 0700) < 0 ? err_errno(err, errno, "%s", path) : 0;
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)

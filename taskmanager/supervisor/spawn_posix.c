@@ -272,7 +272,7 @@ static int prepare_and_run(struct spawn_worker *w, const Rask__Control__StartWor
                       .log_fd = -1, .null_fd = -1};
     int ends[2] = {-1, -1};
     struct stat st;
-    int code = spawn_make_folder(w->tmp_dir, err);
+    int code = spawn_make_private_folder(w->tmp_dir, err);
 
     if (code < 0)
         goto out;
@@ -416,7 +416,9 @@ int tm_spawn_posix_new(struct env *env, const struct tm_spawn_options *options, 
     list_init(&s->logs);
     spawn_remove_stale(options->tmp_dir);
     spawn_logs_remove_old(s);
-    code = spawn_make_folder(s->tmp_dir, err);
+    code = spawn_make_folder(options->tmp_dir, err);
+    if (code == 0)
+        code = spawn_make_private_folder(s->tmp_dir, err);
     if (code < 0) {
         tm_spawn_posix_free(&s->base);
         return err_wrap(err, "temporary folder (io.tmp.dirs)");
@@ -449,5 +451,7 @@ void tm_spawn_posix_free(struct tm_spawner *base)
     mem_free(s->user);
     mem_free(s->host);
     s->magic = 0;
-    mem_free(s);
+    s->ended = true;
+    if (s->memory_works == 0)
+        mem_free(s);
 }

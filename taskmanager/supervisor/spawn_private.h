@@ -24,6 +24,8 @@ struct spawn {
     struct list workers;
     struct list logs; /* struct spawn_log: workers that run or ran, the oldest first */
     uint32_t log_count;
+    uint32_t memory_works; /* under way; the last one frees a spawner that has ended meanwhile */
+    bool ended;
 };
 
 /* Where a worker writes, or wrote. */
@@ -64,6 +66,8 @@ void spawn_logs_remove_old(const struct spawn *s);
 /* ---- spawn_files_posix.c ---- */
 extern const struct tm_spawner_ops spawn_file_ops; /* memory, read_file and list_files are set */
 int spawn_make_folder(const char *path, struct err *err) MUST_CHECK; /* with its parents */
+/* For this user alone, in a folder that exists; never one that was there before. */
+int spawn_make_private_folder(const char *path, struct err *err) MUST_CHECK;
 void spawn_remove_folder(struct env *env, char *path);               /* on a thread of env_work; path is taken */
 void spawn_remove_folder_now(const char *path);
 /* Folders of TaskManagers that have died without removing theirs. */
