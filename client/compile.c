@@ -175,6 +175,26 @@ static int make_dirs(char *path)
     return mkdir(path, 0700) < 0 && errno != EEXIST ? -1 : 0;
 }
 
+/* Without a home, as services and containers are: a folder among the temporary ones, of this user and closed to others. */
+static int cache_without_home(char **ret, struct err *err)
+{
+    const char *tmp = getenv("TMPDIR");
+    char *dir = mem_printf("%s/rask-cache-%u", tmp && tmp[0] == '/' ? tmp : "/tmp", (unsigned)geteuid());
+    struct stat st;
+    int code = 0;
+
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
+        code = err_errno(err, errno, "cannot make %s for compiled jobs (XDG_CACHE_HOME names another place)", dir);
+    else if (lstat(dir, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+        code = err_set(err, ERR_PERMISSION,
+                       "%s, for compiled jobs, is not a folder of this user alone; set HOME or XDG_CACHE_HOME", dir);
+    if (code == 0)
+        *ret = dir;
+    else
+        mem_free(dir);
+    return code;
+}
+
 static int cache_open(char **ret, struct err *err)
 {
     const char *base = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -185,7 +205,7 @@ static int cache_open(char **ret, struct err *err)
     else if (home && home[0] == '/')
         dir = mem_printf("%s/.cache/rask", home);
     else
-        return err_set(err, ERR_INVALID, "no place for compiled jobs: neither XDG_CACHE_HOME nor HOME is set");
+        return cache_without_home(ret, err);
     if (make_dirs(dir) < 0 || access(dir, W_OK | X_OK) < 0) {
         int code = err_errno(err, errno, "cannot write to %s, where compiled jobs are kept (XDG_CACHE_HOME names another place)",
                              dir);

@@ -83,6 +83,11 @@ run "$rask" info --cflags '-DLIMIT=3 -DTEXT=\"a\ b\"' --libs -lm tiny.c
 check "flags reach the compiler" said 0 '"type"'
 run env XDG_CACHE_HOME=/proc/none "$rask" info tiny.c
 check "a cache that cannot be written is named" said 1 "XDG_CACHE_HOME names another place"
+run env -u HOME -u XDG_CACHE_HOME TMPDIR="$top" "$rask" info tiny.c
+check "without a home the cache is a temporary folder" test "$status.$(stat -c %a "$top/rask-cache-$(id -u)")" = 0.700
+chmod 755 "$top/rask-cache-$(id -u)"
+run env -u HOME -u XDG_CACHE_HOME TMPDIR="$top" "$rask" info tiny.c
+check "a cache that others may enter is refused" said 1 "is not a folder of this user alone"
 cc -shared -fPIC -I "$sdk" -o ready.so tiny.c
 run "$rask" info ready.so
 check "a shared object is taken as it is" said 0 '"type"'
