@@ -2,6 +2,7 @@
 #include "taskmanager/supervisor/spawn_posix.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,17 +54,29 @@ static int setup(void **state)
     return 0;
 }
 
+static void remove_folder(const char *path)
+{
+    DIR *dir = opendir(path);
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir)) != NULL)
+        unlinkat(dirfd(dir), entry->d_name, 0);
+    if (dir)
+        closedir(dir);
+    assert_int_equal(rmdir(path), 0);
+}
+
 static int teardown(void **state)
 {
     struct fixture *f = *state;
-    char command[160];
 
     tm_spawn_posix_free(f->spawner);
     if (f->env)
         env_libevent_free(f->env);
     conf_free(f->conf);
-    snprintf(command, sizeof(command), "rm -rf '%s'", f->dir);
-    assert_int_equal(system(command), 0);
+    remove_folder(f->tmp);
+    remove_folder(f->log);
+    remove_folder(f->dir);
     mem_free(f);
     return 0;
 }
