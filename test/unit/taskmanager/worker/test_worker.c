@@ -287,8 +287,26 @@ static const rask_sink slow = {.abi = RASK_ABI, .name = "slow", .write = slow_wr
 
 static struct {
     int answers;
-    uint64_t peak, waiting;
+    uint64_t peak, hard_ms, in_flight, queued_out;
+    uint64_t first_at_us[4], first_sum_ms[4]; /* by vertex */
 } flood_metrics;
+
+/* The times of a task add up to the time that goes by, whatever it does at the moment. */
+static void times_add_up(const Rask__Control__TaskMetrics *t)
+{
+    uint64_t sum_ms = t->busy_ms + t->idle_ms + t->backpressured_ms + t->hard_backpressured_ms;
+    uint64_t *first_ms = &flood_metrics.first_sum_ms[t->vertex], *first_us = &flood_metrics.first_at_us[t->vertex];
+
+    assert_true(t->has_at_us && t->vertex < 4);
+    assert_true(t->ready_ms <= t->busy_ms);
+    if (*first_us == 0) {
+        *first_us = t->at_us;
+        *first_ms = sum_ms;
+        return;
+    }
+    assert_in_range(sum_ms - *first_ms + 5, (t->at_us - *first_us) / 1000, (t->at_us - *first_us) / 1000 + 10);
+}
+
 static void flood_answer(void *arg, const struct err *error, const ProtobufCMessage *response)
 {
     const Rask__Control__WorkerMetrics *w = (const Rask__Control__WorkerMetrics *)response;
@@ -296,6 +314,15 @@ static void flood_answer(void *arg, const struct err *error, const ProtobufCMess
     (void)arg;
     assert_null(error);
     flood_metrics.peak = MAX(flood_metrics.peak, w->pool_in_use_bytes);
+    for (size_t i = 0; i < w->n_tasks; i++) {
+        const Rask__Control__TaskMetrics *t = w->tasks[i];
+
+        times_add_up(t);
+        flood_metrics.hard_ms = MAX(flood_metrics.hard_ms, t->hard_backpressured_ms);
+        for (size_t k = 0; k < t->n_edges; k++)
+            flood_metrics.in_flight = MAX(flood_metrics.in_flight, t->edges[k]->in_flight_bytes);
+        flood_metrics.queued_out = MAX(flood_metrics.queued_out, t->output_queue_length);
+    }
     flood_metrics.answers++;
 }
 
@@ -321,6 +348,11 @@ static void flooding(bool chained)
         loop_until(m.env, &wanted_rows, 5000 + i * 300);
     }
     assert_true(flood_metrics.peak < (16u << 20));
+    if (!chained) { /* the flood waits inside its one row, and that can be seen */
+        assert_true(flood_metrics.hard_ms > 0);
+        assert_true(flood_metrics.in_flight > 0);
+        assert_true(flood_metrics.queued_out > 0);
+    }
     master_cancel(&m);
     loop_until(m.env, &m.over, master_task_count(&m));
     assert_int_equal(m.failed, 0);
