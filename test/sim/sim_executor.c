@@ -149,6 +149,7 @@ static void wait_in_step(struct wk_executor *e, struct wk_runnable *r, bool (*do
 {
     struct sim_executor *x = executor_of(e);
     struct fiber *f = x->current;
+    void *outer = r->waiter; /* done() may run operators that wait themselves */
 
     CHECK(f != NULL && f->step == r);
     r->waiter = f;
@@ -160,7 +161,7 @@ static void wait_in_step(struct wk_executor *e, struct wk_runnable *r, bool (*do
         leave(x, f, false);
         x->current = f;
     }
-    r->waiter = NULL;
+    r->waiter = outer;
 }
 
 static void wake_waiter(struct wk_executor *e, struct wk_runnable *r)

@@ -183,9 +183,11 @@ static void wait_in_step(struct wk_executor *e, struct wk_runnable *w, bool (*do
 {
     struct pool_executor *p = (struct pool_executor *)e;
     struct runner *r = self;
+    void *outer; /* done() may run operators that wait themselves */
 
     CHECK(r != NULL && r->current == w);
     pthread_mutex_lock(&p->lock);
+    outer = w->waiter;
     __atomic_store_n(&w->waiter, r, __ATOMIC_SEQ_CST);
     retire(p, r);
     for (;;) {
@@ -201,7 +203,7 @@ static void wait_in_step(struct wk_executor *e, struct wk_runnable *w, bool (*do
         while (!r->poked)
             pthread_cond_wait(&r->wake, &p->lock);
     }
-    __atomic_store_n(&w->waiter, NULL, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&w->waiter, outer, __ATOMIC_SEQ_CST);
     r->started_ns = now_ns(&p->base);
     pthread_mutex_unlock(&p->lock);
 }
