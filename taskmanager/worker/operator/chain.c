@@ -120,13 +120,19 @@ static int overdrawn(struct wk_op *op)
     op->call_bytes = 0;
     if (c->host.canceled(c->host.arg))
         return err_set(&op->ctx.error, ERR_CANCELED, "canceled");
-    return c->failed ? c->error.code : 0;
+    if (c->failed && !op->ctx.error.code)
+        op->ctx.error = c->error;
+    return op->ctx.error.code;
 }
 
 static int on_batch_out(struct wk_output *o, rask_batch *batch)
 {
     struct wk_op *op = o->op;
 
+    if (op->ctx.error.code) { /* the function goes on after an error: nothing may pile up */
+        batch_unref(batch);
+        return op->ctx.error.code;
+    }
     if (wk_op_blocked(op))
         op->call_bytes += batch_row_bytes(batch);
     output_send(o, batch);
@@ -172,6 +178,7 @@ static void call_begin(struct wk_op *op)
     op->full = false;
     op->call_bytes = 0;
     op->in_call = true;
+    op->ctx.key = (rask_str){NULL, 0}; /* that of the last call's last row is none of this call */
     op->chain->host.runnable->operator_now = op->ctx.name;
 }
 
@@ -186,6 +193,30 @@ static int call_end(struct wk_op *op, int rc)
 }
 
 static void control_push(struct wk_chain *c, enum wk_element_type type, int64_t value, int32_t from_op);
+
+/* What the operator has derived. One that has not set out yet takes the newer value: the last one pushed runs first. */
+static bool push_watermark(struct wk_op *op)
+{
+    if (!op->has_watermark)
+        return false;
+    op->has_watermark = false;
+    for (struct wk_control *k = op->chain->control; k; k = k->below)
+        if (k->type == WK_WATERMARK && k->from_op == (int32_t)op->index && k->next_op == op->index) {
+            k->value = MAX(k->value, op->new_watermark);
+            return true;
+        }
+    control_push(op->chain, WK_WATERMARK, op->new_watermark, (int32_t)op->index);
+    return true;
+}
+
+static int wrong_count(struct wk_op *op, uint32_t consumed, uint32_t left)
+{
+    char text[160];
+
+    snprintf(text, sizeof(text), "process said that it consumed %u rows of %u: at least one row is consumed per call, and no more "
+             "than there are", consumed, left);
+    return chain_fail(op->chain, op, ERR_USER, text);
+}
 
 /* Gives the operator its next rows. */
 static int op_step(struct wk_op *op)
@@ -203,15 +234,13 @@ static int op_step(struct wk_op *op)
     arena_release(&op->ctx.scratch);
     if (rc != 0)
         return rc;
-    CHECK(consumed > 0 && consumed <= f->batch->rows - f->from);
+    if (consumed == 0 || consumed > f->batch->rows - f->from)
+        return wrong_count(op, consumed, f->batch->rows - f->from);
     f->from += consumed;
     op->rows_in += consumed;
     if (f->from == f->batch->rows)
         feed_free(op, f);
-    if (op->has_watermark) {
-        op->has_watermark = false;
-        control_push(op->chain, WK_WATERMARK, op->new_watermark, (int32_t)op->index);
-    }
+    push_watermark(op);
     return 0;
 }
 
@@ -300,9 +329,13 @@ static void control_forward(struct wk_op *op, struct wk_control *k)
 static int control_step(struct wk_chain *c)
 {
     struct wk_control *k = c->control;
-    struct wk_op *op;
-    bool own;
+    struct wk_op *op = k->held;
 
+    if (op) {
+        k->held = NULL;
+        control_forward(op, k);
+        return 0;
+    }
     while (k->next_op < c->op_count && !k->reached[k->next_op] && (int32_t)k->next_op != k->from_op)
         k->next_op++;
     if (k->next_op == c->op_count) {
@@ -315,15 +348,16 @@ static int control_step(struct wk_chain *c)
         control_forward(op, k); /* it made the element itself */
         return 0;
     }
-    own = op->own_watermarks && (k->type == WK_WATERMARK);
+    if (k->type == WK_WATERMARK && k->value <= op->ctx.watermark)
+        return 0; /* a newer one has overtaken it */
     call_begin(op);
     if (call_end(op, control_call(op, k)) != 0)
         return c->error.code;
-    if (op->has_watermark) {
-        op->has_watermark = false;
-        control_push(c, WK_WATERMARK, op->new_watermark, (int32_t)op->index);
-    }
-    if (!own)
+    if (op->own_watermarks && k->type == WK_WATERMARK)
+        (void)push_watermark(op);
+    else if (push_watermark(op))
+        k->held = op; /* the watermark goes first: nothing follows the end of input */
+    else
         control_forward(op, k);
     return 0;
 }
@@ -332,6 +366,8 @@ static bool control_ready(struct wk_chain *c)
 {
     struct wk_control *k = c->control;
 
+    if (k->held)
+        return !wk_op_blocked(k->held);
     for (uint32_t i = k->next_op; i < c->op_count; i++)
         if (k->reached[i] || (int32_t)i == k->from_op)
             return !wk_op_blocked(c->ops[i]);

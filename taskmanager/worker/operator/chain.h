@@ -78,6 +78,7 @@ struct wk_control {
     int32_t from_op; /* descendants of this operator get it; -1: all */
     uint32_t next_op;
     bool *reached;   /* by operator */
+    struct wk_op *held; /* went through it, not yet on to what is behind it; NULL: none */
 };
 
 /* What the chain needs of its task. */
