@@ -419,6 +419,7 @@ static bool step(struct wk_task *t, uint64_t now)
 {
     struct wk_executor *ex = t->run.executor;
     uint64_t deadline = now + TASK_BUDGET_NS;
+    bool waits = false; /* the source asked to be woken: what it gave before is all there is */
 
     for (uint32_t i = 0; i < t->chain.edge_count; i++)
         wk_edge_send_waiting(t->chain.edges[i]);
@@ -427,7 +428,11 @@ static bool step(struct wk_task *t, uint64_t now)
         enum more more = MORE_FAILED;
 
         if (r == WK_CHAIN_EMPTY && edge_errors(t) == 0)
-            more = next_work(t);
+            more = waits ? MORE_WAIT : next_work(t);
+        if (more == MORE_WAIT && t->chain.feeds > 0) { /* a source that emitted rows, and waits */
+            waits = true;
+            continue;
+        }
         if (r == WK_CHAIN_FAILED || (r == WK_CHAIN_EMPTY && more == MORE_FAILED)) {
             task_failed(t);
             return false;
