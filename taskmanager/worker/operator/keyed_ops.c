@@ -315,6 +315,7 @@ static int packed_step(struct wk_op *op, struct rolling *r, const rask_batch *in
         op->ctx.error = err;
         return rc;
     }
+    wk_op_time_of(op->ctx.out, in, position);
     return packed_row_emit(&row, op->ctx.out);
 }
 
@@ -451,8 +452,17 @@ int wk_reduce_init(struct wk_op *op, struct err *err)
     op->ctx.states = r->states;
     packed_layout_of(schema, &r->layout);
     bytes_init(&r->packed);
-    r->so_far = out_new(wk_task_pool(op), schema, 0, &reduce_hooks, op);
-    r->next = out_new(wk_task_pool(op), schema, 0, &reduce_hooks, op);
+    return 0;
+}
+
+/* Not before: close undoes it, and follows open alone. */
+static int reduce_open(rask_ctx *ctx)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    struct reduce *r = op->adapter;
+
+    r->so_far = out_new(wk_task_pool(op), ctx->out->schema, 0, &reduce_hooks, op);
+    r->next = out_new(wk_task_pool(op), ctx->out->schema, 0, &reduce_hooks, op);
     return 0;
 }
 
@@ -504,6 +514,7 @@ static int reduce_row(struct wk_op *op, struct reduce *r, int input, const rask_
     bytes_clear(&r->packed);
     packed_row_add(&r->layout, next.batch, next.position, &r->packed);
     rc = wk_state_write(op->state, 0, op->ctx.key_hash, op->ctx.key, r->packed.data, r->packed.len, &err);
+    wk_op_time_of(op->ctx.out, row->batch, row->position); /* `next` has none of its own, or this one */
     if (rc != 0)
         op->ctx.error = err;
     else
@@ -538,4 +549,4 @@ static void reduce_close(rask_op *ctx)
     r->so_far = r->next = NULL;
 }
 
-const rask_operator wk_reduce_op = {.abi = RASK_ABI, .name = OP_REDUCE, .process = reduce_process, .close = reduce_close};
+const rask_operator wk_reduce_op = {.abi = RASK_ABI, .name = OP_REDUCE, .open = reduce_open, .process = reduce_process, .close = reduce_close};

@@ -34,6 +34,12 @@ int64_t wk_op_property_i64(const struct wk_op *op, const char *key, int64_t othe
 /* Sets the current key of a keyed operator from a row of `input`. */
 int wk_op_set_key(struct wk_op *op, int input, const rask_row *row);
 
+/* Rows that an operator emits carry the event time of the row that caused them. */
+static inline void wk_op_time_of(rask_out *out, const rask_batch *in, uint32_t position)
+{
+    out->event_time = in->event_time.data ? ((const rask_ts *)in->event_time.data)[position] : RASK_TS_MIN;
+}
+
 int wk_process_init(struct wk_op *op, struct err *err);
 int wk_batch_init(struct wk_op *op, struct err *err);
 int wk_rolling_init(struct wk_op *op, struct err *err); /* sum, min, max */

@@ -2,12 +2,6 @@
 #include "common/base/check.h"
 #include "taskmanager/worker/operator/ops.h"
 
-/* Rows that a function emits carry the event time of the row that caused them. */
-static void time_of(rask_out *out, const rask_batch *in, uint32_t position)
-{
-    out->event_time = in->event_time.data ? ((const rask_ts *)in->event_time.data)[position] : RASK_TS_MIN;
-}
-
 static int flat_map_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
 {
     struct wk_op *op = wk_op_of(ctx);
@@ -20,7 +14,7 @@ static int flat_map_process(rask_op *ctx, int input, const rask_batch *in, uint3
     while (i < in->rows && rc == 0 && !op->full) {
         rask_row row = rask_batch_row(in, i);
 
-        time_of(out, in, row.position);
+        wk_op_time_of(out, in, row.position);
         rc = fn(ctx, &row, out);
         i++;
     }
@@ -42,7 +36,7 @@ static int map_process(rask_op *ctx, int input, const rask_batch *in, uint32_t f
         rask_row row = rask_batch_row(in, i);
         uint32_t before = out->rows;
 
-        time_of(out, in, row.position);
+        wk_op_time_of(out, in, row.position);
         rc = fn(ctx, &row, out);
         if (rc == 0 && !op->full && out->rows != before + 1)
             rc = rask_fail(ctx, "a map function emits exactly one row for each row, this one emitted %u; use rask_flat_map",
@@ -103,9 +97,9 @@ static int process_process(rask_op *ctx, int input, const rask_batch *in, uint32
         rask_row row = rask_batch_row(in, i);
 
         if (ctx->out)
-            time_of(ctx->out, in, row.position);
+            wk_op_time_of(ctx->out, in, row.position);
         for (uint32_t s = 0; s < ctx->side_count; s++)
-            time_of(ctx->sides[s], in, row.position);
+            wk_op_time_of(ctx->sides[s], in, row.position);
         if (keyed)
             rc = wk_op_set_key(op, input, &row);
         if (rc == 0)
