@@ -1,0 +1,357 @@
+/* Rows and control elements through whole tasks: waits inside rows, watermarks, alignment, sources that wait, mistakes. */
+#include "test/unit/taskmanager/worker/master.h"
+
+#include "rask/rask.h"
+
+RASK_ROW(number, (BIGINT, value));
+RASK_ROW(wide, (BIGINT, n), (STRING, text));
+
+static void add_to(int *counter, int n)
+{
+    __atomic_add_fetch(counter, n, __ATOMIC_ACQ_REL);
+}
+
+/* ---- a source of numbers 0 .. 49,999 in one split ---- */
+
+#define NUMBERS 50000
+
+struct cursor {
+    int64_t at;
+};
+static int one_split(rask_ctx *ctx, rask_splits *found)
+{
+    (void)ctx;
+    return rask_split_add(found, RASK_STR("all"), RASK_STR(""));
+}
+static int numbers_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    struct cursor *c = split->self;
+
+    while (c->at < NUMBERS && !rask_op_full(ctx)) {
+        int rc = number_emit(out, &(struct number){c->at++});
+
+        if (rc)
+            return rc;
+    }
+    return c->at < NUMBERS ? RASK_MORE : RASK_END;
+}
+static const rask_source numbers = {
+    .abi = RASK_ABI, .name = "numbers", .out = &number_schema, .split_size = sizeof(struct cursor),
+    .discover = one_split, .poll = numbers_poll,
+};
+
+/* ---- a sink that counts ---- */
+
+static int written;
+static int count_write(rask_ctx *ctx, const rask_batch *rows)
+{
+    (void)ctx;
+    add_to(&written, (int)rows->rows);
+    return 0;
+}
+static const rask_sink counting = {.abi = RASK_ABI, .name = "counting", .write = count_write};
+
+static void start(struct master *m, rask_env *env, uint32_t workers, uint32_t parallelism)
+{
+    Rask__Graph__StreamGraph *graph;
+    struct err err = {0};
+
+    assert_int_equal(rask_execute(env, "flow"), 0);
+    if (rask_env_graph(env, &graph, &err) != 0)
+        fail_msg("%s", err.text);
+    written = 0;
+    master_start(m, graph, workers, parallelism);
+}
+static void finish(struct master *m, rask_env *env)
+{
+    loop_until(m->env, &m->over, master_task_count(m));
+    master_end(m);
+    rask_env_free(env);
+}
+static void cancel(struct master *m, rask_env *env)
+{
+    master_cancel(m);
+    finish(m, env);
+}
+
+/* ---- a row that overdraws below a row that overdraws ---- */
+
+static int flood(rask_out *out, int rows)
+{
+    char text[1024];
+
+    memset(text, 'x', sizeof(text));
+    for (int i = 0; i < rows; i++) {
+        int rc = wide_emit(out, &(struct wide){i, {text, sizeof(text)}});
+
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+static int flood_above(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    (void)ctx;
+    (void)row;
+    return flood(out, 3000);
+}
+static int flood_below(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    (void)ctx;
+    (void)row;
+    return flood(out, 1500);
+}
+static int slow_write(rask_ctx *ctx, const rask_batch *rows)
+{
+    struct timespec pause = {0, 200000};
+
+    nanosleep(&pause, NULL);
+    return count_write(ctx, rows);
+}
+static const rask_sink slow = {.abi = RASK_ABI, .name = "slow", .write = slow_write};
+
+static void a_wait_below_a_wait_ends_both(void **state)
+{
+    rask_env *env = building();
+    rask_stream *above = rask_flat_map(rask_from_source(env, &numbers, NULL), flood_above, &wide_schema);
+    struct master m;
+
+    (void)state;
+    rask_sink_to(rask_rebalance(rask_flat_map(above, flood_below, &wide_schema)), &slow);
+    start(&m, env, 1, 1);
+    loop_until(m.env, &written, 50000);
+    cancel(&m, env);
+    assert_int_equal(m.failed, 0);
+}
+
+/* ---- watermarks: in order, behind their rows, and the last one before the end of input ---- */
+
+static int watermarks, watermarks_back;
+static rask_ts last_watermark[2];
+
+static int watch_rows(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    (void)op;
+    (void)input;
+    (void)from;
+    *ret_consumed = in->rows - from;
+    return 0;
+}
+static int watch_watermark(rask_op *op, rask_ts watermark)
+{
+    add_to(&watermarks_back, watermark <= last_watermark[rask_subtask(op)] || rask_watermark(op) != watermark);
+    last_watermark[rask_subtask(op)] = watermark;
+    add_to(&watermarks, 1);
+    return 0;
+}
+static const rask_operator watcher = {.abi = RASK_ABI, .name = "watcher", .process = watch_rows, .on_watermark = watch_watermark};
+
+static void watermarks_rise_up_to_the_end(bool chained)
+{
+    rask_env *env = building();
+    rask_stream *timed = rask_event_time(rask_rebalance(rask_from_source(env, &numbers, NULL)), "value", 0);
+    struct master m;
+
+    watermarks = watermarks_back = 0;
+    last_watermark[0] = last_watermark[1] = RASK_TS_MIN;
+    rask_transform(chained ? timed : rask_rebalance(timed), &watcher);
+    start(&m, env, 1, 2);
+    finish(&m, env);
+    assert_string_equal(m.error, "");
+    assert_int_equal(watermarks_back, 0);
+    assert_true(watermarks > 2);
+    assert_true(last_watermark[0] == RASK_TS_MAX);
+    assert_true(last_watermark[1] == RASK_TS_MAX);
+}
+static void watermarks_rise_inside_a_chain(void **state)
+{
+    (void)state;
+    watermarks_rise_up_to_the_end(true);
+}
+static void watermarks_rise_over_an_edge(void **state)
+{
+    (void)state;
+    watermarks_rise_up_to_the_end(false);
+}
+
+/* ---- a source that emits and then waits for long ---- */
+
+static int polls;
+static int patient_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    (void)split;
+    add_to(&polls, 1);
+    rask_wake_in(ctx, 3600 * 1000000ll);
+    return number_emit(out, &(struct number){7}) ? -1 : RASK_WAIT;
+}
+static const rask_source patient = {.abi = RASK_ABI, .name = "patient", .out = &number_schema, .discover = one_split, .poll = patient_poll};
+
+static int as_it_is(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    (void)ctx;
+    return rask_forward(out, row);
+}
+
+static void rows_do_not_wait_with_their_source(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    polls = 0;
+    rask_sink_to(rask_map(rask_from_source(env, &patient, NULL), as_it_is, &number_schema), &counting);
+    start(&m, env, 1, 1);
+    loop_until(m.env, &written, 1);
+    loop_settle(m.env);
+    assert_int_equal(written, polls);
+    assert_true(polls <= 2); /* a wake may come for another reason */
+    cancel(&m, env);
+    assert_int_equal(m.failed, 0);
+}
+
+/* ---- mistakes of operators are errors that name them ---- */
+
+static int consume_nothing(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    (void)op;
+    (void)input;
+    (void)in;
+    (void)from;
+    (void)ret_consumed;
+    return 0;
+}
+static const rask_operator lazy = {.abi = RASK_ABI, .name = "lazy", .process = consume_nothing};
+
+static void an_operator_that_consumes_nothing_fails_by_name(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_name(rask_transform(rask_from_source(env, &numbers, NULL), &lazy), "lazy");
+    start(&m, env, 1, 1);
+    loop_until(m.env, &m.failed, 1);
+    assert_non_null(strstr(m.error, "lazy"));
+    assert_non_null(strstr(m.error, "at least one row"));
+    cancel(&m, env);
+}
+
+/* Goes on after errors of emit: what it emits then must not pile up. */
+static int deaf(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    (void)row;
+    for (int i = 0; i < 200; i++) {
+        (void)flood(out, 1024);
+        if (i == 20)
+            (void)rask_fail(ctx, "too late");
+    }
+    return 0;
+}
+static void rows_after_an_error_are_dropped(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_sink_to(rask_name(rask_flat_map(rask_from_source(env, &numbers, NULL), deaf, &wide_schema), "deaf"), &counting);
+    start(&m, env, 1, 1);
+    loop_until(m.env, &m.failed, 1);
+    assert_non_null(strstr(m.error, "too late"));
+    assert_true(written <= 22 * 1024);
+    cancel(&m, env);
+}
+
+static int cannot_open(rask_op *op)
+{
+    return rask_fail(op, "not today");
+}
+static const rask_operator closed = {.abi = RASK_ABI, .name = "closed", .open = cannot_open, .process = watch_rows};
+static int keep_last(rask_ctx *ctx, const rask_row *so_far, const rask_row *next, rask_out *out)
+{
+    (void)ctx;
+    (void)so_far;
+    return rask_forward(out, next);
+}
+
+/* The operators before it are never opened, and give back what they have. */
+static void a_failed_open_leaves_nothing(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_transform(rask_reduce(rask_key_by(rask_from_source(env, &numbers, NULL), "value"), keep_last), &closed);
+    start(&m, env, 1, 1);
+    loop_until(m.env, &m.failed, 1);
+    assert_non_null(strstr(m.error, "not today"));
+    cancel(&m, env);
+}
+
+/* ---- event time ---- */
+
+static int without_time;
+static int look_at_time(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    (void)op;
+    (void)input;
+    for (uint32_t i = from; i < in->rows; i++) {
+        rask_row row = rask_batch_row(in, i);
+
+        add_to(&without_time, rask_row_time(&row) != rask_i64(&row, 0));
+    }
+    *ret_consumed = in->rows - from;
+    add_to(&written, (int)*ret_consumed);
+    return 0;
+}
+static const rask_operator time_watcher = {.abi = RASK_ABI, .name = "time", .process = look_at_time};
+
+RASK_ROW(reading, (BIGINT, at), (BIGINT, key), (BIGINT, n));
+static int to_reading(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    int64_t v = number_at(row).value;
+
+    (void)ctx;
+    return reading_emit(out, &(struct reading){v, v % 10, 1});
+}
+
+static void results_have_the_time_of(const char *what)
+{
+    rask_env *env = building();
+    rask_stream *timed = rask_event_time(rask_map(rask_from_source(env, &numbers, NULL), to_reading, &reading_schema), "at", 0);
+    rask_stream *keyed = rask_key_by(timed, "key");
+    struct master m;
+
+    without_time = 0;
+    rask_transform(*what == 'r' ? rask_reduce(keyed, keep_last) : rask_max(keyed, "at"), &time_watcher);
+    start(&m, env, 1, 1);
+    finish(&m, env);
+    assert_string_equal(m.error, "");
+    assert_int_equal(written, NUMBERS);
+    assert_int_equal(without_time, 0);
+}
+static void a_reduced_row_has_the_time_of_the_row_that_caused_it(void **state)
+{
+    (void)state;
+    results_have_the_time_of("reduce");
+}
+static void a_rolling_row_has_the_time_of_the_row_that_caused_it(void **state)
+{
+    (void)state;
+    results_have_the_time_of("max");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_wait_below_a_wait_ends_both),
+        cmocka_unit_test(watermarks_rise_inside_a_chain),
+        cmocka_unit_test(watermarks_rise_over_an_edge),
+        cmocka_unit_test(rows_do_not_wait_with_their_source),
+        cmocka_unit_test(rows_after_an_error_are_dropped),
+        cmocka_unit_test(a_failed_open_leaves_nothing),
+        cmocka_unit_test(a_reduced_row_has_the_time_of_the_row_that_caused_it),
+        cmocka_unit_test(a_rolling_row_has_the_time_of_the_row_that_caused_it),
+        cmocka_unit_test(an_operator_that_consumes_nothing_fails_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
