@@ -78,7 +78,7 @@ static int print_output(struct attached *a, uint32_t i, bool *ret_more, struct e
     if (code == 0 && status == 200 && body.len) {
         clear_line(a);
         fwrite(body.data, 1, body.len, stdout);
-        fflush(stdout);
+        code = cli_flush(err);
         a->offsets[i] += body.len;
         *ret_more = body.len >= OUTPUT_PART;
     } else if (code == 0 && status >= 400 && is_over(a)) { /* while it runs, the worker may not have begun */

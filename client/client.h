@@ -109,6 +109,7 @@ int cli_call_json(struct cli_http *client, const char *method, const char *path,
                   const struct json **ret_json, struct err *err) MUST_CHECK;
 /* Prints "rask: text" to stderr and returns 1. */
 int cli_fail(const struct err *err);
+int cli_flush(struct err *err) MUST_CHECK; /* standard output: what was printed must have arrived */
 /* ---- attach.c: follows a job until it is over ---- */
 /* Output to stdout, progress to stderr. Returns the exit code. */
 int cli_attach(struct cli_http *client, const struct id *job_id, bool show_output);

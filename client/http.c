@@ -360,7 +360,7 @@ static int read_chunks(struct cli_http *c, struct bytes *body, struct err *err)
         if (code < 0)
             return code;
         n = strtoull(line, &end, 16);
-        if (end == line || body->len + n > HTTP_ANSWER_MAX)
+        if (end == line || body->len > HTTP_ANSWER_MAX || n > HTTP_ANSWER_MAX - body->len)
             return not_http(c, err);
         code = read_exactly(c, (size_t)n, body, err);
         if (code == 0)

@@ -63,8 +63,7 @@ static int round_of(struct cli_http *client, const char *id, uint64_t *offsets, 
         while (code == 0 && more)
             code = print_part(client, id, (uint32_t)i, &offsets[i], &more, err);
     }
-    fflush(stdout);
-    return code;
+    return code < 0 ? code : cli_flush(err);
 }
 
 int cli_logs(int argc, char **argv)

@@ -28,6 +28,14 @@ static const struct {
     {"run-application", "it went away in Flink 2; `rask run` starts a job"},
 };
 
+/* What was printed and did not arrive is a failure, too. */
+static int end(int exit_code)
+{
+    struct err err = {0};
+
+    return cli_flush(&err) < 0 && exit_code == 0 ? cli_fail(&err) : exit_code;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
@@ -56,7 +64,7 @@ int main(int argc, char **argv)
             printf("Version: %s\n", RASK_VERSION);
             return 0;
         }
-        return commands[i].run(argc, argv);
+        return end(commands[i].run(argc, argv));
     }
     for (size_t i = 0; i < ARRAY_LEN(missing); i++) {
         if (strcmp(argv[1], missing[i].name) == 0) {

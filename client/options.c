@@ -227,6 +227,14 @@ int cli_open_conf(const struct cli_options *o, struct conf **ret, struct err *er
     return code;
 }
 
+int cli_flush(struct err *err)
+{
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return 0;
+    return err_errno(err, errno ? errno : EIO, "cannot write to standard output");
+}
+
 int cli_fail(const struct err *err)
 {
     fflush(stdout);

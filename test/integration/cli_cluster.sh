@@ -89,6 +89,13 @@ id=${out##* }
 check "a detached job finishes" until_said "$id : word count (FINISHED)" "$rask" list -a
 run "$rask" logs "$id"
 check "logs prints the workers' logs" said 0 "$id"
+run sh -c '"$0" logs "$1" >/dev/full' "$rask" "$id"
+check "logs that cannot be written are a failure" said 1 "cannot write to standard output: No space left"
+printf 'a b\n' >two.txt
+run sh -c '"$0" run "$1" --input two.txt >/dev/full' "$rask" "$examples/wordcount.c"
+check "output that cannot be written is a failure" said 1 "cannot write to standard output: No space left"
+run sh -c '"$0" info "$1" --input two.txt >/dev/full' "$rask" "$examples/wordcount.c"
+check "a plan that cannot be written is a failure" said 1 "cannot write to standard output: No space left"
 
 # ---- an unbounded job ----
 cat >endless.c <<'C'
