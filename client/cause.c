@@ -35,7 +35,7 @@ enum cli_cause cli_cause_of(const struct cli_vertex *v)
         return CLI_CAUSE_HOST;
     if (uneven && (v->fed_hot_share >= HOT || v->fed_hot_share * (double)v->parallelism >= 1))
         return CLI_CAUSE_KEY;
-    return strncmp(v->name, "Sink: ", 6) == 0 ? CLI_CAUSE_SINK : CLI_CAUSE_OPERATOR;
+    return v->sink_share >= 0.5 || strncmp(v->name, "Sink: ", 6) == 0 ? CLI_CAUSE_SINK : CLI_CAUSE_OPERATOR;
 }
 
 const char *cli_cause_name(enum cli_cause cause)

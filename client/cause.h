@@ -18,6 +18,7 @@ struct cli_vertex {
     double busy, idle, pressed; /* average over subtasks */
     double busy_max, pressed_max; /* of the subtask with the most */
     double ready_max;         /* of busy: had work and waited for a thread */
+    double sink_share;        /* of the time that operators run, in sinks: 0..1 */
     double queue_in, queue_out; /* elements in all subtasks */
     double hot_share;         /* of the rows sent by key: the hottest group's; 0: none */
     /* of those that feed it */

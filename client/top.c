@@ -70,7 +70,7 @@ static int read_vertex(struct top *t, const char *job, const struct json *from, 
                              .fed_by = -1};
     code = call(t, &list, "/jobs/%s/vertices/%s/subtasks/metrics?get=busyTimeMsPerSecond,idleTimeMsPerSecond,"
                 "backPressuredTimeMsPerSecond,readyTimeMsPerSecond,numRecordsInPerSecond,numRecordsOutPerSecond,"
-                "buffers.inputQueueLength,buffers.outputQueueLength,hottestKeyGroupShare", job, v->id);
+                "buffers.inputQueueLength,buffers.outputQueueLength,hottestKeyGroupShare,sinkTimeShare", job, v->id);
     if (code < 0)
         return code;
     if (list->type != JSON_ARRAY)
@@ -86,6 +86,7 @@ static int read_vertex(struct top *t, const char *job, const struct json *from, 
     v->records_out = figure(list, "numRecordsOutPerSecond", "sum");
     v->queue_in = figure(list, "buffers.inputQueueLength", "sum");
     v->queue_out = figure(list, "buffers.outputQueueLength", "sum");
+    v->sink_share = figure(list, "sinkTimeShare", "avg");
     v->hot_share = figure(list, "hottestKeyGroupShare", "max");
     if (!v->known && strcmp(json_get_string(from, "status", ""), "RUNNING") == 0)
         t->all_known = false;

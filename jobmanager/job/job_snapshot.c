@@ -36,7 +36,7 @@ static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask 
     s->endpoint = w ? w->endpoint : unassigned;
     s->taskmanager_id = w ? w->taskmanager_id : unassigned;
     s->metrics = task->metrics;
-    if (task->rates) {
+    if (task->rates && task->rates->known) {
         struct jm_live *live = arena_alloc(&job->arena, sizeof(*live));
 
         *live = task->rates->live;

@@ -75,6 +75,17 @@ static void gauges(struct jm_live *live, const Rask__Control__TaskMetrics *m)
     }
 }
 
+/* One look a second says little: the last eight or so count. */
+static void look_at_operator(struct jm_rates *r, const Rask__Control__TaskMetrics *m)
+{
+    uint32_t now = m->in_sink ? 1000 : 0;
+
+    if (!m->has_in_sink)
+        return;
+    r->live.sink_permille = r->looked ? (r->live.sink_permille * 7 + now + 4) / 8 : now;
+    r->looked = true;
+}
+
 /* A task's counters begin with its clock: what it was when it began. */
 static void begin(struct jm_rates *r, const struct jm_sample *now)
 {
@@ -93,6 +104,7 @@ void jm_rates_add(struct jm_rates *r, const Rask__Control__TaskMetrics *m)
     if (now.at_us == 0)
         return;
     gauges(&r->live, m);
+    look_at_operator(r, m);
     if (first)
         begin(r, &now);
     stale = first || now.at_us - r->last.at_us > JM_RATES_STALE_US;
@@ -100,6 +112,7 @@ void jm_rates_add(struct jm_rates *r, const Rask__Control__TaskMetrics *m)
         return;
     times(&r->live, &now, &r->last);
     meters(&r->live, &now, stale ? &r->last : &r->old);
+    r->known = true;
     r->last = now;
     if (stale) {
         r->mid = r->old = now;

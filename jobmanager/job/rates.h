@@ -21,6 +21,8 @@ struct jm_sample {
 struct jm_rates {
     struct jm_live live;
     struct jm_sample last, mid, old; /* at_us 0: none yet */
+    bool known;                      /* live has rates: two samples that lie apart */
+    bool looked;                     /* at a running operator: sink_permille is known */
 };
 /* The figures of one pull; those without a time are not looked at. */
 void jm_rates_add(struct jm_rates *rates, const Rask__Control__TaskMetrics *metrics);

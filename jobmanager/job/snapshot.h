@@ -48,6 +48,7 @@ struct jm_live {
     uint64_t in_flight_bytes;           /* sent, credit not back yet */
     uint32_t hot_key_group, hot_permille; /* of the rows sent; permille 0: no hash edge */
     int64_t watermark;
+    uint32_t sink_permille; /* of the looks at a running operator, lately: it was a sink */
 };
 struct jm_subtask_snapshot {
     uint32_t subtask, attempt;

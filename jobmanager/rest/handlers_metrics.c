@@ -87,6 +87,7 @@ static void fill_live(const struct jm_live *l, struct metric_set *set)
     put_double(set, "Shuffle.Netty.Output.Buffers.outPoolUsage", l->out_permille / 1000.0);
     put_int(set, "inFlightBytes", (int64_t)l->in_flight_bytes);
     put_int(set, "currentInputWatermark", l->watermark);
+    put_double(set, "sinkTimeShare", l->sink_permille / 1000.0);
     if (l->hot_permille > 0) {
         put_int(set, "hottestKeyGroup", l->hot_key_group);
         put_double(set, "hottestKeyGroupShare", l->hot_permille / 1000.0);

@@ -116,7 +116,7 @@ static int overdrawn(struct wk_op *op)
         wk_wait(c->host.runnable, may_go_on, op);
         c->host.waiting(c->host.arg, false);
     }
-    c->host.runnable->operator_now = now;
+    wk_runnable_in(c->host.runnable, now);
     op->call_bytes = 0;
     if (c->host.canceled(c->host.arg))
         return err_set(&op->ctx.error, ERR_CANCELED, "canceled");
@@ -179,13 +179,13 @@ static void call_begin(struct wk_op *op)
     op->call_bytes = 0;
     op->in_call = true;
     op->ctx.key = (rask_str){NULL, 0}; /* that of the last call's last row is none of this call */
-    op->chain->host.runnable->operator_now = op->ctx.name;
+    wk_runnable_in(op->chain->host.runnable, op->ctx.name);
 }
 
 static int call_end(struct wk_op *op, int rc)
 {
     op->in_call = false;
-    op->chain->host.runnable->operator_now = NULL;
+    wk_runnable_in(op->chain->host.runnable, NULL);
     if (rc != 0 || op->ctx.error.code || op->chain->failed)
         return wk_op_failed(op, rc);
     wk_op_deliver(op);
@@ -452,11 +452,11 @@ void wk_chain_close(struct wk_chain *c)
         if (!op->opened)
             continue;
         op->opened = false;
-        c->host.runnable->operator_now = op->ctx.name;
+        wk_runnable_in(c->host.runnable, op->ctx.name);
         if (op->desc->close)
             op->desc->close(&op->ctx);
     }
-    c->host.runnable->operator_now = NULL;
+    wk_runnable_in(c->host.runnable, NULL);
 }
 
 void wk_chain_drop(struct wk_chain *c)

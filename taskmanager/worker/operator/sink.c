@@ -83,9 +83,9 @@ int wk_sink_idle(struct wk_op *op)
 {
     int rc;
 
-    op->chain->host.runnable->operator_now = op->ctx.name;
+    wk_runnable_in(op->chain->host.runnable, op->ctx.name);
     rc = sink_flush(&op->ctx);
-    op->chain->host.runnable->operator_now = NULL;
+    wk_runnable_in(op->chain->host.runnable, NULL);
     return rc != 0 || op->ctx.error.code ? wk_op_failed(op, rc) : 0;
 }
 

@@ -128,12 +128,12 @@ int wk_source_poll(struct wk_op *op)
     op->full = false;
     op->call_bytes = 0;
     op->in_call = true;
-    op->chain->host.runnable->operator_now = op->ctx.name;
+    wk_runnable_in(op->chain->host.runnable, op->ctx.name);
     rc = op->source->poll(&op->ctx, &r->slot.split, op->ctx.out);
     if (rc == RASK_END && !op->ctx.error.code)
         split_over(op);
     op->in_call = false;
-    op->chain->host.runnable->operator_now = NULL;
+    wk_runnable_in(op->chain->host.runnable, NULL);
     arena_release(&op->ctx.scratch);
     if (rc < 0 || rc > RASK_END || op->ctx.error.code || op->chain->failed)
         return wk_op_failed(op, rc);
@@ -214,10 +214,10 @@ int wk_enumerator_step(struct wk_op *op, bool *ret_done)
     }
     op->connector.readers = op->chain->edge_count > 0 ? op->chain->edges[0]->target_parallelism : 0;
     op->in_call = true;
-    op->chain->host.runnable->operator_now = op->ctx.name;
+    wk_runnable_in(op->chain->host.runnable, op->ctx.name);
     rc = op->source->discover(&op->ctx, &e->found);
     op->in_call = false;
-    op->chain->host.runnable->operator_now = NULL;
+    wk_runnable_in(op->chain->host.runnable, NULL);
     arena_release(&op->ctx.scratch);
     if (rc != 0 || op->ctx.error.code || op->chain->failed)
         return wk_op_failed(op, rc);

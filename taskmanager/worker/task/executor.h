@@ -25,7 +25,7 @@ struct wk_runnable {
     bool (*run)(struct wk_runnable *r);
     struct wk_executor *executor;
     const char *name;         /* for obituaries: "flat_map (2/4)"; borrowed */
-    const char *operator_now; /* operator on the CPU; set by the task while it steps */
+    const char *operator_now; /* operator on the CPU; atomic, wk_runnable_in; NULL between two */
     int state;                /* atomic, WK_IDLE ... */
     struct wk_runnable *next; /* owned by the executor while queued */
     void *waiter;             /* owned by the executor during wk_wait */
@@ -43,6 +43,11 @@ struct wk_executor {
     const struct wk_executor_ops *ops;
 };
 
+/* The step, which alone writes it; metrics read it on another thread. */
+static inline void wk_runnable_in(struct wk_runnable *r, const char *operator_name)
+{
+    __atomic_store_n(&r->operator_now, operator_name, __ATOMIC_RELAXED);
+}
 /* Any thread. Makes r run (again). */
 void wk_ready(struct wk_runnable *r);
 /* For executors: runs r once; returns true if it must be queued again. */

@@ -1,6 +1,7 @@
 /* task_metrics.c - the figures of a task, read while it runs. Thread: the worker's loop. */
 #include "common/base/check.h"
 #include "common/base/map.h"
+#include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/task/task.h"
 
 #define SET(m, field, value) ((m)->has_##field = 1, (m)->field = (value))
@@ -66,6 +67,18 @@ static void output(struct wk_task *t, Rask__Control__TaskMetrics *m, struct aren
     }
 }
 
+static void operator_now(struct wk_task *t, Rask__Control__TaskMetrics *m)
+{
+    const char *name = __atomic_load_n(&t->run.operator_now, __ATOMIC_RELAXED);
+
+    if (!name)
+        return;
+    SET(m, in_sink, false);
+    for (uint32_t i = 0; i < t->chain.op_count; i++)
+        if (t->chain.ops[i]->ctx.name == name && t->chain.ops[i]->desc == &wk_sink_op)
+            m->in_sink = true;
+}
+
 static void counters(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
 {
     size_t n = 0, at = 0;
@@ -97,5 +110,6 @@ void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *m, struct ar
     times(t, m);
     input(t, m);
     output(t, m, arena);
+    operator_now(t, m);
     counters(t, m, arena);
 }

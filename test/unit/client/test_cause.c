@@ -45,6 +45,17 @@ static void the_one_that_others_wait_for_is_worse_than_a_busy_one(void **state)
     assert_int_equal(cli_cause_of(&v[2]), CLI_CAUSE_SINK);
 }
 
+static void a_sink_in_a_chain_is_told_by_its_time(void **state)
+{
+    struct cli_vertex v = vertex("map -> Sink: b", 1000, 0, 900);
+
+    (void)state;
+    v.sink_share = 0.2;
+    assert_int_equal(cli_cause_of(&v), CLI_CAUSE_OPERATOR);
+    v.sink_share = 0.9;
+    assert_int_equal(cli_cause_of(&v), CLI_CAUSE_SINK);
+}
+
 static void one_hot_key_group_is_skew(void **state)
 {
     struct cli_vertex v = vertex("sum", 650, 0, 800);
@@ -89,6 +100,7 @@ int main(void)
         cmocka_unit_test(a_job_at_ease_has_no_worst),
         cmocka_unit_test(back_pressure_points_at_the_slow_one),
         cmocka_unit_test(the_one_that_others_wait_for_is_worse_than_a_busy_one),
+        cmocka_unit_test(a_sink_in_a_chain_is_told_by_its_time),
         cmocka_unit_test(one_hot_key_group_is_skew),
         cmocka_unit_test(tasks_that_wait_for_a_thread_blame_the_host),
         cmocka_unit_test(what_is_not_known_is_not_blamed),

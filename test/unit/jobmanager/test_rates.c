@@ -40,6 +40,23 @@ static void first_pull_is_the_average_so_far(void **state)
     assert_float_equal(r.live.bytes_in_rate, 20000, 0.01);
 }
 
+/* A task that has just begun has no rates; a fraction of a second later it has. */
+static void the_first_moments_say_nothing(void **state)
+{
+    struct jm_rates r = {0};
+    Rask__Control__TaskMetrics m = pull_at(100 * SECOND, 10);
+
+    (void)state;
+    m.busy_ms = 20;
+    jm_rates_add(&r, &m);
+    assert_false(r.known);
+    m.at_us += SECOND / 2;
+    m.busy_ms += 500;
+    jm_rates_add(&r, &m);
+    assert_true(r.known);
+    assert_int_equal(r.live.busy, 1000);
+}
+
 static void times_are_between_two_pulls(void **state)
 {
     struct jm_rates r = {0};
@@ -137,15 +154,36 @@ static void gauges_are_taken_as_they_are(void **state)
     assert_int_equal(r.live.in_permille, 1000);
 }
 
+static void looks_at_the_operator_are_smoothed(void **state)
+{
+    struct jm_rates r = {0};
+    Rask__Control__TaskMetrics m = pull_at(100 * SECOND, 0);
+
+    (void)state;
+    jm_rates_add(&r, &m);
+    assert_int_equal(r.live.sink_permille, 0);
+    m.has_in_sink = m.in_sink = 1;
+    jm_rates_add(&r, &m);
+    assert_int_equal(r.live.sink_permille, 1000);
+    m.in_sink = 0;
+    jm_rates_add(&r, &m);
+    assert_in_range(r.live.sink_permille, 860, 890);
+    m.has_in_sink = 0; /* nothing runs: nothing to see */
+    jm_rates_add(&r, &m);
+    assert_in_range(r.live.sink_permille, 860, 890);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_pull_is_the_average_so_far),
+        cmocka_unit_test(the_first_moments_say_nothing),
         cmocka_unit_test(times_are_between_two_pulls),
         cmocka_unit_test(meters_look_over_blocks),
         cmocka_unit_test(long_ago_is_not_now),
         cmocka_unit_test(another_attempt_begins_anew),
         cmocka_unit_test(gauges_are_taken_as_they_are),
+        cmocka_unit_test(looks_at_the_operator_are_smoothed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
