@@ -18,6 +18,8 @@ struct rpc_call {
     struct env_timer deadline;
     uint32_t deadline_ms;
     struct err *failed; /* owned; set when the request never left: told by the timer */
+    uint8_t *repeat;    /* simulations only: the request, to be sent again when its answer came; owned */
+    uint32_t repeat_len;
 };
 
 struct rpc_request {
@@ -121,6 +123,7 @@ struct rpc_peer *rpc_peer_new(struct env *env, const struct rpc_handler *handler
 static void call_free(struct rpc_call *call)
 {
     env_timer_cancel(call->peer->env, &call->deadline);
+    mem_free(call->repeat);
     mem_free(call->failed);
     mem_free(call);
 }
@@ -318,6 +321,51 @@ static void on_deadline(struct env_timer *timer)
         rpc_peer_free(peer);
 }
 
+static uint32_t next_id(struct rpc_peer *peer)
+{
+    do
+        peer->next_call++;
+    while (peer->next_call == 0 || map_get_u64(peer->calls, peer->next_call));
+    return peer->next_call;
+}
+
+/* What a caller does whose answer was lost: in a simulation some calls are made twice, the second time before or after
+ * the first answer. The last answer counts. */
+static void plan_repeat(struct rpc_call *call, const ProtobufCMessage *message, const struct net_frame *head, size_t len)
+{
+    struct rpc_peer *peer = call->peer;
+    struct net_frame frame = *head;
+
+    if (!(rpc_row(call->method)->flags & RPC_IDEMPOTENT))
+        return;
+    if (ENV_BUGGIFY(peer->env)) {
+        ENV_PROBE(peer->env, "rpc: a call is repeated at once");
+        frame.stream = next_id(peer); /* nobody waits for this answer */
+        rpc_send_message(peer->env, peer->conn, &frame, message);
+    } else if (ENV_BUGGIFY(peer->env)) {
+        call->repeat = mem_alloc(len + 1);
+        call->repeat_len = (uint32_t)len;
+        CHECK(protobuf_c_message_pack(message, call->repeat) == len);
+    }
+}
+
+/* True: the answer counts as lost, the call is made again. */
+static bool repeat_call(struct rpc_peer *peer, struct rpc_call *call)
+{
+    struct net_frame frame = {.kind = NET_REQUEST, .flags = (uint16_t)call->method, .epoch = peer->fence};
+
+    if (!call->repeat)
+        return false;
+    ENV_PROBE(peer->env, "rpc: a call is repeated after its answer");
+    frame.stream = call->id;
+    frame.payload = call->repeat;
+    frame.length = call->repeat_len;
+    net_send(peer->env->net, peer->conn, &frame);
+    mem_free(call->repeat);
+    call->repeat = NULL;
+    return true;
+}
+
 uint32_t rpc_call(struct rpc_peer *peer, enum rpc_method method, const ProtobufCMessage *message,
                   uint32_t deadline_ms, rpc_done_fn *done, void *arg)
 {
@@ -330,10 +378,7 @@ uint32_t rpc_call(struct rpc_peer *peer, enum rpc_method method, const ProtobufC
     CHECK(row != NULL);
     CHECK(message->descriptor == row->request);
     CHECK(peer->state == RPC_PEER_READY || peer->state == RPC_PEER_CLOSED);
-    do
-        peer->next_call++;
-    while (peer->next_call == 0 || map_get_u64(peer->calls, peer->next_call));
-    *call = (struct rpc_call){.id = peer->next_call, .method = method, .peer = peer, .done = done,
+    *call = (struct rpc_call){.id = next_id(peer), .method = method, .peer = peer, .done = done,
                               .arg = arg, .deadline_ms = deadline_ms ? deadline_ms : row->deadline_ms};
     call->deadline.cb = on_deadline;
     peer->stats[method].calls++;
@@ -352,6 +397,7 @@ uint32_t rpc_call(struct rpc_peer *peer, enum rpc_method method, const ProtobufC
     }
     frame.stream = call->id;
     peer->stats[method].bytes_out += len;
+    plan_repeat(call, message, &frame, len);
     rpc_send_message(peer->env, peer->conn, &frame, message);
     env_timer_arm_ms(peer->env, &call->deadline, call->deadline_ms);
     return call->id;
@@ -380,6 +426,8 @@ static void on_response(struct rpc_peer *peer, const struct net_frame *frame)
 
     if (!call || call->failed)
         return; /* late: its deadline has passed, or the caller has canceled it */
+    if (repeat_call(peer, call))
+        return;
     row = rpc_row(call->method);
     arena_init(&arena);
     peer->stats[call->method].bytes_in += frame->length;

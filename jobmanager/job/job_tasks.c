@@ -97,6 +97,8 @@ static Rask__Control__TaskState meaning(Rask__Control__TaskState state,
 {
     if (jm_task_state_is_final(state) || state == reported)
         return state;
+    if (state == STATE(RUNNING) && reported == STATE(INITIALIZING)) /* repeated, its answer was lost */
+        return state;
     if (state == STATE(CANCELING)) /* too late for another end */
         return jm_task_state_is_final(reported) ? STATE(CANCELED) : state;
     if (reported == STATE(CANCELED) || reported == STATE(CANCELING))

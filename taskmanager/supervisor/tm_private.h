@@ -14,6 +14,7 @@
 #define TM_PREAMBLE_BYTES 4096 /* its first frame */
 #define TM_PREAMBLES_MAX 1024
 #define TM_OBITUARIES_MAX 256  /* unacknowledged; the oldest goes first */
+#define TM_ENDED_MAX 1024      /* remembered; the oldest is forgotten first */
 #define TM_WATCH_MS 100        /* between two looks at the memory of the workers */
 
 /* A worker is known by job and epoch. */
@@ -70,6 +71,7 @@ struct tm {
     uint32_t report_ms;
 
     struct map *workers;     /* tm_key -> struct tm_worker */
+    struct map *ended;       /* tm_key -> pid, of the last ones: a repeated start must not start them again */
     struct list obituaries;
     struct env_timer watch;
 

@@ -33,6 +33,17 @@ static void worker_free(struct tm_worker *worker)
 
 /* ---- the end ---- */
 
+static void remember(struct tm *tm, const struct tm_worker *worker)
+{
+    if (map_size(tm->ended) == TM_ENDED_MAX) {
+        struct map_iter it = map_iter(tm->ended);
+
+        CHECK(map_next(&it));
+        map_remove(tm->ended, it.key, it.key_len);
+    }
+    map_put(tm->ended, worker->key.bytes, sizeof(worker->key.bytes), (void *)(intptr_t)worker->pid);
+}
+
 static void on_exit_of(void *arg, const struct tm_worker_exit *exit)
 {
     struct tm_worker *worker = MAGIC_CAST(arg, struct tm_worker, TM_WORKER_MAGIC);
@@ -40,6 +51,7 @@ static void on_exit_of(void *arg, const struct tm_worker_exit *exit)
 
     map_remove(tm->workers, worker->key.bytes, sizeof(worker->key.bytes));
     tm_obituary_add(worker, exit);
+    remember(tm, worker);
     worker_free(worker);
     if (map_size(tm->workers) == 0)
         env_timer_cancel(tm->env, &tm->watch);
@@ -139,6 +151,20 @@ static void reply_pid(struct rpc_request *request, int32_t pid)
     rpc_reply(request, &ok.base);
 }
 
+/* Asked again, because an answer was lost: the answer is the same, though the worker may have ended meanwhile. */
+static bool start_repeated(struct tm *tm, const struct id *job_id, uint64_t job_epoch, struct rpc_request *request)
+{
+    const struct tm_worker *worker = tm_worker_of(tm, job_id, job_epoch);
+    struct tm_key key = key_of(job_id, job_epoch);
+    int32_t pid = worker ? worker->pid : (int32_t)(intptr_t)map_get(tm->ended, key.bytes, sizeof(key.bytes));
+
+    if (pid == 0)
+        return false;
+    ENV_PROBE(tm->env, "taskmanager: a start is repeated");
+    reply_pid(request, pid);
+    return true;
+}
+
 void tm_worker_start(struct tm *tm, const Rask__Control__StartWorker *start, struct rpc_request *request)
 {
     struct tm_spawner *spawner = tm->options.spawner;
@@ -151,12 +177,7 @@ void tm_worker_start(struct tm *tm, const Rask__Control__StartWorker *start, str
         rpc_fail(request, err.code, "%s", err.text);
         return;
     }
-    worker = tm_worker_of(tm, &job_id, start->job_epoch);
-    if (worker && worker->why_stopped)
-        rpc_fail(request, ERR_STATE, "this worker is ending: %s", worker->why_stopped);
-    else if (worker)
-        reply_pid(request, worker->pid); /* asked again: it runs */
-    if (worker)
+    if (start_repeated(tm, &job_id, start->job_epoch, request))
         return;
     worker = MEM_NEW(struct tm_worker);
     worker->magic = TM_WORKER_MAGIC;
@@ -234,6 +255,7 @@ Rask__Control__WorkerStatus **tm_worker_statuses(struct tm *tm, struct arena *ar
 void tm_worker_init(struct tm *tm)
 {
     tm->workers = map_new();
+    tm->ended = map_new();
     tm->watch.cb = on_watch;
 }
 
@@ -247,4 +269,5 @@ void tm_worker_release(struct tm *tm)
         worker_free(worker);
     }
     map_free(tm->workers);
+    map_free(tm->ended);
 }

@@ -257,7 +257,7 @@ static void deploy_failed(struct wk *wk, const struct err *err)
     struct rpc_request *request = wk->deploy_request;
 
     wk->deploy_request = NULL;
-    wk_unbuild(wk); /* a repeated call tries again, and fails again */
+    wk_unbuild(wk); /* a repeated call tries again */
     wk->deploy = NULL;
     env_log(wk->env, LOG_ERROR, "worker", wk->job, "cannot deploy: %s", err->text);
     rpc_fail(request, err->code, "%s", err->text);
@@ -288,16 +288,24 @@ static void artifact_loaded(void *arg, int code, const char *error)
         wk_cancel(wk);
 }
 
+/* A repeated call: it is one deployment. */
+static void deploy_again(struct wk *wk, struct rpc_request *request)
+{
+    if (wk->deploy_request) { /* under way: whoever asked last gets the answer */
+        rpc_fail(wk->deploy_request, ERR_STATE, "the call was repeated");
+        wk->deploy_request = request;
+    } else {
+        rpc_ok(request);
+    }
+}
+
 static void deploy(struct wk *wk, const Rask__Control__Deploy *m, struct rpc_request *request)
 {
     struct bytes packed;
     const ProtobufCBinaryData *artifact;
 
-    if (wk->deploy) { /* a repeated call */
-        if (wk->deploy_request)
-            rpc_fail(request, ERR_STATE, "the deployment is under way");
-        else
-            rpc_ok(request);
+    if (wk->deploy) {
+        deploy_again(wk, request);
         return;
     }
     bytes_init(&packed);
@@ -438,13 +446,21 @@ static void on_ready(void *arg, struct rpc_peer *peer)
     rpc_call(peer, RPC_REGISTER_WORKER, &m.base, 0, registered, wk);
 }
 
+/* Nobody waits for its answer any more. */
+static void drop_deploy_request(struct wk *wk)
+{
+    if (wk->deploy_request)
+        rpc_fail(wk->deploy_request, ERR_CLOSED, "the connection is closed");
+    wk->deploy_request = NULL;
+}
+
 static void on_close(void *arg, struct rpc_peer *peer, const struct err *why)
 {
     struct wk *wk = MAGIC_CAST(arg, struct wk, WK_MAGIC);
 
     (void)peer;
     wk->peer = NULL;
-    wk->deploy_request = NULL;
+    drop_deploy_request(wk);
     if (wk->done)
         return;
     env_log(wk->env, LOG_WARN, "worker", wk->job, "the job master is gone: %s", why->text);
@@ -599,6 +615,7 @@ void wk_free(struct wk *wk)
     if (wk->peer)
         rpc_close(wk->peer);
     wk->peer = NULL;
+    drop_deploy_request(wk);
     env_timer_cancel(wk->env, &wk->lost_timer);
     while (!list_empty(&wk->handshakes)) {
         struct wk_handshake *h = LIST_ENTRY(list_pop_front(&wk->handshakes), struct wk_handshake, node);

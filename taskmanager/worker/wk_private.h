@@ -42,7 +42,7 @@ struct wk {
 
     struct arena arena;                /* the deployment: messages, schemas */
     Rask__Control__Deploy *deploy;     /* NULL: not deployed yet */
-    struct rpc_request *deploy_request;
+    struct rpc_request *deploy_request; /* not NULL: it is under way */
     const uint32_t **placement;        /* [vertex] -> [subtask] -> worker */
     uint32_t edge_count;
     struct wk_edge_info *edges;        /* by edge id */

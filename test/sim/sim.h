@@ -91,6 +91,7 @@ void sim_stop(struct sim_node *node);  /* the core is freed in an orderly way */
 void sim_kill(struct sim_node *node);  /* kill -9: mute at once, peers see the connections close, the disk stays */
 void sim_crash(struct sim_node *node); /* power cut of the whole host: peers learn late, what was not synced is gone */
 void sim_pause(struct sim_node *node, uint64_t ns); /* frozen; then everything that was due happens at once */
+bool sim_paused(const struct sim_node *node);
 void sim_slow(struct sim_node *node, uint32_t factor); /* of everything that the host does; 1: as before */
 void sim_wall_jump(struct sim_node *node, int64_t ms);
 
@@ -106,6 +107,7 @@ void sim_set_delay(struct sim *sim, uint64_t mean_ns);
 void sim_break_connections(struct sim_node *a, struct sim_node *b); /* as by a reset; b NULL: all of a */
 void sim_corrupt_next(struct sim_node *from); /* flips a bit in the next frame that it sends */
 size_t sim_connections(struct sim *sim);      /* open ends, for checks */
+bool sim_net_still(const struct sim_node *a, const struct sim_node *b); /* they are connected, and nothing is under way */
 
 /* An accepted connection goes to another node of the same host, as a passed socket does: fn is called there with a
  * conn of its own. The old one is gone. Only before anything was sent on it. */

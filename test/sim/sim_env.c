@@ -491,6 +491,11 @@ void sim_pause(struct sim_node *node, uint64_t ns)
     sim_coord_links_changed(node->sim);
 }
 
+bool sim_paused(const struct sim_node *node)
+{
+    return node->host->paused_until_ns > node->sim->now_ns;
+}
+
 void sim_slow(struct sim_node *node, uint32_t factor)
 {
     CHECK(factor >= 1);

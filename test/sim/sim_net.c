@@ -747,3 +747,20 @@ size_t sim_connections(struct sim *sim)
         count++;
     return count;
 }
+
+bool sim_net_still(const struct sim_node *a, const struct sim_node *b)
+{
+    bool connected = false;
+
+    LIST_FOREACH (node, &a->sim->conns) {
+        const struct net_conn *e = LIST_ENTRY(node, struct net_conn, node);
+
+        if (e->peer == NULL || e->env != a->env || e->peer->env != b->env)
+            continue;
+        if (!list_empty(&e->queue) || !list_empty(&e->inbound) || !list_empty(&e->peer->queue) ||
+            !list_empty(&e->peer->inbound))
+            return false;
+        connected = true;
+    }
+    return connected;
+}

@@ -73,7 +73,7 @@ uint64_t wk_link_queued_bytes(struct wk_link *link)
     uint64_t queued;
 
     pthread_mutex_lock(&link->lock);
-    queued = link->queued_bytes;
+    queued = link->queued_bytes + link->credits.len;
     pthread_mutex_unlock(&link->lock);
     return queued + (link->conn ? link->env->net->ops->queued_bytes(link->conn) : 0);
 }
@@ -136,6 +136,11 @@ static void drain(struct env_task *task)
 
     if (!l->conn)
         return;
+    if (ENV_BUGGIFY(l->env)) { /* later, with more of it */
+        ENV_PROBE(l->env, "link: sends late");
+        env_post(l->env, &l->drain);
+        return;
+    }
     list_init(&frames);
     pthread_mutex_lock(&l->lock);
     for (struct list *n; (n = list_pop_front(&l->frames));)

@@ -37,7 +37,7 @@ void wk_link_open(struct wk_link *link, struct net_conn *conn);
 bool wk_link_is_open(const struct wk_link *link);
 /* What is queued is dropped, nothing is delivered any more; on_lost is not called. Loop. */
 void wk_link_close(struct wk_link *link);
-/* Frames queued and not yet taken by the operating system. */
+/* Frames and credits queued and not yet taken by the operating system. */
 uint64_t wk_link_queued_bytes(struct wk_link *link);
 uint64_t wk_link_received_rows(struct wk_link *link);
 

@@ -326,7 +326,7 @@ static bool take_input(struct wk_task *t)
         wk_chain_feed(&t->chain, (int)in->input, e->batch);
         e->batch = NULL;
         wk_element_free(e);
-        if (t->is_source)
+        if (t->is_source || ENV_BUGGIFY(t->host->env))
             return true;
     }
     return rows > 0;
@@ -421,6 +421,14 @@ static bool step(struct wk_task *t, uint64_t now)
     uint64_t deadline = now + TASK_BUDGET_NS;
     bool waits = false; /* the source asked to be woken: what it gave before is all there is */
 
+    if (ENV_BUGGIFY(t->host->env)) {
+        ENV_PROBE(t->host->env, "task: a step without time");
+        deadline = now;
+    }
+    if (ENV_BUGGIFY(t->host->env)) {
+        ENV_PROBE(t->host->env, "task: blocks are cut early");
+        flush_edges(t, now);
+    }
     for (uint32_t i = 0; i < t->chain.edge_count; i++)
         wk_edge_send_waiting(t->chain.edges[i]);
     for (;;) {

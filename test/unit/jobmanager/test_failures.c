@@ -326,8 +326,10 @@ static void repeated_and_stale_reports_change_nothing(void **state)
     world_submit(w, 1, 1);
     world_run_ms(w, 100);
     worker = world_worker(w, 0, 1);
+    fake_report(worker, 1, 0, T(INITIALIZING)); /* it is RUNNING: the answer was lost */
     fake_report(worker, 1, 0, T(FINISHED));
     fake_report(worker, 1, 0, T(FINISHED));
+    fake_report(worker, 1, 0, T(RUNNING));
     world_run_ms(w, 100);
     assert_int_equal(worker->refused, 0);
     fake_report_full(worker, 2, 0, 99, T(FAILED), ERR_USER, "of another epoch");

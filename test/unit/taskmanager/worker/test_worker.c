@@ -167,6 +167,33 @@ static int fails_at_4321(rask_ctx *ctx, const rask_row *row, rask_out *out)
     return rask_forward(out, row);
 }
 
+/* Of a caller whose answers were lost. */
+static void a_repeated_deployment_is_one(void **state)
+{
+    Rask__Graph__StreamGraph *graph;
+    rask_env *env;
+    struct master m;
+
+    (void)state;
+    master_deploys = 3;
+    count_on(1, 2, 3); /* it is deployed when it is asked again */
+    master_load_end = "";
+    count_on(1, 2, 3); /* the artifact is being loaded */
+    master_load_end = "no such artifact";
+    env = counting_graph(&graph);
+    master_start(&m, graph, 1, 1);
+    loop_until(m.env, &m.deploy_answers, 3);
+    assert_string_equal(m.error, "no such artifact");
+    assert_int_equal(m.deploy_errors, 1);
+    master_deploys = 1;
+    rpc_call(m.peers[0], RPC_DEPLOY, &m.deploy.base, 0, master_deploy_failed, &m);
+    loop_until(m.env, &m.deploy_answers, 4);
+    assert_int_equal(m.deploy_errors, 2); /* the same answer later */
+    master_load_end = NULL;
+    master_end(&m);
+    rask_env_free(env);
+}
+
 static void a_failing_function_names_itself(void **state)
 {
     rask_env *env = building();
@@ -378,6 +405,7 @@ int main(void)
         cmocka_unit_test(counts_in_one_worker_at_parallelism_4),
         cmocka_unit_test(counts_over_connections_between_two_workers),
         cmocka_unit_test(counts_over_connections_between_four_workers),
+        cmocka_unit_test(a_repeated_deployment_is_one),
         cmocka_unit_test(a_failing_function_names_itself),
         cmocka_unit_test(an_exchange_that_cannot_fit_says_so_before_the_job_runs),
         cmocka_unit_test(what_cannot_be_kept_yet_is_refused_at_deployment),

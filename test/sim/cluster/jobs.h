@@ -4,8 +4,8 @@
  * A job reads numbers in splits, drops and multiplies some, shuffles them, and adds up per key; its sink keeps, per key, the last
  * update and the number of updates, and checks that updates of a key come in order (each once).
  */
-#ifndef SIM_JOBS_H
-#define SIM_JOBS_H
+#ifndef SIM_CLUSTER_JOBS_H
+#define SIM_CLUSTER_JOBS_H
 
 #include "api/runtime.h"
 #include "common/base/id.h"
@@ -13,17 +13,26 @@
 
 #define JOBS_MAX 32
 #define JOB_KEYS 64
+#define JOB_SPLITS 6
+
+enum job_spread { SPREAD_NONE, SPREAD_REBALANCE, SPREAD_SHUFFLE, SPREAD_RESCALE, SPREAD_GLOBAL, SPREAD_COUNT };
 
 struct job_spec {
     uint32_t index;        /* of the job; the sink finds its place by it */
-    uint32_t splits;
+    uint32_t splits;       /* <= JOB_SPLITS */
     uint64_t rows;         /* per split */
     uint32_t keys;         /* <= JOB_KEYS */
     uint32_t drop;         /* rows with value % 16 < drop are filtered out */
     uint32_t copies;       /* of each row that is left */
     uint32_t wide;         /* bytes of text in each row: some long, some short */
-    bool rebalance;        /* before the first map */
+    uint32_t pause_us;     /* of a source between two polls: 0 as fast as it can */
+    uint32_t poll_rows;    /* of one poll */
+    uint32_t parallelism;  /* of the functions in the middle; 0: the job's */
+    enum job_spread spread; /* between source and first function */
+    bool order;            /* rows of a split and key are looked at after the shuffle: they come in order */
     bool second_shuffle;   /* sums are counted again per key */
+    bool two_sources;      /* all of it twice */
+    bool unchained, second_group, no_flush_wait;
     bool fails;            /* a row makes its function fail */
     bool endless;          /* never ends by itself */
 };
@@ -31,12 +40,15 @@ struct job_spec {
 struct job_result {
     uint64_t updates[JOB_KEYS];
     int64_t last[JOB_KEYS];
+    int64_t newest[JOB_KEYS][JOB_SPLITS]; /* order: the last value seen, and one */
     uint64_t rows;
-    const char *wrong; /* what the sink found; NULL: nothing */
+    const char *wrong; /* what was found; NULL: nothing */
 };
 
 struct job_spec job_draw(struct sim *sim, uint32_t index);
-/* The packed StreamGraph, in `out`. hash: of the artifact, the program itself. */
+/* How many times the parallelism of the job it needs in slots. */
+uint32_t job_slot_factor(const struct job_spec *spec);
+/* The packed StreamGraph, in `out`. id NULL: without one. hash: of the artifact, the program itself. */
 void job_graph(const struct job_spec *spec, const struct id *id, const uint8_t hash[32], struct bytes *out);
 /* What the interpreter says. */
 void job_expect(const struct job_spec *spec, struct job_result *ret);

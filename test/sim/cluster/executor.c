@@ -1,5 +1,5 @@
-/* sim_executor.c - see sim_executor.h. */
-#include "test/sim/sim_executor.h"
+/* executor.c - see executor.h. */
+#include "test/sim/cluster/executor.h"
 
 #include <ucontext.h>
 

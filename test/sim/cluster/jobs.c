@@ -1,10 +1,13 @@
 /* jobs.c - see jobs.h. */
-#include "test/sim/jobs.h"
+#include "test/sim/cluster/jobs.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
+
+#define TEXT_MAX_BYTES (64u << 10)
+#define LONGEST_PAUSE_MS 20000
 
 RASK_ROW(item, (BIGINT, key), (BIGINT, value), (STRING, text));
 
@@ -56,17 +59,34 @@ static int64_t value_at(const struct job_spec *spec, uint64_t split, uint64_t i)
     return (int64_t)(split * spec->rows + i);
 }
 
+/* The end of a poll, of a pause, or of the split. */
+static int read_on(rask_ctx *ctx, const struct job_spec *spec, struct place *p)
+{
+    int64_t pause_us = spec->pause_us;
+
+    if (p->at >= spec->rows && !spec->endless)
+        return RASK_END;
+    if (p->at >= spec->rows)
+        pause_us = 500000; /* goes on, slowly */
+    if (pause_us == 0)
+        return RASK_MORE;
+    p->next = rask_processing_time(ctx) + pause_us / 1000;
+    rask_wake_in(ctx, pause_us);
+    return RASK_WAIT;
+}
+
 static int read_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
 {
-    static const char filler[4096];
+    static const char filler[TEXT_MAX_BYTES];
     const struct job_spec *spec = spec_of(ctx);
     struct place *p = split->self;
+    int64_t left_ms = p->next - rask_processing_time(ctx);
 
-    if (rask_processing_time(ctx) < p->next) {
-        rask_wake_in(ctx, 500000);
+    if (left_ms > 0 && left_ms <= LONGEST_PAUSE_MS) { /* longer: the clock went back */
+        rask_wake_in(ctx, left_ms * 1000);
         return RASK_WAIT;
     }
-    for (int n = 0; n < 300 && !rask_op_full(ctx); n++) {
+    for (uint32_t n = 0; n < spec->poll_rows && !rask_op_full(ctx); n++) {
         int64_t value;
         struct item it;
         int rc;
@@ -78,13 +98,10 @@ static int read_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
         rc = item_emit(out, &it);
         if (rc)
             return rc;
+        if (p->at > spec->rows)
+            break;
     }
-    if (spec->endless && p->at >= spec->rows) { /* goes on, slowly */
-        p->next = rask_processing_time(ctx) + 500;
-        rask_wake_in(ctx, 500000);
-        return RASK_WAIT;
-    }
-    return RASK_MORE;
+    return read_on(ctx, spec, p);
 }
 
 static const rask_source numbers = {
@@ -106,14 +123,36 @@ static int copy(rask_ctx *ctx, const rask_row *row, rask_out *out)
         return rask_fail(ctx, "value %lld is refused", (long long)it.value);
     if (it.text.len != text_len(spec, (uint64_t)it.value))
         return rask_fail(ctx, "a text of %u bytes", it.text.len);
-    for (uint32_t i = 0; i < spec->copies; i++) {
+    if (!spec->order)
         it.value = 1;
+    for (uint32_t i = 0; i < spec->copies; i++) {
         int rc = item_emit(out, &it);
 
         if (rc)
             return rc;
     }
     return 0;
+}
+
+/* Behind the shuffle: what one split sends of one key takes one way, so it comes in order. */
+static int look(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    const struct job_spec *spec = spec_of(ctx);
+    struct job_result *r = &results[spec->index];
+    struct item it = item_at(row);
+    uint64_t split = spec->endless ? 0 : (uint64_t)it.value / spec->rows;
+    int64_t *newest;
+
+    if (it.key < 0 || it.key >= JOB_KEYS || split >= JOB_SPLITS) {
+        r->wrong = "a row that was never sent";
+        return 0;
+    }
+    newest = &r->newest[it.key][split];
+    if (!spec->endless && it.value + 1 < *newest)
+        r->wrong = "rows of a channel are out of order";
+    *newest = it.value + 1;
+    it.value = 1;
+    return item_emit(out, &it);
 }
 
 static int ones(rask_ctx *ctx, const rask_row *row, rask_out *out)
@@ -138,7 +177,8 @@ static int sink_write(rask_ctx *ctx, const rask_batch *rows)
             continue;
         }
         if (it.value != r->last[it.key] + 1)
-            r->wrong = it.value <= r->last[it.key] ? "an update of a key came twice or late" : "an update of a key is missing";
+            r->wrong = it.value <= r->last[it.key] ? "an update of a key came twice or late"
+                                                   : "an update of a key is missing";
         r->last[it.key] = it.value;
         r->updates[it.key]++;
         r->rows++;
@@ -149,23 +189,94 @@ static const rask_sink collect = {.abi = RASK_ABI, .name = "collect", .write = s
 
 /* ---- drawing, building, interpreting ---- */
 
+static void draw_size(struct sim *sim, struct job_spec *s)
+{
+    s->splits = (uint32_t)sim_range(sim, 1, JOB_SPLITS);
+    s->rows = sim_chance(sim, 1, 4) ? sim_range(sim, 1, 3) : sim_range(sim, 10, 1500);
+    s->keys = (uint32_t)sim_range(sim, 1, JOB_KEYS);
+    s->drop = (uint32_t)sim_range(sim, 0, 8);
+    s->copies = (uint32_t)sim_range(sim, 1, 3);
+    s->wide = sim_chance(sim, 1, 2) ? 0 : (uint32_t)sim_range(sim, 1, 400);
+    s->poll_rows = (uint32_t)sim_range(sim, 1, 300);
+    s->pause_us = sim_chance(sim, 1, 3) ? 0 : (uint32_t)(sim_range(sim, 1, 30) * sim_range(sim, 10, 20000));
+    if (sim_chance(sim, 1, 12)) { /* a function that overdraws its output inside one row */
+        s->rows = sim_range(sim, 1, 3);
+        s->copies = (uint32_t)sim_range(sim, 3000, 5000);
+        s->wide = (uint32_t)sim_range(sim, 400, 800);
+        s->drop = 0;
+    } else if (sim_chance(sim, 1, 12)) { /* rows larger than a channel's credit */
+        s->rows = sim_range(sim, 1, 60);
+        s->wide = TEXT_MAX_BYTES;
+    }
+    s->pause_us = MIN(s->pause_us, (uint32_t)(20000000 / (s->rows / s->poll_rows + 1))); /* of a split: 20 s */
+}
+
 struct job_spec job_draw(struct sim *sim, uint32_t index)
 {
     struct job_spec s;
 
     memset(&s, 0, sizeof(s)); /* padding too: it travels as bytes */
     s.index = index;
-    s.splits = (uint32_t)sim_range(sim, 1, 6);
-    s.rows = sim_range(sim, 0, 3) == 0 ? sim_range(sim, 0, 3) : sim_range(sim, 10, 4000);
-    s.keys = (uint32_t)sim_range(sim, 1, JOB_KEYS);
-    s.drop = (uint32_t)sim_range(sim, 0, 8);
-    s.copies = (uint32_t)sim_range(sim, 1, 3);
-    s.wide = sim_chance(sim, 1, 2) ? 0 : (uint32_t)sim_range(sim, 1, 400);
-    s.rebalance = sim_chance(sim, 1, 2);
+    draw_size(sim, &s);
+    s.spread = sim_chance(sim, 1, 2) ? SPREAD_NONE : (enum job_spread)sim_range(sim, 0, SPREAD_COUNT - 1);
+    s.parallelism = sim_chance(sim, 1, 3) ? (uint32_t)sim_range(sim, 1, 3) : 0;
     s.second_shuffle = sim_chance(sim, 1, 3);
+    s.two_sources = sim_chance(sim, 1, 6);
+    s.unchained = sim_chance(sim, 1, 6);
+    s.second_group = sim_chance(sim, 1, 10);
+    s.no_flush_wait = sim_chance(sim, 1, 4);
     s.fails = sim_chance(sim, 1, 12) && s.rows > 10 && s.drop == 0;
     s.endless = sim_chance(sim, 1, 12);
+    s.order = !s.endless && !s.two_sources && s.parallelism == 0 &&
+              (s.spread == SPREAD_NONE || s.spread == SPREAD_GLOBAL) && sim_chance(sim, 1, 2);
     return s;
+}
+
+uint32_t job_slot_factor(const struct job_spec *spec)
+{
+    return spec->second_group ? 2 : 1;
+}
+
+static rask_stream *spread(rask_stream *s, enum job_spread how)
+{
+    switch (how) {
+    case SPREAD_REBALANCE:
+        return rask_rebalance(s);
+    case SPREAD_SHUFFLE:
+        return rask_shuffle(s);
+    case SPREAD_RESCALE:
+        return rask_rescale(s);
+    case SPREAD_GLOBAL:
+        return rask_global(s);
+    default:
+        return s;
+    }
+}
+
+static rask_stream *in_the_middle(rask_stream *s, const struct job_spec *spec)
+{
+    return spec->parallelism ? rask_set_parallelism(s, spec->parallelism) : s;
+}
+
+static void job_streams(rask_env *env, const struct job_spec *spec)
+{
+    rask_stream *s = rask_with(rask_from_source(env, &numbers, NULL), spec, sizeof(*spec));
+
+    if (spec->two_sources)
+        s = rask_union(s, rask_with(rask_from_source(env, &numbers, NULL), spec, sizeof(*spec)));
+    s = spread(s, spec->spread);
+    s = in_the_middle(rask_with(rask_filter(s, keep), spec, sizeof(*spec)), spec);
+    s = in_the_middle(rask_with(rask_flat_map(s, copy, &item_schema), spec, sizeof(*spec)), spec);
+    if (spec->second_group)
+        s = rask_slot_group(s, "second");
+    if (spec->order)
+        s = rask_with(rask_flat_map(rask_key_by(s, "key"), look, &item_schema), spec, sizeof(*spec));
+    s = rask_sum(rask_key_by(s, "key"), "value");
+    if (spec->second_shuffle) {
+        s = rask_flat_map(rask_rebalance(s), ones, &item_schema);
+        s = rask_sum(rask_key_by(s, "key"), "value");
+    }
+    rask_with(rask_sink_to(s, &collect), spec, sizeof(*spec));
 }
 
 void job_graph(const struct job_spec *spec, const struct id *id, const uint8_t hash[32], struct bytes *out)
@@ -173,26 +284,21 @@ void job_graph(const struct job_spec *spec, const struct id *id, const uint8_t h
     struct rask_env_options options = {.offset_of = rask_artifact_offset, .arg = &program, .artifact = hash, .artifact_name = "sim"};
     Rask__Graph__StreamGraph *graph;
     struct err err = {0};
-    rask_stream *s;
     rask_env *env;
 
     CHECK(rask_artifact_of(&numbers, &program, NULL) == 0);
     env = rask_env_new(&options);
-    s = rask_with(rask_from_source(env, &numbers, NULL), spec, sizeof(*spec));
-    if (spec->rebalance)
-        s = rask_rebalance(s);
-    s = rask_with(rask_filter(s, keep), spec, sizeof(*spec));
-    s = rask_with(rask_flat_map(s, copy, &item_schema), spec, sizeof(*spec));
-    s = rask_sum(rask_key_by(s, "key"), "value");
-    if (spec->second_shuffle) {
-        s = rask_flat_map(rask_rebalance(s), ones, &item_schema);
-        s = rask_sum(rask_key_by(s, "key"), "value");
-    }
-    rask_with(rask_sink_to(s, &collect), spec, sizeof(*spec));
+    if (spec->unchained)
+        rask_env_disable_chaining(env);
+    if (spec->no_flush_wait)
+        rask_set(env, "execution.buffer-timeout.interval", "0 ms");
+    job_streams(env, spec);
     CHECK(rask_execute(env, "simulated") == 0);
     CHECK(rask_env_graph(env, &graph, &err) == 0);
-    graph->has_job_id = 1;
-    graph->job_id = (ProtobufCBinaryData){sizeof(id->bytes), (uint8_t *)(uintptr_t)id->bytes};
+    if (id) {
+        graph->has_job_id = 1;
+        graph->job_id = (ProtobufCBinaryData){sizeof(id->bytes), (uint8_t *)(uintptr_t)id->bytes};
+    }
     bytes_reserve(out, rask__graph__stream_graph__get_packed_size(graph) + 1);
     out->len = rask__graph__stream_graph__pack(graph, out->data);
     rask_env_free(env);
@@ -205,6 +311,8 @@ void *job_code(uint64_t offset)
 
 void job_expect(const struct job_spec *spec, struct job_result *ret)
 {
+    uint64_t copies = (uint64_t)spec->copies * (spec->two_sources ? 2 : 1);
+
     memset(ret, 0, sizeof(*ret));
     for (uint64_t s = 0; s < spec->splits; s++)
         for (uint64_t i = 0; i < spec->rows; i++) {
@@ -212,9 +320,9 @@ void job_expect(const struct job_spec *spec, struct job_result *ret)
 
             if ((uint64_t)value % 16 < spec->drop)
                 continue;
-            ret->last[value % spec->keys] += spec->copies;
-            ret->updates[value % spec->keys] += spec->copies;
-            ret->rows += spec->copies;
+            ret->last[value % spec->keys] += (int64_t)copies;
+            ret->updates[value % spec->keys] += copies;
+            ret->rows += copies;
         }
 }
 

@@ -1,12 +1,12 @@
 /*
- * sim_executor.h - task steps as events of a simulated node: one at a time, in seeded order.
+ * executor.h - task steps as events of a simulated node: one at a time, in seeded order.
  *
  * A step runs on a stack of its own, so that wk_wait can leave it: the node goes on with other steps and comes back
  * when the waiter is woken.  Time stands still during a step; each look at the clock inside one costs CLOCK_COST_NS,
  * so budgets end.
  */
-#ifndef SIM_EXECUTOR_H
-#define SIM_EXECUTOR_H
+#ifndef SIM_CLUSTER_EXECUTOR_H
+#define SIM_CLUSTER_EXECUTOR_H
 
 #include "taskmanager/worker/task/executor.h"
 #include "test/sim/sim.h"

@@ -1,0 +1,313 @@
+/*
+ * checks.c - what must hold in a simulated cluster after every event, and of a job in the end.
+ *
+ * Looks into the objects of all processes at once, which no process can: slots against workers, both ends of a channel.
+ */
+#include <string.h>
+
+#include "common/base/check.h"
+#include "jobmanager/jm_private.h"
+#include "taskmanager/worker/wk_private.h"
+#include "test/sim/cluster/cluster.h"
+
+#define LOOK_EVERY 32 /* events */
+/* A supervisor hears for HEARTBEAT_TIMEOUT_S nothing of a JobManager that is gone; then workers have a second to end. */
+#define ORPHAN_MAX_NS ((HEARTBEAT_TIMEOUT_S * 2 + 5) * (uint64_t)SIM_S)
+
+/* ---- slots ---- */
+
+static void check_taskmanager(struct cluster *c, const struct jm_taskmanager *tm)
+{
+    uint32_t used = 0;
+
+    LIST_FOREACH(n, &tm->allocations)
+    {
+        const struct jm_allocation *a = LIST_ENTRY(n, struct jm_allocation, link);
+
+        used += a->slots;
+        if (a->taskmanager != tm || !a->holder)
+            sim_fail(c->sim, "slots of %s are held by nobody", tm->label);
+    }
+    if (used != tm->used || used > tm->slots)
+        sim_fail(c->sim, "%s has %u slots, %u are in use and %u held", tm->label, tm->slots, tm->used, used);
+}
+
+static void check_slots(struct cluster *c)
+{
+    struct jm_resource *res = &c->jm->resource;
+    uint32_t slots = 0, used = 0;
+
+    for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it);) {
+        const struct jm_taskmanager *tm = it.value;
+
+        check_taskmanager(c, tm);
+        slots += tm->slots;
+        used += tm->used;
+    }
+    if (slots != res->slots || used != res->used)
+        sim_fail(c->sim, "the JobManager counts %u slots, %u used; there are %u, %u used", res->slots, res->used, slots, used);
+}
+
+/* What runs on a host never owns more slots than it has. */
+static void check_hosts(struct cluster *c)
+{
+    uint32_t used[TMS_MAX] = {0};
+
+    for (uint32_t i = 0; i < c->worker_count; i++) {
+        const struct worker *w = &c->workers[i];
+        uint32_t tm = (uint32_t)(w->tm - c->tms);
+
+        if (!w->wk || w->start->has_plan_artifact)
+            continue;
+        used[tm] += w->start->slots;
+        if (used[tm] > c->tms[tm].slots)
+            sim_fail(c->sim, "a slot of tm%u is taken twice: its workers own %u, it has %u", tm, used[tm], c->tms[tm].slots);
+    }
+}
+
+/* ---- jobs ---- */
+
+static bool may_become(enum jm_job_state from, enum jm_job_state to)
+{
+    bool reached[JM_JOB_STATE_COUNT] = {false};
+
+    reached[from] = true;
+    for (int round = 0; round < JM_JOB_STATE_COUNT; round++)
+        for (int a = 0; a < JM_JOB_STATE_COUNT; a++)
+            for (int b = 0; b < JM_JOB_STATE_COUNT && reached[a]; b++)
+                if (jm_job_may((enum jm_job_state)a, (enum jm_job_state)b))
+                    reached[b] = true;
+    return reached[to];
+}
+
+static void check_counts(struct cluster *c, const struct jm_job *job)
+{
+    uint32_t open = 0, gone = 0, open_of_workers = 0;
+
+    for (uint32_t v = 0; v < job->job_graph->n_vertices; v++)
+        for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++)
+            open += !jm_task_state_is_final(job->graph.vertices[v].subtasks[i].life.state);
+    for (uint32_t i = 0; i < job->worker_count; i++) {
+        const struct jm_worker *w = &job->workers[i];
+
+        open_of_workers += w->open;
+        gone += w->state == JM_WORKER_GONE;
+        if ((w->state == JM_WORKER_GONE) != (w->allocation == NULL))
+            sim_fail(c->sim, "%s is %s and %s its slots", w->label, w->state == JM_WORKER_GONE ? "gone" : "here",
+                     w->allocation ? "holds" : "has not");
+    }
+    if (open != job->graph.open || (job->worker_count > 0 && open != open_of_workers) || gone != job->workers_gone)
+        sim_fail(c->sim, "a job counts %u open tasks and %u workers that are gone; there are %u and %u", job->graph.open,
+                 job->workers_gone, open, gone);
+}
+
+static void check_jobs(struct cluster *c)
+{
+    for (uint32_t i = 0; i < c->job_count; i++) {
+        struct job *j = &c->jobs[i];
+        struct jm_job *job = j->submitted && !job_lost(c, j) ? jm_dispatcher_job(&c->jm->dispatcher, &j->id) : NULL;
+        const struct jm_stored *stored = j->submitted && !job ? jm_store_find(&c->jm->store, &j->id) : NULL;
+        enum jm_job_state now;
+
+        if (!job && (!stored || job_lost(c, j)))
+            continue;
+        now = job ? job->life.state : stored->entry->state;
+        if (j->seen >= 0 && !may_become((enum jm_job_state)j->seen, now))
+            sim_fail(c->sim, "job %u goes from %s to %s", i, jm_job_state_name((enum jm_job_state)j->seen),
+                     jm_job_state_name(now));
+        j->seen = (int)now;
+        if (job)
+            check_counts(c, job);
+    }
+}
+
+/* ---- owners ---- */
+
+static bool is_owned(struct cluster *c, const struct worker *w)
+{
+    const struct jm_job *job = jm_dispatcher_job(&c->jm->dispatcher, &w->job_id);
+
+    if (jm_plan_find(&c->jm->dispatcher, &w->job_id))
+        return true;
+    return job && job->epoch == w->start->job_epoch && w->start->worker_index < job->worker_count &&
+           job->workers[w->start->worker_index].state != JM_WORKER_GONE;
+}
+
+/* A worker whose job nobody knows any more ends soon; its host must be able to act. */
+static void check_owners(struct cluster *c)
+{
+    uint64_t now_ns = sim_now_ns(c->sim);
+
+    for (uint32_t i = 0; i < c->worker_count; i++) {
+        struct worker *w = &c->workers[i];
+
+        if (!w->wk || sim_paused(w->node) || (c->jm && is_owned(c, w)))
+            w->orphan_ns = 0;
+        else if (w->orphan_ns == 0)
+            w->orphan_ns = now_ns + 1;
+        else if (now_ns - w->orphan_ns > ORPHAN_MAX_NS)
+            sim_fail(c->sim, "%s has had no owner for %llu s", sim_name(w->node),
+                     (unsigned long long)((now_ns - w->orphan_ns) / SIM_S));
+    }
+}
+
+/* ---- credits ---- */
+
+static uint64_t taken_of(const struct wk_task *t, const struct wk_in *in)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < t->taken_count; i++)
+        if (t->taken[i].in == in)
+            bytes += t->taken[i].bytes;
+    return bytes;
+}
+
+static const struct wk_out *other_end(struct wk *wk, const struct wk_in *in)
+{
+    const struct wk_edge_info *info = in->edge < wk->edge_count ? &wk->edges[in->edge] : NULL;
+    const struct wk_edge *e = info && info->edge ? info->out[in->source_subtask] : NULL;
+
+    for (uint32_t i = 0; e && i < e->channel_count; i++)
+        if (e->channels[i].target_subtask == in->target_subtask)
+            return &e->channels[i];
+    return NULL;
+}
+
+static bool is_deployed(const struct worker *w)
+{
+    return w && w->wk && w->wk->deploy && !w->wk->deploy_request && w->wk->task_count > 0;
+}
+
+/* credit + under way + queued + taken + not yet returned = the whole; nothing is under way when both say so. */
+static void check_channel(struct cluster *c, struct worker *w, const struct wk_task *t, const struct wk_in *in)
+{
+    uint32_t index = w->wk->placement[w->wk->edges[in->edge].edge->source_vertex][in->source_subtask];
+    bool local = index == w->start->worker_index, still = local;
+    struct worker *sender = local ? w : worker_of(c, &w->job_id, index);
+    const struct wk_out *out = is_deployed(sender) ? other_end(sender->wk, in) : NULL;
+    int64_t here, all;
+
+    if (!out || in->credit_bytes == 0)
+        return;
+    if (!local) {
+        struct wk_link *to = w->wk->links[index], *from = sender->wk->links[w->start->worker_index];
+
+        if (!to || !from || !wk_link_is_open(to) || !wk_link_is_open(from))
+            return;
+        still = wk_link_queued_bytes(to) == 0 && wk_link_queued_bytes(from) == 0 && sim_net_still(w->node, sender->node);
+    }
+    here = (int64_t)(in->queued_bytes + taken_of(t, in) + in->unreturned);
+    all = __atomic_load_n(&out->credit, __ATOMIC_RELAXED) + here;
+    if (still)
+        SIM_PROBE(local ? "check: credit of a local channel" : "check: credit of a remote channel");
+    if (all > in->credit_bytes || (still && all != in->credit_bytes))
+        sim_fail(c->sim, "channel %u of edge %u to %u of a job has %lld of %u bytes of credit, %lld of them at the receiver",
+                 in->source_subtask, in->edge, in->target_subtask, (long long)all, in->credit_bytes, (long long)here);
+}
+
+static void check_credits(struct cluster *c)
+{
+    for (uint32_t i = 0; i < c->worker_count && !sim_failed(c->sim); i++) {
+        struct worker *w = &c->workers[i];
+
+        for (uint32_t k = 0; is_deployed(w) && k < w->wk->task_count; k++) {
+            struct wk_task *t = w->wk->tasks[k];
+
+            for (uint32_t ch = 0; !wk_task_is_over(t) && ch < t->gate.channel_count; ch++)
+                check_channel(c, w, t, &t->gate.channels[ch]);
+        }
+    }
+}
+
+/* ---- all of it ---- */
+
+static void look(struct sim *sim, void *arg)
+{
+    struct cluster *c = arg;
+
+    (void)sim;
+    if (c->looked++ % LOOK_EVERY != 0)
+        return;
+    c->checks++;
+    if (c->jm) {
+        check_slots(c);
+        check_jobs(c);
+    }
+    check_hosts(c);
+    check_owners(c);
+    check_credits(c);
+}
+
+void cluster_check_always(struct cluster *c)
+{
+    sim_set_checker(c->sim, look, c);
+}
+
+/* ---- of a job, in the end ---- */
+
+static void check_failure(struct cluster *c, struct job *j)
+{
+    bool fits = j->parallelism * job_slot_factor(&j->spec) <= cluster_slots(c);
+
+    SIM_PROBE("job: failed with a reason");
+    if (j->reason[0] == 0)
+        sim_fail(c->sim, "job %u FAILED without a reason", j->spec.index);
+    if (!c->faulty && fits && !j->spec.fails && strncmp(j->reason, "no slots", 8) != 0 &&
+        strcmp(j->reason, "the entry function returned 1") != 0)
+        sim_fail(c->sim, "job %u FAILED without a fault: %s", j->spec.index, j->reason);
+}
+
+void cluster_check_job(struct cluster *c, struct job *j)
+{
+    const char *differs;
+
+    if (!j->submitted || job_lost(c, j))
+        return;
+    if (job_result(j->spec.index)->wrong) {
+        sim_fail(c->sim, "job %u: %s", j->spec.index, job_result(j->spec.index)->wrong);
+        return;
+    }
+    switch (j->state) {
+    case JM_JOB_FINISHED:
+        SIM_PROBE("job: finished");
+        differs = job_compare(&j->spec);
+        if (differs)
+            sim_fail(c->sim, "job %u is FINISHED, but %s", j->spec.index, differs);
+        if (j->spec.fails || j->spec.endless)
+            sim_fail(c->sim, "job %u is FINISHED, though it cannot", j->spec.index);
+        break;
+    case JM_JOB_FAILED:
+        check_failure(c, j);
+        break;
+    case JM_JOB_CANCELED:
+        SIM_PROBE("job: canceled");
+        if (!j->canceled)
+            sim_fail(c->sim, "job %u is CANCELED, but nobody asked", j->spec.index);
+        break;
+    default:
+        sim_fail(c->sim, "job %u ends in the state %s", j->spec.index, jm_job_state_name(j->state));
+    }
+}
+
+bool cluster_settled(void *cluster)
+{
+    struct cluster *c = cluster;
+
+    for (uint32_t i = 0; i < c->job_count; i++)
+        if (!job_settled(c, &c->jobs[i]))
+            return false;
+    return c->jm != NULL;
+}
+
+bool cluster_idle(void *cluster)
+{
+    struct cluster *c = cluster;
+
+    if (!c->jm || c->jm->resource.slots != cluster_slots(c) || c->jm->resource.used > 0 || map_size(c->jm->dispatcher.plans) > 0)
+        return false;
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        if (c->workers[i].wk)
+            return false;
+    return true;
+}
