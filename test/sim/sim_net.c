@@ -700,7 +700,7 @@ void sim_net_mute(struct net *net, bool host_is_gone)
         if (host_is_gone && sim_draw_chance(sim_net_streams(e), STREAM_CRASH, 1, 2)) {
             SIM_PROBE("net: a power cut is noticed late");
             delay =
-                sim_draw_range(sim_net_streams(e), STREAM_CRASH, delay, POWER_CUT_NOTICED_MAX_NS);
+                sim_draw_range(sim_net_streams(e), STREAM_CRASH, delay, delay + POWER_CUT_NOTICED_MAX_NS);
         }
         sim_end_put_end(peer, env->sim->now_ns + delay, host_is_gone, RESET);
     }

@@ -37,7 +37,8 @@ struct key {
 
 struct page {
     struct page *next;
-    size_t used, cap;
+    size_t used, end; /* of its rooms, from its begin */
+    size_t bytes;     /* charged */
 };
 
 struct table {
@@ -174,7 +175,7 @@ static void free_table(struct wk_state *s, struct table *t)
         struct page *p = t->pages;
 
         t->pages = p->next;
-        refund(s, p->cap);
+        refund(s, p->bytes);
         mem_free(p);
     }
 }
@@ -202,15 +203,17 @@ static struct entry *room_new(struct wk_state *s, struct table *t, size_t bytes)
         t->free_rooms[class] = *(void **)room;
         return room;
     }
-    if (!p || p->cap - p->used < bytes) {
-        size_t cap = MAX(t->next_page_bytes, pad8(bytes + sizeof(*p) + LINE_BYTES));
+    if (!p || p->end - p->used < bytes) {
+        size_t head = sizeof(*p) + LINE_BYTES, rooms = MAX(t->next_page_bytes - head, bytes);
 
-        if (!charge(s, cap))
+        if (!charge(s, head + rooms))
             return NULL;
-        p = mem_alloc(cap);
-        p->cap = cap;
-        /* The first room begins a cache line: an entry of 64 bytes, which a key of 16 and an accumulator are, is one. */
+        p = mem_alloc(head + rooms);
+        p->bytes = head + rooms;
+        /* The first room begins a cache line: an entry of 64 bytes, which a key of 16 and an accumulator are, is one.
+         * How much fits must not depend on where the page lies. */
         p->used = sizeof(*p) + -((uintptr_t)p + sizeof(*p)) % LINE_BYTES;
+        p->end = p->used + rooms;
         p->next = t->pages;
         t->pages = p;
         t->next_page_bytes = MIN(t->next_page_bytes * 2, (size_t)PAGE_BYTES);

@@ -67,17 +67,19 @@ static void check_hosts(struct cluster *c)
 
 /* ---- jobs ---- */
 
+/* Between two looks it may have gone more than one step. */
 static bool may_become(enum jm_job_state from, enum jm_job_state to)
 {
-    bool reached[JM_JOB_STATE_COUNT] = {false};
+    static bool reached[JM_JOB_STATE_COUNT][JM_JOB_STATE_COUNT];
 
-    reached[from] = true;
-    for (int round = 0; round < JM_JOB_STATE_COUNT; round++)
-        for (int a = 0; a < JM_JOB_STATE_COUNT; a++)
-            for (int b = 0; b < JM_JOB_STATE_COUNT && reached[a]; b++)
-                if (jm_job_may((enum jm_job_state)a, (enum jm_job_state)b))
-                    reached[b] = true;
-    return reached[to];
+    if (!reached[0][0])
+        for (int round = 0; round < JM_JOB_STATE_COUNT; round++)
+            for (int a = 0; a < JM_JOB_STATE_COUNT; a++)
+                for (int b = 0; b < JM_JOB_STATE_COUNT; b++)
+                    for (int k = 0; k < JM_JOB_STATE_COUNT; k++)
+                        reached[a][b] |= a == b || jm_job_may((enum jm_job_state)a, (enum jm_job_state)b) ||
+                                         (reached[a][k] && reached[k][b]);
+    return reached[from][to];
 }
 
 static void check_counts(struct cluster *c, const struct jm_job *job)
@@ -246,15 +248,27 @@ void cluster_check_always(struct cluster *c)
 
 /* ---- of a job, in the end ---- */
 
+/* Why a job may fail though nothing is broken. */
+static bool may_fail(const struct cluster *c, const struct job *j)
+{
+    static const char *const reasons[] = {"no slots", "the entry function returned 1", "the exchange of worker"};
+
+    if (c->faulty || j->spec.fails || j->parallelism * job_slot_factor(&j->spec) > cluster_slots(c))
+        return true;
+    for (size_t i = 0; i < ARRAY_LEN(reasons); i++)
+        if (strstr(j->reason, reasons[i]))
+            return true;
+    return false;
+}
+
 static void check_failure(struct cluster *c, struct job *j)
 {
-    bool fits = j->parallelism * job_slot_factor(&j->spec) <= cluster_slots(c);
-
     SIM_PROBE("job: failed with a reason");
+    if (strstr(j->reason, "state"))
+        SIM_PROBE("job: failed, no room for its state");
     if (j->reason[0] == 0)
         sim_fail(c->sim, "job %u FAILED without a reason", j->spec.index);
-    if (!c->faulty && fits && !j->spec.fails && strncmp(j->reason, "no slots", 8) != 0 &&
-        strcmp(j->reason, "the entry function returned 1") != 0)
+    if (!may_fail(c, j))
         sim_fail(c->sim, "job %u FAILED without a fault: %s", j->spec.index, j->reason);
 }
 

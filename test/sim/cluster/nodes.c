@@ -389,7 +389,7 @@ struct cluster *cluster_new(struct sim *sim, uint32_t tm_count, uint32_t slots)
     c->sim = sim;
     job_reset();
     c->conf = conf_of(1);
-    c->network_bytes = (uint64_t)64 << (10 + sim_range(sim, 0, 6));
+    c->network_bytes = (uint64_t)2 << (20 + sim_range(sim, 0, 3));
     c->state_bytes = 16u << 20;
     c->jm_node = sim_node_add(sim, "jm", &jm_kind, c);
     sim_boot(c->jm_node);

@@ -123,6 +123,7 @@ static void run(struct sim *sim, bool faulty)
     act(c);
     if (!sim_failed(sim)) {
         c->state_bytes = 16u << 20;
+        c->network_bytes = 32u << 20;
         settle(c);
     }
     cluster_free(c);

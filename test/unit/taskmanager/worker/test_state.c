@@ -151,6 +151,31 @@ static void refuses_over_its_budget_with_a_sentence(void **state)
     assert_int_equal(budget.used_bytes, 0);
 }
 
+/* A seed of the simulator, and a user, may count on it. */
+static void how_much_fits_does_not_depend_on_addresses(void **state)
+{
+    void *between[16];
+    char text[64];
+
+    (void)state;
+    for (uint32_t run = 0, first = 0; run < ARRAY_LEN(between); run++) {
+        struct wk_state_budget budget = {.limit_bytes = 4096};
+        struct wk_state *s = wk_state_new(decl, &budget);
+        struct err err = {0};
+        uint32_t i = 0;
+
+        between[run] = mem_alloc(24 + run * 16); /* moves what is allocated next */
+        while (wk_state_get(s, 0, hash_of(key_of(i, text), 64), key_of(i, text), 8, true, NULL, &err))
+            i++;
+        if (run == 0)
+            first = i;
+        assert_int_equal(i, first);
+        wk_state_free(s);
+    }
+    for (uint32_t run = 0; run < ARRAY_LEN(between); run++)
+        mem_free(between[run]);
+}
+
 static void values_stay_where_they_are_while_the_table_grows(void **state)
 {
     struct wk_state_budget budget = {.limit_bytes = 1u << 30};
@@ -181,6 +206,7 @@ int main(void)
         cmocka_unit_test(follows_a_model),
         cmocka_unit_test(follows_a_model_when_hashes_collide),
         cmocka_unit_test(refuses_over_its_budget_with_a_sentence),
+        cmocka_unit_test(how_much_fits_does_not_depend_on_addresses),
         cmocka_unit_test(values_stay_where_they_are_while_the_table_grows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
