@@ -263,7 +263,8 @@ static int top(const struct cli_options *o, const char *only, struct err *err)
         if (terminal)
             fputs("\033[H\033[2J", stdout);
         code = top_round(&t, only, true);
-        fflush(stdout);
+        if (code == 0)
+            code = cli_flush(err);
         if (t.running == 0)
             break;
     }

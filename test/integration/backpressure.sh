@@ -160,6 +160,13 @@ bounded() { # the rows that wait are bounded: in flight and queued stay under 4 
     python3 -c 'import json, sys; m = json.loads(sys.argv[1]); sys.exit(not (len(m) == 2 and sum(x["max"] for x in m) < 4 << 20))' "$out"
 }
 check "what waits is bounded" bounded
+closed_pipe() {
+    timeout 10 "$rask" top "$id" 2>closed | head -n 1 >first
+    local codes=("${PIPESTATUS[@]}")
+    out=$(cat closed)
+    [[ ${codes[0]} -eq 1 && $out == *"cannot write to standard output"* && $(cat first) == "$id"* ]]
+}
+check "rask top ends behind a closed pipe" closed_pipe
 run "$rask" cancel "$id"
 check "the job ends" until_said "$id : slow \(CANCELED\)" "$rask" list -a
 [[ $failures -eq 0 ]]
