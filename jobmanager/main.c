@@ -2,12 +2,10 @@
  * main.c - rask-jobmanager: the JobManager on the production env.  Thread: main, which runs the
  * control loop.
  *
- * Its files lie in <folder>/rask-jobmanager-<pid>, which goes at the end; one that a killed
+ * Its files lie in <folder>/rask-jobmanager.<pid>-<random>, which goes at the end; one that a killed
  * JobManager of this user left behind goes when the next one starts.
  */
-#include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -20,12 +18,10 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/conf/daemon.h"
+#include "common/conf/work_folder.h"
 #include "common/env/env.h"
 #include "jobmanager/jm.h"
 #include "jobmanager/rest/rest.h"
-
-#define FOLDER_PREFIX "rask-jobmanager-"
-#define FOLDER_FDS    16
 
 struct program {
     struct daemon daemon;
@@ -34,21 +30,6 @@ struct program {
     struct rest *rest;
     char *folder;
 };
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    if (remove(path) < 0)
-        log_printf(LOG_WARN, "main", "%s cannot be removed: %s", path, strerror(errno));
-    return 0;
-}
-
-static void remove_tree(const char *path)
-{
-    nftw(path, remove_one, FOLDER_FDS, FTW_DEPTH | FTW_PHYS);
-}
 
 /* blob.storage.directory, else the first folder of io.tmp.dirs. */
 static char *parent_folder(const struct conf *conf)
@@ -60,52 +41,14 @@ static char *parent_folder(const struct conf *conf)
     return mem_printf("%.*s", (int)strcspn(list, ",;:"), list);
 }
 
-/* What JobManagers of this user left behind that are not alive any more. */
-static void remove_left_behind(const char *parent)
-{
-    DIR *dir = opendir(parent);
-    struct dirent *entry;
-
-    if (!dir)
-        return;
-    while ((entry = readdir(dir))) {
-        struct stat st;
-        char *path;
-        long pid;
-
-        if (strncmp(entry->d_name, FOLDER_PREFIX, strlen(FOLDER_PREFIX)) != 0)
-            continue;
-        pid = strtol(entry->d_name + strlen(FOLDER_PREFIX), NULL, 10);
-        path = mem_printf("%s/%s", parent, entry->d_name);
-        if (pid > 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid() &&
-            (pid == getpid() || (kill((pid_t)pid, 0) < 0 && errno == ESRCH)))
-            remove_tree(path);
-        mem_free(path);
-    }
-    closedir(dir);
-}
-
 static int make_folder(struct program *p, struct err *err)
 {
-    char *parent = parent_folder(p->daemon.conf), real[4096], *path;
-    int code = 0;
+    char *parent = parent_folder(p->daemon.conf);
+    int code = mkdir(parent, 0755) < 0 && errno != EEXIST ? err_errno(err, errno, "folder %s", parent)
+                                                         : work_folder_make(parent, "rask-jobmanager.", &p->folder, err);
 
-    if (mkdir(parent, 0755) < 0 && errno != EEXIST)
-        code = err_errno(err, errno, "folder %s (io.tmp.dirs, blob.storage.directory)", parent);
-    else if (!realpath(parent, real))
-        code = err_errno(err, errno, "folder %s (io.tmp.dirs, blob.storage.directory)", parent);
     mem_free(parent);
-    if (code < 0)
-        return code;
-    remove_left_behind(real);
-    path = mem_printf("%s/" FOLDER_PREFIX "%ld", real, (long)getpid());
-    if (mkdir(path, 0700) < 0) {
-        code = err_errno(err, errno, "folder %s", path);
-        mem_free(path);
-        return code;
-    }
-    p->folder = path;
-    return 0;
+    return code < 0 ? err_wrap(err, "io.tmp.dirs, blob.storage.directory") : 0;
 }
 
 static char *listen_address(const struct conf *conf)
@@ -203,7 +146,7 @@ static void end(struct program *p)
     rest_stop(p->rest);
     jm_free(p->jm);
     if (p->folder)
-        remove_tree(p->folder);
+        work_folder_remove(p->folder);
     mem_free(p->folder);
     env_libevent_free(p->env);
 }

@@ -8,7 +8,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
@@ -22,6 +21,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/conf/conf.h"
+#include "common/conf/work_folder.h"
 #include "common/env/env.h"
 #include "common/rpc/rpc.h"
 #include "jobmanager/jm.h"
@@ -285,15 +285,11 @@ static int open_log(const struct conf *conf, struct err *err)
 static int make_dir(struct program *p, struct err *err)
 {
     const char *list = conf_string(p->conf, OPT_IO_TMP_DIRS);
+    char *parent = mem_printf("%.*s", (int)strcspn(list, ",:"), list);
+    int code = work_folder_make(parent, "rask-local.", &p->dir, err);
 
-    p->dir = mem_printf("%.*s/rask-local-XXXXXX", (int)strcspn(list, ",:"), list);
-    if (!mkdtemp(p->dir)) {
-        err_errno(err, errno, "temporary folder %s (io.tmp.dirs)", p->dir);
-        mem_free(p->dir);
-        p->dir = NULL;
-        return err->code;
-    }
-    return 0;
+    mem_free(parent);
+    return code < 0 ? err_wrap(err, "io.tmp.dirs") : 0;
 }
 
 static int start(struct program *p, struct err *err)
@@ -330,15 +326,6 @@ static int start(struct program *p, struct err *err)
     return 0;
 }
 
-/* What a thread of env_work has just removed itself does not end the walk. */
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path) < 0 && errno != ENOENT ? -1 : 0;
-}
-
 int main(int argc, char **argv)
 {
     static struct program p;
@@ -355,7 +342,7 @@ int main(int argc, char **argv)
     if (p.err.code < 0)
         fprintf(stderr, "rask-local: %s\n", p.err.text);
     if (p.dir)
-        nftw(p.dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        work_folder_remove(p.dir);
     /* The end of the process ends the rest: threads of the executor may be inside functions of the job. */
     fflush(NULL);
     wk_crash_leaving();

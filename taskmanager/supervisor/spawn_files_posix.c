@@ -5,7 +5,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/conf/work_folder.h"
 #include "taskmanager/supervisor/spawn_private.h"
 
 /* ---- memory ---- */
@@ -289,20 +289,6 @@ int spawn_make_private_folder(const char *path, struct err *err)
     return mkdir(path, 0700) < 0 ? err_errno(err, errno, "%s", path) : 0;
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    remove(path);
-    return 0;
-}
-
-void spawn_remove_folder_now(const char *path)
-{
-    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
-}
-
 struct remove_work {
     struct env_work work;
     char *path;
@@ -310,7 +296,7 @@ struct remove_work {
 
 static void remove_run(struct env_work *work)
 {
-    spawn_remove_folder_now(CONTAINER_OF(work, struct remove_work, work)->path);
+    work_folder_remove(CONTAINER_OF(work, struct remove_work, work)->path);
 }
 
 static void remove_done(struct env_work *work)
@@ -329,30 +315,6 @@ void spawn_remove_folder(struct env *env, char *path)
     r->work.done = remove_done;
     r->path = path;
     env_work(env, &r->work);
-}
-
-void spawn_remove_stale(const char *tmp_dir)
-{
-    DIR *dir = opendir(tmp_dir);
-    struct dirent *entry;
-    struct stat st;
-    int pid;
-
-    while (dir && (entry = readdir(dir)) != NULL) {
-        if (sscanf(entry->d_name, "rask-tm-%d-", &pid) != 1 || pid <= 0)
-            continue;
-        if (kill(pid, 0) == 0 || errno != ESRCH)
-            continue;
-        if (fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_uid == geteuid() &&
-            S_ISDIR(st.st_mode)) {
-            char *path = mem_printf("%s/%s", tmp_dir, entry->d_name);
-
-            spawn_remove_folder_now(path);
-            mem_free(path);
-        }
-    }
-    if (dir)
-        closedir(dir);
 }
 
 char *spawn_last_lines(const char *path, off_t from)

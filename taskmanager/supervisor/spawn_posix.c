@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "common/base/bytes.h"
+#include "common/conf/work_folder.h"
 #include "common/rpc/rpc.h"
 #include "taskmanager/pipe/pipe.h"
 #include "taskmanager/supervisor/spawn_private.h"
@@ -410,15 +411,12 @@ int tm_spawn_posix_new(struct env *env, const struct tm_spawn_options *options, 
     s->own_log = options->own_log ? mem_strdup(options->own_log) : NULL;
     s->user = mem_strdup(options->user);
     s->host = mem_strdup(options->host);
-    s->tmp_dir = mem_printf("%s/rask-tm-%d-%08x", options->tmp_dir, (int)getpid(),
-                            (unsigned)env_rand_u64(env));
     list_init(&s->workers);
     list_init(&s->logs);
-    spawn_remove_stale(options->tmp_dir);
     spawn_logs_remove_old(s);
     code = spawn_make_folder(options->tmp_dir, err);
     if (code == 0)
-        code = spawn_make_private_folder(s->tmp_dir, err);
+        code = work_folder_make(options->tmp_dir, "rask-tm.", &s->tmp_dir, err);
     if (code < 0) {
         tm_spawn_posix_free(&s->base);
         return err_wrap(err, "temporary folder (io.tmp.dirs)");
@@ -442,7 +440,8 @@ void tm_spawn_posix_free(struct tm_spawner *base)
         waitpid(w->pid, NULL, 0);
         worker_free(w);
     }
-    spawn_remove_folder_now(s->tmp_dir);
+    if (s->tmp_dir)
+        work_folder_remove(s->tmp_dir);
     spawn_logs_release(s);
     mem_free(s->program);
     mem_free(s->log_dir);

@@ -69,9 +69,6 @@ int spawn_make_folder(const char *path, struct err *err) MUST_CHECK; /* with its
 /* For this user alone, in a folder that exists; never one that was there before. */
 int spawn_make_private_folder(const char *path, struct err *err) MUST_CHECK;
 void spawn_remove_folder(struct env *env, char *path);               /* on a thread of env_work; path is taken */
-void spawn_remove_folder_now(const char *path);
-/* Folders of TaskManagers that have died without removing theirs. */
-void spawn_remove_stale(const char *tmp_dir);
 char *spawn_last_lines(const char *path, off_t from); /* owned by the caller; NULL: none */
 
 #endif

@@ -130,7 +130,7 @@ static void folders_are_private(void **state)
     (void)spawn(f);
     assert_non_null(dir);
     while ((entry = readdir(dir)) != NULL) {
-        if (strncmp(entry->d_name, "rask-tm-", 8) != 0)
+        if (strncmp(entry->d_name, "rask-tm.", 8) != 0)
             continue;
         snprintf(own, sizeof(own), "%s/%s", f->tmp, entry->d_name);
         assert_int_equal(stat(own, &st), 0);
