@@ -295,7 +295,6 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
     e->side = je->side;
     e->partitioner = je->partitioner;
     e->pool = wk->pool;
-    e->channel_count = count;
     e->target_parallelism = info->targets;
     e->max_parallelism = target->max_parallelism;
     e->random = ((uint64_t)je->id << 32 | t->subtask) + 1;
@@ -323,6 +322,7 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
     }
     qsort(rank, count, sizeof(*rank), compare_ranks);
     e->channels = mem_alloc_array(count + 1, sizeof(*e->channels));
+    e->channel_count = count;
     e->rank_of_subtask = mem_alloc_array(info->targets, sizeof(uint16_t));
     for (uint32_t i = 0; i < info->targets; i++)
         e->rank_of_subtask[i] = UINT16_MAX;
