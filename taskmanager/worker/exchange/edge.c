@@ -7,6 +7,7 @@
 #include "taskmanager/worker/exchange/link.h"
 
 #define SPLITS_HELD_MAX 2048u
+#define SPLITS_HELD_BATCHES (EDGE_HELD_MAX / 2) /* what one call adds before it waits is far below the rest */
 
 static bool pointwise(Rask__Graph__Partitioner p)
 {
@@ -69,7 +70,7 @@ void wk_edge_release(struct wk_edge *e)
 bool wk_edge_full(const struct wk_edge *e)
 {
     if (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS)
-        return e->held_rows >= SPLITS_HELD_MAX;
+        return e->held_rows >= SPLITS_HELD_MAX || e->held_count >= SPLITS_HELD_BATCHES;
     /* Over the worker's budget one block in each edge has to do. */
     return e->blocks_waiting >= EDGE_BLOCKS_MAX || (e->blocks_waiting > 0 && pool_over(e->pool));
 }
@@ -391,6 +392,8 @@ static void dispatch_splits(struct wk_edge *e)
         e->next = (e->next + 1) % e->channel_count;
         e->held[0] = b->rows > 1 ? batch_slice(b, 1, b->rows - 1) : NULL;
         e->held_rows--;
+        if (e->held_rows == 0)
+            wk_count(&e->held_bytes, -e->held_bytes);
         batch_unref(b);
         if (!e->held[0]) {
             for (uint32_t i = 1; i < e->held_count; i++)

@@ -212,6 +212,8 @@ int wk_enumerator_step(struct wk_op *op, bool *ret_done)
         wk_task_wake_in(op, (int64_t)((e->next_ns - now) / 1000 + 1));
         return 0;
     }
+    if (wk_op_blocked(op)) /* the readers have enough: their credit wakes this task */
+        return 0;
     op->connector.readers = op->chain->edge_count > 0 ? op->chain->edges[0]->target_parallelism : 0;
     op->in_call = true;
     wk_runnable_in(op->chain->host.runnable, op->ctx.name);

@@ -335,6 +335,20 @@ static void splits_go_to_readers_that_ask(void **state)
     bench_free(&b);
 }
 
+static void splits_that_come_one_by_one_make_the_edge_full(void **state)
+{
+    struct bench b;
+    uint32_t found = 0;
+
+    (void)state;
+    bench_new(&b, RASK__GRAPH__PARTITIONER__SPLITS, 1, 1);
+    for (; !wk_edge_full(&b.edge); found++)
+        wk_edge_emit(&b.edge, batch_new(b.pool, &one, 1, 0));
+    assert_true(found < EDGE_HELD_MAX);
+    assert_true(b.edge.held_count + 16 < EDGE_HELD_MAX); /* room for what one call adds */
+    bench_free(&b);
+}
+
 static void alignment_blocks_a_channel_and_keeps_its_order(void **state)
 {
     struct wk_gate g = {0};
@@ -374,6 +388,7 @@ int main(void)
         cmocka_unit_test(a_slice_larger_than_the_credit_passes_alone),
         cmocka_unit_test(control_elements_stay_behind_the_rows_before_them),
         cmocka_unit_test(splits_go_to_readers_that_ask),
+        cmocka_unit_test(splits_that_come_one_by_one_make_the_edge_full),
         cmocka_unit_test(alignment_blocks_a_channel_and_keeps_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
