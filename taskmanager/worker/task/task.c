@@ -236,6 +236,19 @@ static void combine(struct wk_task *t)
     }
 }
 
+/* The barrier that the channels wait for has come on all that still live. */
+static void barrier_complete(struct wk_task *t)
+{
+    uint64_t checkpoint = t->barrier;
+
+    if (t->barrier_count < t->gate.channel_count - t->gate.ended_count)
+        return;
+    t->barrier = 0;
+    t->barrier_count = 0;
+    wk_gate_unblock(&t->gate);
+    wk_chain_control(&t->chain, WK_BARRIER, (int64_t)checkpoint);
+}
+
 static int channel_ended(struct wk_task *t, struct wk_in *in)
 {
     struct task_input *input = &t->inputs[in->input];
@@ -246,25 +259,24 @@ static int channel_ended(struct wk_task *t, struct wk_in *in)
     if (input->ended == input->channels && wk_chain_input_ended(&t->chain, (int)in->input) != 0)
         return -1;
     combine(t);
+    if (t->barrier_count > 0) /* who ends sends no barrier any more */
+        barrier_complete(t);
     return 0;
 }
 
 /* Chandy-Lamport alignment: the channel waits until the barrier has come on all others. */
 static void barrier_arrived(struct wk_task *t, struct wk_in *in, uint64_t checkpoint)
 {
+    if (checkpoint < t->barrier) /* given up on the other channels already */
+        return;
     if (t->barrier != checkpoint) { /* a newer one takes over from one that was given up */
         wk_gate_unblock(&t->gate);
         t->barrier = checkpoint;
         t->barrier_count = 0;
     }
     t->barrier_count++;
-    if (t->barrier_count < t->gate.channel_count - t->gate.ended_count) {
-        wk_in_block(in);
-        return;
-    }
-    t->barrier = 0;
-    wk_gate_unblock(&t->gate);
-    wk_chain_control(&t->chain, WK_BARRIER, (int64_t)checkpoint);
+    wk_in_block(in);
+    barrier_complete(t);
 }
 
 static int handle_control(struct wk_task *t)
