@@ -204,7 +204,7 @@ static void use_conn(struct wk *wk, struct net_conn *conn, uint32_t index)
         list_push_back(&wk->waiting_conns, &w->node);
         return;
     }
-    if (index >= wk->link_count || !wk->links[index] || wk_link_is_open(wk->links[index])) {
+    if (index >= wk->link_count || !wk->links[index] || !wk_link_may_open(wk->links[index])) {
         env_log(wk->env, LOG_WARN, "worker", wk->job, "a data connection of worker %u, which was not expected", index);
         wk->env->net->ops->close(conn);
         return;

@@ -64,6 +64,7 @@ struct wk_in {
     uint32_t credit_bytes;       /* granted in all at the start */
     uint64_t unreturned;         /* task: consumed, not yet granted again */
     bool ended, idle;            /* task */
+    bool end_received;           /* loop: END came over the connection */
     bool blocked;                /* gate lock: its barrier is there, the others' are not (alignment) */
     rask_ts watermark;           /* task */
     /* Gives bytes back to the sender. Any thread. */

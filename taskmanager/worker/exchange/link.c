@@ -63,6 +63,11 @@ bool wk_link_is_open(const struct wk_link *link)
     return link->conn != NULL;
 }
 
+bool wk_link_may_open(const struct wk_link *link)
+{
+    return !link->conn && !link->closed;
+}
+
 uint64_t wk_link_received_rows(struct wk_link *link)
 {
     return __atomic_load_n(&link->received_rows, __ATOMIC_RELAXED);
@@ -241,6 +246,23 @@ void wk_in_connect_remote(struct wk_in *in, struct wk_link *link)
     in->grant = grant_remote;
 }
 
+/* What a frame names must be an open channel over this very connection; else NULL. */
+static struct wk_in *find_in(struct wk_link *l, uint32_t edge, uint32_t source, uint32_t target, struct err *err)
+{
+    struct wk_in *in = l->owner.find_in(l->owner.arg, edge, source, target);
+
+    if (!in || in->peer != l) {
+        err_set(err, ERR_PROTOCOL, "a frame for edge %u from subtask %u to %u, which is not a channel of this connection", edge,
+                source, target);
+        return NULL;
+    }
+    if (in->end_received) {
+        err_set(err, ERR_PROTOCOL, "a frame for edge %u from subtask %u to %u behind its end", edge, source, target);
+        return NULL;
+    }
+    return in;
+}
+
 /* A rask_buffer over a received payload, so that columns and strings may point into it. */
 static void payload_release(rask_buffer *b)
 {
@@ -281,13 +303,12 @@ static int push_slices(struct wk_link *l, const struct net_frame *frame, rask_ba
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t target = reader_u32(&table), n = reader_u32(&table), bytes = reader_u32(&table);
-        struct wk_in *in = l->owner.find_in(l->owner.arg, frame->stream, source, target);
+        struct wk_in *in = find_in(l, frame->stream, source, target, err);
         struct wk_element *e;
         rask_batch *slice;
 
         if (!in)
-            return err_set(err, ERR_PROTOCOL, "data for edge %u from subtask %u to %u, which is not here", frame->stream,
-                           source, target);
+            return err->code;
         if (n == 0 || n > rows->rows - from)
             return err_set(err, ERR_CORRUPT, "a slice of %u rows in a block of %u with %u left", n, rows->rows,
                            rows->rows - from);
@@ -324,6 +345,8 @@ static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
         return err_set(err, ERR_CORRUPT, "a data frame of %u bytes with %u slices", frame->length, count);
     buffer = payload_buffer(l, frame);
     rc = batch_decode(l->pool, schema, buffer->data + head, buffer->used - head, buffer, &rows, err);
+    if (rc == 0 && rows->rows > RASK_BATCH_ROWS_MAX)
+        rc = err_set(err, ERR_CORRUPT, "a block of %u rows, at most %d are allowed", rows->rows, RASK_BATCH_ROWS_MAX);
     if (rc == 0)
         rc = push_slices(l, frame, rows, table, source, count, err);
     batch_unref(rows);
@@ -342,10 +365,10 @@ static int on_control(struct wk_link *l, const struct net_frame *frame, struct e
     value = (int64_t)reader_u64(&r);
     if (r.bad || frame->length != CONTROL_BYTES || type <= WK_DATA || type > WK_END)
         return err_set(err, ERR_PROTOCOL, "a control frame of %u bytes, type %u", frame->length, type);
-    in = l->owner.find_in(l->owner.arg, frame->stream, source, target);
+    in = find_in(l, frame->stream, source, target, err);
     if (!in)
-        return err_set(err, ERR_PROTOCOL, "a control element for edge %u from subtask %u to %u, which is not here",
-                       frame->stream, source, target);
+        return err->code;
+    in->end_received = type == WK_END;
     wk_in_push(in, wk_element_new((enum wk_element_type)type, value));
     return 0;
 }
@@ -360,9 +383,9 @@ static int on_credit(struct wk_link *l, const struct net_frame *frame, struct er
         uint32_t edge = reader_u32(&r), source = reader_u32(&r), target = reader_u32(&r), bytes = reader_u32(&r);
         struct wk_out *out = l->owner.find_out(l->owner.arg, edge, source, target);
 
-        if (!out)
-            return err_set(err, ERR_PROTOCOL, "credit for edge %u from subtask %u to %u, which is not here", edge, source,
-                           target);
+        if (!out || out->link != l)
+            return err_set(err, ERR_PROTOCOL,
+                           "credit for edge %u from subtask %u to %u, which is not a channel of this connection", edge, source, target);
         wk_out_grant(out, bytes);
     }
     return 0;
@@ -413,7 +436,7 @@ static const struct net_handler link_handler = {.on_frame = on_frame, .on_close 
 
 void wk_link_open(struct wk_link *link, struct net_conn *conn)
 {
-    CHECK(!link->conn && !link->closed);
+    CHECK(wk_link_may_open(link));
     link->conn = conn;
     link->env->net->ops->set_limit(conn, NET_PAYLOAD_MAX);
     link->env->net->ops->set_handler(conn, &link_handler, link);

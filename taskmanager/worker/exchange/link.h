@@ -32,9 +32,11 @@ struct wk_link *wk_link_new(struct env *env, struct pool *pool, uint32_t peer_in
                             const struct wk_link_owner *owner);
 void wk_link_free(struct wk_link *link);
 uint32_t wk_link_peer(const struct wk_link *link);
-/* The authenticated connection; taken. What was sent before leaves now. Loop. */
+/* The authenticated connection; taken. What was sent before leaves now. Loop. One connection in a link's life: one that
+ * broke is not opened again (wk_link_may_open). */
 void wk_link_open(struct wk_link *link, struct net_conn *conn);
 bool wk_link_is_open(const struct wk_link *link);
+bool wk_link_may_open(const struct wk_link *link);
 /* What is queued is dropped, nothing is delivered any more; on_lost is not called. Loop. */
 void wk_link_close(struct wk_link *link);
 /* Frames and credits queued and not yet taken by the operating system. */

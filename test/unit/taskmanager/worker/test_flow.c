@@ -2,6 +2,7 @@
 #include "test/unit/taskmanager/worker/master.h"
 
 #include "rask/rask.h"
+#include "taskmanager/worker/wk_private.h"
 
 RASK_ROW(number, (BIGINT, value));
 RASK_ROW(wide, (BIGINT, n), (STRING, text));
@@ -340,6 +341,80 @@ static void a_rolling_row_has_the_time_of_the_row_that_caused_it(void **state)
     results_have_the_time_of("max");
 }
 
+/* ---- a partition function that cannot be found ---- */
+
+static uint32_t to_first(const rask_row *row, uint32_t channels)
+{
+    (void)row;
+    (void)channels;
+    return 0;
+}
+
+static void a_deployment_that_fails_in_an_edge_is_taken_back(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_sink_to(rask_partition_custom(rask_from_source(env, &numbers, NULL), to_first), &counting);
+    start(&m, env, 1, 2);
+    for (size_t i = 0; i < m.graph->n_edges; i++)
+        if (m.graph->edges[i]->custom)
+            m.graph->edges[i]->custom->code = UINT64_MAX / 2;
+    loop_until(m.env, &m.failed, 1);
+    assert_non_null(strstr(m.error, "partition_custom"));
+    master_end(&m);
+    rask_env_free(env);
+}
+
+/* ---- alignment, with barriers put into the channels by hand ---- */
+
+static int barriers;
+static int see_barrier(rask_op *op, uint64_t checkpoint)
+{
+    (void)op;
+    add_to(&barriers, (int)checkpoint);
+    return 0;
+}
+static int many_splits(rask_ctx *ctx, rask_splits *found) /* more than the readers take: none of them ends */
+{
+    int rc = 0;
+
+    (void)ctx;
+    for (char id = 'a'; rc == 0 && id < 'k'; id++)
+        rc = rask_split_add(found, (rask_str){&id, 1}, RASK_STR(""));
+    return rc;
+}
+static const rask_source patients = {.abi = RASK_ABI, .name = "patients", .out = &number_schema, .discover = many_splits, .poll = patient_poll};
+static const rask_operator aligner = {.abi = RASK_ABI, .name = "aligner", .process = watch_rows, .on_barrier = see_barrier};
+
+static void a_channel_that_ends_does_not_hold_up_alignment(void **state)
+{
+    rask_env *env = building();
+    struct wk_task *t = NULL;
+    struct master m;
+
+    (void)state;
+    barriers = 0;
+    rask_set_parallelism(rask_transform(rask_rebalance(rask_from_source(env, &patients, NULL)), &aligner), 1);
+    start(&m, env, 1, 2);
+    loop_until(m.env, &m.running, master_task_count(&m));
+    for (uint32_t i = 0; i < m.workers[0]->task_count; i++)
+        if (strstr(m.workers[0]->tasks[i]->name, "aligner"))
+            t = m.workers[0]->tasks[i];
+    assert_non_null(t);
+    assert_int_equal(t->gate.channel_count, 2);
+    wk_in_push(&t->gate.channels[0], wk_element_new(WK_BARRIER, 5));
+    loop_settle(m.env);
+    assert_int_equal(__atomic_load_n(&barriers, __ATOMIC_ACQUIRE), 0);
+    wk_in_push(&t->gate.channels[1], wk_element_new(WK_BARRIER, 4)); /* of one that was given up */
+    wk_in_push(&t->gate.channels[1], wk_element_new(WK_END, 0));
+    loop_until(m.env, &barriers, 5);
+    assert_int_equal(barriers, 5);
+    cancel(&m, env);
+    assert_int_equal(m.failed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -348,6 +423,8 @@ int main(void)
         cmocka_unit_test(watermarks_rise_over_an_edge),
         cmocka_unit_test(rows_do_not_wait_with_their_source),
         cmocka_unit_test(rows_after_an_error_are_dropped),
+        cmocka_unit_test(a_deployment_that_fails_in_an_edge_is_taken_back),
+        cmocka_unit_test(a_channel_that_ends_does_not_hold_up_alignment),
         cmocka_unit_test(a_failed_open_leaves_nothing),
         cmocka_unit_test(a_reduced_row_has_the_time_of_the_row_that_caused_it),
         cmocka_unit_test(a_rolling_row_has_the_time_of_the_row_that_caused_it),
