@@ -19,8 +19,8 @@ static const char help[] =
 #define LOG_PART (1u << 20)
 #define POLL_MS 250
 
-/* What worker i has logged since *offset. */
-static int print_part(struct cli_http *client, const char *id, uint32_t i, uint64_t *offset, bool *ret_more,
+/* What worker i has logged since *offset. last: the log is not asked for again. */
+static int print_part(struct cli_http *client, const char *id, uint32_t i, bool last, uint64_t *offset, bool *ret_more,
                       struct err *err)
 {
     struct bytes body = {0};
@@ -34,12 +34,15 @@ static int print_part(struct cli_http *client, const char *id, uint32_t i, uint6
         fwrite(body.data, 1, body.len, stdout);
         *offset += body.len;
         *ret_more = body.len >= LOG_PART;
+    } else if (code == 0 && status >= 400 && last) { /* before, the worker may not have begun */
+        code = err_set(err, ERR_NOT_FOUND, "the log of worker %" PRIu32 " cannot be read: %.*s", i, (int)MIN(body.len, 500),
+                       body.data ? (char *)body.data : "");
     }
     bytes_release(&body);
     return code;
 }
 
-static int round_of(struct cli_http *client, const char *id, uint64_t *offsets, bool *ret_over, struct err *err)
+static int round_of(struct cli_http *client, const char *id, bool follow, uint64_t *offsets, bool *ret_over, struct err *err)
 {
     struct arena arena;
     const struct json *job;
@@ -61,7 +64,7 @@ static int round_of(struct cli_http *client, const char *id, uint64_t *offsets, 
         bool more = true;
 
         while (code == 0 && more)
-            code = print_part(client, id, (uint32_t)i, &offsets[i], &more, err);
+            code = print_part(client, id, (uint32_t)i, *ret_over || !follow, &offsets[i], &more, err);
     }
     return code < 0 ? code : cli_flush(err);
 }
@@ -93,7 +96,7 @@ int cli_logs(int argc, char **argv)
         for (;;) {
             struct timespec pause = {0, POLL_MS * 1000000L};
 
-            code = round_of(client, text, offsets, &over, &err);
+            code = round_of(client, text, o.follow, offsets, &over, &err);
             if (code < 0 || over || !o.follow)
                 break;
             nanosleep(&pause, NULL);

@@ -267,7 +267,7 @@ rask_hosts() {
 }
 
 rask_is_local() {
-    [[ $1 == localhost || $1 == 127.0.0.1 || $1 == ::1 ]]
+    [[ $1 == localhost || $1 == 127.0.0.1 || $1 == ::1 || $1 == "[::1]" ]]
 }
 
 # rask_remote HOST DAEMON VERB: the same script in the same place there.

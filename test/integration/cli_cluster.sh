@@ -91,6 +91,10 @@ run "$rask" logs "$id"
 check "logs prints the workers' logs" said 0 "$id"
 run sh -c '"$0" logs "$1" >/dev/full' "$rask" "$id"
 check "logs that cannot be written are a failure" said 1 "cannot write to standard output: No space left"
+for log in "$top"/log/*worker-"$id"*.log; do mv "$log" "$log.away"; done
+run "$rask" logs "$id"
+check "a log that is gone is a failure" said 1 "the log of worker 0 cannot be read"
+for log in "$top"/log/*worker-"$id"*.log.away; do mv "$log" "${log%.away}"; done
 printf 'a b\n' >two.txt
 run sh -c '"$0" run "$1" --input two.txt >/dev/full' "$rask" "$examples/wordcount.c"
 check "output that cannot be written is a failure" said 1 "cannot write to standard output: No space left"
