@@ -6,7 +6,7 @@
 #   ```text output       what the block before printed: these lines in this order, others between them; ... is any text
 #   ```c job NAME.c      written to NAME.c; rask info has to accept it
 #   ```FORMAT file PATH  written to PATH; the ports 8082 and 6124 in it become free ones
-# Arguments: documents, instead of all.
+# Relative links of these and of other README files have to lead to a file.  Arguments: documents, instead of all.
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -173,6 +173,18 @@ run_document() {
     stop_cluster
 }
 
+# check_links DOCUMENT
+check_links() {
+    local link target
+    where="$1 links"
+    grep -oE '\]\([^)#: ]+' "$1" | while read -r link; do
+        target=$(dirname "$1")/${link#*](}
+        [[ -e $target ]] || echo "$target does not exist"
+    done >"$log"
+    [[ ! -s $log ]]
+    result $? "links lead nowhere"
+}
+
 # Documents speak of released programs: some of their jobs are broken on purpose, and a sanitizer says it first.
 if grep -qE '__[at]san_init' "$build/bin/rask"; then
     echo "ok not run with sanitizers"
@@ -180,8 +192,12 @@ if grep -qE '__[at]san_init' "$build/bin/rask"; then
 fi
 if [[ $# -eq 0 ]]; then
     set -- README.md docs/*.md
+    while read -r document; do
+        check_links "$document"
+    done < <(find -- * -mindepth 1 -name README.md -not -path 'build/*' -not -path 'docs/*' | sort)
 fi
 for document; do
+    check_links "$document"
     run_document "$document"
 done
 exit "$((failures > 0))"
