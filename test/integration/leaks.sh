@@ -3,9 +3,9 @@
 # thread, process, file or slot.  make bench does the same with a thousand.  Prints "ok NAME" and "FAIL NAME" lines.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# What is kept of a finished job for REST is 300 bytes, and a page of memory is 4 KiB; a sanitizer keeps freed memory.
+# What is kept of a finished job for REST is 300 bytes, and a page of memory is 4 KiB; a sanitizer keeps up to 256 MiB of freed memory.
 most_memory=1
-[[ ${VARIANT:-release} == release ]] || most_memory=64
+[[ ${VARIANT:-release} == release ]] || most_memory=256
 failures=0
 out=$(timeout 250 bench/leaks.sh 30 60 2>&1)
 status=$?
