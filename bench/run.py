@@ -223,10 +223,8 @@ class Bench:
                 registered.append((seen[0] - begin) * 1e3)
                 first.append((cluster.running_since(job)[0] - begin) * 1e3)
                 cluster.rask("cancel", job)
-        self.tell(Figure("start-cluster.sh to TaskManager registered", "ms", registered, goal="<= 100",
-                         baseline=4200, baseline_name="Flink"))
-        self.tell(Figure("start-cluster.sh to first task running", "ms", first, goal="<= 200",
-                         baseline=5500, baseline_name="Flink"))
+        self.tell(Figure("start-cluster.sh to TaskManager registered", "ms", registered, goal="<= 100"))
+        self.tell(Figure("start-cluster.sh to first task running", "ms", first, goal="<= 200"))
 
     @staticmethod
     def watch_registration(cluster, seen):
@@ -251,8 +249,7 @@ class Bench:
                     times.append((since - begin) * 1e3)
                 cluster.rask("cancel", job)
                 self.wait_for_slots(cluster)
-        self.tell(Figure("rask run of a ready .so to RUNNING", "ms", times, goal="<= 50",
-                         baseline=1100, baseline_name="Flink"))
+        self.tell(Figure("rask run of a ready .so to RUNNING", "ms", times, goal="<= 50"))
 
     @staticmethod
     def wait_for_slots(cluster):
@@ -269,10 +266,9 @@ class Bench:
     def idle(self):
         with Cluster(self).start() as cluster:
             time.sleep(2)
-            for daemon, flink in (("jobmanager", 255), ("taskmanager", 318)):
+            for daemon in ("jobmanager", "taskmanager"):
                 rss, pss = memory_of(cluster.pids()[daemon])
-                self.tell(Figure(f"idle {daemon}, RSS", "MiB", [rss], goal="<= 16",
-                                 baseline=flink, baseline_name="Flink"))
+                self.tell(Figure(f"idle {daemon}, RSS", "MiB", [rss], goal="<= 16"))
                 self.tell(Figure(f"idle {daemon}, PSS", "MiB", [pss]))
 
     # ---- embedded ----
@@ -311,7 +307,7 @@ class Bench:
         run(["make", "-s", "-C", HOME, "install", f"DESTDIR={folder}/", "PREFIX=rask"])
         total = sum(os.lstat(os.path.join(path, name)).st_size
                     for path, _, names in os.walk(folder) for name in names)
-        self.tell(Figure("installed", "MB", [total / 1e6], goal="<= 10", baseline=236, baseline_name="Flink"))
+        self.tell(Figure("installed", "MB", [total / 1e6], goal="<= 10"))
 
 
 def memory_of(pid):
