@@ -36,8 +36,8 @@ struct attached {
     bool terminal, line_shown, show_output, cancelled;
     uint32_t worker_count;
     uint64_t offsets[WORKERS_MAX]; /* of each worker's output, what was printed */
-    bool mid_line;                 /* output so far does not end with a newline */
     char state[32];
+    char reason[512]; /* why it waits; "": it does not */
     int64_t records, last_records, duration_ms;
     int64_t last_ms, last_line_ms;
     double rate;
@@ -136,7 +136,8 @@ static void note(struct attached *a, const struct json *job)
 {
     const struct json *vertices = json_get(job, "vertices");
     const char *state = json_get_string(job, "state", "?");
-    bool changed = strcmp(state, a->state) != 0;
+    const char *reason = strcmp(state, "CREATED") == 0 ? json_get_string(job, "reason", "") : "";
+    bool changed = strcmp(state, a->state) != 0, waits = strncmp(reason, a->reason, sizeof(a->reason) - 1) != 0;
     int64_t records = 0, now = now_ms();
 
     for (const struct json *v = vertices && vertices->type == JSON_ARRAY ? vertices->u.children.first : NULL; v; v = v->next) {
@@ -148,6 +149,7 @@ static void note(struct attached *a, const struct json *job)
         }
     }
     snprintf(a->state, sizeof(a->state), "%s", state);
+    snprintf(a->reason, sizeof(a->reason), "%s", reason);
     a->duration_ms = json_get_int(job, "duration", 0);
     a->worker_count = (uint32_t)json_get_int(job, "workers", 0);
     if (now - a->last_ms >= 500 || (a->last_ms == 0 && records)) {
@@ -158,6 +160,10 @@ static void note(struct attached *a, const struct json *job)
     }
     a->records = records;
     show_progress(a, changed);
+    if (waits && reason[0]) {
+        clear_line(a);
+        fprintf(stderr, "%s  %s\n", a->state, a->reason);
+    }
 }
 
 static int cancel(struct attached *a, struct err *err)
@@ -251,7 +257,7 @@ int cli_attach(struct cli_http *client, const struct id *job_id, bool show_outpu
     code = follow(a, &err);
     clear_line(a);
     if (code < 0) {
-        err_wrap(&err, "lost sight of job %s, which may go on running", a->id);
+        err_wrap(&err, "lost sight of job %s, which goes on unless its JobManager is gone (rask list tells)", a->id);
     } else if (strcmp(a->state, "FAILED") == 0) {
         code = root_cause(a, &err);
     } else if (strcmp(a->state, "CANCELED") == 0) {

@@ -104,8 +104,15 @@ static int unreachable(const struct cli_http *c, int error, struct err *err)
 static int silent(const struct cli_http *c, struct err *err)
 {
     return err_set(err, ERR_TIMEOUT,
-                   "the JobManager at %s does not answer: the connection is open, but silent for %d s. Its log may say why",
-                   c->address, HTTP_SILENCE_MS / 1000);
+                   "the JobManager at %s does not answer: the connection is open, but silent for %d s. Its log may say why; "
+                   "or is %s not its REST port (rest.port)?",
+                   c->address, HTTP_SILENCE_MS / 1000, c->port);
+}
+
+static int broken(const struct cli_http *c, const char *how, struct err *err)
+{
+    return err_set(err, ERR_CLOSED, "the connection to %s broke: %s. Is that the JobManager's REST port (rest.port)?", c->address,
+                   how);
 }
 
 /* Returns the connected socket, or -errno. */
@@ -202,7 +209,7 @@ static int send_all(struct cli_http *c, const void *data, size_t len, struct err
             if (poll(&in, 1, 0) > 0)
                 return 0; /* the answer is there already: read it */
         } else if (errno != EINTR) {
-            return err_set(err, ERR_CLOSED, "the connection to %s broke: %s", c->address, strerror(errno));
+            return broken(c, strerror(errno), err);
         }
     }
     return 0;
@@ -221,14 +228,14 @@ static int receive(struct cli_http *c, struct err *err)
             return 0;
         }
         if (n == 0)
-            return err_set(err, ERR_CLOSED, "%s closed the connection", c->address);
+            return broken(c, "it was closed without an answer", err);
         if (errno == EAGAIN) {
             int code = wait_for(c, POLLIN, err);
 
             if (code < 0)
                 return code;
         } else if (errno != EINTR) {
-            return err_set(err, ERR_CLOSED, "the connection to %s broke: %s", c->address, strerror(errno));
+            return broken(c, strerror(errno), err);
         }
     }
 }

@@ -16,7 +16,15 @@ static const char list_help[] =
     "  -m, --jobmanager ADDR    HOST:PORT of the REST API (rest.address, rest.port)\n"
     "  -D key=value             a setting of the configuration\n";
 
+#define CAUSES_SHOWN 20 /* of jobs that failed, the latest: each costs a call */
+
 enum { RUNNING, SCHEDULED, TERMINATED };
+struct listing {
+    struct cli_http *client;
+    struct arena *arena;
+    const struct json **jobs; /* by start */
+    size_t count, failed;
+};
 
 static int class_of(const struct json *job)
 {
@@ -37,10 +45,30 @@ static int by_start(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void print_job(const struct json *job)
+/* First line of what made a job fail; NULL when the cluster does not know any more. */
+static const char *cause_of(struct listing *l, const struct json *job)
+{
+    struct err err = {0};
+    const struct json *answer;
+    char path[96], *text;
+
+    snprintf(path, sizeof(path), "/jobs/%.32s/exceptions", json_get_string(job, "jid", ""));
+    if (cli_call_json(l->client, "GET", path, NULL, 0, l->arena, &answer, &err) < 0)
+        return NULL;
+    text = arena_strdup(l->arena, json_get_string(answer, "root-exception", ""));
+    text[strcspn(text, "\n")] = '\0';
+    return text[0] ? text : NULL;
+}
+
+static bool is_failed(const struct json *job)
+{
+    return strcmp(json_get_string(job, "state", ""), "FAILED") == 0;
+}
+
+static void print_job(struct listing *l, const struct json *job)
 {
     time_t at = (time_t)(json_get_int(job, "start-time", 0) / 1000);
-    const char *reason = json_get_string(job, "reason", NULL);
+    const char *reason = class_of(job) == SCHEDULED ? json_get_string(job, "reason", NULL) : NULL;
     char text[32] = "";
     struct tm tm;
 
@@ -48,56 +76,68 @@ static void print_job(const struct json *job)
         strftime(text, sizeof(text), "%d.%m.%Y %H:%M:%S", &tm);
     printf("%s : %s : %s (%s)\n", text, json_get_string(job, "jid", "?"), json_get_string(job, "name", "?"),
            json_get_string(job, "state", "?"));
-    if (reason && class_of(job) == SCHEDULED)
+    if (is_failed(job) && l->failed-- <= CAUSES_SHOWN)
+        reason = cause_of(l, job);
+    if (reason)
         printf("    %s\n", reason);
 }
 
-static void print_class(const struct json *const *jobs, size_t count, int wanted, const char *title, const char *none)
+static void print_class(struct listing *l, int wanted, const char *title, const char *none)
 {
     bool any = false;
 
-    for (size_t i = 0; i < count; i++) {
-        if (class_of(jobs[i]) != wanted)
+    for (size_t i = 0; i < l->count; i++) {
+        if (class_of(l->jobs[i]) != wanted)
             continue;
         if (!any)
             puts(title);
         any = true;
-        print_job(jobs[i]);
+        print_job(l, l->jobs[i]);
     }
     puts(any ? "--------------------------------------------------------------" : none);
 }
 
-static int list(const struct cli_options *o, struct arena *arena, struct err *err)
+static int load(struct listing *l, struct err *err)
 {
-    struct cli_http *client;
-    const struct json *answer, *jobs, **sorted;
-    size_t count = 0;
-    int code = cli_connect(o, &client, err);
+    const struct json *answer, *jobs;
+    int code = cli_call_json(l->client, "GET", "/jobs/overview", NULL, 0, l->arena, &answer, err);
 
-    if (code < 0)
-        return code;
-    code = cli_call_json(client, "GET", "/jobs/overview", NULL, 0, arena, &answer, err);
-    cli_http_free(client);
     if (code < 0)
         return code;
     jobs = json_get(answer, "jobs");
     if (!jobs || jobs->type != JSON_ARRAY)
         return err_set(err, ERR_PROTOCOL, "the answer of /jobs/overview has no list of jobs");
-    sorted = arena_alloc(arena, (jobs->u.children.count + 1) * sizeof(struct json *));
-    for (const struct json *j = jobs->u.children.first; j; j = j->next)
-        sorted[count++] = j;
-    if (count > 1)
-        qsort(sorted, count, sizeof(sorted[0]), by_start);
+    l->jobs = arena_alloc(l->arena, (jobs->u.children.count + 1) * sizeof(struct json *));
+    for (const struct json *j = jobs->u.children.first; j; j = j->next) {
+        l->jobs[l->count++] = j;
+        l->failed += is_failed(j);
+    }
+    if (l->count > 1)
+        qsort(l->jobs, l->count, sizeof(l->jobs[0]), by_start);
+    return 0;
+}
+
+static int list(const struct cli_options *o, struct arena *arena, struct err *err)
+{
+    struct listing l = {.arena = arena};
+    int code = cli_connect(o, &l.client, err);
+
+    if (code == 0)
+        code = load(&l, err);
+    if (code < 0)
+        goto out;
     if (o->all || o->running || !o->scheduled)
-        print_class(sorted, count, RUNNING, "------------------ Running/Restarting Jobs -------------------",
+        print_class(&l, RUNNING, "------------------ Running/Restarting Jobs -------------------",
                     "No running jobs.");
     if (o->all || o->scheduled || !o->running)
-        print_class(sorted, count, SCHEDULED, "----------------------- Scheduled Jobs -----------------------",
+        print_class(&l, SCHEDULED, "----------------------- Scheduled Jobs -----------------------",
                     "No scheduled jobs.");
     if (o->all)
-        print_class(sorted, count, TERMINATED, "---------------------- Terminated Jobs -----------------------",
+        print_class(&l, TERMINATED, "---------------------- Terminated Jobs -----------------------",
                     "No terminated jobs.");
-    return 0;
+out:
+    cli_http_free(l.client);
+    return code;
 }
 
 int cli_list(int argc, char **argv)

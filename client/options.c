@@ -220,10 +220,12 @@ static void warn_line(void *arg, const char *text)
 
 int cli_open_conf(const struct cli_options *o, struct conf **ret, struct err *err)
 {
+    static bool warned; /* `run` opens it for itself and again for the address */
     int code = conf_open(NULL, o->settings, o->setting_count, ret, err);
 
-    if (code == 0)
+    if (code == 0 && !warned)
         conf_warnings(*ret, warn_line, NULL);
+    warned |= code == 0;
     return code;
 }
 

@@ -137,6 +137,7 @@ static int submit(struct run *r, struct cli_http *client, struct err *err)
     const struct json *answer;
     const uint8_t *artifact;
     size_t artifact_len;
+    char text[ID_TEXT_MAX];
     int code = cli_file_map(r->artifact.path, &artifact, &artifact_len, err);
 
     if (code < 0)
@@ -153,6 +154,8 @@ static int submit(struct run *r, struct cli_http *client, struct err *err)
                              (struct cli_part[]){{header.data, header.len}, {packed.data, packed.len}, {artifact, artifact_len}},
                              3, &r->arena, &answer, err);
     }
+    if (code == ERR_TIMEOUT) /* it may be taken yet, under the id that was drawn here */
+        err_wrap(err, "whether job %s was submitted is not known (rask list tells)", id_format(&r->job_id, text));
     bytes_release(&header);
     bytes_release(&packed);
     cli_file_unmap(artifact, artifact_len);

@@ -69,6 +69,8 @@ static int start_jm(struct program *p, struct err *err)
     int code = jm_new(p->env, &options, &p->jm, err);
 
     mem_free(address);
+    if (code < 0)
+        err_wrap(err, "RPC (jobmanager.rpc.port, jobmanager.bind-host)");
     return code;
 }
 

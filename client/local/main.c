@@ -334,6 +334,7 @@ int main(int argc, char **argv)
     if (code >= 0)
         return code;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit (ulimit -f) is an error of the write, not the end */
     wk_crash_install(-1);
     arena_init(&p.arena);
     p.exit_code = 1;

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 
@@ -142,6 +143,9 @@ int err_errno(struct err *err, int errno_value, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof(text), fmt, ap);
     va_end(ap);
+    if (errno_value == EACCES) /* whoever starts daemons may not know as whom they run */
+        return err_set(err, err_code_of_errno(errno_value), "%s: %s for user id %u", text, reason,
+                       (unsigned)geteuid());
     return err_set(err, err_code_of_errno(errno_value), "%s: %s", text, reason);
 }
 

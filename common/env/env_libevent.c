@@ -458,6 +458,7 @@ struct env *env_libevent_new(const struct env_libevent_options *options)
     uint32_t threads = options == NULL ? 0 : options->blocking_threads;
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit (ulimit -f) is an error of the write, not the end */
     loop->magic = MAGIC;
     loop->env.ops = &loop_ops;
     loop->base = base_new();

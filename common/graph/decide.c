@@ -99,7 +99,9 @@ static int decide_parallelism(struct decision *d, const struct graph_options *o,
         if (x->parallelism > x->max_parallelism)
             return err_set(
                 err, ERR_INVALID,
-                "operator '%.100s': parallelism %u is greater than its max parallelism %u", n->name,
+                "operator '%.100s': parallelism %u is greater than its max parallelism %u; lower it "
+                "(-p, parallelism.default), or raise the maximum (pipeline.max-parallelism)",
+                n->name,
                 x->parallelism, x->max_parallelism);
     }
     return 0;

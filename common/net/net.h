@@ -126,7 +126,8 @@ uint32_t net_frame_crc(const uint8_t header[NET_HEADER_BYTES], const struct net_
 
 /* "127.0.0.1", "localhost", "::1", or inproc: false for anything that other hosts can reach. */
 bool net_is_loopback(const char *address);
-/* " (held by NAME, pid N)" when /proc tells who listens on this host's port, else "". */
+/* " (held by NAME, pid N)" when /proc tells who listens on this host's port, of a process that is
+ * another user's " (held by a process of user id N)", else "". */
 void net_port_holder(uint16_t port, char *out, size_t out_size);
 
 struct env;

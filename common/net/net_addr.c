@@ -152,7 +152,9 @@ bool net_is_loopback(const char *address)
 
 /* ---- who holds a port: the inode of the listening socket, then the process that has it open ---- */
 
-static unsigned long listening_inode(const char *table, uint16_t port)
+#define COMM_MAX 15 /* bytes of a name in /proc/PID/comm */
+
+static unsigned long listening_inode(const char *table, uint16_t port, unsigned *ret_uid)
 {
     FILE *f = fopen(table, "re");
     char line[512];
@@ -164,8 +166,8 @@ static unsigned long listening_inode(const char *table, uint16_t port)
         unsigned local_port, state;
         unsigned long found;
 
-        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*d %*d %lu",
-                   &local_port, &state, &found) == 3 &&
+        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %u %*d %lu",
+                   &local_port, &state, ret_uid, &found) == 4 &&
             local_port == port && state == 0x0a)
             inode = found;
     }
@@ -198,31 +200,46 @@ static bool process_has(const char *pid, const char *link_wanted)
     return found;
 }
 
-static void describe_process(const char *pid, char *out, size_t out_size)
+/* The first line, or string, of a file of a process. */
+static void read_first(const char *pid, const char *file, char *out, size_t out_size)
 {
-    char path[64], name[64] = "?";
+    char path[64];
     FILE *f;
 
-    snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+    snprintf(path, sizeof(path), "/proc/%.20s/%s", pid, file);
     f = fopen(path, "re");
-    if (f != NULL) {
-        if (fgets(name, sizeof(name), f) != NULL)
-            name[strcspn(name, "\n")] = '\0';
-        fclose(f);
-    }
+    if (f == NULL)
+        return;
+    if (fgets(out, (int)out_size, f) != NULL)
+        out[strcspn(out, "\n")] = '\0';
+    fclose(f);
+}
+
+static void describe_process(const char *pid, char *out, size_t out_size)
+{
+    char name[64] = "?", command[256] = "";
+    const char *slash;
+
+    read_first(pid, "comm", name, sizeof(name));
+    read_first(pid, "cmdline", command, sizeof(command));
+    slash = strrchr(command, '/');
+    slash = slash != NULL ? slash + 1 : command;
+    if (strlen(name) == COMM_MAX && strncmp(slash, name, COMM_MAX) == 0)
+        snprintf(name, sizeof(name), "%.60s", slash); /* the kernel cuts a longer name */
     snprintf(out, out_size, " (held by %s, pid %.20s)", name, pid);
 }
 
 void net_port_holder(uint16_t port, char *out, size_t out_size)
 {
-    unsigned long inode = listening_inode("/proc/net/tcp", port);
+    unsigned uid = 0;
+    unsigned long inode = listening_inode("/proc/net/tcp", port, &uid);
     char link_wanted[64];
     struct dirent *entry;
     DIR *dir;
 
     out[0] = '\0';
     if (inode == 0)
-        inode = listening_inode("/proc/net/tcp6", port);
+        inode = listening_inode("/proc/net/tcp6", port, &uid);
     dir = inode == 0 ? NULL : opendir("/proc");
     if (dir == NULL)
         return;
@@ -231,4 +248,6 @@ void net_port_holder(uint16_t port, char *out, size_t out_size)
         if (isdigit((unsigned char)entry->d_name[0]) && process_has(entry->d_name, link_wanted))
             describe_process(entry->d_name, out, out_size);
     closedir(dir);
+    if (out[0] == '\0') /* its descriptors are not for us to see */
+        snprintf(out, out_size, " (held by a process of user id %u)", uid);
 }

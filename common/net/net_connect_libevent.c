@@ -381,7 +381,8 @@ static int cannot_listen(struct err *err, const char *address, const struct net_
     if (errno_value == EADDRINUSE)
         net_port_holder(hp->port, holder, sizeof(holder));
     return err_set(err, errno_value == EACCES ? ERR_PERMISSION : ERR_UNAVAILABLE,
-                   "cannot listen on %s: %s%s", address, strerror(errno_value), holder);
+                   "cannot listen on %s: %s%s%s", address, strerror(errno_value), holder,
+                   errno_value == EADDRNOTAVAIL ? " (it is no address of this host)" : "");
 }
 
 static uint16_t bound_port(int fd)

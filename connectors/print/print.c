@@ -3,8 +3,11 @@
  * Lines of several subtasks share the descriptor: a batch is written whole, under one lock for the process.
  */
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "connectors/format.h"
 #include "connectors/support.h"
@@ -27,10 +30,27 @@ static int print_open(rask_ctx *ctx)
     return 0;
 }
 
+/* Says where the lines were to go. */
+static int print_failed(rask_ctx *ctx, int fd, int error)
+{
+    char link[32], path[512] = "", host[HOST_NAME_MAX + 1] = "", buf[128];
+    const char *why = strerror_r(error, buf, sizeof(buf));
+    ssize_t n;
+
+    if (error == EPIPE)
+        return rask_fail(ctx, "cannot print: nobody reads the output any more");
+    snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    n = readlink(link, path, sizeof(path) - 1);
+    path[n > 0 ? n : 0] = '\0';
+    (void)!gethostname(host, sizeof(host) - 1);
+    if (error == ENOSPC)
+        why = "the disk is full; free space there";
+    return rask_fail(ctx, "cannot print to %s on host %s: %s", path[0] ? path : "its output", host, why);
+}
+
 static int print_write(rask_ctx *ctx, const rask_batch *rows)
 {
     struct print *p = rask_self(ctx);
-    char buf[128];
     int error;
 
     if (p->fd < 0)
@@ -44,13 +64,7 @@ static int print_write(rask_ctx *ctx, const rask_batch *rows)
     pthread_mutex_lock(&output_lock);
     error = connectors_write_all(p->fd, p->text.data, p->text.len);
     pthread_mutex_unlock(&output_lock);
-    if (error == 0)
-        return 0;
-    if (error == EPIPE)
-        return rask_fail(ctx, "cannot print: nobody reads the output any more");
-    if (error == ENOSPC)
-        return rask_fail(ctx, "cannot print: the disk that the output goes to is full; free space there");
-    return rask_fail(ctx, "cannot print: %s", strerror_r(error, buf, sizeof(buf)));
+    return error ? print_failed(ctx, p->fd, error) : 0;
 }
 
 static void print_close(rask_ctx *ctx)

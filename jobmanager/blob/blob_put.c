@@ -37,6 +37,8 @@ static void put_end(struct put *p, const struct err *error)
     struct jm_blobs *blobs = p->store;
     uint8_t hash[32];
 
+    if (error && p->err.code != ERR_LIMIT)
+        err_wrap(&p->err, "the JobManager cannot keep the artifact (io.tmp.dirs, blob.storage.directory)");
     if (p->from)
         p->fs->ops->close(p->fs, p->from);
     if (p->to)

@@ -143,7 +143,9 @@ void jm_resource_lost(struct jm_resource *res, struct jm_taskmanager *tm, const 
     }
     while (!list_empty(&holders)) {
         struct jm_allocation *a = LIST_ENTRY(list_pop_front(&holders), struct jm_allocation, link);
-        char *text = mem_printf("%s is lost: %s", tm->label, why);
+        char *text = mem_printf("%s is lost (it was stopped or killed, or its host or network failed: "
+                                "its log may say which): %s",
+                                tm->label, why);
 
         a->lost(a, text);
         mem_free(text);

@@ -147,7 +147,7 @@ int tm_data_listen(struct tm *tm, struct err *err)
                        address);
     code = ops->listen(tm->env->net, address, on_accept, tm, &tm->listener, err);
     if (code < 0)
-        return code;
+        return err_wrap(err, "data (taskmanager.data.port, taskmanager.bind-host)");
     actual = ops->listener_address(tm->listener);
     colon = strrchr(actual, ':');
     if (!tm->options.advertised_host || strncmp(actual, "inproc:", 7) == 0)

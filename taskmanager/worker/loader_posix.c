@@ -103,7 +103,7 @@ static int write_file(const char *path, const void *data, size_t len, struct err
     ssize_t done = 0;
 
     if (fd < 0)
-        return err_errno(err, errno, "%s", path);
+        return err_errno(err, errno, "the artifact in the temporary folder (io.tmp.dirs), %s", path);
     while (len > 0 && done >= 0) {
         done = write(fd, at, len);
         if (done < 0 && errno == EINTR)
@@ -114,7 +114,7 @@ static int write_file(const char *path, const void *data, size_t len, struct err
         }
     }
     if (done < 0)
-        err_errno(err, errno, "%s", path);
+        err_errno(err, errno, "the artifact in the temporary folder (io.tmp.dirs), %s", path);
     close(fd);
     return done < 0 ? err->code : 0;
 }

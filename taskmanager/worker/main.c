@@ -203,6 +203,7 @@ int main(int argc, char **argv)
     (void)argv;
     (void)argc;
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit (ulimit -f) is an error of the write, not the end */
     if (receive_start(&p, &err) < 0) {
         fprintf(stderr, "rask-worker: %s\n", err.text);
         return 1;

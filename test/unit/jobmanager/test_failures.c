@@ -253,7 +253,7 @@ static void a_lost_taskmanager_fails_its_jobs_alone(void **state)
     world_run_ms(w, 100);
     assert_state(w, 1, FAILED);
     assert_state(w, 2, RUNNING);
-    assert_reason(w, 1, "is lost: ");
+    assert_reason(w, 1, "is lost (");
     assert_reason(w, 1, "tm1:7000");
     assert_int_equal(w->jm->resource.slots, 2);
     assert_int_equal(w->jm->resource.used, 1);

@@ -407,8 +407,8 @@ static void max_parallelism_follows_flinks_formula(void **state)
     assert_int_equal(compiled(s, options)->vertices[1]->max_parallelism, 256);
     options.max_parallelism = 100;
     assert_true(graph_compile(&s->graph, &options, &s->arena, &job, &err) < 0);
-    assert_string_equal(
-        err.text, "operator 'Source: a': parallelism 200 is greater than its max parallelism 100");
+    assert_non_null(
+        strstr(err.text, "operator 'Source: a': parallelism 200 is greater than its max parallelism 100"));
     options.client_parallelism = 40000;
     assert_true(graph_compile(&s->graph, &options, &s->arena, &job, &err) < 0);
     set_config(s, "pipeline.max-parallelism", "many");
