@@ -12,7 +12,7 @@ struct jm_blob {
 };
 struct jm_blob_read {
     struct list link;
-    struct jm_blobs *store; /* NULL: it is gone, nobody waits */
+    struct jm_blobs *store;
     struct fs *fs;
     struct fs_file *file;
     uint64_t offset, size;
@@ -25,6 +25,6 @@ char *jm_blob_path(struct jm_blobs *blobs, uint64_t file); /* the caller's */
 void jm_blob_remove_file(struct jm_blobs *blobs, uint64_t file);
 /* false: there already, the new file is not needed. */
 bool jm_blob_keep(struct jm_blobs *blobs, const uint8_t hash[32], uint64_t file, uint64_t size);
-void jm_blob_puts_detach(struct jm_blobs *blobs);
+void jm_blob_puts_drop(struct jm_blobs *blobs);
 
 #endif

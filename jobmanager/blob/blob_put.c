@@ -11,7 +11,7 @@
 
 struct put {
     struct list link;
-    struct jm_blobs *store; /* NULL: it is gone, nobody waits */
+    struct jm_blobs *store;
     struct fs *fs;
     const uint8_t *data; /* borrowed, or NULL */
     size_t len;
@@ -32,56 +32,50 @@ static void ignore(void *arg, const struct fs_result *result)
     (void)result;
 }
 
-static void put_end(struct put *p, const struct err *error)
+static void put_free(struct put *p, uint8_t ret_hash[32])
 {
-    struct jm_blobs *blobs = p->store;
-    uint8_t hash[32];
-
-    if (error && p->err.code != ERR_LIMIT)
-        err_wrap(&p->err, "the JobManager cannot keep the artifact (io.tmp.dirs, blob.storage.directory)");
     if (p->from)
         p->fs->ops->close(p->fs, p->from);
     if (p->to)
         p->fs->ops->close(p->fs, p->to);
-    hash_sha256_end(p->hash, hash);
-    if (blobs) {
-        list_remove(&p->link);
-        if (error ? p->to != NULL : !jm_blob_keep(blobs, hash, p->file, p->done))
-            jm_blob_remove_file(blobs, p->file);
-        if (!error && p->path)
-            p->fs->ops->unlink(p->fs, p->path, ignore, NULL);
-        p->fn(p->arg, error, hash);
-    }
+    hash_sha256_end(p->hash, ret_hash);
+    list_remove(&p->link);
     mem_free(p->path);
     mem_free(p);
 }
 
+static void put_end(struct put *p, const struct err *error)
+{
+    struct put copy = *p;
+    struct jm_blobs *blobs = p->store;
+    struct err why = {0};
+    uint8_t hash[32];
+
+    if (error)
+        why = *error;
+    if (error && error->code != ERR_LIMIT)
+        err_wrap(&why, "the JobManager cannot keep the artifact (io.tmp.dirs, blob.storage.directory)");
+    if (!error && p->path)
+        p->fs->ops->unlink(p->fs, p->path, ignore, NULL);
+    put_free(p, hash);
+    if (error ? copy.to != NULL : !jm_blob_keep(blobs, hash, copy.file, copy.done))
+        jm_blob_remove_file(blobs, copy.file);
+    copy.fn(copy.arg, error ? &why : NULL, hash);
+}
+
 static bool failed(struct put *p, const struct fs_result *result)
 {
-    if (result->code < 0) {
-        p->err = result->err;
-        put_end(p, &p->err);
-        return true;
-    }
-    if (!p->store)
-        put_end(p, NULL);
-    return !p->store;
+    if (result->code == 0)
+        return false;
+    p->err = result->err;
+    put_end(p, &p->err);
+    return true;
 }
 
 static void on_appended(void *arg, const struct fs_result *result)
 {
-    struct put *p = arg;
-
-    if (!p->store || result->code < 0) {
-        if (p->store) {
-            p->err = result->err;
-            put_end(p, &p->err);
-        } else {
-            put_end(p, NULL);
-        }
-        return;
-    }
-    next_part(p);
+    if (!failed(arg, result))
+        next_part(arg);
 }
 
 static void take_part(struct put *p, const void *data, size_t len)
@@ -179,8 +173,13 @@ void jm_blobs_put(struct jm_blobs *blobs, const void *data, size_t len, const ch
     p->fs->ops->mkdirs(p->fs, blobs->dir, p->err.code ? on_refused : on_dir, p);
 }
 
-void jm_blob_puts_detach(struct jm_blobs *blobs)
+void jm_blob_puts_drop(struct jm_blobs *blobs)
 {
-    while (!list_empty(&blobs->puts))
-        LIST_ENTRY(list_pop_front(&blobs->puts), struct put, link)->store = NULL;
+    while (!list_empty(&blobs->puts)) {
+        struct put *p = LIST_ENTRY(blobs->puts.next, struct put, link);
+        uint8_t hash[32];
+
+        p->fs->ops->forget(p->fs, p);
+        put_free(p, hash);
+    }
 }

@@ -19,6 +19,15 @@ void jm_blobs_init(struct jm_blobs *blobs, struct env *env, const char *dir)
     list_init(&blobs->reads);
 }
 
+static void read_end(struct jm_blob_read *r, const struct err *error, const void *data, size_t len)
+{
+    if (r->file)
+        r->fs->ops->close(r->fs, r->file);
+    list_remove(&r->link);
+    r->fn(r->arg, error, data, len, r->size);
+    mem_free(r);
+}
+
 void jm_blobs_clear(struct jm_blobs *blobs)
 {
     struct err closed;
@@ -26,14 +35,13 @@ void jm_blobs_clear(struct jm_blobs *blobs)
     if (!blobs->blobs)
         return;
     env_timer_cancel(blobs->env, &blobs->sweep_timer);
-    jm_blob_puts_detach(blobs);
+    jm_blob_puts_drop(blobs);
     err_set(&closed, ERR_CLOSED, "the JobManager stops");
     while (!list_empty(&blobs->reads)) {
-        struct jm_blob_read *r =
-            LIST_ENTRY(list_pop_front(&blobs->reads), struct jm_blob_read, link);
+        struct jm_blob_read *r = LIST_ENTRY(blobs->reads.next, struct jm_blob_read, link);
 
-        r->store = NULL;
-        r->fn(r->arg, &closed, NULL, 0, 0);
+        r->fs->ops->forget(r->fs, r);
+        read_end(r, &closed, NULL, 0);
     }
     for (struct map_iter it = map_iter(blobs->blobs); map_next(&it);)
         mem_free(it.value);
@@ -133,17 +141,6 @@ void jm_blobs_unref(struct jm_blobs *blobs, const uint8_t hash[32])
 
 /* ---- reading: open, read a part, close ---- */
 
-static void read_end(struct jm_blob_read *r, const struct err *error, const void *data, size_t len)
-{
-    if (r->file)
-        r->fs->ops->close(r->fs, r->file);
-    if (r->store) {
-        list_remove(&r->link);
-        r->fn(r->arg, error, data, len, r->size);
-    }
-    mem_free(r);
-}
-
 static void on_part(void *arg, const struct fs_result *result)
 {
     struct jm_blob_read *r = arg;
@@ -159,7 +156,7 @@ static void on_open(void *arg, const struct fs_result *result)
     struct jm_blob_read *r = arg;
 
     r->file = result->file;
-    if (result->code < 0 || !r->store)
+    if (result->code < 0)
         read_end(r, &result->err, NULL, 0);
     else
         r->fs->ops->pread(r->fs, r->file, r->offset, r->max, on_part, r);

@@ -66,14 +66,26 @@ static void stored_free(struct jm_store *store, struct jm_stored *stored)
     mem_free(stored);
 }
 
+static void operation_free(struct operation *op)
+{
+    list_remove(&op->link);
+    bytes_release(&op->packed);
+    mem_free(op->path);
+    mem_free(op);
+}
+
 void jm_store_clear(struct jm_store *store)
 {
     if (!store->jobs)
         return;
     env_timer_cancel(store->env, &store->expiry_timer);
     env_timer_cancel(store->env, &store->cache_timer);
-    while (!list_empty(&store->operations))
-        LIST_ENTRY(list_pop_front(&store->operations), struct operation, link)->store = NULL;
+    while (!list_empty(&store->operations)) { /* whoever waits for one has been told by the dispatcher */
+        struct operation *op = LIST_ENTRY(store->operations.next, struct operation, link);
+
+        store->env->fs->ops->forget(store->env->fs, op);
+        operation_free(op);
+    }
     for (struct map_iter it = map_iter(store->jobs); map_next(&it);)
         stored_free(store, it.value);
     map_free(store->jobs);
@@ -148,15 +160,6 @@ static struct operation *operation_new(struct jm_store *store, const struct id *
     return op;
 }
 
-static void operation_free(struct operation *op)
-{
-    if (op->store)
-        list_remove(&op->link);
-    bytes_release(&op->packed);
-    mem_free(op->path);
-    mem_free(op);
-}
-
 static void on_removed(void *arg, const struct fs_result *result)
 {
     (void)arg;
@@ -172,31 +175,28 @@ static void on_written(void *arg, const struct fs_result *result)
 {
     struct operation *op = arg;
     struct jm_store *store = op->store;
-    struct jm_stored *stored;
+    struct jm_stored *stored = map_get(store->jobs, op->id.bytes, sizeof(op->id.bytes));
     char id[ID_TEXT_MAX];
 
-    if (store) {
-        stored = map_get(store->jobs, op->id.bytes, sizeof(op->id.bytes));
-        if (!stored && result->code == 0)
-            remove_file(store, op->path);    /* it expired meanwhile */
-        else if (stored && result->code < 0) /* it stays in memory, pinned */
-            env_log(store->env, LOG_ERROR, MODULE, id_format(&op->id, id),
-                    "%s cannot be written: %s", op->path, result->err.text);
-        else if (stored)
-            uncache(store, stored);
-    }
+    if (!stored && result->code == 0)
+        remove_file(store, op->path); /* it expired meanwhile */
+    else if (stored && result->code < 0) /* it stays in memory, pinned */
+        env_log(store->env, LOG_ERROR, MODULE, id_format(&op->id, id), "%s cannot be written: %s", op->path,
+                result->err.text);
+    else if (stored)
+        uncache(store, stored);
     operation_free(op);
 }
 
 static void on_dir(void *arg, const struct fs_result *result)
 {
     struct operation *op = arg;
+    struct fs *fs = op->store->env->fs;
 
-    if (!op->store || result->code < 0)
+    if (result->code < 0)
         on_written(op, result);
     else
-        op->store->env->fs->ops->write_all(op->store->env->fs, op->path, op->packed.data,
-                                           op->packed.len, on_written, op);
+        fs->ops->write_all(fs, op->path, op->packed.data, op->packed.len, on_written, op);
 }
 
 static void forget(struct jm_store *store, struct jm_stored *stored)
@@ -292,18 +292,14 @@ const struct jm_stored *jm_store_find(struct jm_store *store, const struct id *i
 
 static void load_end(struct operation *op, const struct err *error, struct jm_job_snapshot *job)
 {
-    if (op->store)
-        op->fn(op->arg, error, job);
-    else
-        jm_job_snapshot_unref(job);
+    op->fn(op->arg, error, job);
     operation_free(op);
 }
 
 static void on_loaded(void *arg, const struct fs_result *result)
 {
     struct operation *op = arg;
-    struct jm_stored *stored =
-        op->store ? map_get(op->store->jobs, op->id.bytes, sizeof(op->id.bytes)) : NULL;
+    struct jm_stored *stored = map_get(op->store->jobs, op->id.bytes, sizeof(op->id.bytes));
     struct jm_job_snapshot *job = NULL;
     struct err err = result->err;
 

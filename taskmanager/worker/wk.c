@@ -474,6 +474,7 @@ static const struct rpc_handler master_handler = {on_ready, on_request, on_close
 /* ---- blobs ---- */
 
 struct blob_fetch {
+    struct list node;
     struct wk *wk;
     uint8_t hash[32];
     struct bytes data;
@@ -485,6 +486,7 @@ static void fetch_next(struct blob_fetch *f);
 
 static void fetch_done(struct blob_fetch *f, int code, const char *error)
 {
+    list_remove(&f->node);
     f->cb(f->arg, code, error, f->data.data, f->data.len);
     bytes_release(&f->data);
     mem_free(f);
@@ -532,6 +534,7 @@ void wk_fetch_blob(struct wk *wk, const uint8_t hash[32],
     struct blob_fetch *f = MEM_NEW(struct blob_fetch);
 
     f->wk = wk;
+    list_push_back(&wk->fetches, &f->node);
     memcpy(f->hash, hash, sizeof(f->hash));
     bytes_init(&f->data);
     f->cb = cb;
@@ -575,6 +578,7 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
     wk->state_budget.limit_bytes = options->state_bytes;
     list_init(&wk->waiting_conns);
     list_init(&wk->handshakes);
+    list_init(&wk->fetches);
     list_init(&wk->reports);
     pthread_mutex_init(&wk->report_lock, NULL);
     bytes_init(&wk->plan);
@@ -616,6 +620,8 @@ void wk_free(struct wk *wk)
         rpc_close(wk->peer);
     wk->peer = NULL;
     drop_deploy_request(wk);
+    while (!list_empty(&wk->fetches)) /* loaders wait for them */
+        fetch_done(LIST_ENTRY(wk->fetches.next, struct blob_fetch, node), ERR_CLOSED, "the worker ends");
     env_timer_cancel(wk->env, &wk->lost_timer);
     while (!list_empty(&wk->handshakes)) {
         struct wk_handshake *h = LIST_ENTRY(list_pop_front(&wk->handshakes), struct wk_handshake, node);

@@ -55,7 +55,7 @@ void wk_free(struct wk *wk);
 uint32_t wk_tasks_alive(const struct wk *wk);
 /* No task is alive, and the executor has let go of each: only then may wk_free be called while it runs. */
 bool wk_is_idle(const struct wk *wk);
-/* Fetches a blob of the job from the JobManager into memory; cb on the loop. For loaders. */
+/* Fetches a blob of the job from the JobManager into memory; cb on the loop, at the latest inside wk_free. For loaders. */
 void wk_fetch_blob(struct wk *wk, const uint8_t hash[32], void (*cb)(void *arg, int code, const char *error, const void *data, size_t len), void *arg);
 
 #endif

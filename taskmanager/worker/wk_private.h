@@ -50,7 +50,7 @@ struct wk {
     struct wk_task **tasks;
     uint32_t link_count;               /* by worker index; NULL: itself, or nothing to exchange */
     struct wk_link **links;
-    struct list handshakes;
+    struct list handshakes, fetches;
     struct list waiting_conns;         /* peers that came before Deploy */
 
     pthread_mutex_t report_lock;
