@@ -21,3 +21,11 @@ void env_log(struct env *env, enum log_level level, const char *module, const ch
     va_end(ap);
     env->ops->log(env, level, module, job, text);
 }
+
+struct id env_rand_id(struct env *env)
+{
+    uint64_t high = env_rand_u64(env);
+    uint64_t low = env_rand_u64(env);
+
+    return id_from_u64(high, low | 1);
+}

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/base/id.h"
 #include "common/base/log.h"
 
 struct env;
@@ -117,6 +118,9 @@ static inline void env_work(struct env *env, struct env_work *work)
 #define ENV_BUGGIFY(env) ((env)->ops->buggify(env, __FILE__, __LINE__))
 /* Marks that a rare path was taken; simulations count it. Not for paths that are taken often. */
 #define ENV_PROBE(env, name) ((env)->ops->probe(env, name))
+
+/* Never zero. (Two draws in one expression have no order: compilers differ.) */
+struct id env_rand_id(struct env *env);
 
 /* job: 32 hex digits or NULL. Text beyond 4000 bytes is cut. */
 void env_log(struct env *env, enum log_level level, const char *module, const char *job,

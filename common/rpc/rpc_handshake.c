@@ -15,8 +15,10 @@
 
 void rpc_nonce(struct env *env, uint8_t ret_nonce[RPC_NONCE_BYTES])
 {
-    uint64_t words[2] = {env_rand_u64(env), env_rand_u64(env)};
+    uint64_t words[2];
 
+    words[0] = env_rand_u64(env);
+    words[1] = env_rand_u64(env);
     memcpy(ret_nonce, words, RPC_NONCE_BYTES);
 }
 

@@ -209,7 +209,7 @@ static bool find_id(struct jm_dispatcher *d, struct jm_command *command)
     if (graph->has_job_id)
         return rpc_id(&graph->job_id, &command->job_id) && !id_is_zero(&command->job_id);
     if (id_is_zero(&command->job_id))
-        command->job_id = id_from_u64(env_rand_u64(d->env), env_rand_u64(d->env) | 1);
+        command->job_id = env_rand_id(d->env);
     return true;
 }
 

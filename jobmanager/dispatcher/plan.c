@@ -173,7 +173,7 @@ void jm_plan_start(struct jm_dispatcher *d, struct jm_command *command)
     tm = jm_resource_least_used(d->resource);
     plan = MEM_NEW(struct jm_plan);
     plan->d = d;
-    plan->id = id_from_u64(env_rand_u64(d->env), env_rand_u64(d->env) | 1);
+    plan->id = env_rand_id(d->env);
     for (size_t i = 0; i < sizeof(plan->secret); i += 8) {
         uint64_t word = env_rand_u64(d->env);
 

@@ -80,7 +80,7 @@ int tm_new(struct env *env, const struct tm_options *options, struct tm **ret, s
     tm->options.jobmanager_address = mem_strdup(options->jobmanager_address);
     tm->options.data_listen_address = mem_strdup(options->data_listen_address);
     tm->options.advertised_host = copy_text(options->advertised_host);
-    tm->id = id_from_u64(env_rand_u64(env), env_rand_u64(env));
+    tm->id = env_rand_id(env);
     tm->slots = (uint32_t)conf_int(options->conf, OPT_TASKMANAGER_NUMBEROFTASKSLOTS);
     tm->process_bytes = conf_memory_bytes(options->conf, OPT_TASKMANAGER_MEMORY_PROCESS_SIZE);
     tm->slot_bytes = slot_bytes;

@@ -163,11 +163,12 @@ static void on_put(struct jm_command *cmd)
 
 void job_submit(struct cluster *c, struct job *j)
 {
+    uint64_t high = sim_rand(c->sim), low = sim_rand(c->sim);
     uint8_t hash[32];
 
     CHECK(c->jm != NULL && !j->submitted);
     hash_sha256(cluster_artifact, cluster_artifact_len, hash);
-    j->id = id_from_u64(sim_rand(c->sim), sim_rand(c->sim));
+    j->id = id_from_u64(high, low);
     job_graph(&j->spec, j->by_plan ? NULL : &j->id, hash, &j->packed);
     j->submitted = true;
     j->boots = c->jm_boots;

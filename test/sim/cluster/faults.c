@@ -27,11 +27,12 @@ static struct worker *some_worker(struct cluster *c)
             return &c->workers[i];
 }
 
-static uint64_t a_while(struct cluster *c)
+static uint64_t a_while(struct cluster *c, uint64_t most_s)
 {
     static const uint64_t longest_ms[] = {1, 50, 2000, 20000, 60000};
+    uint64_t ns = sim_range(c->sim, 1, longest_ms[sim_range(c->sim, 0, 4)] * 1000) * SIM_US;
 
-    return sim_range(c->sim, 1, longest_ms[sim_range(c->sim, 0, 4)] * 1000) * SIM_US;
+    return MIN(ns, most_s * SIM_S);
 }
 
 static void tm_returns(struct sim *sim, void *arg)
@@ -82,7 +83,7 @@ static bool tm_ends(struct cluster *c, void (*how)(struct sim_node *node))
     if (!sim_alive(tm->node))
         return false;
     how(tm->node);
-    sim_at(c->sim, MIN(a_while(c), 8 * (uint64_t)SIM_S), tm_returns, tm);
+    sim_at(c->sim, a_while(c, 8), tm_returns, tm);
     return true;
 }
 
@@ -129,7 +130,7 @@ static bool jm_ends(struct cluster *c, void (*how)(struct sim_node *node))
     if (!c->jm || !sim_chance(c->sim, 1, 3)) /* it ends all jobs: not too often */
         return false;
     how(c->jm_node);
-    sim_at(c->sim, MIN(a_while(c), 20 * (uint64_t)SIM_S), jm_returns, c);
+    sim_at(c->sim, a_while(c, 20), jm_returns, c);
     return true;
 }
 
@@ -145,13 +146,17 @@ static bool jm_loses_power(struct cluster *c)
 
 static bool paused(struct cluster *c)
 {
-    sim_pause(some_host(c), a_while(c));
+    struct sim_node *node = some_host(c);
+
+    sim_pause(node, a_while(c, 60));
     return true;
 }
 
 static bool slow(struct cluster *c)
 {
-    sim_slow(some_host(c), (uint32_t)sim_range(c->sim, 2, 200));
+    struct sim_node *node = some_host(c);
+
+    sim_slow(node, (uint32_t)sim_range(c->sim, 2, 200));
     return true;
 }
 
@@ -188,7 +193,7 @@ static bool clogged(struct cluster *c)
 
     if (a == b)
         return false;
-    sim_clog(a, b, MIN(a_while(c), 20 * (uint64_t)SIM_S));
+    sim_clog(a, b, a_while(c, 20));
     return true;
 }
 
@@ -213,9 +218,10 @@ static bool bit_flipped(struct cluster *c)
 
 static bool clock_jumps(struct cluster *c)
 {
+    struct sim_node *node = some_host(c);
     int64_t ms = (int64_t)sim_range(c->sim, 1, 3600000);
 
-    sim_wall_jump(sim_chance(c->sim, 1, 3) ? c->jm_node : some_tm(c)->node, sim_chance(c->sim, 1, 2) ? ms : -ms);
+    sim_wall_jump(node, sim_chance(c->sim, 1, 2) ? ms : -ms);
     return true;
 }
 
