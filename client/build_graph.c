@@ -26,7 +26,7 @@
 #include "common/graph/graph.h"
 #include "common/graph/ops.h"
 
-#define BUILD_LIMIT_MS 10000
+#define BUILD_LIMIT_MS 9000
 #define GRAPH_BYTES_MAX (64u << 20)
 #define FRAMES_MAX 64
 

@@ -22,6 +22,7 @@
 #include "taskmanager/supervisor/tm.h"
 
 #define WAITING_NS 2000000000u /* without a JobManager, until the starter is told so */
+#define SILENCE_MS 4000          /* the same, when a connection is open but nothing comes */
 #define STOP_MS 3000 /* from SIGTERM to the end, whatever the workers do */
 
 struct program {
@@ -32,13 +33,14 @@ struct program {
     uint64_t started_ns;
     bool stopping;
     int exit_code;
-    struct env_timer stop_timer;
+    struct env_timer stop_timer, silence_timer;
 };
 
 static void on_registered(void *arg)
 {
     struct program *p = arg;
 
+    env_timer_cancel(p->env, &p->silence_timer);
     daemon_ready(&p->daemon);
 }
 
@@ -46,8 +48,23 @@ static void on_failed(void *arg, const struct err *why)
 {
     struct program *p = arg;
 
-    if (env_now_ns(p->env) - p->started_ns >= WAITING_NS)
-        daemon_waiting(&p->daemon, why->text);
+    if (env_now_ns(p->env) - p->started_ns < WAITING_NS)
+        return;
+    env_timer_cancel(p->env, &p->silence_timer);
+    daemon_waiting(&p->daemon, why->text);
+}
+
+static void on_silence(struct env_timer *timer)
+{
+    struct program *p = CONTAINER_OF(timer, struct program, silence_timer);
+    const struct conf *conf = p->daemon.conf;
+    char *text = mem_printf("jobmanager at %s:%lld has not answered for %d s (jobmanager.rpc.address, jobmanager.rpc.port)",
+                            conf_string(conf, OPT_JOBMANAGER_RPC_ADDRESS),
+                            (long long)conf_int(conf, OPT_JOBMANAGER_RPC_PORT), SILENCE_MS / 1000);
+
+    log_printf(LOG_WARN, "taskmanager", "%s; trying on", text);
+    daemon_waiting(&p->daemon, text);
+    mem_free(text);
 }
 
 static void on_gave_up(void *arg, const struct err *why)
@@ -261,12 +278,15 @@ int main(int argc, char **argv)
     if (code == 0)
         code = start_tm(&p, &err);
     if (code == 0) {
+        p.silence_timer.cb = on_silence;
+        env_timer_arm_ms(p.env, &p.silence_timer, SILENCE_MS);
         env_libevent_on_signal(p.env, SIGTERM, on_terminate, &p);
         env_libevent_on_signal(p.env, SIGINT, on_terminate, &p);
         if (env_libevent_run(p.env) < 0)
             code = err_set(&err, ERR_INTERNAL, "the event loop has failed");
     }
     env_timer_cancel(p.env, &p.stop_timer);
+    env_timer_cancel(p.env, &p.silence_timer);
     tm_spawn_posix_free(p.spawner);
     tm_free(p.tm);
     env_libevent_free(p.env);

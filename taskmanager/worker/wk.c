@@ -178,13 +178,16 @@ static void handshake_done(void *arg, struct net_conn *conn, const struct rpc_id
 {
     struct wk_handshake *h = arg;
     struct wk *wk = h->wk;
-    uint32_t index = h->accepted ? peer->worker_index : h->peer_index;
+    bool accepted = h->accepted;
+    uint32_t index = accepted ? peer->worker_index : h->peer_index;
 
     list_remove(&h->node);
     mem_free(h);
+    wk->accepted_handshakes -= accepted;
     if (error) {
         env_log(wk->env, LOG_WARN, "worker", wk->job, "data connection: %s", error->text);
-        if (wk->deploy && !wk->canceling && !wk->lost_timer.armed && wk_tasks_alive(wk) > 0) {
+        /* Who came here and proved nothing may be anybody; a worker of the job fails on its own side, too. */
+        if (!accepted && wk->deploy && !wk->canceling && !wk->lost_timer.armed && wk_tasks_alive(wk) > 0) {
             wk->lost_error = *error;
             env_timer_arm_ms(wk->env, &wk->lost_timer, WK_LOST_LINK_DELAY_MS);
         }
@@ -245,8 +248,14 @@ static void open_links(struct wk *wk)
 
 void wk_accept(struct wk *wk, struct net_conn *conn, const Rask__Control__Hello *hello)
 {
-    struct wk_handshake *h = handshake_new(wk, 0, true);
+    struct wk_handshake *h;
 
+    if (wk->accepted_handshakes >= WK_HANDSHAKES_MAX) {
+        wk->env->net->ops->close(conn);
+        return;
+    }
+    h = handshake_new(wk, 0, true);
+    wk->accepted_handshakes++;
     h->data = rpc_data_accept(wk->env, conn, hello, &wk->identity, handshake_done, h);
 }
 

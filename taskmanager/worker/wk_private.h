@@ -10,6 +10,7 @@
 #define WK_MAGIC 0x776b3031
 /* A lost peer is often a died one: its obituary names the cause, so the loss itself is reported only after this. */
 #define WK_LOST_LINK_DELAY_MS 3000
+#define WK_HANDSHAKES_MAX 1024 /* accepted and not finished; one more is closed */
 
 struct wk_edge_info { /* a job edge, as far as this worker has ends of it */
     const Rask__Graph__JobEdge *edge;
@@ -51,6 +52,7 @@ struct wk {
     uint32_t link_count;               /* by worker index; NULL: itself, or nothing to exchange */
     struct wk_link **links;
     struct list handshakes, fetches;
+    uint32_t accepted_handshakes;
     struct list waiting_conns;         /* peers that came before Deploy */
 
     pthread_mutex_t report_lock;

@@ -141,7 +141,7 @@ job aborts.c <<<'abort();'
 refused "abort" "aborts.c crashed with SIGABRT" info aborts.c
 job hangs.c <<<'for (;;) sleep(1);'
 run "$rask" info hangs.c
-check "an entry point that hangs" said 1 "does not come back: stopped after 10 s"
+check "an entry point that hangs" said 1 "does not come back: stopped after 9 s"
 
 # ---- command line ----
 refused "unknown command" 'there is no command `bogus`' bogus

@@ -395,7 +395,9 @@ static enum more next_work(struct wk_task *t)
     struct wk_op *head = t->chain.ops[0];
     bool inputs_over = t->gate.ended_count == t->gate.channel_count;
 
-    return_credits(t);
+    /* The credit of a split goes back when it is read: one that waits behind it would starve a reader with nothing to do. */
+    if (!t->is_source || !wk_source_reading(head))
+        return_credits(t);
     if (t->control)
         return handle_control(t) == 0 ? MORE_YES : MORE_FAILED;
     if (t->is_enumerator && !t->end_sent) {

@@ -415,6 +415,45 @@ static void a_channel_that_ends_does_not_hold_up_alignment(void **state)
     assert_int_equal(m.failed, 0);
 }
 
+/* ---- splits go to readers that have nothing to read ---- */
+
+static int opened, opened_by[4];
+static int count_opened(rask_ctx *ctx, rask_split *split)
+{
+    (void)split;
+    add_to(&opened_by[rask_subtask(ctx)], 1);
+    add_to(&opened, 1);
+    return 0;
+}
+static int four_splits(rask_ctx *ctx, rask_splits *found)
+{
+    int rc = 0;
+
+    (void)ctx;
+    for (char id = 'a'; rc == 0 && id < 'e'; id++)
+        rc = rask_split_add(found, (rask_str){&id, 1}, RASK_STR(""));
+    return rc;
+}
+static const rask_source sharing = {.abi = RASK_ABI, .name = "sharing", .out = &number_schema, .discover = four_splits,
+                                    .open_split = count_opened, .poll = patient_poll};
+
+static void a_reader_that_is_far_away_has_its_split_too(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    opened = 0;
+    memset(opened_by, 0, sizeof(opened_by));
+    rask_sink_to(rask_from_source(env, &sharing, NULL), &counting);
+    start(&m, env, 2, 4);
+    loop_until(m.env, &opened, 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(__atomic_load_n(&opened_by[i], __ATOMIC_ACQUIRE), 1);
+    cancel(&m, env);
+    assert_int_equal(m.failed, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -429,6 +468,7 @@ int main(void)
         cmocka_unit_test(a_reduced_row_has_the_time_of_the_row_that_caused_it),
         cmocka_unit_test(a_rolling_row_has_the_time_of_the_row_that_caused_it),
         cmocka_unit_test(an_operator_that_consumes_nothing_fails_by_name),
+        cmocka_unit_test(a_reader_that_is_far_away_has_its_split_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
