@@ -288,6 +288,7 @@ static void on_timer(struct env_timer *timer)
         return;
     }
     if (now - peer->heard_ns >= (uint64_t)peer->timeout_ms * 1000000u) {
+        ENV_PROBE(peer->env, "rpc: no heartbeat");
         err_set(&err, ERR_TIMEOUT, "%s %s for %u ms (heartbeat.timeout)", peer->name,
                 peer->paused ? "did not read its answers" : "gave no sign of life", peer->timeout_ms);
         rpc_peer_fail(peer, &err);

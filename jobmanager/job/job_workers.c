@@ -106,10 +106,12 @@ static void on_started(void *arg, const struct err *error, const ProtobufCMessag
         worker_fail(w, NULL, false, text);
         mem_free(text);
     }
-    if (error->code == ERR_TIMEOUT) /* perhaps it lives */
-        jm_worker_stop(w, true, "its start was not confirmed in time");
-    else
+    if (error->code != ERR_TIMEOUT) {
         worker_gone(w);
+        return;
+    }
+    ENV_PROBE(w->job->ctx->env, "job: a start is not confirmed in time"); /* perhaps it lives */
+    jm_worker_stop(w, true, "its start was not confirmed in time");
 }
 
 static void send_start(struct jm_worker *w)
@@ -379,6 +381,8 @@ static void on_worker_timer(struct env_timer *timer)
 {
     struct jm_worker *w = CONTAINER_OF(timer, struct jm_worker, timer);
 
+    ENV_PROBE(w->job->ctx->env,
+              w->lost ? "job: a lost worker has no obituary" : "job: a stopped worker does not end");
     w->lost = false;
     jm_worker_stop(w, true, "it does not answer");
 }

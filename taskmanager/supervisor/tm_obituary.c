@@ -123,6 +123,9 @@ static void on_sent(void *arg, const struct err *error, const ProtobufCMessage *
 
 static void send_one(struct tm *tm, struct tm_obituary *obituary)
 {
+    if (obituary->sent)
+        ENV_PROBE(tm->env, "taskmanager: an obituary is repeated");
+    obituary->sent = true;
     obituary->call = rpc_call(tm->peer, RPC_WORKER_EXITED, &obituary->message.base, 0, on_sent, obituary);
 }
 

@@ -46,6 +46,7 @@ struct tm_obituary {
     struct arena arena;
     uint64_t fence;
     uint32_t call; /* 0: not on its way */
+    bool sent;     /* at least once */
 };
 
 struct tm {

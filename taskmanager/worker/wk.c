@@ -201,6 +201,7 @@ static void use_conn(struct wk *wk, struct net_conn *conn, uint32_t index)
     if (!wk->deploy || wk->deploy_request) {
         struct wk_waiting_conn *w = MEM_NEW(struct wk_waiting_conn);
 
+        ENV_PROBE(wk->env, "worker: a peer connects before the deployment");
         wk->env->net->ops->pause_reading(conn, true);
         w->conn = conn;
         w->peer_index = index;

@@ -8,5 +8,5 @@ TEST_LIBS += $(O)/libsim.a $(O)/libcontract.a
 $(O)/sim: $(call obj,test/sim/sim_main.c) $(filter-out $(O)/libcontract.a,$(TEST_LIBS))
 	$(link)
 sim: $(O)/sim ## every scenario of the simulator: make sim SEEDS=1000
-	$(O)/sim --seeds $(SEEDS)
+	$(O)/sim --seeds $(SEEDS) $(shell [ $(SEEDS) -lt 1000 ] || echo --require-probes)
 .PHONY: sim

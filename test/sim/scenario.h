@@ -12,6 +12,9 @@ struct sim_scenario {
 };
 extern const struct sim_scenario sim_scenarios[]; /* scenarios.c; ends with a NULL name */
 
+/* The names of all probes; ends with NULL. A new probe gets a line there. */
+extern const char *const sim_probes_all[]; /* probes.c */
+
 void scenario_mesh(struct sim *sim);          /* scenario_mesh.c */
 void scenario_cluster(struct sim *sim);       /* scenario_cluster.c: with faults */
 void scenario_cluster_quiet(struct sim *sim); /* without */

@@ -61,6 +61,9 @@ bool sim_chance(struct sim *sim, uint32_t of, uint32_t in);       /* with probab
 void sim_probe(const char *name);
 uint64_t sim_probe_count(const char *name);
 void sim_probes_print(void);
+/* Prints the names in `all` (to a NULL) that were never reached, and those that were reached and are not in it. Their
+ * number. */
+int sim_probes_check(const char *const *all);
 
 /* ---- nodes ---- */
 

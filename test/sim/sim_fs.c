@@ -565,6 +565,13 @@ void sim_fs_free(struct fs *fs)
 {
     struct sim_fs *sim_fs = CONTAINER_OF(fs, struct sim_fs, fs);
 
+    LIST_FOREACH (node, &sim_fs->ops) {
+        const struct op *op = LIST_ENTRY(node, struct op, node);
+
+        if (op->cb != NULL && op->arg != NULL) /* what arg points to will not be told: it leaks, or is gone */
+            sim_fail(sim_fs->env->sim, "%s was freed and did not forget a call about %s", sim_fs->env->node->name,
+                     op->path == NULL ? "a file" : op->path);
+    }
     finish(sim_fs, false);
     while (!list_empty(&sim_fs->files))
         file_free(LIST_ENTRY(sim_fs->files.next, struct fs_file, node));

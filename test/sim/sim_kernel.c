@@ -350,6 +350,27 @@ void sim_probes_print(void)
         printf("probe %-40s %" PRIu64 "\n", (const char *)it.key, *(uint64_t *)it.value);
 }
 
+int sim_probes_check(const char *const *all)
+{
+    struct map *known = map_new();
+    int wrong = 0;
+
+    for (; *all != NULL; all++) {
+        map_put_str(known, *all, known);
+        if (sim_probe_count(*all) > 0)
+            continue;
+        fprintf(stderr, "never reached: %s\n", *all);
+        wrong++;
+    }
+    for (struct map_iter it = map_iter(probes); probes != NULL && map_next(&it);)
+        if (map_get_str(known, it.key) == NULL) {
+            fprintf(stderr, "not in the list of probes: %s\n", (const char *)it.key);
+            wrong++;
+        }
+    map_free(known);
+    return wrong;
+}
+
 static void free_probes(void) __attribute__((destructor));
 static void free_probes(void)
 {

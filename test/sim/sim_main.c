@@ -1,10 +1,11 @@
 /*
  * sim_main.c - runs scenarios over ranges of seeds.
  *
- *   sim [SCENARIO] [--seed N] [--seeds COUNT] [--verbose]
+ *   sim [SCENARIO] [--seed N] [--seeds COUNT] [--verbose] [--require-probes]
  *
  * Every 20th seed is run twice: its hashes have to agree, or something in the tree does not follow the seed.
- * Status 0: all good; 1: a seed failed (its number, the reason and the end of its trace are printed).
+ * Status 0: all good; 1: a seed failed (its number, the reason and the end of its trace are printed), or with
+ * --require-probes a probe was never reached.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -63,7 +64,7 @@ static uint64_t run_seeds(const struct sim_scenario *scenario, uint64_t first, u
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim [SCENARIO] [--seed N] [--seeds COUNT] [--verbose]\nscenarios:\n");
+    fprintf(stderr, "usage: sim [SCENARIO] [--seed N] [--seeds COUNT] [--verbose] [--require-probes]\nscenarios:\n");
     for (const struct sim_scenario *s = sim_scenarios; s->name != NULL; s++)
         fprintf(stderr, "  %-12s %s\n", s->name, s->what);
     return 2;
@@ -73,7 +74,7 @@ int main(int argc, char **argv)
 {
     const char *wanted = NULL;
     uint64_t first = 1, count = 1, failed = 0;
-    bool verbose = false, found = false;
+    bool verbose = false, found = false, require_probes = false;
 
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--seed") == 0 && i + 1 < argc)
@@ -82,6 +83,8 @@ int main(int argc, char **argv)
             count = strtoull(argv[++i], NULL, 10);
         else if (strcmp(argv[i], "--verbose") == 0)
             verbose = true;
+        else if (strcmp(argv[i], "--require-probes") == 0)
+            require_probes = true;
         else if (argv[i][0] != '-' && wanted == NULL)
             wanted = argv[i];
         else
@@ -96,5 +99,7 @@ int main(int argc, char **argv)
     if (!found)
         return usage();
     sim_probes_print();
+    if (require_probes && sim_probes_check(sim_probes_all) > 0)
+        return 1;
     return failed == 0 ? 0 : 1;
 }

@@ -165,6 +165,18 @@ static uint64_t taken_of(const struct wk_task *t, const struct wk_in *in)
     return bytes;
 }
 
+/* Slices of the channel that are here and not yet consumed. */
+static uint32_t slices_of(const struct wk_task *t, const struct wk_in *in)
+{
+    uint32_t n = 0;
+
+    LIST_FOREACH(node, &in->queue)
+        n += LIST_ENTRY(node, struct wk_element, node)->type == WK_DATA;
+    for (uint32_t i = 0; i < t->taken_count; i++)
+        n += t->taken[i].in == in;
+    return n;
+}
+
 static const struct wk_out *other_end(struct wk *wk, const struct wk_in *in)
 {
     const struct wk_edge_info *info = in->edge < wk->edge_count ? &wk->edges[in->edge] : NULL;
@@ -201,6 +213,12 @@ static void check_channel(struct cluster *c, struct worker *w, const struct wk_t
     }
     here = (int64_t)(in->queued_bytes + taken_of(t, in) + in->unreturned);
     all = __atomic_load_n(&out->credit, __ATOMIC_RELAXED) + here;
+    if (__atomic_load_n(&out->credit, __ATOMIC_RELAXED) < 0) {
+        SIM_PROBE("check: a row larger than the credit is under way");
+        if (slices_of(t, in) > 1)
+            sim_fail(c->sim, "channel %u of edge %u to %u of a job has overdrawn its credit", in->source_subtask, in->edge,
+                     in->target_subtask);
+    }
     if (still)
         SIM_PROBE(local ? "check: credit of a local channel" : "check: credit of a remote channel");
     if (all > in->credit_bytes || (still && all != in->credit_bytes))

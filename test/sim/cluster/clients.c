@@ -66,7 +66,6 @@ static void on_loaded(struct jm_command *cmd)
     if (cmd->code == ERR_CLOSED)
         return;
     if (cmd->code == ERR_IO && j->c->faulty) { /* a disk that cannot be read: asked again */
-        SIM_PROBE("client: the job store could not be read");
         *cmd = (struct jm_command){.type = JM_LOAD_JOB, .job_id = j->id, .done = on_loaded};
         jm_execute(j->c->jm, cmd);
         return;
@@ -203,6 +202,8 @@ static void on_look(struct jm_command *cmd)
     struct job *j = CONTAINER_OF(cmd, struct job, look);
 
     j->look_sent = false;
+    if (cmd->code == ERR_IO)
+        SIM_PROBE("client: the job store could not be read");
     jm_job_snapshot_unref(cmd->job);
 }
 

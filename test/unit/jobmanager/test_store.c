@@ -424,6 +424,28 @@ static void commands_end_when_the_jobmanager_does(void **state)
     world_free(w);
 }
 
+/* The simulator fails when a call of fs is left behind. */
+static void files_under_way_are_let_go(void **state)
+{
+    for (uint64_t ms = 0; ms < 12; ms++) {
+        struct world *w = world_with(1, 1);
+        struct jm_command upload = {.type = JM_PUT_BLOB, .data = "so", .len = 2}, upload2 = upload;
+        struct jm_command first = {.type = JM_PUT_BLOB, .data = "first", .len = 5};
+
+        (void)state;
+        assert_int_equal(world_do(w, &first), 0);
+        w->manners.finish = true;
+        world_submit(w, 1, 1); /* its artifact is read, its end is written */
+        world_begin(w, &upload);
+        world_run_ms(w, ms);
+        world_begin(w, &upload2);
+        sim_run_for(w->sim, 300 * SIM_US);
+        sim_stop(w->jm_node);
+        assert_int_equal(upload2.code, ERR_CLOSED);
+        world_free(w);
+    }
+}
+
 static void commands_end_that_the_loop_has_not_seen(void **state)
 {
     struct world *w = world_with(1, 1);
@@ -460,6 +482,7 @@ int main(void)
         cmocka_unit_test(files_of_workers_and_taskmanagers),
         cmocka_unit_test(commands_end_when_the_jobmanager_does),
         cmocka_unit_test(commands_end_that_the_loop_has_not_seen),
+        cmocka_unit_test(files_under_way_are_let_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

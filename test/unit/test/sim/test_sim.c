@@ -590,6 +590,35 @@ static void a_forgotten_timer_is_found(void **state)
     assert_false(sim_free(sim));
 }
 
+static void on_forgotten(void *arg, const struct fs_result *result)
+{
+    (void)arg;
+    (void)result;
+}
+
+static void *caller_boot(struct env *env, struct sim_node *node, void *arg)
+{
+    static int what_waits;
+
+    (void)node;
+    (void)arg;
+    env->fs->ops->mkdirs(env->fs, "/folder", on_forgotten, &what_waits);
+    return MEM_NEW(int);
+}
+
+static void a_call_that_nobody_forgot_is_found(void **state)
+{
+    static const struct sim_node_kind caller = {"caller", caller_boot, mem_free};
+    struct sim *sim = sim_new(1);
+    struct sim_node *n = sim_node_add(sim, "n", &caller, NULL);
+
+    (void)state;
+    sim_boot(n);
+    sim_stop(n);
+    assert_true(sim_failed(sim));
+    assert_false(sim_free(sim));
+}
+
 static void clocks_differ_but_advance(void **state)
 {
     struct sim *sim = sim_new(9);
@@ -626,6 +655,7 @@ int main(void)
         cmocka_unit_test(sessions_suspend_and_expire),
         cmocka_unit_test(sessions_survive_a_short_cut),
         cmocka_unit_test(a_forgotten_timer_is_found),
+        cmocka_unit_test(a_call_that_nobody_forgot_is_found),
         cmocka_unit_test(clocks_differ_but_advance),
     };
 
