@@ -18,8 +18,9 @@ struct rpc_call {
     struct env_timer deadline;
     uint32_t deadline_ms;
     struct err *failed; /* owned; set when the request never left: told by the timer */
-    uint8_t *repeat;    /* simulations only: the request, to be sent again when its answer came; owned */
+    uint8_t *repeat;    /* simulations only: the request, to be sent again after its answer came; owned */
     uint32_t repeat_len;
+    bool repeats;       /* the deadline is that of the repetition */
 };
 
 struct rpc_request {
@@ -301,6 +302,22 @@ static void on_timer(struct env_timer *timer)
 
 /* ---- calls that we make ---- */
 
+static void repeat_now(struct rpc_call *call)
+{
+    struct rpc_peer *peer = call->peer;
+    struct net_frame frame = {.kind = NET_REQUEST, .flags = (uint16_t)call->method, .epoch = peer->fence};
+
+    ENV_PROBE(peer->env, "rpc: a call is repeated after its answer");
+    frame.stream = call->id;
+    frame.payload = call->repeat;
+    frame.length = call->repeat_len;
+    net_send(peer->env->net, peer->conn, &frame);
+    mem_free(call->repeat);
+    call->repeat = NULL;
+    call->repeats = false;
+    env_timer_arm_ms(peer->env, &call->deadline, call->deadline_ms);
+}
+
 static void on_deadline(struct env_timer *timer)
 {
     struct rpc_call *call = CONTAINER_OF(timer, struct rpc_call, deadline);
@@ -308,6 +325,10 @@ static void on_deadline(struct env_timer *timer)
     struct net_frame frame = {.kind = NET_CANCEL, .stream = call->id, .epoch = peer->fence};
     struct err err = {0};
 
+    if (call->repeats) {
+        repeat_now(call);
+        return;
+    }
     peer->busy++;
     if (call->failed) {
         err = *call->failed;
@@ -350,20 +371,13 @@ static void plan_repeat(struct rpc_call *call, const ProtobufCMessage *message, 
     }
 }
 
-/* True: the answer counts as lost, the call is made again. */
-static bool repeat_call(struct rpc_peer *peer, struct rpc_call *call)
+/* True: the answer counts as lost, the call is made again, at once or after a while. */
+static bool repeat_later(struct rpc_peer *peer, struct rpc_call *call)
 {
-    struct net_frame frame = {.kind = NET_REQUEST, .flags = (uint16_t)call->method, .epoch = peer->fence};
-
     if (!call->repeat)
         return false;
-    ENV_PROBE(peer->env, "rpc: a call is repeated after its answer");
-    frame.stream = call->id;
-    frame.payload = call->repeat;
-    frame.length = call->repeat_len;
-    net_send(peer->env->net, peer->conn, &frame);
-    mem_free(call->repeat);
-    call->repeat = NULL;
+    call->repeats = true;
+    env_timer_arm_ms(peer->env, &call->deadline, ENV_BUGGIFY(peer->env) ? env_rand_u64(peer->env) % 3000 : 0);
     return true;
 }
 
@@ -427,7 +441,7 @@ static void on_response(struct rpc_peer *peer, const struct net_frame *frame)
 
     if (!call || call->failed)
         return; /* late: its deadline has passed, or the caller has canceled it */
-    if (repeat_call(peer, call))
+    if (repeat_later(peer, call))
         return;
     row = rpc_row(call->method);
     arena_init(&arena);

@@ -13,6 +13,12 @@
 #define LOOK_EVERY 32 /* events */
 /* A supervisor hears for HEARTBEAT_TIMEOUT_S nothing of a JobManager that is gone; then workers have a second to end. */
 #define ORPHAN_MAX_NS ((HEARTBEAT_TIMEOUT_S * 2 + 5) * (uint64_t)SIM_S)
+/* Heartbeats are late on slow hosts and long paths. */
+#define SILENT_MAX_NS ((HEARTBEAT_TIMEOUT_S + HEARTBEAT_S + 8) * (uint64_t)SIM_S)
+/* What rows in the making, and rows larger than a channel's credit, may take beyond the share. */
+#define POOL_OVERDRAFT_BYTES (8u << 20)
+/* Memory is looked at each 100 ms. */
+#define OVER_MAX_NS (3 * (uint64_t)SIM_S)
 
 /* ---- slots ---- */
 
@@ -153,6 +159,66 @@ static void check_owners(struct cluster *c)
     }
 }
 
+/* A TaskManager that the JobManager cannot hear for so long is lost to it. */
+static void check_heartbeats(struct cluster *c)
+{
+    uint64_t now_ns = sim_now_ns(c->sim);
+
+    for (uint32_t i = 0; i < c->tm_count; i++) {
+        struct taskmanager *tm = &c->tms[i];
+
+        if (!c->jm || sim_paused(c->jm_node) || sim_reachable(c->jm_node, tm->node))
+            tm->silent_ns = 0;
+        else if (tm->silent_ns == 0)
+            tm->silent_ns = now_ns + 1;
+        else if (now_ns - tm->silent_ns > SILENT_MAX_NS && jm_resource_find(&c->jm->resource, &tm->id))
+            sim_fail(c->sim, "tm%u is registered, though it is silent for %llu s", i,
+                     (unsigned long long)((now_ns - tm->silent_ns) / SIM_S));
+    }
+}
+
+/* ---- workers by themselves ---- */
+
+static void check_tasks(struct cluster *c, const struct wk *wk)
+{
+    for (uint32_t i = 0; i < wk->task_count; i++) {
+        const struct wk_task *t = wk->tasks[i];
+
+        if (t->run.state != WK_IDLE || wk_task_is_over(t) || t->stopped != TASK_STOP_INPUT)
+            continue;
+        for (uint32_t k = 0; k < t->chain.edge_count; k++)
+            if (t->chain.edges[k]->held_count > 0 && t->chain.edges[k]->partitioner != RASK__GRAPH__PARTITIONER__SPLITS)
+                sim_fail(c->sim, "task \"%s\" is idle and holds %u rows", t->name, t->chain.edges[k]->held_rows);
+    }
+}
+
+static void check_worker(struct cluster *c, struct worker *w)
+{
+    uint64_t now_ns = sim_now_ns(c->sim);
+    struct pool_stats stats;
+
+    if (w->wk->deploy && !w->wk->peer && !w->wk->canceling)
+        sim_fail(c->sim, "%s has lost its job master and goes on", sim_name(w->node));
+    pool_stats(w->wk->pool, &stats);
+    if (stats.in_use_bytes > w->wk->options.network_bytes + POOL_OVERDRAFT_BYTES)
+        sim_fail(c->sim, "%s has %llu bytes in blocks, its share is %llu", sim_name(w->node),
+                 (unsigned long long)stats.in_use_bytes, (unsigned long long)w->wk->options.network_bytes);
+    if (w->pss_bytes <= w->start->budget_bytes || sim_paused(w->node))
+        w->over_ns = 0;
+    else if (w->over_ns == 0)
+        w->over_ns = now_ns + 1;
+    else if (now_ns - w->over_ns > OVER_MAX_NS)
+        sim_fail(c->sim, "%s has more memory than it may, and nobody ends it", sim_name(w->node));
+    check_tasks(c, w->wk);
+}
+
+static void check_workers(struct cluster *c)
+{
+    for (uint32_t i = 0; i < c->worker_count; i++)
+        if (c->workers[i].wk)
+            check_worker(c, &c->workers[i]);
+}
+
 /* ---- credits ---- */
 
 static uint64_t taken_of(const struct wk_task *t, const struct wk_in *in)
@@ -256,6 +322,8 @@ static void look(struct sim *sim, void *arg)
     }
     check_hosts(c);
     check_owners(c);
+    check_heartbeats(c);
+    check_workers(c);
     check_credits(c);
 }
 
@@ -330,6 +398,16 @@ bool cluster_settled(void *cluster)
         if (!job_settled(c, &c->jobs[i]))
             return false;
     return c->jm != NULL;
+}
+
+bool cluster_looked_back(void *cluster)
+{
+    struct cluster *c = cluster;
+
+    for (uint32_t i = 0; i < c->job_count; i++)
+        if (!c->jobs[i].looked_back)
+            return false;
+    return true;
 }
 
 bool cluster_idle(void *cluster)

@@ -217,6 +217,31 @@ void job_look(struct cluster *c, struct job *j)
     jm_execute(c->jm, &j->look);
 }
 
+static void on_looked_back(struct jm_command *cmd)
+{
+    struct job *j = CONTAINER_OF(cmd, struct job, look);
+
+    j->look_sent = false;
+    j->looked_back = true;
+    if (cmd->code != 0)
+        sim_fail(j->c->sim, "job %u is over, but cannot be looked at: %s", j->spec.index, cmd->err.text);
+    else if (cmd->job->state != j->state)
+        sim_fail(j->c->sim, "job %u was %s in the end and is %s now", j->spec.index, jm_job_state_name(j->state),
+                 jm_job_state_name(cmd->job->state));
+    jm_job_snapshot_unref(cmd->job);
+}
+
+void job_look_back(struct cluster *c, struct job *j)
+{
+    if (!reachable(c, j) || !j->over || j->look_sent) {
+        j->looked_back = true;
+        return;
+    }
+    j->look_sent = true;
+    j->look = (struct jm_command){.type = JM_LOAD_JOB, .job_id = j->id, .done = on_looked_back};
+    jm_execute(c->jm, &j->look);
+}
+
 static void on_canceled(struct jm_command *cmd)
 {
     (void)cmd;

@@ -42,6 +42,7 @@ struct worker { /* a worker process */
     void *memory_arg;
     uint64_t pss_bytes;
     uint64_t orphan_ns;  /* since when nobody owns it; 0: somebody does */
+    uint64_t over_ns;    /* since when it has more memory than it may; 0: it has not */
 };
 
 struct taskmanager {
@@ -51,7 +52,9 @@ struct taskmanager {
     struct conf *conf;
     uint32_t slots;
     struct tm *tm;
+    struct id id;        /* of the last boot */
     bool leaving;
+    uint64_t silent_ns;  /* since when it and the JobManager, which runs, cannot reach each other; 0: they can */
 };
 
 struct job {
@@ -65,6 +68,8 @@ struct job {
     Rask__Graph__StreamGraph *graph;
     struct jm_command put, plan, submit, again, watch, load, look, cancel;
     bool submitted, answered, accepted, over, canceled;
+    bool stuck;                /* a function of it never returns */
+    bool looked_back;          /* at the job store, when it was over */
     bool again_sent, look_sent;
     uint32_t boots;            /* of the JobManager when it was submitted */
     enum jm_job_state state;   /* in the end */
@@ -107,6 +112,7 @@ struct job *job_new(struct cluster *c, struct job_spec spec, uint32_t parallelis
 void job_submit(struct cluster *c, struct job *j);
 void job_submit_again(struct cluster *c, struct job *j); /* as a client whose answer was lost */
 void job_look(struct cluster *c, struct job *j);         /* as somebody with a browser */
+void job_look_back(struct cluster *c, struct job *j);    /* it is over: is that still known? */
 void job_cancel(struct cluster *c, struct job *j);
 bool job_lost(const struct cluster *c, const struct job *j); /* with its JobManager */
 bool job_settled(const struct cluster *c, const struct job *j);
@@ -121,5 +127,6 @@ void cluster_check_always(struct cluster *c); /* from now on, after events */
 void cluster_check_job(struct cluster *c, struct job *j); /* that is settled */
 bool cluster_idle(void *cluster); /* all slots free, no worker lives */
 bool cluster_settled(void *cluster); /* no job is under way */
+bool cluster_looked_back(void *cluster); /* job_look_back is done for each job */
 
 #endif

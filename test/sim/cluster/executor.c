@@ -44,7 +44,7 @@ struct sim_executor {
     size_t loop_size;
     uint64_t clock_cost_ns;
     struct env_task work;
-    bool closing;
+    bool closing, stalled;
 };
 
 static struct sim_executor *executor_of(struct wk_executor *e)
@@ -191,6 +191,8 @@ static void work(struct env_task *task)
     struct sim_executor *x = CONTAINER_OF(task, struct sim_executor, work);
     struct fiber *f = woken_fiber(x);
 
+    if (x->stalled)
+        return;
     if (f) {
         f->woken = false;
         enter(x, f);
@@ -221,6 +223,11 @@ struct wk_executor *sim_executor_new(struct env *env)
     list_init(&x->spare);
     list_init(&x->waiting);
     return &x->base;
+}
+
+void sim_executor_stall(struct wk_executor *e)
+{
+    executor_of(e)->stalled = true;
 }
 
 void sim_executor_free(struct wk_executor *e)

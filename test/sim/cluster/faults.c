@@ -1,6 +1,7 @@
 /* faults.c - what happens to a simulated cluster. Each fault has a probe that counts when it really struck. */
 #include "common/base/check.h"
 #include "test/sim/cluster/cluster.h"
+#include "test/sim/cluster/executor.h"
 
 static struct taskmanager *some_tm(struct cluster *c)
 {
@@ -74,6 +75,18 @@ static bool worker_overdraws(struct cluster *c)
     if (w)
         w->pss_bytes = (uint64_t)1 << 40;
     return w != NULL;
+}
+
+static bool function_hangs(struct cluster *c)
+{
+    struct worker *w = some_worker(c);
+
+    if (!w)
+        return false;
+    sim_executor_stall(w->executor);
+    for (uint32_t i = 0; i < c->job_count; i++)
+        c->jobs[i].stuck |= id_equal(&c->jobs[i].id, &w->job_id);
+    return true;
 }
 
 static bool tm_ends(struct cluster *c, void (*how)(struct sim_node *node))
@@ -156,7 +169,7 @@ static bool slow(struct cluster *c)
 {
     struct sim_node *node = some_host(c);
 
-    sim_slow(node, (uint32_t)sim_range(c->sim, 2, 200));
+    sim_slow(node, (uint32_t)sim_range(c->sim, 2, 40));
     return true;
 }
 
@@ -187,6 +200,19 @@ static bool broken(struct cluster *c)
     return sim_alive(node);
 }
 
+/* Two workers of a job lose each other, and nobody else. */
+static bool link_broken(struct cluster *c)
+{
+    struct worker *w = some_worker(c), *other = NULL;
+
+    for (uint32_t i = 0; w && i < c->worker_count; i++)
+        if (&c->workers[i] != w && c->workers[i].wk && id_equal(&c->workers[i].job_id, &w->job_id))
+            other = &c->workers[i];
+    if (other)
+        sim_break_connections(w->node, other->node);
+    return other != NULL;
+}
+
 static bool clogged(struct cluster *c)
 {
     struct sim_node *a = some_host(c), *b = some_host(c);
@@ -199,7 +225,7 @@ static bool clogged(struct cluster *c)
 
 static bool far(struct cluster *c)
 {
-    sim_set_delay(c->sim, (uint64_t)50 * SIM_US << sim_range(c->sim, 0, 11));
+    sim_set_delay(c->sim, (uint64_t)50 * SIM_US << sim_range(c->sim, 0, 9));
     return true;
 }
 
@@ -244,6 +270,8 @@ static const struct {
     {"fault: worker killed", worker_killed},
     {"fault: worker leaves by exit(0)", worker_exits},
     {"fault: worker over its memory", worker_overdraws},
+    {"fault: a function never returns", function_hangs},
+    {"fault: connection between workers broken", link_broken},
     {"fault: taskmanager killed", tm_killed},
     {"fault: taskmanager's host loses power", tm_loses_power},
     {"fault: taskmanager leaves in order", tm_leaves},
@@ -264,8 +292,8 @@ static const struct {
 
 void cluster_fault(struct cluster *c)
 {
-    bool small = some_worker(c) && sim_chance(c->sim, 1, 4); /* the first three */
-    uint32_t i = (uint32_t)sim_range(c->sim, 0, small ? 2 : ARRAY_LEN(faults) - 1);
+    bool small = some_worker(c) && sim_chance(c->sim, 1, 4); /* the first five */
+    uint32_t i = (uint32_t)sim_range(c->sim, 0, small ? 4 : ARRAY_LEN(faults) - 1);
 
     if (!faults[i].strike(c))
         return;

@@ -295,6 +295,8 @@ static void *tm_boot(struct env *env, struct sim_node *node, void *arg)
     tm->leaving = false;
     if (tm_new(env, &o, &tm->tm, &err) != 0)
         sim_fail(tm->c->sim, "%s does not start: %s", sim_name(node), err.text);
+    else
+        tm->id = *tm_id(tm->tm);
     return tm;
 }
 

@@ -88,7 +88,7 @@ static void settle(struct cluster *c)
     cluster_heal(c);
     sim_run_for(c->sim, 90 * (uint64_t)SIM_S);
     for (uint32_t i = 0; i < c->job_count; i++)
-        if (c->jobs[i].spec.endless)
+        if (c->jobs[i].spec.endless || c->jobs[i].stuck)
             job_cancel(c, &c->jobs[i]);
     if (!sim_run_until(c->sim, cluster_settled, c, SETTLE_NS)) {
         sim_fail(c->sim, "a job neither ends nor fails");
@@ -96,8 +96,12 @@ static void settle(struct cluster *c)
     }
     if (!sim_run_until(c->sim, cluster_idle, c, SETTLE_NS))
         sim_fail(c->sim, "slots or workers are left over");
-    for (uint32_t i = 0; i < c->job_count; i++)
+    for (uint32_t i = 0; i < c->job_count; i++) {
         cluster_check_job(c, &c->jobs[i]);
+        job_look_back(c, &c->jobs[i]);
+    }
+    if (!sim_run_until(c->sim, cluster_looked_back, c, 10 * (uint64_t)SIM_S))
+        sim_fail(c->sim, "the job store does not answer");
     if (sim_failed(c->sim))
         return;
     last = drawn_job(c);
