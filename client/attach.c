@@ -146,6 +146,7 @@ static void note(struct attached *a, const struct json *job)
         if (metrics) {
             records = MAX(records, json_get_int(metrics, "read-records", 0));
             records = MAX(records, json_get_int(metrics, "write-records", 0));
+            records = MAX(records, json_get_int(metrics, "source-records", 0));
         }
     }
     snprintf(a->state, sizeof(a->state), "%s", state);

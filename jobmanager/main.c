@@ -48,7 +48,12 @@ static int make_folder(struct program *p, struct err *err)
                                                          : work_folder_make(parent, "rask-jobmanager.", &p->folder, err);
 
     mem_free(parent);
-    return code < 0 ? err_wrap(err, "io.tmp.dirs, blob.storage.directory") : 0;
+    if (code < 0)
+        return err_wrap(err, "io.tmp.dirs, blob.storage.directory");
+    if (code > 0)
+        log_printf(LOG_WARN, "main", "a JobManager before this one did not end in order (was it killed?): the jobs that it ran have "
+                                     "ended with it, and its list of jobs is gone");
+    return 0;
 }
 
 static char *listen_address(const struct conf *conf)

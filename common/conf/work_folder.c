@@ -46,10 +46,11 @@ static bool is_left_behind(int parent_fd, const char *name, int *ret_fd)
            flock(*ret_fd, LOCK_EX | LOCK_NB) == 0;
 }
 
-static void remove_left_behind(const char *parent, const char *prefix)
+static int remove_left_behind(const char *parent, const char *prefix)
 {
     DIR *dir = opendir(parent);
     struct dirent *entry;
+    int removed = 0;
 
     while (dir && (entry = readdir(dir)) != NULL) {
         int fd = -1;
@@ -61,12 +62,14 @@ static void remove_left_behind(const char *parent, const char *prefix)
 
             work_folder_remove(path);
             mem_free(path);
+            removed++;
         }
         if (fd >= 0)
             close(fd);
     }
     if (dir)
         closedir(dir);
+    return removed;
 }
 
 /* Locks a folder that was made just now. ERR_NOT_FOUND: another process took it for left behind before that. */
@@ -87,11 +90,11 @@ static int hold(const char *path, struct err *err)
 int work_folder_make(const char *parent, const char *prefix, char **ret_path, struct err *err)
 {
     char *real = realpath(parent, NULL), *path = NULL;
-    int code = ERR_NOT_FOUND;
+    int code = ERR_NOT_FOUND, removed;
 
     if (!real)
         return err_errno(err, errno, "folder %s", parent);
-    remove_left_behind(real, prefix);
+    removed = remove_left_behind(real, prefix);
     for (int i = 0; i < ATTEMPTS && code == ERR_NOT_FOUND; i++) {
         mem_free(path);
         path = mem_printf("%s/%s%ld-XXXXXX", real, prefix, (long)getpid());
@@ -102,5 +105,5 @@ int work_folder_make(const char *parent, const char *prefix, char **ret_path, st
         *ret_path = path;
     else
         mem_free(path);
-    return code;
+    return code < 0 ? code : removed;
 }

@@ -17,7 +17,7 @@
 #include "common/base/err.h"
 
 /* Removes what dead processes of this user have left, then makes parent/prefixPID-RANDOM, mode 0700; parent exists. ret_path: its
- * absolute path, owned by the caller. The lock is never given back: it ends with the process. */
+ * absolute path, owned by the caller. The lock is never given back: it ends with the process. Returns how many it removed. */
 int work_folder_make(const char *parent, const char *prefix, char **ret_path, struct err *err) MUST_CHECK;
 /* With all that is in it; what somebody else removes meanwhile is no trouble. path: borrowed. */
 void work_folder_remove(const char *path);

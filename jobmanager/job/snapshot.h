@@ -35,6 +35,7 @@ enum jm_job_state {
 
 struct jm_metrics {
     uint64_t records_in, records_out, bytes_in, bytes_out, remote_records_in;
+    uint64_t source_records; /* read by the source of the chain; Flink counts only between tasks */
     uint64_t busy_ms, idle_ms, backpressured_ms;
     bool complete; /* every subtask's final figures are in */
 };

@@ -33,6 +33,7 @@ static void metrics_out(const struct jm_metrics *m, Rask__Jobstore__Metrics *out
     FIELD(bytes_in);
     FIELD(bytes_out);
     FIELD(remote_records_in);
+    FIELD(source_records);
     FIELD(busy_ms);
     FIELD(idle_ms);
     FIELD(backpressured_ms);
@@ -177,6 +178,7 @@ static void metrics_in(const Rask__Jobstore__Metrics *in, struct jm_metrics *m)
         .bytes_in = in->bytes_in,
         .bytes_out = in->bytes_out,
         .remote_records_in = in->remote_records_in,
+        .source_records = in->source_records,
         .busy_ms = in->busy_ms,
         .idle_ms = in->idle_ms,
         .backpressured_ms = in->backpressured_ms,

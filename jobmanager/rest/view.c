@@ -34,6 +34,7 @@ void rest_view_metrics(struct json_writer *w, const struct jm_metrics *m)
     jw_int(w, "accumulated-idle-time", (int64_t)m->idle_ms);
     jw_double(w, "accumulated-busy-time", (double)m->busy_ms);
     jw_int(w, "remote-read-records", (int64_t)m->remote_records_in);
+    jw_int(w, "source-records", (int64_t)m->source_records);
     jw_object_end(w);
 }
 

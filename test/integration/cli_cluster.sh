@@ -101,6 +101,18 @@ check "output that cannot be written is a failure" said 1 "cannot write to stand
 run sh -c '"$0" info "$1" --input two.txt >/dev/full' "$rask" "$examples/wordcount.c"
 check "a plan that cannot be written is a failure" said 1 "cannot write to standard output: No space left"
 
+cat >chained.c <<'C'
+#include <rask/rask.h>
+int rask_job(rask_env *env, const rask_params *params)
+{
+    (void)params;
+    rask_discard(rask_from_sequence(env, 1, 1000));
+    return rask_execute(env, "chained");
+}
+C
+run "$rask" run chained.c
+check "a job of one chain counts what it reads" said 0 "FINISHED  1000 records"
+
 # ---- an unbounded job ----
 cat >endless.c <<'C'
 #include <rask/rask.h>

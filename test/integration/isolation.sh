@@ -233,6 +233,8 @@ kill -KILL "$(worker_pid "$job")"
 check killed_worker_fails_its_job eventually state_is "$job" FAILED
 run rest "/jobs/$job/exceptions"
 check killed_worker_is_the_reason said 0 SIGKILL
+rask list -a
+check killed_worker_is_in_the_list said 0 "was ended by SIGKILL"
 next_job_works after_worker
 
 check endless_job_for_taskmanager endless killed_taskmanager 4
@@ -240,6 +242,8 @@ kill -KILL "${pids[tm2]}"
 check killed_taskmanager_fails_its_job eventually state_is "$job" FAILED
 run rest "/jobs/$job/exceptions"
 check killed_taskmanager_is_the_reason said 0 "TaskManager"
+rask list -a
+check killed_taskmanager_is_in_the_list said 0 "is lost (it was stopped or killed"
 check killed_taskmanager_is_missed eventually has_taskmanagers 1
 next_job_works after_taskmanager
 start tm2 rask-taskmanager
@@ -251,6 +255,8 @@ kill -KILL "${pids[jm]}"
 check workers_end_without_jobmanager eventually no_workers
 start jm rask-jobmanager
 check taskmanagers_return eventually has_taskmanagers 2
+run grep "before this one" "$top/log/jm.log"
+check killed_jobmanager_is_in_the_log said 0 "did not end in order"
 next_job_works after_jobmanager
 
 is_gone() {

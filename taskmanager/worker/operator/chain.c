@@ -30,7 +30,7 @@ static void feed_free(struct wk_op *op, struct wk_feed *f)
 /* batch is taken */
 static void output_send(struct wk_output *o, rask_batch *batch)
 {
-    o->op->rows_out += batch->rows;
+    wk_count(&o->op->rows_out, batch->rows);
     for (uint32_t i = 0; i < o->child_count; i++)
         feed_push(o->children[i], o->child_inputs[i], batch_ref(batch));
     for (uint32_t i = 0; i < o->edge_count; i++)
@@ -237,7 +237,6 @@ static int op_step(struct wk_op *op)
     if (consumed == 0 || consumed > f->batch->rows - f->from)
         return wrong_count(op, consumed, f->batch->rows - f->from);
     f->from += consumed;
-    op->rows_in += consumed;
     if (f->from == f->batch->rows)
         feed_free(op, f);
     push_watermark(op);

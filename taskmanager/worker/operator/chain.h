@@ -67,7 +67,7 @@ struct wk_op {
     struct bytes key;          /* of the current row */
     struct map *counters;      /* name -> struct rask_counter */
     struct map *accumulators;
-    uint64_t rows_in, rows_out;
+    uint64_t rows_out;         /* handed on; wk_counted */
     const rask_source *source; /* head of a source vertex */
 };
 
