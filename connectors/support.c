@@ -38,6 +38,23 @@ static const char *errno_text(int errno_value, char *buf, size_t size)
     return strerror_r(errno_value, buf, size);
 }
 
+const char *connectors_path(rask_ctx *ctx)
+{
+    const char *path = connector_property(connectors_args(ctx), "path", NULL), *scheme = path ? strstr(path, "://") : NULL;
+
+    if (!path || !path[0]) {
+        rask_fail(ctx, "the property \"path\" is missing in the graph");
+        return NULL;
+    }
+    if (strncmp(path, "file:///", 8) == 0)
+        return path + 7;
+    if (scheme && strspn(path, "abcdefghijklmnopqrstuvwxyz0123456789+.-") == (size_t)(scheme - path)) {
+        rask_fail(ctx, "%s: only files of the host can be read and written; name one by its path, or as file:///path", path);
+        return NULL;
+    }
+    return path;
+}
+
 int connectors_fail_read(rask_ctx *ctx, int errno_value, const char *path)
 {
     char host[CONNECTORS_HOST_MAX], buf[128];

@@ -29,6 +29,9 @@ static inline const struct connector_args *connectors_args(rask_ctx *ctx)
 int connectors_i64(rask_ctx *ctx, const char *key, int64_t *ret);
 bool connectors_bool(rask_ctx *ctx, const char *key); /* "true"; absent: false */
 
+/* The property "path", borrowed, without "file://". NULL: there is none, or it names another file system; the task fails. */
+const char *connectors_path(rask_ctx *ctx);
+
 /* The name of this machine: in messages that are read on another one. */
 void connectors_host(char ret[CONNECTORS_HOST_MAX]);
 

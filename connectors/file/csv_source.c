@@ -54,7 +54,7 @@ static int csv_open(rask_ctx *ctx)
 
 static int csv_discover(rask_ctx *ctx, rask_splits *found)
 {
-    return input_discover(ctx, found, connector_property(connectors_args(ctx), "path", NULL), true);
+    return input_discover(ctx, found, true);
 }
 
 static int csv_open_split(rask_ctx *ctx, rask_split *split)

@@ -127,12 +127,13 @@ static int add_folder(rask_ctx *ctx, rask_splits *found, const char *path, bool 
     return rc;
 }
 
-int input_discover(rask_ctx *ctx, rask_splits *found, const char *path, bool whole)
+int input_discover(rask_ctx *ctx, rask_splits *found, bool whole)
 {
+    const char *path = connectors_path(ctx);
     struct stat st;
 
-    if (!path || !path[0])
-        return rask_fail(ctx, "the property \"path\" is missing in the graph");
+    if (!path)
+        return -1;
     if (is_stdin(path))
         return add_split(found, path, 0, INPUT_TO_THE_END);
     if (stat(path, &st) != 0)

@@ -13,7 +13,7 @@
 #define INPUT_TO_THE_END UINT64_MAX
 
 /* Enumerator: a split for each range of each file. whole: a file is one split. */
-int input_discover(rask_ctx *ctx, rask_splits *found, const char *path, bool whole);
+int input_discover(rask_ctx *ctx, rask_splits *found, bool whole);
 
 struct input {
     char *path;      /* owned; for messages */

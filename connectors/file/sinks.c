@@ -90,11 +90,11 @@ static int open_file(rask_ctx *ctx, struct file_sink *s, const char *path)
 static int file_open(rask_ctx *ctx)
 {
     struct file_sink *s = rask_self(ctx);
-    const char *path = connector_property(connectors_args(ctx), "path", NULL);
+    const char *path = connectors_path(ctx);
 
     s->fd = -1;
-    if (!path || !path[0])
-        return rask_fail(ctx, "the property \"path\" is missing in the graph");
+    if (!path)
+        return -1;
     s->path = rask_parallelism(ctx) > 1 ? mem_printf("%s/%u", path, rask_subtask(ctx) + 1) : mem_strdup(path);
     return open_file(ctx, s, path);
 }

@@ -29,7 +29,7 @@ static int text_open(rask_ctx *ctx)
 
 static int text_discover(rask_ctx *ctx, rask_splits *found)
 {
-    return input_discover(ctx, found, connector_property(connectors_args(ctx), "path", NULL), false);
+    return input_discover(ctx, found, false);
 }
 
 static int text_open_split(rask_ctx *ctx, rask_split *split)

@@ -73,7 +73,12 @@ else
     echo "skipped: no other user to try unreadable files with, or the build is not readable for it" >&2
 fi
 
+wordcount --input s3://bucket/in
+fails "another file system to read from" "s3://bucket/in: only files of the host can be read and written"
+
 # ---- what cannot be written ----
+wordcount --input in --output hdfs://name/out
+fails "another file system to write to" "hdfs://name/out: only files of the host can be read and written"
 wordcount --input in --output /dev/full
 fails "disk full" "output file /dev/full on host $host cannot be written: the disk is full; free space there"
 wordcount --input in --output logs
@@ -83,6 +88,10 @@ fails "a file in the place of a folder" "output file $top/in/counts on host $hos
 run "$build/bin/rask" run --target local "$job" --input in
 [[ $status -eq 0 ]]
 result $? "after all this the job still runs"
+
+wordcount --input "file://$top/in" --output "file://$top/counts"
+[[ $status -eq 0 && $(tail -n 1 counts) == a,2 ]]
+result $? "file:///path is a path"
 
 # ---- odd, and legal ----
 legal() { # NAME LAST-COUNTS...: of the file odd
