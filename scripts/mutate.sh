@@ -53,7 +53,7 @@ try() { # what file old new
     cp "$copy/kept" "$copy/$2" # with a new time, so that it is built again
 }
 
-what= file= old= new=
+what='' file='' old='' new=''
 while IFS= read -r line; do
     case $line in
     'what: '*) what=${line#what: } ;;
