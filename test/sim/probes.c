@@ -53,6 +53,7 @@ const char *const sim_probes_all[] = {
     "mesh: the lock was one's own already",
     "net: a cut connection timed out",
     "net: a power cut is noticed late",
+    "points: the job was over before its fault",
     "rpc: a call is repeated after its answer",
     "rpc: a call is repeated at once",
     "rpc: no heartbeat",

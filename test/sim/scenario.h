@@ -16,7 +16,8 @@ extern const struct sim_scenario sim_scenarios[]; /* scenarios.c; ends with a NU
 extern const char *const sim_probes_all[]; /* probes.c */
 
 void scenario_mesh(struct sim *sim);          /* scenario_mesh.c */
-void scenario_cluster(struct sim *sim);       /* scenario_cluster.c: with faults */
+void scenario_cluster(struct sim *sim);       /* cluster/scenario_cluster.c: with faults */
 void scenario_cluster_quiet(struct sim *sim); /* without */
+void scenario_points(struct sim *sim);        /* cluster/scenario_points.c */
 
 #endif

@@ -7,5 +7,6 @@ const struct sim_scenario sim_scenarios[] = {
     {"mesh", "the simulator itself: connections, disks and a lock under every fault", scenario_mesh},
     {"quiet", "JobManager, TaskManagers and workers run random jobs; nothing breaks", scenario_cluster_quiet},
     {"cluster", "the same while processes, hosts, paths and clocks fail", scenario_cluster},
+    {"points", "one job, and one fault at each event of its life", scenario_points},
     {NULL, NULL, NULL},
 };

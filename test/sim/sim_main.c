@@ -8,9 +8,11 @@
  * --require-probes a probe was never reached.
  */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 #include "test/sim/scenario.h"
@@ -18,11 +20,37 @@
 #define RUN_TWICE_EVERY 20
 #define FAILURES_MAX    3
 
+static struct {
+    const char *scenario;
+    uint64_t seed;
+} now;
+
+/* A crash names its seed, too. */
+static void on_crash(int number)
+{
+    dprintf(STDERR_FILENO, "seed %" PRIu64 " failed: signal %d\nagain: sim %s --seed %" PRIu64 " --verbose\n", now.seed,
+            number, now.scenario, now.seed);
+    raise(number); /* SA_RESETHAND: ends it */
+}
+
+static void watch_crashes(void)
+{
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+    static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND};
+
+    for (size_t i = 0; i < ARRAY_LEN(signals); i++)
+        sigaction(signals[i], &action, NULL);
+#endif
+}
+
 static bool run_once(const struct sim_scenario *scenario, uint64_t seed, bool verbose,
                      uint64_t *ret_hash, uint64_t *events)
 {
     struct sim *sim = sim_new(seed);
 
+    now.scenario = scenario->name;
+    now.seed = seed;
     sim_set_verbose(sim, verbose);
     scenario->run(sim);
     *ret_hash = sim_hash(sim);
@@ -90,6 +118,7 @@ int main(int argc, char **argv)
         else
             return usage();
     }
+    watch_crashes();
     for (const struct sim_scenario *s = sim_scenarios; s->name != NULL; s++) {
         if (wanted != NULL && strcmp(s->name, wanted) != 0)
             continue;

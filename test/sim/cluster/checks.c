@@ -144,7 +144,7 @@ static bool is_owned(struct cluster *c, const struct worker *w)
 /* A worker whose job nobody knows any more ends soon; its host must be able to act. */
 static void check_owners(struct cluster *c)
 {
-    uint64_t now_ns = sim_now_ns(c->sim);
+    uint64_t now_ns = sim_now_ns(c->sim) + 1; /* 0 stands for never */
 
     for (uint32_t i = 0; i < c->worker_count; i++) {
         struct worker *w = &c->workers[i];
@@ -152,7 +152,7 @@ static void check_owners(struct cluster *c)
         if (!w->wk || sim_paused(w->node) || (c->jm && is_owned(c, w)))
             w->orphan_ns = 0;
         else if (w->orphan_ns == 0)
-            w->orphan_ns = now_ns + 1;
+            w->orphan_ns = now_ns;
         else if (now_ns - w->orphan_ns > ORPHAN_MAX_NS)
             sim_fail(c->sim, "%s has had no owner for %llu s", sim_name(w->node),
                      (unsigned long long)((now_ns - w->orphan_ns) / SIM_S));
@@ -162,7 +162,7 @@ static void check_owners(struct cluster *c)
 /* A TaskManager that the JobManager cannot hear for so long is lost to it. */
 static void check_heartbeats(struct cluster *c)
 {
-    uint64_t now_ns = sim_now_ns(c->sim);
+    uint64_t now_ns = sim_now_ns(c->sim) + 1; /* 0 stands for never */
 
     for (uint32_t i = 0; i < c->tm_count; i++) {
         struct taskmanager *tm = &c->tms[i];
@@ -170,7 +170,7 @@ static void check_heartbeats(struct cluster *c)
         if (!c->jm || sim_paused(c->jm_node) || sim_reachable(c->jm_node, tm->node))
             tm->silent_ns = 0;
         else if (tm->silent_ns == 0)
-            tm->silent_ns = now_ns + 1;
+            tm->silent_ns = now_ns;
         else if (now_ns - tm->silent_ns > SILENT_MAX_NS && jm_resource_find(&c->jm->resource, &tm->id))
             sim_fail(c->sim, "tm%u is registered, though it is silent for %llu s", i,
                      (unsigned long long)((now_ns - tm->silent_ns) / SIM_S));
@@ -194,10 +194,10 @@ static void check_tasks(struct cluster *c, const struct wk *wk)
 
 static void check_worker(struct cluster *c, struct worker *w)
 {
-    uint64_t now_ns = sim_now_ns(c->sim);
+    uint64_t now_ns = sim_now_ns(c->sim) + 1; /* 0 stands for never */
     struct pool_stats stats;
 
-    if (w->wk->deploy && !w->wk->peer && !w->wk->canceling)
+    if (w->wk->deploy && !w->wk->peer && !w->wk->canceling && !w->wk->done)
         sim_fail(c->sim, "%s has lost its job master and goes on", sim_name(w->node));
     pool_stats(w->wk->pool, &stats);
     if (stats.in_use_bytes > w->wk->options.network_bytes + POOL_OVERDRAFT_BYTES)
@@ -206,7 +206,7 @@ static void check_worker(struct cluster *c, struct worker *w)
     if (w->pss_bytes <= w->start->budget_bytes || sim_paused(w->node))
         w->over_ns = 0;
     else if (w->over_ns == 0)
-        w->over_ns = now_ns + 1;
+        w->over_ns = now_ns;
     else if (now_ns - w->over_ns > OVER_MAX_NS)
         sim_fail(c->sim, "%s has more memory than it may, and nobody ends it", sim_name(w->node));
     check_tasks(c, w->wk);

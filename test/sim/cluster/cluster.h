@@ -120,7 +120,12 @@ void job_free(struct job *j);
 
 /* ---- faults.c ---- */
 void cluster_fault(struct cluster *c); /* some fault */
+void cluster_fault_by_name(struct cluster *c, const char *name); /* if it finds something to hurt */
 void cluster_heal(struct cluster *c);  /* faults end, everybody comes back */
+
+/* ---- scenario_cluster.c ---- */
+/* Faults end, everybody comes back, what cannot end is canceled: the cluster comes to rest, its jobs are checked, one more runs. */
+void cluster_settle(struct cluster *c);
 
 /* ---- checks.c ---- */
 void cluster_check_always(struct cluster *c); /* from now on, after events */

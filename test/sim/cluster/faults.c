@@ -1,4 +1,6 @@
 /* faults.c - what happens to a simulated cluster. Each fault has a probe that counts when it really struck. */
+#include <string.h>
+
 #include "common/base/check.h"
 #include "test/sim/cluster/cluster.h"
 #include "test/sim/cluster/executor.h"
@@ -140,7 +142,7 @@ static bool tm_leaves(struct cluster *c)
 
 static bool jm_ends(struct cluster *c, void (*how)(struct sim_node *node))
 {
-    if (!c->jm || !sim_chance(c->sim, 1, 3)) /* it ends all jobs: not too often */
+    if (!c->jm)
         return false;
     how(c->jm_node);
     sim_at(c->sim, a_while(c, 20), jm_returns, c);
@@ -266,39 +268,56 @@ static bool disk_errors(struct cluster *c)
 static const struct {
     const char *name;
     bool (*strike)(struct cluster *c); /* false: there was nothing to hurt */
+    bool rare; /* it ends all jobs */
 } faults[] = {
-    {"fault: worker killed", worker_killed},
-    {"fault: worker leaves by exit(0)", worker_exits},
-    {"fault: worker over its memory", worker_overdraws},
-    {"fault: a function never returns", function_hangs},
-    {"fault: connection between workers broken", link_broken},
-    {"fault: taskmanager killed", tm_killed},
-    {"fault: taskmanager's host loses power", tm_loses_power},
-    {"fault: taskmanager leaves in order", tm_leaves},
-    {"fault: jobmanager killed", jm_killed},
-    {"fault: jobmanager's host loses power", jm_loses_power},
-    {"fault: paused", paused},
-    {"fault: slow host", slow},
-    {"fault: partition, one way", cut_one_way},
-    {"fault: host isolated", isolated},
-    {"fault: connections broken", broken},
-    {"fault: clogged path", clogged},
-    {"fault: latency", far},
-    {"fault: a bit is flipped", bit_flipped},
-    {"fault: wall clock jumps", clock_jumps},
-    {"fault: disk full", disk_full},
-    {"fault: disk errors", disk_errors},
+    {"fault: worker killed", worker_killed, false},
+    {"fault: worker leaves by exit(0)", worker_exits, false},
+    {"fault: worker over its memory", worker_overdraws, false},
+    {"fault: a function never returns", function_hangs, false},
+    {"fault: connection between workers broken", link_broken, false},
+    {"fault: taskmanager killed", tm_killed, false},
+    {"fault: taskmanager's host loses power", tm_loses_power, false},
+    {"fault: taskmanager leaves in order", tm_leaves, false},
+    {"fault: jobmanager killed", jm_killed, true},
+    {"fault: jobmanager's host loses power", jm_loses_power, true},
+    {"fault: paused", paused, false},
+    {"fault: slow host", slow, false},
+    {"fault: partition, one way", cut_one_way, false},
+    {"fault: host isolated", isolated, false},
+    {"fault: connections broken", broken, false},
+    {"fault: clogged path", clogged, false},
+    {"fault: latency", far, false},
+    {"fault: a bit is flipped", bit_flipped, false},
+    {"fault: wall clock jumps", clock_jumps, false},
+    {"fault: disk full", disk_full, false},
+    {"fault: disk errors", disk_errors, false},
 };
+
+static void strike(struct cluster *c, uint32_t i)
+{
+    if (!faults[i].strike(c))
+        return;
+    SIM_PROBE(faults[i].name);
+    sim_trace(c->sim, "%s", faults[i].name);
+}
+
+void cluster_fault_by_name(struct cluster *c, const char *name)
+{
+    for (uint32_t i = 0; i < ARRAY_LEN(faults); i++)
+        if (strcmp(faults[i].name, name) == 0) {
+            strike(c, i);
+            return;
+        }
+    CHECK_UNREACHABLE("no such fault");
+}
 
 void cluster_fault(struct cluster *c)
 {
     bool small = some_worker(c) && sim_chance(c->sim, 1, 4); /* the first five */
     uint32_t i = (uint32_t)sim_range(c->sim, 0, small ? 4 : ARRAY_LEN(faults) - 1);
 
-    if (!faults[i].strike(c))
-        return;
-    SIM_PROBE(faults[i].name);
-    sim_trace(c->sim, "%s", faults[i].name);
+    if (!faults[i].rare || sim_chance(c->sim, 1, 3))
+        strike(c, i);
 }
 
 void cluster_heal(struct cluster *c)

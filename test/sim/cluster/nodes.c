@@ -192,6 +192,15 @@ static void *pack_again(const ProtobufCMessage *message, struct arena *arena)
     return copy;
 }
 
+/* One worker for a job on a TaskManager, however often it is asked for. */
+static void check_new(struct worker *w)
+{
+    for (struct worker *before = w->c->workers; before < w; before++)
+        if (id_equal(&before->job_id, &w->job_id) && id_equal(&before->taskmanager_id, &w->taskmanager_id) &&
+            before->start->job_epoch == w->start->job_epoch)
+            sim_fail(w->c->sim, "a worker of a job is started twice on %s", sim_name(w->tm->node));
+}
+
 static void *spawn(struct tm_spawner *s, const Rask__Control__StartWorker *start, const struct id *taskmanager_id,
                    const char *data_address, tm_exit_fn *on_exit, void *arg, int32_t *ret_pid, struct err *err)
 {
@@ -214,6 +223,7 @@ static void *spawn(struct tm_spawner *s, const Rask__Control__StartWorker *start
     w->start = pack_again(&start->base, &w->arena);
     CHECK(rpc_id(&w->start->job_id, &w->job_id));
     w->taskmanager_id = *taskmanager_id;
+    check_new(w);
     w->on_exit = on_exit;
     w->exit_arg = arg;
     w->exit_timer.cb = exit_fired;

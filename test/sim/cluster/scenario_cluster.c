@@ -80,11 +80,13 @@ static void act(struct cluster *c)
     }
 }
 
-static void settle(struct cluster *c)
+void cluster_settle(struct cluster *c)
 {
     struct job *last;
 
     c->calm = true;
+    c->state_bytes = 16u << 20;
+    c->network_bytes = 32u << 20;
     cluster_heal(c);
     sim_run_for(c->sim, 90 * (uint64_t)SIM_S);
     for (uint32_t i = 0; i < c->job_count; i++)
@@ -125,11 +127,8 @@ static void run(struct sim *sim, bool faulty)
     cluster_check_always(c);
     sim_run_for(sim, sim_range(sim, 0, 3000) * SIM_MS);
     act(c);
-    if (!sim_failed(sim)) {
-        c->state_bytes = 16u << 20;
-        c->network_bytes = 32u << 20;
-        settle(c);
-    }
+    if (!sim_failed(sim))
+        cluster_settle(c);
     cluster_free(c);
 }
 
