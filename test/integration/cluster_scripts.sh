@@ -134,7 +134,9 @@ done
 wait "${jobs[@]}"
 check stops_at_once_take_one_each absent "$tm_pids"
 run "$tree/bin/taskmanager.sh" start
-kill -KILL "$(cat "$tm_pids")"
+killed=$(cat "$tm_pids")
+kill -KILL "$killed"
+while [[ -n $(tr -d '\0' 2>/dev/null <"/proc/$killed/cmdline") ]]; do sleep 0.01; done 2>/dev/null
 run "$tree/bin/taskmanager.sh" stop
 check stop_after_a_kill_says_so said 0 "is running on host"
 check dead_pids_do_not_stay absent "$tm_pids"
