@@ -25,6 +25,11 @@ static struct {
     uint64_t seed;
 } now;
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static void watch_crashes(void) /* the sanitizer does, and says more */
+{
+}
+#else
 /* A crash names its seed, too. */
 static void on_crash(int number)
 {
@@ -35,14 +40,13 @@ static void on_crash(int number)
 
 static void watch_crashes(void)
 {
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     struct sigaction action = {.sa_handler = on_crash, .sa_flags = (int)SA_RESETHAND};
 
     for (size_t i = 0; i < ARRAY_LEN(signals); i++)
         sigaction(signals[i], &action, NULL);
-#endif
 }
+#endif
 
 static bool run_once(const struct sim_scenario *scenario, uint64_t seed, bool verbose,
                      uint64_t *ret_hash, uint64_t *events)
