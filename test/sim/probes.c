@@ -19,6 +19,7 @@ const char *const sim_probes_all[] = {
     "fault: a bit is flipped",
     "fault: a function never returns",
     "fault: a worker cannot be started",
+    "fault: a worker that hangs loses its connections",
     "fault: clogged path",
     "fault: connection between workers broken",
     "fault: connections broken",

@@ -86,6 +86,10 @@ static bool function_hangs(struct cluster *c)
     if (!w)
         return false;
     sim_executor_stall(w->executor);
+    if (sim_chance(c->sim, 1, 3)) { /* and nobody can tell it to end */
+        SIM_PROBE("fault: a worker that hangs loses its connections");
+        sim_break_connections(w->node, NULL);
+    }
     for (uint32_t i = 0; i < c->job_count; i++)
         c->jobs[i].stuck |= id_equal(&c->jobs[i].id, &w->job_id);
     return true;
