@@ -5,6 +5,8 @@
 # over.  Exit status 1 after a sentence if a job failed.  RASK_BUILD: where the programs are (build).
 set -u
 cd "${BASH_SOURCE[0]%/*}/.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
 warm_up=${1:?Usage: leaks.sh WARM_UP JOBS}
 jobs=${2:?Usage: leaks.sh WARM_UP JOBS}
 build=${RASK_BUILD:-$PWD/build}
@@ -22,14 +24,6 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-free_port() {
-    local port
-    for ((;;)); do
-        port=$((20000 + RANDOM % 12000))
-        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
 get() {
     local fd
     exec {fd}<>"/dev/tcp/127.0.0.1/$rest" || return 1

@@ -5,6 +5,8 @@
 # Exit status 0, or 1 after a sentence that says what was wrong.  RASK_BUILD: where the programs are (build).
 set -u
 CDPATH='' cd "${BASH_SOURCE[0]%/*}/.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
 build=${RASK_BUILD:-$PWD/build}
 input=examples/data/access.log
 top=$(mktemp -d) || exit 1
@@ -22,14 +24,6 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' INT TERM
 
-free_port() {
-    local port
-    for ((;;)); do
-        port=$((20000 + RANDOM % 12000))
-        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
 # get PATH: the body of REST's answer.
 get() {
     local fd line

@@ -4,6 +4,8 @@
 # Prints "ok NAME" and "FAIL NAME" lines.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
 bin=${RASK_BUILD:-$PWD/build}/bin
 top=$(mktemp -d)
 pids=()
@@ -42,9 +44,6 @@ until_said() { # PATTERN COMMAND...: repeats the command until its output has th
         sleep 0.05
     done
     return 1
-}
-free_port() {
-    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
 rpc=$(free_port)

@@ -5,6 +5,8 @@
 # Files and the command line alone: input_output.sh, cli_run.sh.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
 tree=$PWD
 build=${RASK_BUILD:-$PWD/build}
 jobs=$PWD/test/integration/jobs
@@ -98,14 +100,6 @@ job_is() { # JOB STATE
 }
 id_of() {
     grep -o '[0-9a-f]\{32\}' <<<"$out" | head -n 1
-}
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 12000))
-        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
 }
 last_counts() { # FILE or folder of files: "key,count" of the last line of each key
     find "$1" -type f -exec cat {} + | awk '{ at = match($0, /,[0-9]*$/); n[substr($0, 1, at - 1)] = substr($0, at + 1) }

@@ -3,6 +3,8 @@
 # tree whose path has a space; then with the real ones.  Prints "ok NAME" and "FAIL NAME" lines.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
 tree="$top/a tree"
@@ -234,14 +236,6 @@ done
 export RASK_BUILD=$build
 unset RASK_PID_DIR RASK_START_TIMEOUT RASK_STOP_TIMEOUT
 
-free_port() {
-    local port
-    for ((;;)); do
-        port=$((20000 + RANDOM % 12000))
-        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
 # make_cluster NAME: a configuration with ports of its own; sets the environment of the scripts.
 make_cluster() {
     mkdir -p "$top/$1/conf" "$top/$1/tmp"

@@ -10,6 +10,8 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
 source=$PWD
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
@@ -32,14 +34,6 @@ cleanup() {
 }
 trap cleanup EXIT
 
-free_port() {
-    local port
-    for ((;;)); do
-        port=$((20000 + RANDOM % 12000))
-        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
-}
 
 # A folder that looks like the source tree; files that an example writes stay in it.
 # new_folder NAME

@@ -4,6 +4,8 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
 source=$PWD
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
@@ -37,14 +39,6 @@ run() {
 }
 said() { # STATUS PATTERN
     [[ $status -eq $1 && $out == *"$2"* ]]
-}
-free_port() {
-    local port
-    for ((;;)); do
-        port=$((20000 + RANDOM % 12000))
-        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
 }
 # What was built is installed: another compiler than before would build everything again.
 compiler=$(sed 's/ -I\. .*//' "$build/flags")

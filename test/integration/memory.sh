@@ -5,6 +5,8 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
 unset RASK_LOG_DIR RASK_BUILD
@@ -27,14 +29,6 @@ eventually() { # within 30 s
         sleep 0.05
     done
     return 1
-}
-free_port() {
-    local port
-    while :; do
-        port=$((20000 + RANDOM % 20000))
-        (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || break
-    done
-    echo "$port"
 }
 rest_port=$(free_port)
 rpc_port=$(free_port)
