@@ -77,30 +77,11 @@ static void on_done(void *arg, int exit_code, const char *reason)
     env_timer_arm(w->spawn->env, &w->end, 0);
 }
 
-struct fd_watch {
-    struct env *env;
-    void *handle;
-    void (*cb)(void *cb_arg);
-    void *cb_arg;
-};
-
-static void on_fd(int fd, void *arg)
-{
-    struct fd_watch *watch = arg;
-
-    (void)fd;
-    env_libevent_unwatch_fd(watch->env, watch->handle);
-    watch->cb(watch->cb_arg);
-    mem_free(watch);
-}
-
 static void watch_fd(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg)
 {
     struct local_worker *w = arg;
-    struct fd_watch *watch = MEM_NEW(struct fd_watch);
 
-    *watch = (struct fd_watch){.env = w->spawn->env, .cb = cb, .cb_arg = cb_arg};
-    watch->handle = env_libevent_watch_fd(watch->env, fd, on_fd, watch);
+    env_libevent_watch_fd_once(w->spawn->env, fd, cb, cb_arg);
 }
 
 static void *spawn_op(struct tm_spawner *base, const Rask__Control__StartWorker *start, const struct id *taskmanager_id,

@@ -142,6 +142,8 @@ void env_libevent_on_signal(struct env *env, int signal_number, void (*cb)(int s
 /* Calls cb on the loop when fd is readable (pipes of children, signalfd ...); returns a handle for unwatch. */
 void *env_libevent_watch_fd(struct env *env, int fd, void (*cb)(int fd, void *arg), void *arg);
 void env_libevent_unwatch_fd(struct env *env, void *handle);
+/* The same for once: cb(arg) when fd is readable, and then no more. */
+void env_libevent_watch_fd_once(struct env *env, int fd, void (*cb)(void *arg), void *arg);
 /* Longest callback seen on this loop since the last call, in nanoseconds (DESIGN: no callback over 5 ms). */
 uint64_t env_libevent_longest_callback_ns(struct env *env);
 

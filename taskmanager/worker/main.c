@@ -57,30 +57,11 @@ static void on_done(void *arg, int exit_code, const char *reason)
     env_libevent_stop(p->env);
 }
 
-struct fd_watch {
-    struct env *env;
-    void *handle;
-    void (*cb)(void *cb_arg);
-    void *cb_arg;
-};
-
-static void on_fd(int fd, void *arg)
-{
-    struct fd_watch *w = arg;
-
-    (void)fd;
-    env_libevent_unwatch_fd(w->env, w->handle);
-    w->cb(w->cb_arg);
-    mem_free(w);
-}
-
 static void watch_fd(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg)
 {
     struct program *p = arg;
-    struct fd_watch *w = MEM_NEW(struct fd_watch);
 
-    *w = (struct fd_watch){.env = p->env, .cb = cb, .cb_arg = cb_arg};
-    w->handle = env_libevent_watch_fd(p->env, fd, on_fd, w);
+    env_libevent_watch_fd_once(p->env, fd, cb, cb_arg);
 }
 
 static int build_plan(void *arg, const Rask__Control__StartWorker *start, struct bytes *ret, struct err *err)
