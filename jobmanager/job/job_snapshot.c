@@ -9,20 +9,6 @@
 
 static const char unassigned[] = "(unassigned)";
 
-static void add_metrics(struct jm_metrics *sum, const struct jm_metrics *m)
-{
-    sum->records_in += m->records_in;
-    sum->records_out += m->records_out;
-    sum->bytes_in += m->bytes_in;
-    sum->bytes_out += m->bytes_out;
-    sum->remote_records_in += m->remote_records_in;
-    sum->source_records += m->source_records;
-    sum->busy_ms += m->busy_ms;
-    sum->idle_ms += m->idle_ms;
-    sum->backpressured_ms += m->backpressured_ms;
-    sum->complete = sum->complete && m->complete;
-}
-
 static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask *task,
                          uint32_t index, struct jm_job_snapshot *job)
 {
@@ -64,7 +50,7 @@ static void fill_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *
     s->subtasks = arena_alloc(&job->arena, spec->parallelism * sizeof(*s->subtasks));
     for (uint32_t i = 0; i < spec->parallelism; i++) {
         fill_subtask(&s->subtasks[i], &vertex->subtasks[i], i, job);
-        add_metrics(&s->metrics, &vertex->subtasks[i].metrics);
+        jm_metrics_add(&s->metrics, &vertex->subtasks[i].metrics);
     }
     if (!s->hidden)
         for (size_t i = 0; i < JM_TASK_STATE_COUNT; i++)

@@ -77,3 +77,17 @@ const char *jm_task_state_name(Rask__Control__TaskState state)
 
     return value ? value->name : "UNKNOWN";
 }
+
+void jm_metrics_add(struct jm_metrics *sum, const struct jm_metrics *m)
+{
+    sum->records_in += m->records_in;
+    sum->records_out += m->records_out;
+    sum->bytes_in += m->bytes_in;
+    sum->bytes_out += m->bytes_out;
+    sum->remote_records_in += m->remote_records_in;
+    sum->source_records += m->source_records;
+    sum->busy_ms += m->busy_ms;
+    sum->idle_ms += m->idle_ms;
+    sum->backpressured_ms += m->backpressured_ms;
+    sum->complete = sum->complete && m->complete;
+}

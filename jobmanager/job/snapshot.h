@@ -159,6 +159,8 @@ void jm_cluster_snapshot_unref(struct jm_cluster_snapshot *s);
 void jm_finished_job_unref(struct jm_finished_job *f);
 /* An empty one with one reference: fill it from its arena. */
 struct jm_job_snapshot *jm_job_snapshot_new(void);
+/* Sums two subtasks or groups; complete only if both are. */
+void jm_metrics_add(struct jm_metrics *sum, const struct jm_metrics *m);
 const char *jm_job_state_name(enum jm_job_state state);
 bool jm_job_state_is_final(enum jm_job_state state);
 const char *jm_task_state_name(Rask__Control__TaskState state);

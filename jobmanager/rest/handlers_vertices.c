@@ -104,20 +104,6 @@ void rest_get_vertex_times(struct rest_request *r)
 }
 
 /* ---- by TaskManager ---- */
-static void add_metrics(struct jm_metrics *sum, const struct jm_metrics *m)
-{
-    sum->records_in += m->records_in;
-    sum->records_out += m->records_out;
-    sum->bytes_in += m->bytes_in;
-    sum->bytes_out += m->bytes_out;
-    sum->remote_records_in += m->remote_records_in;
-    sum->source_records += m->source_records;
-    sum->busy_ms += m->busy_ms;
-    sum->idle_ms += m->idle_ms;
-    sum->backpressured_ms += m->backpressured_ms;
-    sum->complete = sum->complete && m->complete;
-}
-
 /* The least advanced state says how the group stands; a failure says it for all. */
 static Rask__Control__TaskState state_of(const uint32_t counts[JM_TASK_STATE_COUNT])
 {
@@ -145,7 +131,7 @@ static void view_group(struct rest_request *r, const struct jm_subtask_snapshot 
         int64_t s = rest_subtask_start(list[i]), e = rest_subtask_end(list[i]);
 
         counts[list[i]->state]++;
-        add_metrics(&sum, &list[i]->metrics);
+        jm_metrics_add(&sum, &list[i]->metrics);
         start = start < 0 || (s > 0 && s < start) ? s : start;
         end = MAX(end, e);
         all_over = all_over && e > 0;
