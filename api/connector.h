@@ -26,12 +26,16 @@ struct connector_args {
     uint32_t readers;                      /* enumerator: parallelism of the source; else 0 */
 };
 
+static inline const char *connector_spec_property(const Rask__Graph__OperatorSpec *spec, const char *key, const char *otherwise)
+{
+    for (size_t i = 0; i < spec->n_properties; i++)
+        if (__builtin_strcmp(spec->properties[i]->key, key) == 0)
+            return spec->properties[i]->value;
+    return otherwise;
+}
 static inline const char *connector_property(const struct connector_args *args, const char *key, const char *otherwise)
 {
-    for (size_t i = 0; i < args->spec->n_properties; i++)
-        if (__builtin_strcmp(args->spec->properties[i]->key, key) == 0)
-            return args->spec->properties[i]->value;
-    return otherwise;
+    return connector_spec_property(args->spec, key, otherwise);
 }
 
 #endif

@@ -190,14 +190,6 @@ static int add_op(rask_kit *kit, const Rask__Graph__StreamNode *node)
     return rc;
 }
 
-static void add_child(struct wk_output *o, struct wk_op *child, int input)
-{
-    o->children = mem_realloc(o->children, (o->child_count + 1) * sizeof(*o->children));
-    o->child_inputs = mem_realloc(o->child_inputs, (o->child_count + 1) * sizeof(*o->child_inputs));
-    o->children[o->child_count] = child;
-    o->child_inputs[o->child_count++] = input;
-}
-
 static struct wk_op *op_of_node(const rask_kit *kit, uint32_t id)
 {
     for (uint32_t i = 0; i < kit->task.chain.op_count; i++)
@@ -219,7 +211,7 @@ static int connect_ops(rask_kit *kit)
                            "the inputs of a test must lead to one operator; they lead to \"%s\" and \"%s\"",
                            head->node->name, to ? to->node->name : "the result");
         if (from && to)
-            add_child(&from->outputs[e->side + 1], to, (int)e->input);
+            wk_output_add_child(&from->outputs[e->side + 1], to, (int)e->input);
         else if (from)
             kit->tested = from; /* it gives the result */
     }
@@ -243,7 +235,7 @@ static void add_collectors(rask_kit *kit)
         op->desc = &collector;
         op->ctx.name = collector.name;
         op->ctx.self = &kit->outputs[i];
-        add_child(&kit->tested->outputs[i], op, 0);
+        wk_output_add_child(&kit->tested->outputs[i], op, 0);
     }
 }
 

@@ -230,14 +230,6 @@ static int init_op(struct wk *wk, struct wk_task *t, struct wk_op *op, struct er
     return rc;
 }
 
-static void add_child(struct wk_output *o, struct wk_op *child, int input)
-{
-    o->children = mem_realloc(o->children, (o->child_count + 1) * sizeof(*o->children));
-    o->child_inputs = mem_realloc(o->child_inputs, (o->child_count + 1) * sizeof(*o->child_inputs));
-    o->children[o->child_count] = child;
-    o->child_inputs[o->child_count++] = input;
-}
-
 static int build_chain(struct wk *wk, struct wk_task *t, struct err *err)
 {
     const Rask__Graph__JobVertex *v = graph_of(wk)->vertices[t->vertex];
@@ -267,7 +259,7 @@ static int build_chain(struct wk *wk, struct wk_task *t, struct err *err)
         if (co->parent < 0 || (size_t)co->parent >= i || co->parent_side + 1 < 0 ||
             (uint32_t)(co->parent_side + 1) >= c->ops[co->parent]->output_count)
             return err_set(err, ERR_PROTOCOL, "operator \"%s\" is chained to nothing", op->node->name);
-        add_child(&c->ops[co->parent]->outputs[co->parent_side + 1], op, (int)co->input);
+        wk_output_add_child(&c->ops[co->parent]->outputs[co->parent_side + 1], op, (int)co->input);
     }
     t->is_source = strcmp(c->ops[0]->node->op->type, OP_SOURCE) == 0;
     t->is_enumerator = strcmp(c->ops[0]->node->op->type, OP_SOURCE_ENUMERATOR) == 0;

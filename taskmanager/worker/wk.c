@@ -78,23 +78,10 @@ static Rask__Control__Counter **counters_of(struct arena *arena, struct map *map
     Rask__Control__Counter **list = arena_alloc(arena, (map_size(map) + 1) * sizeof(*list));
     size_t n = 0;
 
-    for (struct map_iter it = map_iter(map); map_next(&it);) {
-        Rask__Control__Counter *c = arena_alloc(arena, sizeof(*c));
-
-        rask__control__counter__init(c);
-        c->name = arena_strdup(arena, it.key);
-        c->value = rask_counter_value(it.value);
-        list[n++] = c;
-    }
+    for (struct map_iter it = map_iter(map); map_next(&it);)
+        list[n++] = wk_counter_message(arena, it.key, it.value);
     *ret_n = n;
     return list;
-}
-
-static void free_counter_map(struct map *map)
-{
-    for (struct map_iter it = map_iter(map); map_next(&it);)
-        mem_free(it.value);
-    map_free(map);
 }
 
 static void send_state(struct wk *wk, const struct wk_report *r)
@@ -126,7 +113,7 @@ static void send_state(struct wk *wk, const struct wk_report *r)
     }
     if (wk->peer)
         rpc_call(wk->peer, RPC_TASK_STATE_CHANGED, &m.base, 0, state_acknowledged, wk);
-    free_counter_map(sums);
+    wk_counters_free(sums);
     arena_release(&arena);
 }
 
@@ -355,7 +342,7 @@ static void answer_metrics(struct wk *wk, struct rpc_request *request)
     m.pool_in_use_bytes = stats.in_use_bytes;
     m.pool_budget_bytes = stats.budget_bytes;
     rpc_reply(request, &m.base);
-    free_counter_map(sums);
+    wk_counters_free(sums);
     arena_release(&arena);
 }
 

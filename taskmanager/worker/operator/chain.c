@@ -7,6 +7,14 @@
 
 /* ---- handing on ---- */
 
+void wk_output_add_child(struct wk_output *o, struct wk_op *child, int input)
+{
+    o->children = mem_realloc(o->children, (o->child_count + 1) * sizeof(*o->children));
+    o->child_inputs = mem_realloc(o->child_inputs, (o->child_count + 1) * sizeof(*o->child_inputs));
+    o->children[o->child_count] = child;
+    o->child_inputs[o->child_count++] = input;
+}
+
 static void feed_push(struct wk_op *op, int input, rask_batch *batch)
 {
     struct wk_feed *f = MEM_NEW(struct wk_feed);

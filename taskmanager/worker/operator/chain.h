@@ -104,6 +104,8 @@ struct wk_chain {
 
 enum wk_chain_result { WK_CHAIN_EMPTY, WK_CHAIN_BLOCKED, WK_CHAIN_BUDGET, WK_CHAIN_FAILED };
 
+/* While a chain is built: what o gives goes to an input of child. */
+void wk_output_add_child(struct wk_output *o, struct wk_op *child, int input);
 /* Opens every operator, the last one first. */
 int wk_chain_open(struct wk_chain *c);
 /* Closes those that were opened. Failures of close are ignored. */

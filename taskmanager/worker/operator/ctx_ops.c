@@ -13,12 +13,7 @@
 
 const char *wk_op_property(const struct wk_op *op, const char *key, const char *otherwise)
 {
-    const Rask__Graph__OperatorSpec *spec = op->node->op;
-
-    for (size_t i = 0; i < spec->n_properties; i++)
-        if (strcmp(spec->properties[i]->key, key) == 0)
-            return spec->properties[i]->value;
-    return otherwise;
+    return connector_spec_property(op->node->op, key, otherwise);
 }
 
 int64_t wk_op_property_i64(const struct wk_op *op, const char *key, int64_t otherwise)

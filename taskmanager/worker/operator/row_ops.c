@@ -142,8 +142,8 @@ static int check_abi(const struct wk_op *op, uint32_t abi, struct err *err)
                    op->node->name, abi, RASK_ABI);
 }
 
-/* What is declared and cannot be kept yet is refused before the job runs, not when it is first touched. */
-static int check_states(const struct wk_op *op, const rask_state *states, struct err *err)
+/* States and self of a descriptor. What cannot be kept yet is refused before the job runs, not when it is first touched. */
+static int take_over(struct wk_op *op, const rask_state *states, size_t self_size, struct err *err)
 {
     for (const rask_state *s = states; s && s->kind != 0; s++) {
         if (s->kind != RASK_VALUE)
@@ -153,6 +153,8 @@ static int check_states(const struct wk_op *op, const rask_state *states, struct
             return err_set(err, ERR_UNSUPPORTED, "operator \"%s\": state \"%s\" has a time to live, which is not there yet",
                            op->node->name, s->name);
     }
+    op->ctx.states = states;
+    op->ctx.self = self_size ? mem_alloc(self_size) : NULL;
     return 0;
 }
 
@@ -167,12 +169,7 @@ int wk_process_init(struct wk_op *op, struct err *err)
         return err_set(err, ERR_INVALID, "process function \"%s\" has no on_row", op->node->name);
     if (fn->on_timer)
         return err_set(err, ERR_UNSUPPORTED, "operator \"%s\" has an on_timer; timers are not there yet", op->node->name);
-    rc = check_states(op, fn->states, err);
-    if (rc != 0)
-        return rc;
-    op->ctx.states = fn->states;
-    op->ctx.self = fn->self_size ? mem_alloc(fn->self_size) : NULL;
-    return 0;
+    return take_over(op, fn->states, fn->self_size, err);
 }
 
 int wk_batch_init(struct wk_op *op, struct err *err)
@@ -184,11 +181,6 @@ int wk_batch_init(struct wk_op *op, struct err *err)
         return rc;
     if (!d->process)
         return err_set(err, ERR_INVALID, "operator \"%s\" has no process function", op->node->name);
-    rc = check_states(op, d->states, err);
-    if (rc != 0)
-        return rc;
     op->desc = d;
-    op->ctx.states = d->states;
-    op->ctx.self = d->self_size ? mem_alloc(d->self_size) : NULL;
-    return 0;
+    return take_over(op, d->states, d->self_size, err);
 }

@@ -41,7 +41,7 @@ void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_
     arena_init(&t->arena);
 }
 
-static void free_counters(struct map *m)
+void wk_counters_free(struct map *m)
 {
     if (!m)
         return;
@@ -66,8 +66,8 @@ static void op_free(struct wk_op *op)
     mem_free(op->adapter);
     wk_state_free(op->state);
     bytes_release(&op->key);
-    free_counters(op->counters);
-    free_counters(op->accumulators);
+    wk_counters_free(op->counters);
+    wk_counters_free(op->accumulators);
     arena_release(&op->ctx.scratch);
     mem_free(op);
 }

@@ -90,6 +90,9 @@ bool wk_task_is_over(const struct wk_task *t);
 void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *ret, struct arena *arena);
 /* Sums of the accumulators of all its operators are added to `into` (name -> struct rask_counter). */
 void wk_task_accumulators(struct wk_task *t, struct map *into);
+/* A map of name -> struct rask_counter, with its counters. NULL is legal. */
+void wk_counters_free(struct map *m);
+Rask__Control__Counter *wk_counter_message(struct arena *arena, const char *name, const struct rask_counter *counter);
 
 /* ---- for operators (ctx_ops.c and adapters) ---- */
 struct wk_task *wk_task_of(struct wk_op *op);

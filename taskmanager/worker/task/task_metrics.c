@@ -81,6 +81,16 @@ static void operator_now(struct wk_task *t, Rask__Control__TaskMetrics *m)
             m->in_sink = true;
 }
 
+Rask__Control__Counter *wk_counter_message(struct arena *arena, const char *name, const struct rask_counter *counter)
+{
+    Rask__Control__Counter *c = arena_alloc(arena, sizeof(*c));
+
+    rask__control__counter__init(c);
+    c->name = arena_strdup(arena, name);
+    c->value = rask_counter_value(counter);
+    return c;
+}
+
 static void counters(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
 {
     size_t n = 0, at = 0;
@@ -92,14 +102,8 @@ static void counters(struct wk_task *t, Rask__Control__TaskMetrics *m, struct ar
     for (uint32_t i = 0; i < t->chain.op_count; i++) {
         if (!t->chain.ops[i]->counters)
             continue;
-        for (struct map_iter it = map_iter(t->chain.ops[i]->counters); map_next(&it);) {
-            Rask__Control__Counter *c = arena_alloc(arena, sizeof(*c));
-
-            rask__control__counter__init(c);
-            c->name = arena_strdup(arena, it.key);
-            c->value = rask_counter_value(it.value);
-            m->counters[at++] = c;
-        }
+        for (struct map_iter it = map_iter(t->chain.ops[i]->counters); map_next(&it);)
+            m->counters[at++] = wk_counter_message(arena, it.key, it.value);
     }
     pthread_mutex_unlock(&t->lock);
     m->n_counters = at;
