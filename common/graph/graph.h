@@ -29,8 +29,6 @@
  */
 int graph_unpack(struct arena *arena, const void *data, size_t len, Rask__Graph__StreamGraph **ret,
                  struct err *err) MUST_CHECK;
-int graph_unpack_job(struct arena *arena, const void *data, size_t len, Rask__Graph__JobGraph **ret,
-                     struct err *err) MUST_CHECK;
 
 /*
  * Ids are 1 .. n in order; edges lead from lower to higher ids (so there is no cycle); columns,

@@ -24,14 +24,3 @@ int graph_unpack(struct arena *arena, const void *data, size_t len, Rask__Graph_
     return 0;
 }
 
-int graph_unpack_job(struct arena *arena, const void *data, size_t len, Rask__Graph__JobGraph **ret,
-                     struct err *err)
-{
-    ProtobufCAllocator allocator = {alloc, no_free, arena};
-    Rask__Graph__JobGraph *g = rask__graph__job_graph__unpack(&allocator, len, data);
-
-    if (!g)
-        return err_set(err, ERR_CORRUPT, "these %zu bytes are no job graph", len);
-    *ret = g;
-    return 0;
-}

@@ -45,11 +45,6 @@ void jm_job_turn_soon(struct jm_job *job)
         env_timer_arm(job->ctx->env, &job->turn, 0);
 }
 
-bool jm_job_tearing_down(const struct jm_job *job)
-{
-    return job->life.state == JM_JOB_FAILING || job->life.state == JM_JOB_CANCELLING;
-}
-
 bool jm_job_is_waiting(const struct jm_job *job)
 {
     return job->life.state == JM_JOB_CREATED && !job->workers;

@@ -20,7 +20,6 @@ void jm_job_turn_soon(struct jm_job *job);
 /* Keeps the failure; a job that runs goes FAILING. worker, task: NULL when it is the job's. */
 void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task,
                  bool suspicion, const char *text);
-bool jm_job_tearing_down(const struct jm_job *job); /* FAILING or CANCELLING */
 
 /* job_workers.c */
 /* takes what the grant holds */

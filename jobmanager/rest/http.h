@@ -51,7 +51,6 @@ struct http_server *rest_http_new(struct event_base *base, const struct http_ser
 int rest_http_listen(struct http_server *server, int fd, struct err *err) MUST_CHECK;
 /* Closes everything; requests without an answer are forgotten. */
 void rest_http_free(struct http_server *server);
-uint32_t rest_http_connections(const struct http_server *server);
 
 /* body: its bytes are taken. headers: further lines, each with \r\n, or NULL. The request ends here. */
 void rest_http_respond(struct http_request *request, int status, const char *content_type, const char *headers,

@@ -617,7 +617,3 @@ void rest_http_free(struct http_server *s)
     mem_free(s);
 }
 
-uint32_t rest_http_connections(const struct http_server *s)
-{
-    return s->count;
-}

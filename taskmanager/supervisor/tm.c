@@ -135,11 +135,6 @@ void tm_free(struct tm *tm)
     mem_free(tm);
 }
 
-const char *tm_data_address(struct tm *tm)
-{
-    return tm->data_address;
-}
-
 const struct id *tm_id(struct tm *tm)
 {
     return &tm->id;

@@ -73,7 +73,6 @@ int tm_new(struct env *env, const struct tm_options *options, struct tm **ret, s
 void tm_stop(struct tm *tm, void (*cb)(void *arg), void *arg);
 /* Without tm_stop before: workers that live are the spawner's to end, and it may not call on_exit any more. */
 void tm_free(struct tm *tm);
-const char *tm_data_address(struct tm *tm); /* as others reach it, with the chosen port */
 const struct id *tm_id(struct tm *tm);
 
 /* The formula: (process size - 32 MiB) / slots. ERR_INVALID with a sentence when a slot gets less than 16 MiB. */

@@ -53,11 +53,6 @@ struct wk_link *wk_link_new(struct env *env, struct pool *pool, uint32_t peer_in
     return l;
 }
 
-uint32_t wk_link_peer(const struct wk_link *link)
-{
-    return link->peer;
-}
-
 bool wk_link_is_open(const struct wk_link *link)
 {
     return link->conn != NULL;

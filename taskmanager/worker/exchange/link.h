@@ -31,7 +31,6 @@ struct wk_link;
 struct wk_link *wk_link_new(struct env *env, struct pool *pool, uint32_t peer_index, uint64_t job_epoch,
                             const struct wk_link_owner *owner);
 void wk_link_free(struct wk_link *link);
-uint32_t wk_link_peer(const struct wk_link *link);
 /* The authenticated connection; taken. What was sent before leaves now. Loop. One connection in a link's life: one that
  * broke is not opened again (wk_link_may_open). */
 void wk_link_open(struct wk_link *link, struct net_conn *conn);

@@ -462,14 +462,3 @@ uint64_t wk_state_count(const struct wk_state *s, int state)
     return s->tables[state].count;
 }
 
-void wk_state_each(struct wk_state *s, int state, void (*cb)(void *arg, rask_str key, const void *value, size_t len), void *arg)
-{
-    struct table *t = table_of(s, state);
-
-    for (uint64_t i = 0; t->index && i <= t->mask; i++)
-        if (t->index[i]) {
-            struct entry *e = entry_of(t->index[i]);
-
-            cb(arg, (rask_str){(const char *)key_of(e), e->key_len}, value_of(e), e->value_len);
-        }
-}

@@ -43,7 +43,5 @@ int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, c
                    struct err *err) MUST_CHECK;
 void wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key);
 uint64_t wk_state_count(const struct wk_state *s, int state);
-/* Entries in no particular but deterministic order; for tests and snapshots. */
-void wk_state_each(struct wk_state *s, int state, void (*cb)(void *arg, rask_str key, const void *value, size_t len), void *arg);
 
 #endif
