@@ -506,24 +506,31 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         conn_free(c);
 }
 
-/* Over the limit one that is over makes room, or the one that was idle for longest. false: all are busy. */
+/*
+ * Over the limit one that is over makes room, else the one that was idle for longest, else the one whose head
+ * takes longest to arrive: clients that send a byte now and then cannot lock out those that send a request at once.
+ * false: all are busy with a request.
+ */
 static bool make_room(struct http_server *s)
 {
-    struct http_conn *oldest = NULL;
+    struct http_conn *idle = NULL, *slow = NULL, *victim;
 
     LIST_FOREACH(at, &s->conns) {
         struct http_conn *c = LIST_ENTRY(at, struct http_conn, in_server);
 
         if (c->phase == PHASE_LINGER) {
-            oldest = c;
-            break;
+            conn_free(c);
+            return true;
         }
-        if (c->phase == PHASE_IDLE && (!oldest || c->idle_since < oldest->idle_since))
-            oldest = c;
+        if (c->phase == PHASE_IDLE && (!idle || c->idle_since < idle->idle_since))
+            idle = c;
+        if (c->phase == PHASE_HEAD && (!slow || c->idle_since < slow->idle_since))
+            slow = c;
     }
-    if (oldest)
-        conn_free(oldest);
-    return oldest != NULL;
+    victim = idle ? idle : slow;
+    if (victim)
+        conn_free(victim);
+    return victim != NULL;
 }
 
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int len, void *arg)

@@ -326,6 +326,25 @@ static void test_idle_connections_make_room_and_busy_ones_do_not(void **state)
     bytes_release(&in);
 }
 
+static void test_slow_heads_make_room_for_a_request(void **state)
+{
+    struct fixture *f = *state;
+    struct bytes in = {0};
+    int fds[CONNECTIONS];
+    char c;
+
+    for (int i = 0; i < CONNECTIONS; i++) {
+        fds[i] = dial(f);
+        put(fds[i], "G");
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(ask_text(f, "GET /new HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", &in), 200);
+    assert_int_equal(recv(fds[0], &c, 1, 0) > 0, false); /* the slowest was closed */
+    for (int i = 0; i < CONNECTIONS; i++)
+        close(fds[i]);
+    bytes_release(&in);
+}
+
 static void test_escapes_are_decoded_once(void **state)
 {
     char out[32];
@@ -353,6 +372,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_slow_head_is_cut_off, setup_impatient, teardown),
         cmocka_unit_test_setup_teardown(test_a_stalled_body_is_cut_off, setup_impatient, teardown),
         T(test_idle_connections_make_room_and_busy_ones_do_not),
+        T(test_slow_heads_make_room_for_a_request),
         cmocka_unit_test(test_escapes_are_decoded_once),
     };
 
