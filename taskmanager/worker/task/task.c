@@ -354,6 +354,21 @@ static void flush_edges(struct wk_task *t, uint64_t now)
     t->last_flush_ns = now;
 }
 
+/* The step ends, but the task goes on: what has waited for its interval leaves, and what a reader without work waits for. */
+static void flush_due(struct wk_task *t, uint64_t now)
+{
+    bool all = t->flush_interval_ns >= 0 && now - t->last_flush_ns >= (uint64_t)t->flush_interval_ns;
+
+    for (uint32_t i = 0; i < t->chain.edge_count; i++) {
+        struct wk_edge *e = t->chain.edges[i];
+
+        if (e->held_count > 0 && (all || wk_edge_in_flight(e) == 0))
+            wk_edge_flush(e);
+    }
+    if (all)
+        t->last_flush_ns = now;
+}
+
 static bool edges_drained(const struct wk_task *t)
 {
     for (uint32_t i = 0; i < t->chain.edge_count; i++)
@@ -408,8 +423,11 @@ static enum more next_work(struct wk_task *t)
         if (!done)
             return MORE_WAIT;
     } else if (t->is_source && wk_source_reading(head)) {
+        uint64_t before = head->rows_out;
         int rc = wk_op_blocked(head) ? RASK_WAIT : wk_source_poll(head);
 
+        if (rc == RASK_MORE && head->rows_out == before && t->chain.feeds == 0)
+            flush_edges(t, t->last_flush_ns); /* it looks again at once, but what is held must not wait for that */
         return rc < 0 ? MORE_FAILED : rc == RASK_WAIT ? MORE_WAIT : MORE_YES;
     } else if (!inputs_over) {
         return take_input(t) ? MORE_YES : MORE_WAIT;
@@ -449,6 +467,8 @@ static bool step(struct wk_task *t, uint64_t now)
         enum wk_chain_result r = wk_chain_run(&t->chain, deadline);
         enum more more = MORE_FAILED;
 
+        if (t->flush_interval_ns == 0) /* each row at once: each call's rows, which were there at the same time */
+            flush_edges(t, now);
         if (r == WK_CHAIN_EMPTY && edge_errors(t) == 0)
             more = waits ? MORE_WAIT : next_work(t);
         if (more == MORE_WAIT && t->chain.feeds > 0) { /* a source that emitted rows, and waits */
@@ -482,8 +502,7 @@ static bool step(struct wk_task *t, uint64_t now)
             return true;
         if (r == WK_CHAIN_BUDGET || ex->ops->now_ns(ex) >= deadline) {
             t->stopped = TASK_STOP_BUDGET;
-            if (t->flush_interval_ns >= 0 && now - t->last_flush_ns >= (uint64_t)t->flush_interval_ns)
-                flush_edges(t, now);
+            flush_due(t, now);
             return true;
         }
     }
