@@ -176,7 +176,6 @@ const struct conf_class_row conf_class_rows[] = {
     NOTHING("rest.server.numThreads", REST_LOOP)
     NOTHING("rest.server.thread-priority", REST_LOOP)
     NOT_YET("rest.url-prefix")
-    NOT_YET("restart-strategy.*")
     NOT_YET("restart-strategy")
     NOT_YET("scheduler-mode")
 

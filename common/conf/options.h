@@ -81,6 +81,69 @@
     X(SLOT_REQUEST_TIMEOUT, "slot.request.timeout", DURATION, "5 min", "1 ms..", JOB,              \
       "How long a job waits for slots before it fails.")
 
+#define CONF_OPTIONS_CHECKPOINTS_(X)                                                               \
+    X(EXECUTION_CHECKPOINTING_INTERVAL, "execution.checkpointing.interval", DURATION, NULL,        \
+      "10 ms..", JOB, "How often the state of a job is saved; not set: never.")                    \
+    X(EXECUTION_CHECKPOINTING_MODE, "execution.checkpointing.mode", ENUM, "EXACTLY_ONCE",          \
+      "EXACTLY_ONCE|AT_LEAST_ONCE", JOB,                                                           \
+      "Whether a task waits for the barriers of all its inputs, so that no row counts twice.")     \
+    X(EXECUTION_CHECKPOINTING_TIMEOUT, "execution.checkpointing.timeout", DURATION, "10 min",      \
+      "1 ms..", JOB, "A checkpoint that takes longer is given up.")                                \
+    X(EXECUTION_CHECKPOINTING_MIN_PAUSE, "execution.checkpointing.min-pause", DURATION, "0 ms",    \
+      "", JOB, "Least time between the end of a checkpoint and the begin of the next.")            \
+    X(EXECUTION_CHECKPOINTING_MAX_CONCURRENT_CHECKPOINTS,                                          \
+      "execution.checkpointing.max-concurrent-checkpoints", INT, "1", "1..16", JOB,                \
+      "How many checkpoints may be under way at a time; 1 with a pause.")                          \
+    X(EXECUTION_CHECKPOINTING_TOLERABLE_FAILED_CHECKPOINTS,                                        \
+      "execution.checkpointing.tolerable-failed-checkpoints", INT, "0", "0..", JOB,                \
+      "How many checkpoints in a row may fail before the job does.")                               \
+    X(EXECUTION_CHECKPOINTING_NUM_RETAINED, "execution.checkpointing.num-retained", INT, "1",      \
+      "1..1000", JOB, "How many complete checkpoints are kept.")                                   \
+    X(EXECUTION_CHECKPOINTING_EXTERNALIZED_CHECKPOINT_RETENTION,                                   \
+      "execution.checkpointing.externalized-checkpoint-retention", ENUM,                           \
+      "NO_EXTERNALIZED_CHECKPOINTS",                                                               \
+      "NO_EXTERNALIZED_CHECKPOINTS|RETAIN_ON_CANCELLATION|DELETE_ON_CANCELLATION", JOB,            \
+      "Whether checkpoints stay when the job fails (the last two) or is canceled (the second).")   \
+    X(EXECUTION_CHECKPOINTING_DIR, "execution.checkpointing.dir", STRING, NULL, "", JOB,           \
+      "Folder of checkpoints, the same for all processes; not set: one of the JobManager, which "  \
+      "goes with it.")                                                                             \
+    X(EXECUTION_CHECKPOINTING_SAVEPOINT_DIR, "execution.checkpointing.savepoint-dir", STRING,      \
+      NULL, "", JOB, "Folder of savepoints that are asked for without one.")                       \
+    X(RESTART_STRATEGY_TYPE, "restart-strategy.type", ENUM, NULL,                                  \
+      "none|off|disable|fixed-delay|fixeddelay|failure-rate|failurerate|exponential-delay|"        \
+      "exponentialdelay", JOB, "How a failed job starts again; not set: exponential-delay with "   \
+      "checkpoints, none without. The first restart after a lost process is immediate.")           \
+    X(RESTART_STRATEGY_FIXED_DELAY_ATTEMPTS, "restart-strategy.fixed-delay.attempts", INT, "1",    \
+      "0..", JOB, "How many restarts before the job fails.")                                       \
+    X(RESTART_STRATEGY_FIXED_DELAY_DELAY, "restart-strategy.fixed-delay.delay", DURATION, "1 s",   \
+      "", JOB, "Wait before each restart.")                                                        \
+    X(RESTART_STRATEGY_FAILURE_RATE_MAX_FAILURES_PER_INTERVAL,                                     \
+      "restart-strategy.failure-rate.max-failures-per-interval", INT, "1", "1..1024", JOB,         \
+      "More failures within the interval fail the job.")                                           \
+    X(RESTART_STRATEGY_FAILURE_RATE_FAILURE_RATE_INTERVAL,                                         \
+      "restart-strategy.failure-rate.failure-rate-interval", DURATION, "1 min", "1 ms..", JOB,     \
+      "The interval in which failures are counted.")                                               \
+    X(RESTART_STRATEGY_FAILURE_RATE_DELAY, "restart-strategy.failure-rate.delay", DURATION,        \
+      "1 s", "", JOB, "Wait before each restart.")                                                 \
+    X(RESTART_STRATEGY_EXPONENTIAL_DELAY_INITIAL_BACKOFF,                                          \
+      "restart-strategy.exponential-delay.initial-backoff", DURATION, "1 s", "1 ms..", JOB,        \
+      "Wait before the first restart.")                                                            \
+    X(RESTART_STRATEGY_EXPONENTIAL_DELAY_MAX_BACKOFF,                                              \
+      "restart-strategy.exponential-delay.max-backoff", DURATION, "1 min", "1 ms..", JOB,          \
+      "Longest wait before a restart.")                                                            \
+    X(RESTART_STRATEGY_EXPONENTIAL_DELAY_BACKOFF_MULTIPLIER,                                       \
+      "restart-strategy.exponential-delay.backoff-multiplier", DOUBLE, "1.5", "1..", JOB,          \
+      "What the wait is multiplied with after each failure.")                                      \
+    X(RESTART_STRATEGY_EXPONENTIAL_DELAY_RESET_BACKOFF_THRESHOLD,                                  \
+      "restart-strategy.exponential-delay.reset-backoff-threshold", DURATION, "1 h", "1 ms..",     \
+      JOB, "Time without a failure after which the wait is the first one again.")                  \
+    X(RESTART_STRATEGY_EXPONENTIAL_DELAY_JITTER_FACTOR,                                            \
+      "restart-strategy.exponential-delay.jitter-factor", DOUBLE, "0.1", "0..1", JOB,              \
+      "Part of the wait that is drawn at random, so that jobs do not restart together.")           \
+    X(RESTART_STRATEGY_EXPONENTIAL_DELAY_ATTEMPTS_BEFORE_RESET_BACKOFF,                            \
+      "restart-strategy.exponential-delay.attempts-before-reset-backoff", INT, "infinite",         \
+      "1..", JOB, "How many restarts in a row before the job fails.")
+
 #define CONF_OPTIONS_REST_(X)                                                                      \
     X(REST_ADDRESS, "rest.address", STRING, "localhost", "", START,                                \
       "Host name or address under which clients reach the REST API.")                              \
@@ -145,6 +208,7 @@
     CONF_OPTIONS_CLUSTER_(X)                                                                       \
     CONF_OPTIONS_MEMORY_(X)                                                                        \
     CONF_OPTIONS_JOB_(X)                                                                           \
+    CONF_OPTIONS_CHECKPOINTS_(X)                                                                   \
     CONF_OPTIONS_REST_(X)                                                                          \
     CONF_OPTIONS_FILES_(X)                                                                         \
     CONF_OPTIONS_SECURITY_(X)

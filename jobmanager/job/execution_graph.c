@@ -43,6 +43,29 @@ void jm_graph_release(struct jm_graph *graph)
     graph->vertices = NULL;
 }
 
+void jm_graph_reset(struct jm_graph *graph, int64_t now_ms)
+{
+    CHECK(graph->open == 0);
+    for (size_t v = 0; v < graph->job->n_vertices; v++) {
+        struct jm_vertex *vertex = &graph->vertices[v];
+        uint32_t parallelism = vertex->spec->parallelism;
+
+        memset(vertex->counts, 0, sizeof(vertex->counts));
+        vertex->counts[STATE(CREATED)] = parallelism;
+        vertex->end_ms = -1;
+        vertex->open = parallelism;
+        for (uint32_t i = 0; i < parallelism; i++) {
+            struct jm_subtask *task = &vertex->subtasks[i];
+
+            mem_free(task->rates);
+            *task = (struct jm_subtask){.attempt = task->attempt + 1, .worker = JM_NO_WORKER};
+            jm_task_life_init(&task->life, now_ms);
+        }
+    }
+    graph->open = graph->total;
+    graph->failed = 0;
+}
+
 struct jm_subtask *jm_graph_subtask(struct jm_graph *graph, uint32_t vertex, uint32_t subtask)
 {
     if (vertex >= graph->job->n_vertices || subtask >= graph->vertices[vertex].spec->parallelism)

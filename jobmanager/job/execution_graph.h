@@ -14,6 +14,7 @@
 
 struct jm_subtask {
     struct jm_task_life life;
+    uint32_t attempt; /* 0: the first */
     uint32_t worker; /* index of its worker; JM_NO_WORKER before slots were found */
     struct jm_metrics metrics;
     struct jm_rates *rates; /* owned; NULL before the first pull and after the end */
@@ -34,6 +35,8 @@ struct jm_graph {
 
 void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int64_t now_ms);
 void jm_graph_release(struct jm_graph *graph);
+/* The next attempt of every subtask: CREATED, nowhere. All are final. */
+void jm_graph_reset(struct jm_graph *graph, int64_t now_ms);
 /* NULL when there is no such subtask. */
 struct jm_subtask *jm_graph_subtask(struct jm_graph *graph, uint32_t vertex, uint32_t subtask);
 void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask,

@@ -15,6 +15,7 @@ static void on_turn(struct env_timer *timer);
 static void on_wait(struct env_timer *timer);
 static void on_cancel_timeout(struct env_timer *timer);
 static void on_cancel_again(struct env_timer *timer);
+static void on_restart(struct env_timer *timer);
 
 void jm_job_changed(struct jm_job *job, bool state)
 {
@@ -47,7 +48,8 @@ void jm_job_turn_soon(struct jm_job *job)
 
 bool jm_job_is_waiting(const struct jm_job *job)
 {
-    return job->life.state == JM_JOB_CREATED && !job->workers;
+    return !job->workers && !job->ending &&
+           (job->life.state == JM_JOB_CREATED || job->life.state == JM_JOB_RESTARTING);
 }
 
 /* ---- making ---- */
@@ -171,6 +173,7 @@ int jm_job_new(const struct jm_job_context *ctx, const struct id *id,
     job->wait_timer.cb = on_wait;
     job->cancel_timer.cb = on_cancel_timeout;
     job->cancel_again_timer.cb = on_cancel_again;
+    job->restart_timer.cb = on_restart;
     job->start_ms = jm_job_now_ms(job);
     job->end_ms = -1;
     jm_job_life_init(&job->life, job->start_ms);
@@ -186,6 +189,7 @@ int jm_job_new(const struct jm_job_context *ctx, const struct id *id,
         name = conf_string(job->conf, OPT_PIPELINE_NAME);
     job->name = mem_strdup(*name ? name : "Rask Streaming Job");
     make_config(job);
+    jm_restart_init(&job->restart, job->conf);
     draw_secret(job);
     jm_graph_init(&job->graph, job->job_graph, job->start_ms);
     jm_job_set_state(job, JM_JOB_CREATED);
@@ -193,6 +197,13 @@ int jm_job_new(const struct jm_job_context *ctx, const struct id *id,
                      conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT));
     *ret = job;
     return 0;
+}
+
+static void failure_release(struct jm_failure *f)
+{
+    mem_free(f->text);
+    mem_free(f->task);
+    mem_free(f->endpoint);
 }
 
 void jm_job_free(struct jm_job *job)
@@ -207,13 +218,13 @@ void jm_job_free(struct jm_job *job)
     env_timer_cancel(env, &job->send_timer);
     env_timer_cancel(env, &job->cancel_timer);
     env_timer_cancel(env, &job->cancel_again_timer);
+    env_timer_cancel(env, &job->restart_timer);
     jm_job_free_workers(job);
     jm_schedule_release(&job->schedule);
     jm_graph_release(&job->graph);
-    for (uint32_t i = 0; i < job->failure_count; i++) {
-        mem_free(job->failures[i].text);
-        mem_free(job->failures[i].task);
-    }
+    for (uint32_t i = 0; i < job->failure_count; i++)
+        failure_release(&job->failures[i]);
+    jm_restart_release(&job->restart);
     jm_job_snapshot_unref(job->snapshot);
     conf_free(job->conf);
     mem_free(job->reason);
@@ -258,7 +269,7 @@ static void on_wait(struct env_timer *timer)
                        (double)conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT) / 1000,
                        job->reason ? job->reason : "was not looked at");
 
-        jm_job_fail(job, NULL, NULL, false, text);
+        jm_job_fail(job, NULL, NULL, false, ERR_UNAVAILABLE, text);
         mem_free(text);
         return;
     }
@@ -269,7 +280,7 @@ static void on_wait(struct env_timer *timer)
             char *text =
                 mem_printf("%s did not register within %d s", w->label, REGISTER_TIMEOUT_MS / 1000);
 
-            jm_job_fail(job, w, NULL, false, text);
+            jm_job_fail(job, w, NULL, false, ERR_TIMEOUT, text);
             mem_free(text);
         }
     }
@@ -277,6 +288,7 @@ static void on_wait(struct env_timer *timer)
 
 /* ---- the end ---- */
 
+/* The latest epoch's stand first, in each the root cause. */
 static void keep_failure(struct jm_job *job, const struct jm_worker *worker, const char *task,
                          bool suspicion, const char *text)
 {
@@ -284,27 +296,27 @@ static void keep_failure(struct jm_job *job, const struct jm_worker *worker, con
         .at_ms = jm_job_now_ms(job),
         .text = mem_strdup(text),
         .task = task ? mem_strdup(task) : NULL,
-        .worker = worker ? worker->index : JM_NO_WORKER,
+        .endpoint = worker ? mem_strdup(worker->endpoint) : NULL,
+        .epoch = job->epoch,
         .suspicion = suspicion,
     };
-    bool better = job->failure_count > 0 && job->failures[0].suspicion && !suspicion;
+    uint32_t at = 0;
 
-    if (job->failure_count == JM_FAILURES_MAX) {
-        if (!better) {
-            mem_free(made.text);
-            mem_free(made.task);
-            return;
-        }
-        job->failure_count--;
-        mem_free(job->failures[job->failure_count].text);
-        mem_free(job->failures[job->failure_count].task);
+    if (worker)
+        id_format(&worker->taskmanager_id, made.taskmanager_id);
+    while (at < job->failure_count && job->failures[at].epoch == job->epoch)
+        at++;
+    if (at > 0 && job->failures[0].suspicion && !suspicion)
+        at = 0; /* the death behind what its neighbours noticed */
+    if (at == JM_FAILURES_MAX) {
+        failure_release(&made);
+        return;
     }
-    if (better) { /* the death behind what its neighbours noticed */
-        memmove(&job->failures[1], &job->failures[0], job->failure_count * sizeof(made));
-        job->failures[0] = made;
-    } else {
-        job->failures[job->failure_count] = made;
-    }
+    if (job->failure_count == JM_FAILURES_MAX)
+        failure_release(&job->failures[--job->failure_count]);
+    memmove(&job->failures[at + 1], &job->failures[at],
+            (job->failure_count - at) * sizeof(job->failures[0]));
+    job->failures[at] = made;
     job->failure_count++;
 }
 
@@ -315,8 +327,10 @@ static void tear_down(struct jm_job *job)
     uint64_t timeout_ms = conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_TIMEOUT);
     struct env *env = job->ctx->env;
 
+    job->ending = true;
     env_timer_cancel(env, &job->wait_timer);
     env_timer_cancel(env, &job->send_timer);
+    env_timer_cancel(env, &job->restart_timer);
     jm_job_tasks_cancel(job);
     jm_job_cancel_tasks(job);
     if (timeout_ms > 0)
@@ -326,26 +340,66 @@ static void tear_down(struct jm_job *job)
     jm_job_turn_soon(job);
 }
 
+/* Whether the strategy, and the kind of failure, allow another try; then *ret_wait_ms before it. */
+static bool may_restart(struct jm_job *job, int code, uint64_t *ret_wait_ms, struct bytes *why)
+{
+    uint64_t now_ms = env_now_ns(job->ctx->env) / 1000000;
+
+    if (job->restart.type != JM_RESTART_NONE && !err_retryable(code)) {
+        bytes_printf(why, "this would happen again (%s)", err_code_text(code));
+        return false;
+    }
+    if (job->restart.type != JM_RESTART_NONE &&
+        jm_restart_failed(&job->restart, now_ms, env_rand_u64(job->ctx->env),
+                          code == ERR_WORKER_DIED, ret_wait_ms))
+        return true;
+    jm_restart_explain(&job->restart, why);
+    return false;
+}
+
+static void end_epoch(struct jm_job *job, int code)
+{
+    uint64_t wait_ms;
+    struct bytes why;
+
+    bytes_init(&why);
+    if (may_restart(job, code, &wait_ms, &why)) {
+        job->restart_at_ns = env_now_ns(job->ctx->env) + env_ms_to_ns(wait_ms);
+        env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text,
+                "job \"%s\" restarts in %.10g s (%s)", job->name, (double)wait_ms / 1000,
+                jm_restart_name(&job->restart));
+        if (job->life.state != JM_JOB_RESTARTING)
+            jm_job_set_state(job, JM_JOB_RESTARTING);
+    } else {
+        env_log(job->ctx->env, LOG_ERROR, JM_MODULE, job->id_text, "job \"%s\" fails: %s",
+                job->name, (char *)why.data);
+        jm_job_set_state(job, JM_JOB_FAILING);
+    }
+    bytes_release(&why);
+    tear_down(job);
+}
+
 void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task,
-                 bool suspicion, const char *text)
+                 bool suspicion, int code, const char *text)
 {
     enum jm_job_state state = job->life.state;
-    bool first = state == JM_JOB_INITIALIZING || state == JM_JOB_CREATED || state == JM_JOB_RUNNING;
+    bool runs = state == JM_JOB_INITIALIZING || state == JM_JOB_CREATED ||
+                state == JM_JOB_RUNNING || (state == JM_JOB_RESTARTING && !job->ending);
     bool finished = job->graph.open == 0 && job->graph.failed == 0;
 
-    if ((first && finished) || !(first || state == JM_JOB_FAILING)) {
+    if ((runs && finished) || !(runs || state == JM_JOB_FAILING || state == JM_JOB_RESTARTING)) {
         env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "after the last task ended: %s",
                 text);
         return;
     }
-    env_log(job->ctx->env, first ? LOG_ERROR : LOG_WARN, JM_MODULE, job->id_text, "%s%s%s",
+    env_log(job->ctx->env, runs ? LOG_ERROR : LOG_WARN, JM_MODULE, job->id_text, "%s%s%s",
             task ? task : "", task ? ": " : "", text);
     keep_failure(job, worker, task, suspicion, text);
     jm_job_set_reason(job, job->failures[0].text);
-    if (!first)
-        return;
-    jm_job_set_state(job, JM_JOB_FAILING);
-    tear_down(job);
+    if (runs)
+        end_epoch(job, code);
+    else if (state == JM_JOB_RESTARTING && !suspicion && !err_retryable(code))
+        jm_job_set_state(job, JM_JOB_FAILING); /* what survives the first failure would fail again */
 }
 
 void jm_job_cancel(struct jm_job *job)
@@ -402,6 +456,40 @@ static enum jm_job_state final_state(const struct jm_job *job)
     }
 }
 
+/* ---- the next epoch ---- */
+
+/* Its slots are given back and taken again in one turn: no other job comes between. */
+static void on_restart(struct env_timer *timer)
+{
+    struct jm_job *job = CONTAINER_OF(timer, struct jm_job, restart_timer);
+
+    CHECK(job->life.state == JM_JOB_RESTARTING);
+    CHECK(job->ending && job->workers_gone == job->worker_count);
+    jm_job_free_workers(job);
+    jm_schedule_release(&job->schedule);
+    job->workers_registered = job->workers_gone = 0;
+    job->epoch++;
+    job->restarts++;
+    job->ending = false;
+    draw_secret(job);
+    jm_graph_reset(&job->graph, jm_job_now_ms(job));
+    env_timer_arm_ms(job->ctx->env, &job->wait_timer,
+                     conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT));
+    jm_job_try_start(job);
+    jm_job_changed(job, true);
+}
+
+static void restart_when_due(struct jm_job *job)
+{
+    uint64_t now_ns = env_now_ns(job->ctx->env);
+
+    env_timer_cancel(job->ctx->env, &job->cancel_timer);
+    env_timer_cancel(job->ctx->env, &job->cancel_again_timer);
+    if (!job->restart_timer.armed)
+        env_timer_arm(job->ctx->env, &job->restart_timer,
+                      job->restart_at_ns > now_ns ? job->restart_at_ns - now_ns : 0);
+}
+
 static void on_turn(struct env_timer *timer)
 {
     struct jm_job *job = CONTAINER_OF(timer, struct jm_job, turn);
@@ -410,14 +498,20 @@ static void on_turn(struct env_timer *timer)
         job->ctx->hooks->over(job->ctx->arg, job);
         return;
     }
-    if (job->life.state == JM_JOB_CREATED && job->workers &&
-        job->workers_registered == job->worker_count)
+    if ((job->life.state == JM_JOB_CREATED || job->life.state == JM_JOB_RESTARTING) &&
+        !job->ending && job->workers && job->workers_registered == job->worker_count)
         jm_job_deploy(job);
     if (job->graph.open > 0)
         return;
-    jm_job_stop_workers(job, "the job is over");
+    jm_job_stop_workers(job, job->life.state == JM_JOB_RESTARTING ? "the job restarts"
+                                                                  : "the job is over");
     if (job->workers_gone < job->worker_count)
         return;
+    if (job->life.state == JM_JOB_RESTARTING) {
+        restart_when_due(job);
+        return;
+    }
+    jm_job_release_slots(job);
     env_timer_cancel(job->ctx->env, &job->cancel_timer);
     env_timer_cancel(job->ctx->env, &job->cancel_again_timer);
     job->end_ms = jm_job_now_ms(job);

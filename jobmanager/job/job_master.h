@@ -7,13 +7,17 @@
  * exactly once.  Thread: the control loop.
  *
  *   new --slots--> workers start --registered--> Deploy --reports--> all final --workers gone-->
- * over
+ * over, or after a failure that the restart strategy forgives: the next epoch, from the slots on
+ *
+ * An epoch is one life of all of the job's workers.  It has a secret of its own; what an earlier
+ * epoch says is refused.
  */
 #ifndef JM_JOB_MASTER_H
 #define JM_JOB_MASTER_H
 
 #include "common/conf/conf.h"
 #include "jobmanager/job/execution_graph.h"
+#include "jobmanager/job/restart.h"
 #include "jobmanager/resource/resource.h"
 #include "jobmanager/scheduler/scheduler.h"
 
@@ -68,8 +72,10 @@ struct jm_worker {
 struct jm_failure {
     int64_t at_ms;
     char *text, *task; /* owned; task NULL: the job */
-    uint32_t worker;   /* JM_NO_WORKER: none */
-    bool suspicion;    /* what the survivors of a death say: the obituary takes its place */
+    char *endpoint;    /* owned; of its worker; NULL: none */
+    char taskmanager_id[ID_TEXT_MAX];
+    uint64_t epoch; /* that it ended */
+    bool suspicion; /* what the survivors of a death say: the obituary takes its place */
 };
 
 struct jm_job_hooks {
@@ -114,13 +120,18 @@ struct jm_job {
     uint32_t worker_count, workers_registered, workers_gone;
     /* cursor of the StartWorker or Deploy calls that go out in parts */
     uint32_t send_next;
-    struct jm_failure failures[JM_FAILURES_MAX]; /* 0: the root cause */
+    /* those of the latest epoch that failed first; of each the root cause first */
+    struct jm_failure failures[JM_FAILURES_MAX];
     uint32_t failure_count;
+    struct jm_restart restart;
+    bool ending; /* this epoch: nothing new starts, what runs is asked to end */
+    uint32_t restarts;
+    uint64_t restart_at_ns; /* RESTARTING, ending: not before */
 
     struct env_timer turn;       /* armed with 0: decide what follows */
     struct env_timer wait_timer; /* slots, then registration of workers */
     struct env_timer send_timer; /* next part of calls */
-    struct env_timer cancel_timer, cancel_again_timer;
+    struct env_timer cancel_timer, cancel_again_timer, restart_timer;
     bool over;
 
     bool dirty; /* snapshot is out of date */

@@ -17,9 +17,10 @@ void jm_job_changed(struct jm_job *job, bool state);
 void jm_job_set_state(struct jm_job *job, enum jm_job_state to);
 void jm_job_set_reason(struct jm_job *job, const char *reason);
 void jm_job_turn_soon(struct jm_job *job);
-/* Keeps the failure; a job that runs goes FAILING. worker, task: NULL when it is the job's. */
+/* Keeps the failure; a job that runs goes RESTARTING or FAILING. worker, task: NULL when it is the
+ * job's. code: of err.h; whether another try makes sense. */
 void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task,
-                 bool suspicion, const char *text);
+                 bool suspicion, int code, const char *text);
 
 /* job_workers.c */
 /* takes what the grant holds */
@@ -28,7 +29,9 @@ void jm_job_deploy(struct jm_job *job);
 void jm_job_cancel_tasks(struct jm_job *job); /* asks every worker that has open tasks */
 void jm_job_stop_workers(struct jm_job *job, const char *reason);
 void jm_worker_stop(struct jm_worker *worker, bool kill, const char *reason);
-void jm_job_free_workers(struct jm_job *job);
+void jm_job_free_workers(struct jm_job *job); /* their slots, too */
+/* Slots that a restart would have used again. */
+void jm_job_release_slots(struct jm_job *job);
 
 /* job_tasks.c */
 void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask,

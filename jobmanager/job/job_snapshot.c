@@ -16,6 +16,7 @@ static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask 
         task->worker < job->worker_count ? &job->workers[task->worker] : NULL;
 
     s->subtask = index;
+    s->attempt = task->attempt;
     s->state = task->life.state;
     memcpy(s->state_at_ms, task->life.at_ms, sizeof(s->state_at_ms));
     s->worker = task->worker;
@@ -78,9 +79,9 @@ static void fill_failures(struct jm_job_snapshot *s, const struct jm_job *job)
         s->failures[i].at_ms = f->at_ms;
         s->failures[i].text = arena_strdup(&s->arena, f->text);
         s->failures[i].task = f->task ? arena_strdup(&s->arena, f->task) : NULL;
-        if (f->worker < s->worker_count) {
-            s->failures[i].endpoint = s->workers[f->worker].endpoint;
-            s->failures[i].taskmanager_id = s->workers[f->worker].taskmanager_id;
+        if (f->endpoint) {
+            s->failures[i].endpoint = arena_strdup(&s->arena, f->endpoint);
+            s->failures[i].taskmanager_id = arena_strdup(&s->arena, f->taskmanager_id);
         }
     }
 }
@@ -151,6 +152,7 @@ static struct jm_job_snapshot *make(const struct jm_job *job)
     s->end_ms = job->end_ms;
     s->max_parallelism = job->max_parallelism;
     s->parallelism = job->parallelism;
+    s->restarts = job->restarts;
     fill_workers(s, job);
     s->vertex_count = (uint32_t)job->job_graph->n_vertices;
     s->vertices = arena_alloc(&s->arena, s->vertex_count * sizeof(*s->vertices));

@@ -130,8 +130,9 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
     if (!task || task->worker != w->index)
         return err_set(err, ERR_INVALID, "worker %u has no subtask %u of vertex %u", w->index,
                        msg->subtask, msg->vertex);
-    if (msg->attempt != 0)
-        return err_set(err, ERR_STALE, "attempt %u of a task whose attempt is 0", msg->attempt);
+    if (msg->attempt != task->attempt)
+        return err_set(err, ERR_STALE, "attempt %u of a task whose attempt is %u", msg->attempt,
+                       task->attempt);
     to = meaning(task->life.state, msg->state);
     if (to == task->life.state)
         return 0;
@@ -150,7 +151,7 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
 
         arena_init(&arena);
         name = jm_graph_task_name(&job->graph, msg->vertex, msg->subtask, &arena);
-        jm_job_fail(job, w, name, suspicion, text);
+        jm_job_fail(job, w, name, suspicion, msg->has_code ? msg->code : ERR_USER, text);
         arena_release(&arena);
     }
     if (job->graph.open == 0)

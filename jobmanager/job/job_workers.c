@@ -76,14 +76,16 @@ static void worker_gone(struct jm_worker *w)
     drop_peer(w);
     worker_move(w, JM_WORKER_GONE);
     job->workers_gone++;
-    jm_resource_release(job->ctx->resource, &w->allocation);
+    if (job->life.state != JM_JOB_RESTARTING) /* else they are used again */
+        jm_resource_release(job->ctx->resource, &w->allocation);
     jm_job_turn_soon(job);
 }
 
-static void worker_fail(struct jm_worker *w, const char *task, bool suspicion, const char *text)
+static void worker_fail(struct jm_worker *w, const char *task, bool suspicion, int code,
+                        const char *text)
 {
     jm_worker_tasks_end(w, STATE(FAILED));
-    jm_job_fail(w->job, w, task, suspicion, text);
+    jm_job_fail(w->job, w, task, suspicion, code, text);
     jm_job_turn_soon(w->job);
 }
 
@@ -103,7 +105,7 @@ static void on_started(void *arg, const struct err *error, const ProtobufCMessag
     if (w->state != JM_WORKER_STOPPING) {
         char *text = mem_printf("%s could not be started: %s", w->label, error->text);
 
-        worker_fail(w, NULL, false, text);
+        worker_fail(w, NULL, false, error->code, text);
         mem_free(text);
     }
     if (error->code != ERR_TIMEOUT) {
@@ -241,7 +243,7 @@ static void on_deployed(void *arg, const struct err *error, const ProtobufCMessa
     if (error && error->code != ERR_CLOSED && w->state == JM_WORKER_DEPLOYED) {
         char *text = mem_printf("%s did not take its tasks: %s", w->label, error->text);
 
-        worker_fail(w, NULL, false, text);
+        worker_fail(w, NULL, false, error->code, text);
         mem_free(text);
     }
 }
@@ -253,6 +255,7 @@ static Rask__Control__Deploy *make_deploy(struct jm_job *job, struct arena *aren
     rask__control__deploy__init(msg);
     msg->job_id = rpc_id_data(&job->id);
     msg->job_epoch = job->epoch;
+    msg->attempt = job->restarts;
     msg->graph = (Rask__Graph__JobGraph *)job->job_graph;
     msg->n_config = job->config_count;
     msg->config = job->config;
@@ -412,7 +415,7 @@ void jm_worker_closed(struct jm_worker *w, const char *why)
     w->lost = true;
     env_timer_arm_ms(w->job->ctx->env, &w->timer, OBITUARY_WAIT_MS);
     text = mem_printf("%s: connection lost: %s", w->label, why);
-    worker_fail(w, NULL, true, text);
+    worker_fail(w, NULL, true, ERR_WORKER_DIED, text);
     mem_free(text);
 }
 
@@ -454,7 +457,7 @@ void jm_job_worker_exited(struct jm_job *job, const struct id *taskmanager_id,
         return;
     if (w->state < JM_WORKER_STOPPING) {
         text = obituary(w, msg);
-        worker_fail(w, msg->task && *msg->task ? msg->task : NULL, false, text);
+        worker_fail(w, msg->task && *msg->task ? msg->task : NULL, false, ERR_WORKER_DIED, text);
         mem_free(text);
     }
     worker_gone(w);
@@ -466,8 +469,16 @@ static void on_taskmanager_lost(struct jm_allocation *allocation, const char *wh
 
     w->start_call = w->stop_call = 0; /* they failed with the connection */
     if (w->state < JM_WORKER_STOPPING)
-        worker_fail(w, NULL, false, why);
+        worker_fail(w, NULL, false, ERR_WORKER_DIED, why);
+    if (w->state == JM_WORKER_GONE) /* its slots waited for the restart */
+        jm_resource_release(w->job->ctx->resource, &w->allocation);
     worker_gone(w);
+}
+
+void jm_job_release_slots(struct jm_job *job)
+{
+    for (uint32_t i = 0; i < job->worker_count; i++)
+        jm_resource_release(job->ctx->resource, &job->workers[i].allocation);
 }
 
 void jm_job_free_workers(struct jm_job *job)

@@ -96,6 +96,7 @@ struct jm_job_snapshot {
     int64_t state_at_ms[JM_JOB_STATE_COUNT];
     int64_t start_ms, end_ms; /* end -1: running */
     uint32_t max_parallelism, parallelism;
+    uint32_t restarts;
     uint32_t tasks[JM_TASK_STATE_COUNT]; /* of all vertices that are not hidden */
     uint32_t vertex_count;
     struct jm_vertex_snapshot *vertices;

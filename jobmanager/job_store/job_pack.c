@@ -147,6 +147,8 @@ void jm_job_pack(const struct jm_job_snapshot *job, struct bytes *out)
     msg.end_ms = job->end_ms;
     msg.max_parallelism = job->max_parallelism;
     msg.parallelism = job->parallelism;
+    msg.has_restarts = true;
+    msg.restarts = job->restarts;
     msg.plan_json = job->plan_json;
     msg.n_vertices = job->vertex_count;
     msg.vertices = arena_alloc(&arena, job->vertex_count * sizeof(*msg.vertices));
@@ -297,6 +299,7 @@ static bool job_in(const Rask__Jobstore__Job *in, struct jm_job_snapshot *job)
     job->end_ms = in->end_ms;
     job->max_parallelism = in->max_parallelism;
     job->parallelism = in->parallelism;
+    job->restarts = in->restarts;
     job->plan_json = arena_strdup(&job->arena, in->plan_json);
     job->vertex_count = (uint32_t)in->n_vertices;
     job->vertices = arena_alloc(&job->arena, in->n_vertices * sizeof(*job->vertices));

@@ -129,8 +129,8 @@ static void fill_job(const struct rest_request *r, const void *item, struct metr
         put_int(set, timed[i].name, job->state == timed[i].state ? in_state : 0);
     put_int(set, "uptime", over ? -1 : job->state == JM_JOB_RUNNING ? in_state : 0);
     put_int(set, "downtime", over ? -1 : 0);
-    put_int(set, "numRestarts", 0); /* a job that fails is not started again */
-    put_int(set, "fullRestarts", 0);
+    put_int(set, "numRestarts", job->restarts);
+    put_int(set, "fullRestarts", job->restarts);
 }
 
 static void fill_taskmanager(const struct rest_request *r, const void *item, struct metric_set *set)

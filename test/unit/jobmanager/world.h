@@ -40,7 +40,7 @@ struct fake_worker {
     bool used, registered, plan;
     struct id job_id;
     uint64_t epoch;
-    uint32_t index;
+    uint32_t index, attempt;
     struct rpc_peer *peer;
     struct {
         uint32_t vertex, subtask;
@@ -101,6 +101,7 @@ static UNUSED void fake_report_full(struct fake_worker *w, uint32_t vertex, uint
     msg.job_epoch = epoch;
     msg.vertex = metrics.vertex = vertex;
     msg.subtask = metrics.subtask = subtask;
+    msg.attempt = w->attempt;
     msg.state = state;
     msg.has_code = code != 0;
     msg.code = code;
@@ -132,6 +133,7 @@ static UNUSED void fake_report_all(struct fake_worker *w, Rask__Control__TaskSta
 static void fake_deployed(struct fake_worker *w, const Rask__Control__Deploy *msg)
 {
     w->deploys++;
+    w->attempt = msg->attempt;
     for (size_t p = 0; p < msg->n_placements; p++)
         for (size_t i = 0; i < msg->placements[p]->n_worker; i++)
             if (msg->placements[p]->worker[i] == w->index) {
