@@ -136,15 +136,16 @@ static int over_budget(struct wk_state *s, const struct table *t, uint64_t more,
                    __atomic_load_n(&s->budget->used_bytes, __ATOMIC_RELAXED));
 }
 
-struct wk_state *wk_state_new(const rask_state *decl, struct wk_state_budget *budget)
+struct wk_state *wk_state_new(const struct wk_state_options *options)
 {
+    const rask_state *decl = options->decl;
     uint32_t n = 0;
     struct wk_state *s;
 
     while (decl && decl[n].kind != 0)
         n++;
     s = mem_alloc(sizeof(*s) + n * sizeof(struct table));
-    s->budget = budget;
+    s->budget = options->budget;
     s->count = n;
     for (uint32_t i = 0; i < n; i++) {
         s->tables[i].decl = &decl[i];

@@ -18,9 +18,16 @@ struct wk_state_budget { /* of the worker; shared by its tasks */
     uint64_t used_bytes; /* atomic */
 };
 
+struct wk_state_options {
+    const rask_state *decl;           /* ends with kind 0, NULL: none; borrowed for the state's life */
+    struct wk_state_budget *budget;   /* borrowed */
+    const rask_schema *key;           /* key columns, for files; borrowed; NULL: not keyed, or nobody will read it */
+    uint8_t operator_id[16];
+    const char *uid, *name;           /* of the operator, borrowed; NULL: none */
+    uint32_t subtask, parallelism, max_parallelism; /* 0, 0, 0: one subtask that owns all */
+};
 struct wk_state;
-/* decl: ends with kind 0; borrowed for the table's life. */
-struct wk_state *wk_state_new(const rask_state *decl, struct wk_state_budget *budget);
+struct wk_state *wk_state_new(const struct wk_state_options *options);
 void wk_state_free(struct wk_state *s);
 
 /* Prefetches for these hashes (a batch about to be processed). */
@@ -43,5 +50,21 @@ int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, c
                    struct err *err) MUST_CHECK;
 void wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key);
 uint64_t wk_state_count(const struct wk_state *s, int state);
+
+/*
+ * Operator state: not keyed.  RASK_OPERATOR_LIST (split among subtasks when parallelism changes) and
+ * RASK_OPERATOR_UNION (everything to each): elements of opaque bytes by number.
+ */
+int wk_state_list_add(struct wk_state *s, int state, const void *data, size_t len, struct err *err) MUST_CHECK;
+uint32_t wk_state_list_count(const struct wk_state *s, int state);
+rask_bytes wk_state_list_get(const struct wk_state *s, int state, uint32_t i); /* borrowed until the next change */
+void wk_state_list_clear(struct wk_state *s, int state);
+/* RASK_BROADCAST: a map in order of keys (bytes). */
+int wk_state_broadcast_put(struct wk_state *s, int state, rask_bytes key, rask_bytes value, struct err *err) MUST_CHECK;
+bool wk_state_broadcast_get(const struct wk_state *s, int state, rask_bytes key, rask_bytes *ret); /* borrowed, as above */
+void wk_state_broadcast_remove(struct wk_state *s, int state, rask_bytes key);
+uint32_t wk_state_broadcast_count(const struct wk_state *s, int state);
+void wk_state_broadcast_at(const struct wk_state *s, int state, uint32_t i, rask_bytes *ret_key, rask_bytes *ret_value);
+void wk_state_broadcast_clear(struct wk_state *s, int state);
 
 #endif

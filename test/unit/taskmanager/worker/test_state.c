@@ -96,7 +96,7 @@ static void step(struct wk_state *s, struct model *m, uint32_t i, int hash_bits)
 static void random_operations(int hash_bits, uint32_t operations)
 {
     struct wk_state_budget budget = {.limit_bytes = 1u << 30};
-    struct wk_state *s = wk_state_new(decl, &budget);
+    struct wk_state *s = wk_state_new(&(struct wk_state_options){.decl = decl, .budget = &budget});
     struct model *models = mem_alloc_array(KEYS, sizeof(*models));
     uint64_t live = 0;
 
@@ -128,7 +128,7 @@ static void follows_a_model_when_hashes_collide(void **state)
 static void refuses_over_its_budget_with_a_sentence(void **state)
 {
     struct wk_state_budget budget = {.limit_bytes = 100000};
-    struct wk_state *s = wk_state_new(decl, &budget);
+    struct wk_state *s = wk_state_new(&(struct wk_state_options){.decl = decl, .budget = &budget});
     struct err err = {0};
     char text[64];
     uint32_t i = 0;
@@ -160,7 +160,7 @@ static void how_much_fits_does_not_depend_on_addresses(void **state)
     (void)state;
     for (uint32_t run = 0, first = 0; run < ARRAY_LEN(between); run++) {
         struct wk_state_budget budget = {.limit_bytes = 4096};
-        struct wk_state *s = wk_state_new(decl, &budget);
+        struct wk_state *s = wk_state_new(&(struct wk_state_options){.decl = decl, .budget = &budget});
         struct err err = {0};
         uint32_t i = 0;
 
@@ -179,7 +179,7 @@ static void how_much_fits_does_not_depend_on_addresses(void **state)
 static void values_stay_where_they_are_while_the_table_grows(void **state)
 {
     struct wk_state_budget budget = {.limit_bytes = 1u << 30};
-    struct wk_state *s = wk_state_new(decl, &budget);
+    struct wk_state *s = wk_state_new(&(struct wk_state_options){.decl = decl, .budget = &budget});
     char text[64];
     rask_str first = key_of(7, text);
     char kept[64];

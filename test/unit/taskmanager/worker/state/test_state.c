@@ -29,7 +29,7 @@ static int set_up(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
 
     f->budget.limit_bytes = 64u << 20;
-    f->s = wk_state_new(declared, &f->budget);
+    f->s = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &f->budget});
     f->pool = pool_new(0);
     *state = f;
     return 0;
@@ -155,7 +155,7 @@ static void runs_find_what_single_calls_find(void **state)
             assert_int_equal(so_far[i], 3);
         wk_state_free(f->s);
         assert_int_equal(f->budget.used_bytes, 0);
-        f->s = wk_state_new(declared, &f->budget);
+        f->s = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &f->budget});
     }
 }
 

@@ -1,0 +1,158 @@
+/*
+ * ckpt_meta.h - what a checkpoint or savepoint consists of: operators, states, files, sections.
+ *
+ * The JobManager keeps one per checkpoint as `_metadata`; a worker's acknowledgement is one too, holding what its
+ * subtasks wrote.  A restoring worker reads `_metadata` itself, asks ckpt_plan which sections it needs, and reads
+ * those by range.  Pure functions over memory; no I/O here.  Thread: any, one at a time per object.
+ *
+ * How sections make up the keyed state of an operator: an IMAGE holds all current entries of an interval of the hash
+ * space as of checkpoint `to`; a DELTA what changed after checkpoint `from` up to `to`.  An entry of key hash h is
+ * found in the newest image that covers h and the deltas with a greater `to`, in order; the last version wins.
+ * Intervals, not key groups, so that parallelism and max parallelism may differ at restore.
+ *
+ * _metadata, little-endian: magic "RASKCKPT", u32 version, u32 CRC32C, u64 payload length, payload (proto/ckpt.proto).
+ * The CRC is of magic, version, length and payload.
+ */
+#ifndef CKPT_META_H
+#define CKPT_META_H
+
+#include "common/base/bytes.h"
+#include "common/base/err.h"
+#include "common/base/mem.h"
+#include "common/types/schema.h"
+
+#define CKPT_VERSION 1u
+#define CKPT_INLINE_MAX 20480u           /* a record up to this size may stand in _metadata itself */
+#define CKPT_META_MAX (256u << 20)       /* bytes of _metadata that are read */
+#define CKPT_SECTION_MAX (192u << 20)    /* bytes of one section, decoded: a row of 64 MiB and company */
+#define CKPT_OPERATOR_ID_BYTES 16
+#define CKPT_NO_FILE UINT32_MAX
+
+enum ckpt_kind { CKPT_CHECKPOINT = 1, CKPT_SAVEPOINT };
+enum ckpt_codec { CKPT_PLAIN, CKPT_ZSTD };
+
+enum ckpt_section_kind {
+    CKPT_DELTA = 1, /* keyed */
+    CKPT_IMAGE,     /* keyed */
+    CKPT_LIST,      /* operator state: split among the new subtasks */
+    CKPT_UNION,     /* operator state: everything to each */
+    CKPT_BROADCAST, /* operator state: the same in each; one suffices */
+    CKPT_INFLIGHT,  /* rows in a channel (edge, from_subtask, subtask), or in a chain (edge CKPT_IN_CHAIN) */
+    CKPT_SECTION_KINDS
+};
+#define CKPT_IN_CHAIN UINT32_MAX
+
+struct ckpt_section {
+    enum ckpt_section_kind kind;
+    uint8_t operator_id[CKPT_OPERATOR_ID_BYTES];
+    const char *state;              /* borrowed: name; "" in flight */
+    uint32_t subtask;               /* that wrote it */
+    uint32_t hash_first, hash_last; /* keyed: interval of hash >> 32, both included */
+    uint64_t from, to;              /* checkpoints; image and others: from 0 */
+    uint32_t edge, from_subtask;    /* in flight */
+    uint64_t rows, raw_bytes;       /* entries; bytes of the payload */
+    enum ckpt_codec codec;
+    uint64_t stored_bytes;          /* the whole record: header, payload as stored, CRC */
+    /* where the record is */
+    uint32_t file;                  /* index into files; CKPT_NO_FILE: inline */
+    uint64_t offset;
+    rask_bytes data;                /* inline record, borrowed */
+};
+
+struct ckpt_state {
+    const char *name;
+    uint32_t kind;              /* enum rask_state_kind */
+    const rask_schema *key;     /* NULL: operator state */
+    const rask_schema *map_key; /* NULL: no map */
+    const rask_schema *value;   /* NULL: opaque bytes */
+    int64_t ttl_ms;
+};
+struct ckpt_operator {
+    uint8_t id[CKPT_OPERATOR_ID_BYTES];
+    const char *uid, *name; /* "" if none */
+    uint32_t parallelism, max_parallelism;
+    struct ckpt_state *states;
+    uint32_t state_count;
+};
+struct ckpt_file {
+    const char *path; /* relative to the folder of _metadata, or absolute */
+    uint64_t size;
+    uint32_t crc; /* CRC32C of the whole file */
+};
+
+struct ckpt_meta {
+    uint8_t job[16];
+    uint64_t checkpoint;
+    enum ckpt_kind kind;
+    int64_t created_ms, completed_ms;
+    const char *job_name, *version;
+    struct ckpt_operator *operators;
+    struct ckpt_file *files;
+    struct ckpt_section *sections;
+    uint32_t operator_count, file_count, section_count;
+    rask_bytes extra; /* the coordinator's own, opaque here; borrowed until packed */
+    struct arena arena; /* of all texts, schemas and inline records above */
+};
+
+struct ckpt_meta *ckpt_meta_new(void);
+void ckpt_meta_free(struct ckpt_meta *m);
+
+/* ---- building; all arguments are copied ---- */
+
+/* Operator `like` by its id: added, or the one that is there. Index. */
+uint32_t ckpt_meta_operator(struct ckpt_meta *m, const struct ckpt_operator *like);
+/* A state of an operator by name, added or there. Different kind or schemas: ERR_INVALID, and a text with both. */
+int ckpt_meta_state(struct ckpt_meta *m, uint32_t op, const struct ckpt_state *like, struct err *err) MUST_CHECK;
+/* A file by its path, added or there. Index. */
+uint32_t ckpt_meta_file(struct ckpt_meta *m, const char *path, uint64_t size, uint32_t crc);
+/* Its operator and state must be there already; section->file is an index of this m. */
+void ckpt_meta_add(struct ckpt_meta *m, const struct ckpt_section *section);
+/* All of a part (an acknowledgement): operators, files, sections. */
+int ckpt_meta_merge(struct ckpt_meta *m, const struct ckpt_meta *part, struct err *err) MUST_CHECK;
+/*
+ * After all parts are merged: from the previous complete checkpoint of the job (or the one it was restored from, when
+ * its files may be used on) those keyed sections that m still needs: not yet covered by newer images.  Operator state
+ * and rows in flight are never carried.  Only of operators that m names; of those in `finished` (may be NULL: none;
+ * else `finished_count` operator ids) operator state is carried too.  `path_of` turns a path of `before` into one of m
+ * (arena of m; NULL: the same).
+ * Every delta of m must start at a checkpoint <= before->checkpoint: else ERR_INVALID.
+ */
+typedef const char *ckpt_path_fn(void *arg, struct arena *arena, const char *path);
+int ckpt_meta_carry(struct ckpt_meta *m, const struct ckpt_meta *before, ckpt_path_fn *path_of, void *arg,
+                    struct err *err) MUST_CHECK;
+
+/* ---- bytes ---- */
+
+void ckpt_meta_pack(const struct ckpt_meta *m, struct bytes *out);
+/* Checked: magic, version, CRC, every index, interval and size. where: path, for messages. Owned result. */
+int ckpt_meta_unpack(const void *data, size_t len, const char *where, struct ckpt_meta **ret, struct err *err) MUST_CHECK;
+
+/* ---- reading ---- */
+
+/* -1: not there. */
+int ckpt_meta_find_operator(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYTES]);
+int ckpt_meta_find_state(const struct ckpt_operator *op, const char *name);
+/*
+ * The keyed sections of an operator that meet the interval, and no more, in the order in which wk_state_restore wants
+ * them: images, newest first, then deltas, oldest first.  Pointers into m, in an array of the arena.
+ */
+uint32_t ckpt_plan(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYTES], uint32_t hash_first,
+                   uint32_t hash_last, struct arena *arena, const struct ckpt_section ***ret);
+/* Bytes of all files and inline records that sections of m name: what the checkpoint occupies; and `own`: without those
+ * that lie outside its folder or are shared (path begins with "../"). */
+uint64_t ckpt_meta_bytes(const struct ckpt_meta *m, uint64_t *ret_own);
+
+/* The interval of hash >> 32 of groups first .. last of max_parallelism. */
+static inline uint32_t ckpt_hash_first(uint32_t group, uint32_t max_parallelism)
+{
+    return (uint32_t)((((uint64_t)group << 32) + max_parallelism - 1) / max_parallelism);
+}
+static inline uint32_t ckpt_hash_last(uint32_t group, uint32_t max_parallelism)
+{
+    return (uint32_t)(((((uint64_t)group + 1) << 32) + max_parallelism - 1) / max_parallelism - 1);
+}
+/* The interval of a subtask. */
+void ckpt_hash_range(uint32_t subtask, uint32_t parallelism, uint32_t max_parallelism, uint32_t *ret_first,
+                     uint32_t *ret_last);
+
+#endif

@@ -1,0 +1,77 @@
+/*
+ * snapshot.h - checkpoints of one operator's state in one subtask: freeze, read out, confirm, restore.
+ *
+ * At the barrier the task freezes its state: no copying, a walk over its key groups.  Another thread (env_work) reads the
+ * frozen entries out, section by section, while the task goes on.  When the checkpoint is complete or aborted, the task
+ * tells its state.
+ *
+ *   task    snap = wk_state_freeze(state, n, WK_SNAPSHOT_INCREMENTAL)
+ *   worker  while (wk_snapshot_next(snap, &section, &payload) == 1) ckpt_writer_section(...)
+ *   worker  wk_snapshot_free(snap)             as soon as it is read: pages it held can be cleaned
+ *   task    wk_state_completed(state, n)       or wk_state_aborted(state, n)
+ *
+ * The base: an incremental snapshot holds what changed since the last checkpoint that was confirmed with
+ * wk_state_completed (or restored from), and images of some key groups.  Without a base all is imaged.  The base of a
+ * snapshot is section->from of its deltas.  A savepoint neither uses nor moves the base.
+ */
+#ifndef WK_SNAPSHOT_H
+#define WK_SNAPSHOT_H
+
+#include "common/ckpt/ckpt_meta.h"
+#include "taskmanager/worker/state/state.h"
+
+enum wk_snapshot_kind {
+    WK_SNAPSHOT_INCREMENTAL,
+    WK_SNAPSHOT_FULL,     /* images of everything; when complete it is the base */
+    WK_SNAPSHOT_SAVEPOINT /* images of everything; base stays */
+};
+
+struct wk_snapshot;
+
+/* ---- the task's thread ---- */
+
+/* At the barrier of checkpoint `checkpoint` (> 0, greater than every one before). Keyed and operator state. Never NULL. */
+struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enum wk_snapshot_kind kind);
+/* The checkpoint is durable: deltas start there from now on. An unknown or older one is ignored. */
+void wk_state_completed(struct wk_state *s, uint64_t checkpoint);
+void wk_state_aborted(struct wk_state *s, uint64_t checkpoint);
+
+/* ---- the reading thread ---- */
+
+/*
+ * The next section. 1: section (kind .. rows; texts borrowed from the snapshot) and payload (cleared first) are set;
+ * 0: there are no more. The payload is about 1 MiB at most, unless one entry is larger.
+ */
+int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload);
+/* Also before all is read (abort). The state may be freed before its snapshots. Any thread. */
+void wk_snapshot_free(struct wk_snapshot *snap);
+
+/* ---- sizes, for metrics ---- */
+
+struct wk_state_size {
+    uint64_t keys;       /* entries that are there */
+    uint64_t live_bytes; /* of them, in memory */
+    uint64_t used_bytes; /* charged to the budget: pages and indexes */
+};
+void wk_state_size(const struct wk_state *s, struct wk_state_size *ret);
+
+/* ---- description and restore; the task is not running yet ---- */
+
+/* What _metadata says of this operator: states with kinds, schemas, ttl. Pointers borrowed from the state. */
+void wk_state_describe(const struct wk_state *s, struct ckpt_operator *ret);
+/*
+ * Before sections are fed: compares declared states with those of the checkpoint (by name; NULL op: nothing there), and
+ * prepares the change of schemas. A state that is there but not declared: ERR_INVALID unless allow_dropped.
+ */
+int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, bool allow_dropped, struct err *err) MUST_CHECK;
+/*
+ * One checked section. Keyed ones in the order of ckpt_plan: entries outside this subtask's own range are skipped.
+ * Operator state: LIST elements with number % parallelism == subtask are kept (numbered over all sections fed, in
+ * (subtask, position) order of the writers), UNION and BROADCAST all (feed BROADCAST of one writer only).
+ */
+int wk_state_restore(struct wk_state *s, const struct ckpt_section *section, const void *payload, size_t len,
+                     struct err *err) MUST_CHECK;
+/* After the last. base: the checkpoint whose files later ones may refer to; 0: none, the next is full. */
+void wk_state_restore_end(struct wk_state *s, uint64_t base);
+
+#endif
