@@ -12,7 +12,7 @@ $(O)/bench/%: bench/c/%.c bench/checksum.h
 	$(call say,CC,$<)$(CC) -std=gnu11 $(WARN) -O3 -march=native -I. -pthread -o $@ $< -lm
 $(O)/bench/jobs/%.so: bench/jobs/%.c bench/checksum.h $(wildcard api/include/rask/*.h)
 	@mkdir -p $(@D)
-	$(call say,SO,$<)$(CC) -std=gnu11 $(WARN) -O2 -g -fPIC -fno-omit-frame-pointer -shared -I. -Iapi/include -o $@ $<
+	$(call say,SO,$<)$(CC) -std=gnu11 $(WARN) -O3 -g -fPIC -fno-omit-frame-pointer -shared -I. -Iapi/include -o $@ $<
 bench: all $(bench_programs) $(bench_jobs) ## the figures, with their ratios: QUICK=1 JSON=1 ONLY=wordcount,start,run,idle,local,leaks,size
 	@python3 bench/run.py --build $(O) $(if $(QUICK),--quick) $(if $(JSON),--json) $(if $(ONLY),--only $(ONLY))
 .PHONY: bench

@@ -32,6 +32,7 @@ struct builder {
     uint32_t extras;
     uint32_t open_at; /* the row that was begun; == out.rows: it was not ended */
     bool has_changes; /* a row of the batch is not an insertion */
+    bool has_time;    /* a row of the batch has an event time: else the batch goes without that column */
     uint64_t views;   /* bit per STRING or BYTES column */
     uint64_t nullable;
     uint8_t width[RASK_COLUMNS_MAX];
@@ -417,13 +418,24 @@ static __attribute__((noinline, cold)) int row_refused(struct builder *b)
     return rc;
 }
 
+/* The first row of a batch with an event time: those before it have none. */
+static __attribute__((noinline, cold)) void time_begins(struct builder *b)
+{
+    for (uint32_t i = 0; i < b->out.rows; i++)
+        ((rask_ts *)b->cells.event_time.data)[i] = RASK_TS_MIN;
+    b->has_time = true;
+}
+
 /* The row is complete but for what the output adds. */
 static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
 {
     rask_out *out = &b->out;
 
-    if (b->cells.event_time.data)
+    if (b->cells.event_time.data) {
+        if (event_time != RASK_TS_MIN && !b->has_time)
+            time_begins(b);
         ((rask_ts *)b->cells.event_time.data)[out->rows] = event_time;
+    }
     if (b->cells.kind.data) {
         ((uint8_t *)b->cells.kind.data)[out->rows] = kind;
         b->has_changes |= kind != RASK_INSERT;
@@ -442,6 +454,47 @@ static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
 int rask_out_end(rask_out *out)
 {
     return row_end(builder_of(out), out->event_time, out->row_kind);
+}
+
+/* ---- many rows at once ---- */
+
+uint32_t rask_out_reserve(rask_out *out, uint32_t rows)
+{
+    struct builder *b = builder_of(out);
+    uint32_t left = out->rows_limit - out->rows;
+
+    rows = MIN(rows, left);
+    b->open_at = NO_ROW;
+    if (b->room - out->rows < rows) {
+        b->recent = MAX(b->recent, MIN(out->rows + rows, (uint32_t)RASK_BATCH_ROWS_MAX));
+        cells_grow(b);
+    }
+    for (uint64_t m = b->views; m; m &= m - 1)
+        memset((rask_view *)b->cells.columns[__builtin_ctzll(m)].data + out->rows, 0, rows * sizeof(rask_view));
+    for (uint64_t m = b->nullable; m; m &= m - 1)
+        for (uint32_t i = out->rows; i < out->rows + rows; i++)
+            b->cells.columns[__builtin_ctzll(m)].validity[i >> 6] |= UINT64_C(1) << (i & 63);
+    return rows;
+}
+
+int rask_out_commit(rask_out *out, uint32_t rows)
+{
+    struct builder *b = builder_of(out);
+
+    CHECK(rows <= b->room - out->rows);
+    if (b->cells.event_time.data && !b->has_time && out->event_time != RASK_TS_MIN)
+        time_begins(b);
+    for (uint32_t i = 0; b->has_time && i < rows; i++)
+        ((rask_ts *)b->cells.event_time.data)[out->rows + i] = out->event_time;
+    if (b->cells.kind.data) {
+        memset((uint8_t *)b->cells.kind.data + out->rows, out->row_kind, rows);
+        b->has_changes |= rows > 0 && out->row_kind != RASK_INSERT;
+    } else if (out->row_kind != RASK_INSERT) {
+        refuse(b, NO_COLUMN, "an update or deletion was emitted where the output takes insertions only");
+        return row_refused(b);
+    }
+    out->rows += rows;
+    return out->rows >= out->rows_limit ? b->hooks.full(out, b->arg) : 0;
 }
 
 /* ---- forward ---- */
@@ -606,7 +659,7 @@ rask_batch *out_take(rask_out *out)
     t = batch_header(b->pool, out->schema, b->buffer_count);
     t->rows = t->positions = rows;
     memcpy(t->columns, b->cells.columns, out->schema->columns * sizeof(rask_column));
-    if (b->extras & BATCH_EVENT_TIME)
+    if (b->has_time)
         t->event_time = b->cells.event_time;
     if (b->has_changes)
         t->kind = b->cells.kind;
@@ -615,7 +668,7 @@ rask_batch *out_take(rask_out *out)
         memcpy(t->buffers, b->buffers, b->buffer_count * sizeof(*b->buffers));
     b->buffer_count = 0;
     b->text_number = NO_BUFFER;
-    b->has_changes = false;
+    b->has_changes = b->has_time = false;
     b->open_at = open ? 0 : NO_ROW;
     out->rows = 0;
     out->string_bytes = 0;

@@ -229,6 +229,18 @@ void rask_out_string(rask_out *out, int column, rask_str value);
 void rask_out_null(rask_out *out, int column); /* NOT NULL column: the row fails */
 /* The whole row; strings shared, not copied. The schemas must be equal. */
 int rask_forward(rask_out *out, const rask_row *row);
+/*
+ * Many rows at once, column by column.  reserve makes room for as many of `rows` as fit into this batch and returns how many
+ * (at least 1): cell i of column c is then the caller's to write at position out->rows + i of out->columns[c].data.
+ * commit finishes the first `rows` of them; event time and row kind are those of out.  Strings: up to 12 bytes, written as
+ * rask_view.  Nullable cells count as not null.
+ *     uint32_t n = rask_out_reserve(out, 4096);
+ *     int64_t *id = (int64_t *)out->columns[0].data + out->rows;
+ *     for (uint32_t i = 0; i < n; i++) id[i] = next++;
+ *     return rask_out_commit(out, n);
+ */
+uint32_t rask_out_reserve(rask_out *out, uint32_t rows);
+int rask_out_commit(rask_out *out, uint32_t rows);
 /* Hands a whole batch on; *batch is taken and set to NULL. Schema must equal the output's. */
 int rask_emit_batch(rask_out *out, rask_batch **batch);
 
