@@ -4,8 +4,8 @@ $(O)/libapi.a: $(call obj,$(api_srcs))
 
 TEST_LIBS += $(O)/libapi.a
 
-# For programs that load jobs: all of the API, exported.  The archive comes before libcommon.a.
-api_link := -Wl,--whole-archive $(O)/libapi.a -Wl,--no-whole-archive -Wl,--dynamic-list=api/exports.list
+# For programs that load jobs: all of the API, exported.  libcommon.a once more behind it: parts of the API are there.
+api_link := -Wl,--whole-archive $(O)/libapi.a -Wl,--no-whole-archive $(O)/libcommon.a -Wl,--dynamic-list=api/exports.list
 # What such a program depends on: not the archive itself, which api_link names.
 api_dep := $(O)/libapi.stamp
 $(api_dep): $(O)/libapi.a

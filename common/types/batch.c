@@ -5,6 +5,8 @@
  */
 #include "common/types/batch.h"
 
+#include <rask/make.h>
+
 #include "common/base/check.h"
 #include "common/types/batch_private.h"
 
@@ -141,6 +143,27 @@ rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t pos
     return batch_new_with_buffers(pool, schema, positions, extras, 0);
 }
 
+rask_batch *batch_new_with_room(struct pool *pool, const rask_schema *schema, uint32_t positions,
+                                uint32_t room)
+{
+    rask_batch *b = batch_new_with_buffers(pool, schema, positions, 0, room);
+
+    b->buffer_count = 0;
+    ((struct batch_full *)b)->room = room;
+    return b;
+}
+
+uint32_t batch_add_buffer(rask_batch *b, rask_buffer *buffer)
+{
+    const struct batch_full *full = (const struct batch_full *)b;
+
+    if (b->buffer_count > full->own_from && b->buffers[b->buffer_count - 1] == buffer)
+        return b->buffer_count - 1;
+    CHECK(b->buffer_count < full->room);
+    b->buffers[b->buffer_count] = buffer_ref(buffer);
+    return b->buffer_count++;
+}
+
 /* Columns of one batch usually share a buffer: their references go back in one step. */
 struct unref_run {
     rask_buffer *owner;
@@ -187,21 +210,27 @@ void batch_unref(rask_batch *b)
     if (!b || __atomic_sub_fetch(&b->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     buffer_unref(b->sel_owner);
-    if (full->parent)
+    if (full->parent) {
+        for (uint32_t i = full->own_from; i < b->buffer_count; i++)
+            buffer_unref(b->buffers[i]);
         batch_unref(full->parent);
-    else
+    } else {
         root_release(b);
+    }
     buffer_unref(full->extra);
     pool_small_free(b->pool, full, full->size);
 }
 
 /* ---- derived ---- */
 
-/* Shares everything of b; own_columns: with an array of columns to fill. */
-static rask_batch *derive(rask_batch *b, const rask_schema *schema, bool own_columns)
+/* Shares everything of b; own_columns: with an array of columns to fill, and room behind it for more_buffers. */
+static rask_batch *derive_with(rask_batch *b, const rask_schema *schema, bool own_columns,
+                               uint32_t more_buffers)
 {
     struct batch_full *from = (struct batch_full *)b, *full;
-    size_t size = sizeof(*full) + (own_columns ? schema->columns * sizeof(rask_column) : 0);
+    uint32_t room = more_buffers ? b->buffer_count + more_buffers : 0;
+    size_t size = sizeof(*full) + (own_columns ? schema->columns * sizeof(rask_column) : 0) +
+                  room * sizeof(rask_buffer *);
 
     full = pool_small(b->pool, size);
     /* all but refs, which other threads change at the same time */
@@ -212,6 +241,12 @@ static rask_batch *derive(rask_batch *b, const rask_schema *schema, bool own_col
         full->pub.columns = (rask_column *)(full + 1);
     full->size = (uint32_t)size;
     full->extra = NULL;
+    full->own_from = b->buffer_count;
+    full->room = room;
+    if (room) {
+        full->pub.buffers = (rask_buffer **)(void *)(full->pub.columns + schema->columns);
+        memcpy(full->pub.buffers, b->buffers, b->buffer_count * sizeof(rask_buffer *));
+    }
     /* Not to the middle of a chain: only its columns' real holder. A projection's array lives in
      * the middle. */
     full->parent = batch_ref(from->parent && !from->extra &&
@@ -221,6 +256,11 @@ static rask_batch *derive(rask_batch *b, const rask_schema *schema, bool own_col
     if (b->sel_owner)
         buffer_ref(b->sel_owner);
     return &full->pub;
+}
+
+static rask_batch *derive(rask_batch *b, const rask_schema *schema, bool own_columns)
+{
+    return derive_with(b, schema, own_columns, 0);
 }
 
 rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows)
@@ -277,13 +317,57 @@ rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16
     return p;
 }
 
-rask_batch *batch_project_with(rask_batch *b, const rask_schema *schema, const uint16_t *columns,
-                               uint32_t replaced, rask_buffer *own, void *data, uint64_t *validity)
+/* The physical positions that b's rows lie between, both included. */
+static void position_range(const rask_batch *b, uint32_t *ret_low, uint32_t *ret_high)
 {
-    rask_batch *p = batch_project(b, schema, columns);
+    *ret_low = b->rows ? rask_position(b, 0) : 0;
+    *ret_high = b->rows ? rask_position(b, b->rows - 1) : 0;
+}
 
-    p->columns[replaced] = (rask_column){.data = data, .validity = validity, .owner = own};
-    ((struct batch_full *)p)->extra = own;
+/* Arrays of new columns stand at b's positions, but only the range that its rows take is there: cell p of it is read as
+ * data[p]. Bitmaps are whole. */
+static void columns_fill(struct pool *pool, const rask_batch *b, rask_batch *to, const int16_t *columns)
+{
+    struct batch_full *full = (struct batch_full *)to;
+    uint64_t size = 0, bits = ((uint64_t)b->positions / 64 + 1) * 8;
+    uint32_t low, high;
+    uint8_t *at;
+
+    position_range(b, &low, &high);
+    for (uint32_t i = 0; i < to->schema->columns; i++)
+        if (columns[i] < 0)
+            size += align16((uint64_t)(high - low + 1) * schema_width(&to->schema->fields[i])) + 64 +
+                    (to->schema->fields[i].nullable ? align16(bits) : 0);
+    full->extra = size ? pool_get(pool, size) : NULL;
+    at = size ? full->extra->data : NULL;
+    for (uint32_t i = 0; i < to->schema->columns; i++) {
+        uint32_t width = schema_width(&to->schema->fields[i]);
+        rask_column *c = &to->columns[i];
+
+        if (columns[i] >= 0) {
+            CHECK(columns[i] < b->schema->columns);
+            *c = b->columns[columns[i]];
+            continue;
+        }
+        *c = (rask_column){(void *)((uintptr_t)at - (uintptr_t)low * width), NULL, full->extra};
+        at += align16((uint64_t)(high - low + 1) * width) + 64;
+        if (to->schema->fields[i].nullable) {
+            c->validity = memset(at, 0xff, bits);
+            at += align16(bits);
+        }
+    }
+}
+
+rask_batch *batch_derive(struct pool *pool, rask_batch *b, const rask_schema *schema,
+                         const int16_t *columns)
+{
+    bool new_views = false;
+    rask_batch *p;
+
+    for (uint32_t i = 0; i < schema->columns; i++)
+        new_views |= columns[i] < 0 && schema_is_view(&schema->fields[i]);
+    p = derive_with(b, schema, true, new_views ? RASK_BATCH_BUFFERS_MAX : 0);
+    columns_fill(pool, b, p, columns);
     return p;
 }
 

@@ -25,6 +25,9 @@ rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t pos
  * buffer_count. */
 rask_batch *batch_new_with_buffers(struct pool *pool, const rask_schema *schema, uint32_t positions,
                                    uint32_t extras, uint32_t buffer_count);
+/* Without buffers, and with room for `room` of them: batch_add_buffer. */
+rask_batch *batch_new_with_room(struct pool *pool, const rask_schema *schema, uint32_t positions,
+                                uint32_t room);
 static inline rask_batch *batch_ref(rask_batch *b)
 {
     __atomic_add_fetch(&b->refs, 1, __ATOMIC_RELAXED);
@@ -41,10 +44,13 @@ rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16
 rask_batch *batch_with_schema(rask_batch *b, const rask_schema *schema);
 /* A NOT NULL TIMESTAMP column of b becomes its event time; shared. */
 rask_batch *batch_with_event_time(rask_batch *b, uint32_t column);
-/* A projection in which column `replaced` stands elsewhere: own (taken) holds data and validity, by
- * b's positions. */
-rask_batch *batch_project_with(rask_batch *b, const rask_schema *schema, const uint16_t *columns,
-                               uint32_t replaced, rask_buffer *own, void *data, uint64_t *validity);
+/* A projection with new columns: result column i is columns[i] of b, or, where that is negative, an array to be written
+ * at the positions of b's rows; new nullable columns have no null yet. Views may refer to buffers of b, and to those
+ * added (batch_add_buffer). */
+rask_batch *batch_derive(struct pool *pool, rask_batch *b, const rask_schema *schema,
+                         const int16_t *columns);
+/* Of a batch made with room for buffers. Takes a reference; the number for views. */
+uint32_t batch_add_buffer(rask_batch *b, rask_buffer *buffer);
 /* hash[i] is of row i of b; copied. batch_gather carries hashes along when all inputs have them. */
 rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash);
 

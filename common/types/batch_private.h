@@ -15,6 +15,8 @@ struct batch_full {
     rask_batch *parent; /* one reference; NULL: a root */
     rask_buffer *extra; /* of a derived batch: holds its own event_time or hash; else NULL */
     uint32_t size;      /* of this allocation, arrays included */
+    uint32_t own_from;  /* of a derived batch: buffers from here on are its own references */
+    uint32_t room;      /* buffers that the header has place for; 0: none can be added */
 };
 
 /* The arrays of a batch in one buffer. Filled by cells_new; owner has one reference. */

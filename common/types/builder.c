@@ -6,6 +6,8 @@
  * where it could be read: cells and bytes behind the last batch are the builder's alone.
  * Thread: that of the subtask; batches taken may be read anywhere.
  */
+#include <rask/make.h>
+
 #include <stdio.h>
 
 #include "common/base/check.h"
@@ -256,31 +258,6 @@ static void view_set_long(struct builder *b, int column, rask_view *view, rask_s
     b->out.string_bytes += value.len;
 }
 
-/* Up to 12 bytes, padded with 0: equal strings are equal cells. */
-static inline void view_set_short(rask_view *view, const char *data, uint32_t len)
-{
-    uint64_t low = 0;
-    uint32_t high = 0;
-
-    if (len >= 8) {
-        memcpy(&low, data, 8);
-        memcpy(&high, data + len - 4, 4); /* overlaps the first eight; the excess is shifted out */
-        high = len == 8 ? 0 : high >> (8 * (12 - len));
-    } else if (len >= 4) {
-        uint32_t a, z;
-
-        memcpy(&a, data, 4);
-        memcpy(&z, data + len - 4, 4);
-        low = a | (uint64_t)z << (8 * (len - 4));
-    } else if (len) {
-        low = (uint8_t)data[0] | (uint64_t)(uint8_t)data[len / 2] << (8 * (len / 2)) |
-              (uint64_t)(uint8_t)data[len - 1] << (8 * (len - 1));
-    }
-    view->len = len;
-    memcpy(view->u.text, &low, 8);
-    memcpy(view->u.text + 8, &high, 4);
-}
-
 /* ---- rows ---- */
 
 static void row_nulls_reset(struct builder *b)
@@ -378,7 +355,7 @@ void rask_out_string(rask_out *out, int column, rask_str value)
     }
     view = (rask_view *)b->cells.columns[column].data + out->rows;
     if (value.len <= 12)
-        view_set_short(view, value.data, value.len);
+        *view = rask_view_short(value.data, value.len);
     else
         view_set_long(b, column, view, value);
 }

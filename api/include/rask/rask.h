@@ -19,6 +19,7 @@
 #define RASK_H
 
 #include <rask/batch.h>
+#include <rask/make.h>
 #include <rask/operator.h>
 #include <rask/row.h>
 

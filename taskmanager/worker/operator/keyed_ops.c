@@ -31,7 +31,7 @@ struct rolling {
     uint32_t result; /* of the output */
     rask_field field;
     bool share;      /* other columns come from the input batch */
-    uint16_t columns[RASK_COLUMNS_MAX]; /* output column -> input column, for sharing */
+    int16_t columns[RASK_COLUMNS_MAX]; /* output column -> input column, for sharing; the result: -1 */
     struct packed_layout layout;
     rask_state states[3]; /* accumulator, result row; ends with kind 0 */
     uint64_t hash[RASK_BATCH_ROWS_MAX];
@@ -202,18 +202,11 @@ static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in
     return update_with(op, r, *ret, in, position);
 }
 
-/* What process_shared fills: cell [p - low] is the result of the row at position p. */
-struct results {
-    void *cells;
-    uint64_t *validity; /* NULL: NOT NULL */
-    uint32_t low;
-};
-
 static int run_of_sums(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from,
-                       struct accumulator *const *acc, const struct results *to)
+                       struct accumulator *const *acc, const rask_column *to)
 {
     const int64_t *values = in->columns[r->column].data;
-    int64_t *sums = to->cells;
+    int64_t *sums = to->data;
 
     for (uint32_t i = 0; i < r->keys.rows; i++) {
         uint32_t p = rask_position(in, from + i);
@@ -221,13 +214,13 @@ static int run_of_sums(struct wk_op *op, struct rolling *r, const rask_batch *in
         if (__builtin_add_overflow(acc[i]->value.i, values[p], &acc[i]->value.i))
             return sum_overflow(op, r);
         acc[i]->has = 1;
-        sums[p - to->low] = acc[i]->value.i;
+        sums[p] = acc[i]->value.i;
     }
     return 0;
 }
 
 static int run_of_any(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from,
-                      struct accumulator *const *acc, const struct results *to)
+                      struct accumulator *const *acc, const rask_column *to)
 {
     for (uint32_t i = 0; i < r->keys.rows; i++) {
         uint32_t p = rask_position(in, from + i);
@@ -235,7 +228,7 @@ static int run_of_any(struct wk_op *op, struct rolling *r, const rask_batch *in,
 
         if (rc != 0)
             return rc;
-        store(&r->field, to->cells, p - to->low, acc[i]->value);
+        store(&r->field, to->data, p, acc[i]->value);
         if (to->validity && !acc[i]->has)
             to->validity[p / 64] &= ~((uint64_t)1 << (p % 64));
     }
@@ -243,7 +236,7 @@ static int run_of_any(struct wk_op *op, struct rolling *r, const rask_batch *in,
 }
 
 static int update_all(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash,
-                      const struct results *to)
+                      const rask_column *to)
 {
     void *acc[KEY_RUN_ROWS];
     int rc = 0;
@@ -257,27 +250,15 @@ static int update_all(struct wk_op *op, struct rolling *r, const rask_batch *in,
     return rc;
 }
 
-/* The result column stands at the input's physical positions: only their range is allocated. */
 static int process_shared(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash)
 {
-    uint32_t low = rask_position(in, 0), high = rask_position(in, in->rows - 1), width = schema_width(&r->field);
-    size_t bits = r->field.nullable ? (in->positions / 64 + 1) * sizeof(uint64_t) : 0;
-    rask_buffer *own = pool_get(wk_task_pool(op), bits + (uint64_t)(high - low + 1) * width);
-    struct results to = {own->data + bits, bits ? (uint64_t *)(void *)own->data : NULL, low};
-    rask_batch *result;
-    int rc;
+    rask_batch *result = batch_derive(wk_task_pool(op), (rask_batch *)(uintptr_t)in, op->ctx.out->schema, r->columns);
+    int rc = update_all(op, r, in, hash, &result->columns[r->result]);
 
-    if (bits)
-        memset(to.validity, 0xff, bits);
-    rc = update_all(op, r, in, hash, &to);
-    if (rc != 0) {
-        buffer_unref(own);
-        return rc;
-    }
-    /* cells[p - low] is read as data[p] */
-    result = batch_project_with((rask_batch *)(uintptr_t)in, op->ctx.out->schema, r->columns, r->result, own,
-                                (void *)((uintptr_t)to.cells - (uintptr_t)low * width), to.validity);
-    return rask_emit_batch(op->ctx.out, &result);
+    if (rc == 0)
+        return rask_emit_batch(op->ctx.out, &result);
+    batch_unref(result);
+    return rc;
 }
 
 /* One row of the general form: the packed result row of the key is changed in its slot and emitted. */
@@ -389,12 +370,13 @@ int wk_rolling_init(struct wk_op *op, struct err *err)
     r->share = !is_key(op, r->column);
     r->plain_sum = r->kind == ROLLING_SUM && r->field.type == RASK_T_BIGINT && !r->field.nullable;
     for (uint32_t i = 0; i < schema->columns; i++) {
-        r->columns[i] = (uint16_t)i;
+        r->columns[i] = (int16_t)i;
         if (i != r->column && !is_key(op, i))
             r->share = false;
     }
     if (!r->share)
         r->states[1] = (rask_state){.kind = RASK_AGGREGATING, .name = "row"};
+    r->columns[r->result] = -1;
     packed_layout_of(schema, &r->layout);
     return 0;
 }
@@ -410,8 +392,8 @@ int wk_count_init(struct wk_op *op, struct err *err)
     r->field = schema->fields[r->result];
     r->share = true;
     for (uint32_t i = 0; i < op->key_count[0]; i++)
-        r->columns[i] = op->key_columns[0][i];
-    r->columns[r->result] = op->key_columns[0][0];
+        r->columns[i] = (int16_t)op->key_columns[0][i];
+    r->columns[r->result] = -1;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -279,6 +280,105 @@ static void sink(void **state)
     assert_int_equal(closed, 1);
 }
 
+/* ---- whole batches ---- */
+
+RASK_ROW(event, (BIGINT, number), (STRING, text));
+RASK_ROW(half, (STRING, text), (BIGINT, twice));
+
+struct counting {
+    int64_t next, last;
+};
+
+static int counting_discover(rask_ctx *ctx, rask_splits *found)
+{
+    (void)ctx;
+    return rask_split_add(found, RASK_STR("all"), RASK_STR(""));
+}
+
+/* Numbers with a long text each, by whole batches: no cell is copied once it was written. */
+static int counting_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    enum { TEXT = 20 };
+    struct counting *c = split->self;
+    uint32_t rows = c->next + 3000 <= 10000 ? 3000 : (uint32_t)(10000 - c->next), number;
+    rask_batch *b = rask_batch_new(out, rows);
+    rask_buffer *text = rask_buffer_new(out, (uint64_t)rows * TEXT + 1);
+    int rc;
+
+    (void)ctx;
+    number = rask_batch_hold(b, text);
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t len = i % 2 ? TEXT : 4;
+
+        snprintf((char *)text->data + i * TEXT, TEXT + 1, "%020lld", (long long)c->next);
+        ((int64_t *)b->columns[event_col_number].data)[i] = c->next++;
+        ((rask_view *)b->columns[event_col_text].data)[i] = rask_view_at(text, number, (i + 1) * TEXT - len, len);
+    }
+    rask_buffer_unref(text);
+    rask_split_position(split, &c->next, sizeof(c->next));
+    rc = rask_emit_batch(out, &b);
+    return rc ? rc : c->next < 10000 ? RASK_MORE : RASK_END;
+}
+static const rask_source counting = {
+    .abi = RASK_ABI, .name = "counting", .out = &event_schema, .split_size = sizeof(struct counting),
+    .discover = counting_discover, .poll = counting_poll};
+
+/* Keeps the rows of odd number; the text is shared, the number is doubled in a new column. */
+static int halve(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    static const int16_t columns[] = {event_col_text, RASK_NEW_COLUMN};
+    const int64_t *values = (const int64_t *)in->columns[event_col_number].data;
+    uint16_t keep[RASK_BATCH_ROWS_MAX];
+    uint32_t kept = 0;
+    rask_batch *odd, *result;
+
+    (void)input;
+    *ret_consumed = in->rows - from;
+    for (uint32_t i = from; i < in->rows; i++)
+        if (values[rask_position(in, i)] % 2)
+            keep[kept++] = (uint16_t)i;
+    odd = rask_batch_select(in, keep, kept);
+    result = rask_batch_derive(rask_main_out(op), odd, columns);
+    for (uint32_t i = 0; i < result->rows; i++) {
+        uint32_t p = rask_position(result, i);
+
+        ((int64_t *)result->columns[half_col_twice].data)[p] = 2 * values[p];
+    }
+    rask_batch_unref(odd);
+    return rask_emit_batch(rask_main_out(op), &result);
+}
+static const rask_operator halver = {
+    .abi = RASK_ABI, .name = "halve", .in = &event_schema, .out = &half_schema, .process = halve};
+
+static rask_stream *halved(rask_env *env, rask_stream *in, rask_stream *in2)
+{
+    (void)in;
+    (void)in2;
+    return rask_transform(rask_from_source(env, &counting, NULL), &halver);
+}
+
+static void sources_and_functions_of_whole_batches(void **state)
+{
+    rask_kit *kit = rask_kit_new(halved, NULL, NULL);
+
+    (void)state;
+    assert_int_equal(rask_kit_read(kit, 100000), 0);
+    assert_true(rask_kit_is_over(kit));
+    assert_int_equal(rask_kit_rows(kit, RASK_KIT_MAIN), 5000);
+    for (uint32_t i = 0; i < 5000; i++) {
+        rask_row row = rask_kit_row(kit, RASK_KIT_MAIN, i);
+        struct half h = half_at(&row);
+        char text[24];
+
+        snprintf(text, sizeof(text), "%020u", 2 * i + 1);
+        assert_int_equal(h.twice, 2 * (2 * i + 1));
+        assert_int_equal(h.text.len, 20);
+        assert_memory_equal(h.text.data, text, h.text.len);
+    }
+    assert_int_equal(rask_kit_end(kit), 0);
+    rask_kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +388,7 @@ int main(void)
         cmocka_unit_test(several_operators_and_inputs),
         cmocka_unit_test(source),
         cmocka_unit_test(sink),
+        cmocka_unit_test(sources_and_functions_of_whole_batches),
     };
 
     return cmocka_run_group_tests_name("testkit", tests, NULL, NULL);

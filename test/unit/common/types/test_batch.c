@@ -1,5 +1,7 @@
 /* Batches against the naive model: slices of slices, selections, gathers, forwards, encode and
  * decode. */
+#include <rask/make.h>
+
 #include "test/unit/common/types/model.h"
 
 enum { LIVE_MAX = 24, ROUNDS = 400, STEPS = 25 };
@@ -178,9 +180,55 @@ static void step_forward(struct world *w, rask_out *out)
     assert_int_equal(done, rows);
 }
 
+/* Writes the cell of a new column; long strings go to *text. */
+static void derive_cell(struct world *w, rask_batch *b, uint32_t c, uint32_t p, const struct mcell *cell,
+                        rask_buffer *text)
+{
+    uint32_t width = schema_width(&w->schema->fields[c]), at = text->used;
+
+    if (cell->null) {
+        rask_cell_null(&b->columns[c], p);
+        memset((uint8_t *)b->columns[c].data + (uint64_t)p * width, 0, width);
+    } else if (schema_is_view(&w->schema->fields[c])) {
+        CHECK(text->capacity - at >= cell->text.len);
+        if (cell->text.len)
+            memcpy(text->data + at, cell->text.data, cell->text.len);
+        text->used += cell->text.len;
+        ((rask_view *)b->columns[c].data)[p] =
+            rask_view_at(text, batch_add_buffer(b, text), at, cell->text.len);
+    } else {
+        memcpy((uint8_t *)b->columns[c].data + (uint64_t)p * width, cell->fixed, width);
+    }
+}
+
+/* Column i of the result is column i of the input, or a new one. */
+static void step_derive(struct world *w, const struct mbatch *from)
+{
+    int16_t columns[RASK_COLUMNS_MAX];
+    struct mrow **model = rows_new(w, from->b->rows);
+    rask_buffer *text = pool_get(w->pool, 8 << 20);
+    rask_batch *b;
+
+    for (uint32_t c = 0; c < w->schema->columns; c++)
+        columns[c] = rng_below(&w->rng, 3) ? (int16_t)c : RASK_NEW_COLUMN;
+    b = batch_derive(w->pool, from->b, w->schema, columns);
+    for (uint32_t i = 0; i < b->rows; i++) {
+        model[i] = model_row(&w->rng, &w->arena, w->schema);
+        model[i]->time = from->rows[i]->time;
+        model[i]->kind = from->rows[i]->kind;
+        for (uint32_t c = 0; c < w->schema->columns; c++)
+            if (columns[c] >= 0)
+                model[i]->cells[c] = from->rows[i]->cells[c];
+            else
+                derive_cell(w, b, c, rask_position(b, i), &model[i]->cells[c], text);
+    }
+    buffer_unref(text);
+    world_add(w, b, model);
+}
+
 static void world_step(struct world *w, rask_out *out)
 {
-    uint32_t what = rng_below(&w->rng, 8);
+    uint32_t what = rng_below(&w->rng, 9);
     struct mbatch from;
 
     if (w->count < 2 || what == 0) {
@@ -202,6 +250,9 @@ static void world_step(struct world *w, rask_out *out)
         break;
     case 5:
         step_forward(w, out);
+        break;
+    case 6:
+        step_derive(w, &from);
         break;
     default:
         step_gather(w);
