@@ -9,7 +9,7 @@ set -euo pipefail
 build_packages=(
     build-essential pkg-config
     libevent-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libssl-dev
-    libxxhash-dev libyaml-dev
+    libxxhash-dev libyaml-dev libzstd-dev
     libcmocka-dev curl python3-minimal procps iproute2
 )
 dev_packages=(

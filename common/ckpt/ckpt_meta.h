@@ -18,6 +18,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/err.h"
+#include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/types/schema.h"
 
@@ -90,6 +91,8 @@ struct ckpt_meta {
     struct ckpt_file *files;
     struct ckpt_section *sections;
     uint32_t operator_count, file_count, section_count;
+    uint32_t operator_room, file_room, section_room; /* of the arrays */
+    struct map *file_of;                             /* path -> its number + 1 */
     rask_bytes extra; /* the coordinator's own, opaque here; borrowed until packed */
     struct arena arena; /* of all texts, schemas and inline records above */
 };
@@ -111,11 +114,10 @@ void ckpt_meta_add(struct ckpt_meta *m, const struct ckpt_section *section);
 int ckpt_meta_merge(struct ckpt_meta *m, const struct ckpt_meta *part, struct err *err) MUST_CHECK;
 /*
  * After all parts are merged: from the previous complete checkpoint of the job (or the one it was restored from, when
- * its files may be used on) those keyed sections that m still needs: not yet covered by newer images.  Operator state
- * and rows in flight are never carried.  Only of operators that m names; of those in `finished` (may be NULL: none;
- * else `finished_count` operator ids) operator state is carried too.  `path_of` turns a path of `before` into one of m
- * (arena of m; NULL: the same).
- * Every delta of m must start at a checkpoint <= before->checkpoint: else ERR_INVALID.
+ * its files may be used on) those keyed sections that m still needs: not yet covered by newer images.  Only of operators
+ * that m names (ckpt_meta_operator keeps one whose tasks have all finished).  Operator state and rows in flight are never
+ * carried.  `path_of` turns a path of `before` into one of m (in the arena of m; NULL: the same).
+ * Every delta of m must start at a checkpoint <= before->checkpoint (before NULL: there may be none): else ERR_INVALID.
  */
 typedef const char *ckpt_path_fn(void *arg, struct arena *arena, const char *path);
 int ckpt_meta_carry(struct ckpt_meta *m, const struct ckpt_meta *before, ckpt_path_fn *path_of, void *arg,
@@ -141,6 +143,12 @@ uint32_t ckpt_plan(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_
 /* Bytes of all files and inline records that sections of m name: what the checkpoint occupies; and `own`: without those
  * that lie outside its folder or are shared (path begins with "../"). */
 uint64_t ckpt_meta_bytes(const struct ckpt_meta *m, uint64_t *ret_own);
+
+static inline bool ckpt_is_keyed(enum ckpt_section_kind kind)
+{
+    return kind == CKPT_DELTA || kind == CKPT_IMAGE;
+}
+const char *ckpt_kind_name(enum ckpt_section_kind kind); /* "delta" */
 
 /* The interval of hash >> 32 of groups first .. last of max_parallelism. */
 static inline uint32_t ckpt_hash_first(uint32_t group, uint32_t max_parallelism)
