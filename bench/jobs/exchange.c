@@ -40,6 +40,7 @@ static int make_rows(rask_ctx *ctx, rask_split *split, rask_out *out)
 {
     struct progress *p = split->self;
     struct share s;
+    rask_batch *batch;
     uint32_t n;
     int rc;
 
@@ -50,11 +51,11 @@ static int make_rows(rask_ctx *ctx, rask_split *split, rask_out *out)
     n = s.rows - p->next < RASK_BATCH_ROWS_MAX ? (uint32_t)(s.rows - p->next) : RASK_BATCH_ROWS_MAX;
     if (n == 0)
         return RASK_END;
-    n = rask_out_reserve(out, n);
-    uint64_t *restrict a = (uint64_t *)out->columns[0].data + out->rows;
-    uint64_t *restrict b = (uint64_t *)out->columns[1].data + out->rows;
-    uint64_t *restrict c = (uint64_t *)out->columns[2].data + out->rows;
-    uint64_t *restrict d = (uint64_t *)out->columns[3].data + out->rows;
+    batch = rask_batch_new(out, n);
+    uint64_t *restrict a = batch->columns[0].data;
+    uint64_t *restrict b = batch->columns[1].data;
+    uint64_t *restrict c = batch->columns[2].data;
+    uint64_t *restrict d = batch->columns[3].data;
     for (uint32_t i = 0; i < n; i++) {
         uint64_t x = p->x += GOLDEN, k = p->next + i;
 
@@ -64,7 +65,7 @@ static int make_rows(rask_ctx *ctx, rask_split *split, rask_out *out)
         d[i] = x ^ k;
     }
     p->next += n;
-    rc = rask_out_commit(out, n);
+    rc = rask_emit_batch(out, &batch);
     return rc ? rc : p->next == s.rows ? RASK_END : RASK_MORE;
 }
 

@@ -42,6 +42,7 @@ struct builder {
     struct cells cells;
     uint32_t start, held;
     uint32_t room;   /* held - start: rows that fit */
+    uint32_t ready;  /* out.ready_rows while no row is begun */
     uint32_t recent; /* decaying maximum of rows per batch */
     /* strings longer than 12 */
     rask_buffer *text; /* the one being filled; one reference is the builder's */
@@ -145,6 +146,15 @@ static void column_carry(const rask_column *from, rask_column *to, uint32_t rows
         memcpy(to->validity, from->validity, (uint64_t)(rows + 63) / 64 * 8);
 }
 
+/* What rows that set all their cells need to know: rask_out_is_ready. The last row of a batch goes through rask_out_end,
+ * and so does every row of outputs that take changes. */
+static void ready_set(struct builder *b)
+{
+    b->ready = b->cells.kind.data || b->out.rows_limit == 0 ? 0 : MIN(b->room, b->out.rows_limit - 1);
+    b->out.ready_rows = b->ready;
+    b->out.times = b->has_time ? b->cells.event_time.data : NULL;
+}
+
 /* Arrays for more rows; the finished ones move along. */
 static void cells_grow(struct builder *b)
 {
@@ -164,6 +174,7 @@ static void cells_grow(struct builder *b)
     buffer_unref(old.owner);
     b->start = 0;
     b->held = b->room = want;
+    ready_set(b);
 }
 
 /* Behind a taken batch. Rows are apart by at least a line of eight bytes' cells: others read what
@@ -178,6 +189,7 @@ static void cells_next(struct builder *b, uint32_t rows)
         buffer_unref(b->cells.owner);
         b->cells.owner = NULL;
         b->start = b->held = b->room = 0;
+        ready_set(b);
         return;
     }
     for (uint32_t i = 0; i < b->out.schema->columns; i++)
@@ -185,6 +197,7 @@ static void cells_next(struct builder *b, uint32_t rows)
     column_skip(&b->cells.event_time, step, 8);
     column_skip(&b->cells.kind, step, 1);
     b->room = b->held - b->start;
+    ready_set(b);
 }
 
 /* ---- string buffers ---- */
@@ -237,7 +250,7 @@ static void refuse(struct builder *b, int column, const char *why)
         b->bad_column = column;
         b->bad_text = why;
     }
-    b->out.bad = 1;
+    b->out.bad = b->out.attention = 1;
 }
 
 static void view_set_long(struct builder *b, int column, rask_view *view, rask_str value)
@@ -256,6 +269,7 @@ static void view_set_long(struct builder *b, int column, rask_view *view, rask_s
     view->len = value.len;
     memcpy(view->u.ref.prefix, value.data, 4);
     b->out.string_bytes += value.len;
+    b->out.attention |= b->out.string_bytes >= b->out.string_limit;
 }
 
 /* ---- rows ---- */
@@ -320,6 +334,7 @@ static inline void begin_cells(struct builder *b)
     uint32_t at = b->out.rows;
 
     b->open_at = at;
+    b->out.ready_rows = 0;
     for (uint64_t m = b->views; m; m &= m - 1)
         memset((rask_view *)b->cells.columns[__builtin_ctzll(m)].data + at, 0, sizeof(rask_view));
 }
@@ -401,6 +416,7 @@ static __attribute__((noinline, cold)) void time_begins(struct builder *b)
     for (uint32_t i = 0; i < b->out.rows; i++)
         ((rask_ts *)b->cells.event_time.data)[i] = RASK_TS_MIN;
     b->has_time = true;
+    b->out.times = b->cells.event_time.data;
 }
 
 /* The row is complete but for what the output adds. */
@@ -420,6 +436,8 @@ static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
         refuse(b, NO_COLUMN,
                "an update or deletion was emitted where the output takes insertions only");
     }
+    out->attention = 0;
+    out->ready_rows = b->ready;
     if (out->bad)
         return row_refused(b);
     out->rows++;
@@ -431,47 +449,6 @@ static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
 int rask_out_end(rask_out *out)
 {
     return row_end(builder_of(out), out->event_time, out->row_kind);
-}
-
-/* ---- many rows at once ---- */
-
-uint32_t rask_out_reserve(rask_out *out, uint32_t rows)
-{
-    struct builder *b = builder_of(out);
-    uint32_t left = out->rows_limit - out->rows;
-
-    rows = MIN(rows, left);
-    b->open_at = NO_ROW;
-    if (b->room - out->rows < rows) {
-        b->recent = MAX(b->recent, MIN(out->rows + rows, (uint32_t)RASK_BATCH_ROWS_MAX));
-        cells_grow(b);
-    }
-    for (uint64_t m = b->views; m; m &= m - 1)
-        memset((rask_view *)b->cells.columns[__builtin_ctzll(m)].data + out->rows, 0, rows * sizeof(rask_view));
-    for (uint64_t m = b->nullable; m; m &= m - 1)
-        for (uint32_t i = out->rows; i < out->rows + rows; i++)
-            b->cells.columns[__builtin_ctzll(m)].validity[i >> 6] |= UINT64_C(1) << (i & 63);
-    return rows;
-}
-
-int rask_out_commit(rask_out *out, uint32_t rows)
-{
-    struct builder *b = builder_of(out);
-
-    CHECK(rows <= b->room - out->rows);
-    if (b->cells.event_time.data && !b->has_time && out->event_time != RASK_TS_MIN)
-        time_begins(b);
-    for (uint32_t i = 0; b->has_time && i < rows; i++)
-        ((rask_ts *)b->cells.event_time.data)[out->rows + i] = out->event_time;
-    if (b->cells.kind.data) {
-        memset((uint8_t *)b->cells.kind.data + out->rows, out->row_kind, rows);
-        b->has_changes |= rows > 0 && out->row_kind != RASK_INSERT;
-    } else if (out->row_kind != RASK_INSERT) {
-        refuse(b, NO_COLUMN, "an update or deletion was emitted where the output takes insertions only");
-        return row_refused(b);
-    }
-    out->rows += rows;
-    return out->rows >= out->rows_limit ? b->hooks.full(out, b->arg) : 0;
 }
 
 /* ---- forward ---- */
@@ -649,8 +626,11 @@ rask_batch *out_take(rask_out *out)
     b->open_at = open ? 0 : NO_ROW;
     out->rows = 0;
     out->string_bytes = 0;
+    out->attention = out->bad;
     cells_next(b, rows);
-    if (open)
+    if (open) {
         open_row_restore(b, &row, t);
+        out->ready_rows = 0;
+    }
     return t;
 }

@@ -220,6 +220,10 @@ struct rask_out {
     uint8_t bad;             /* a cell was refused: rask_out_end returns the error */
     const rask_schema *checked; /* last foreign schema that was found equal */
     void *engine;
+    /* For rask_out_is_ready alone: */
+    rask_ts *times;      /* of the rows being filled; NULL: none of them has an event time */
+    uint32_t ready_rows; /* rows below it need nothing but their cells; 0 while a row is begun */
+    uint8_t attention;   /* a cell was refused, or strings have reached their limit */
 };
 
 /* All return 0 or a negative error code (the context then holds the text).  Borrowed arguments are copied. */
@@ -229,20 +233,24 @@ void rask_out_string(rask_out *out, int column, rask_str value);
 void rask_out_null(rask_out *out, int column); /* NOT NULL column: the row fails */
 /* The whole row; strings shared, not copied. The schemas must be equal. */
 int rask_forward(rask_out *out, const rask_row *row);
-/*
- * Many rows at once, column by column.  reserve makes room for as many of `rows` as fit into this batch and returns how many
- * (at least 1): cell i of column c is then the caller's to write at position out->rows + i of out->columns[c].data.
- * commit finishes the first `rows` of them; event time and row kind are those of out.  Strings: up to 12 bytes, written as
- * rask_view.  Nullable cells count as not null.
- *     uint32_t n = rask_out_reserve(out, 4096);
- *     int64_t *id = (int64_t *)out->columns[0].data + out->rows;
- *     for (uint32_t i = 0; i < n; i++) id[i] = next++;
- *     return rask_out_commit(out, n);
- */
-uint32_t rask_out_reserve(rask_out *out, uint32_t rows);
-int rask_out_commit(rask_out *out, uint32_t rows);
 /* Hands a whole batch on; *batch is taken and set to NULL. Schema must equal the output's. */
 int rask_emit_batch(rask_out *out, rask_batch **batch);
+
+/* The straight way through begin and end, for writers that set every cell (rask/row.h): no call is made while it is true. */
+static inline bool rask_out_is_ready(const rask_out *out, const rask_schema *schema)
+{
+    return schema == out->checked && out->rows < out->ready_rows && out->row_kind == RASK_INSERT &&
+           (out->times || out->event_time == RASK_TS_MIN);
+}
+static inline int rask_out_done(rask_out *out)
+{
+    if (out->rows >= out->ready_rows || out->attention)
+        return rask_out_end(out);
+    if (out->times)
+        out->times[out->rows] = out->event_time;
+    out->rows++;
+    return 0;
+}
 
 static inline void rask_out_bool(rask_out *out, int column, bool v)
 {

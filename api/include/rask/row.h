@@ -28,6 +28,7 @@
 
 #include <rask/batch.h>
 #include <rask/each.h>
+#include <rask/make.h>
 #include <rask/operator.h>
 
 #ifdef __cplusplus
@@ -81,10 +82,14 @@ RASK_NULLABLE_(string, rask_str, rask_string, rask_out_string);
  * length was written. */
 static inline void rask_put_string(rask_out *out, int column, const char *data, uint32_t len)
 {
-    rask_str s;
-    s.data = data;
-    s.len = len;
-    rask_out_string(out, column, s);
+    if (len <= 12) {
+        ((rask_view *)out->columns[column].data)[out->rows] = rask_view_short(data, len);
+    } else {
+        rask_str s;
+        s.data = data;
+        s.len = len;
+        rask_out_string(out, column, s);
+    }
 }
 
 /* ---- per type: kind of the cell (words that nobody defines as macros) ---- */
@@ -297,11 +302,13 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
     }                                                                                              \
     RASK_UNUSED_ static inline int N##_emit(rask_out *out, const struct N *v)                      \
     {                                                                                              \
-        int rc = rask_out_begin(out, &N##_schema);                                                 \
-        if (rc)                                                                                    \
-            return rc;                                                                             \
+        if (!rask_out_is_ready(out, &N##_schema)) {                                                \
+            int rc = rask_out_begin(out, &N##_schema);                                             \
+            if (rc)                                                                                \
+                return rc;                                                                         \
+        }                                                                                          \
         RASK_EACH_(RASK_ROW_PUT_, N, __VA_ARGS__)                                                  \
-        return rask_out_end(out);                                                                  \
+        return rask_out_done(out);                                                                 \
     }                                                                                              \
     enum { N##_slot_bytes = 0 RASK_EACH_(RASK_ROW_SLOT_, N, __VA_ARGS__) }
 

@@ -244,10 +244,137 @@ static void compilers_take_it_without_a_word(void **state)
     assert_true(done > 0);
 }
 
+/* ---- rows by N_emit between rows by other ways ---- */
+
+RASK_ROW(mixed, (STRING, word), (NULL_STRING, maybe), (BIGINT, n));
+
+enum { MIXED_ROWS = 3000, MIXED_LETTERS = 40 };
+
+struct mixed_world {
+    struct rng rng;
+    struct model_sink sink;
+    rask_out *out;
+    struct {
+        int64_t n;
+        rask_ts time;
+        uint32_t word_len, maybe_len; /* beyond MIXED_LETTERS: null */
+    } rows[MIXED_ROWS];
+    uint32_t count;
+};
+
+static const char mixed_letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+static struct mixed mixed_random(struct mixed_world *w, bool counted)
+{
+    struct mixed v = {{mixed_letters, rng_below(&w->rng, MIXED_LETTERS)},
+                      {{mixed_letters, rng_below(&w->rng, MIXED_LETTERS)}, rng_below(&w->rng, 4) == 0},
+                      (int64_t)rng_next(&w->rng)};
+
+    if (counted) {
+        w->rows[w->count].n = v.n;
+        w->rows[w->count].time = w->out->event_time;
+        w->rows[w->count].word_len = v.word.len;
+        w->rows[w->count++].maybe_len = v.maybe.is_null ? MIXED_LETTERS : v.maybe.value.len;
+    }
+    return v;
+}
+
+static void mixed_step(struct mixed_world *w)
+{
+    rask_out *out = w->out;
+    uint32_t what = rng_below(&w->rng, 40);
+    struct mixed v;
+    rask_batch *b;
+
+    if (what == 0) { /* begun, never ended */
+        v = mixed_random(w, false);
+        assert_int_equal(rask_out_begin(out, &mixed_schema), 0);
+        rask_out_string(out, 0, v.word);
+        rask_out_null(out, 1);
+    } else if (what == 1) { /* refused */
+        assert_int_equal(rask_out_begin(out, &mixed_schema), 0);
+        rask_out_null(out, 1);
+        rask_out_null(out, 2);
+        assert_true(rask_out_end(out) != 0);
+    } else if (what < 5) { /* cell by cell; the nullable string is left out: it is empty */
+        v = mixed_random(w, true);
+        w->rows[w->count - 1].maybe_len = 0;
+        assert_int_equal(rask_out_begin(out, &mixed_schema), 0);
+        rask_out_string(out, 0, v.word);
+        rask_out_i64(out, 2, v.n);
+        assert_int_equal(rask_out_end(out), 0);
+    } else if (what == 5) {
+        b = out_take(out);
+        if (b)
+            w->sink.batches[w->sink.count++] = b;
+    } else if (what == 6) {
+        out->event_time = rng_below(&w->rng, 2) ? RASK_TS_MIN : (rask_ts)rng_below(&w->rng, 1000);
+    } else {
+        v = mixed_random(w, true);
+        assert_int_equal(mixed_emit(out, &v), 0);
+    }
+}
+
+static uint32_t mixed_check(const struct mixed_world *w, const rask_batch *b, uint32_t at)
+{
+    for (uint32_t i = 0; i < b->rows; i++, at++) {
+        rask_row row = rask_batch_row(b, i);
+        struct mixed v = mixed_at(&row);
+
+        assert_int_equal(v.n, w->rows[at].n);
+        assert_int_equal(v.word.len, w->rows[at].word_len);
+        assert_memory_equal(v.word.data, mixed_letters, v.word.len);
+        assert_int_equal(v.maybe.is_null, w->rows[at].maybe_len == MIXED_LETTERS);
+        assert_int_equal(v.maybe.value.len, w->rows[at].maybe_len % MIXED_LETTERS);
+        if (v.maybe.value.len > 0)
+            assert_memory_equal(v.maybe.value.data, mixed_letters, v.maybe.value.len);
+        if (b->event_time.data)
+            assert_int_equal(((const rask_ts *)b->event_time.data)[row.position], w->rows[at].time);
+        else
+            assert_int_equal(w->rows[at].time, RASK_TS_MIN);
+    }
+    return at;
+}
+
+static void rows_by_any_way_are_the_rows_that_were_written(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        struct mixed_world *w = MEM_NEW(struct mixed_world);
+        struct pool *pool = pool_new(0);
+        uint32_t at = 0;
+
+        w->rng.s = seed;
+        w->out = out_new(pool, &mixed_schema, seed % 3 ? BATCH_EVENT_TIME : BATCH_EVENT_TIME | BATCH_KIND,
+                         &model_hooks, &w->sink);
+        w->out->rows_limit = seed % 2 ? RASK_BATCH_ROWS_MAX : 200;
+        w->out->string_limit = seed % 5 ? 128 * 1024 : 2000;
+        while (w->count < MIXED_ROWS) {
+            mixed_step(w);
+            if (w->sink.count >= 60 || w->count == MIXED_ROWS) {
+                for (uint32_t i = 0; i < w->sink.count; i++) {
+                    at = mixed_check(w, w->sink.batches[i], at);
+                    batch_unref(w->sink.batches[i]);
+                }
+                w->sink.count = 0;
+            }
+        }
+        w->sink.batches[0] = out_take(w->out);
+        if (w->sink.batches[0])
+            at = mixed_check(w, w->sink.batches[0], at);
+        batch_unref(w->sink.batches[0]);
+        assert_int_equal(at, MIXED_ROWS);
+        out_free(w->out);
+        pool_check_empty(pool);
+        mem_free(w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_goes_through_a_batch),
+        cmocka_unit_test(rows_by_any_way_are_the_rows_that_were_written),
         cmocka_unit_test(nulls_go_through_a_batch),
         cmocka_unit_test(schemas_say_what_was_declared),
         cmocka_unit_test(sixty_four_columns),
