@@ -69,6 +69,22 @@ struct net;
 struct net_conn;
 struct net_listener;
 
+/* How both sides of a connection get to know each other, and that nobody else reads along: TLS 1.3, below the seam. */
+#define NET_PSK_BYTES 32
+#define NET_PSK_NAME_MAX 128
+struct net_tls; /* certificates and rules of the process: common/net/tls.h */
+struct net_secure {
+    struct net_tls *tls;    /* borrowed for the life of the connection */
+    bool accepting;
+    /* A secret that both sides know, by its name (copied); the connecting side accepts no certificate then. NULL: by certificates. */
+    const char *psk_name;
+    const uint8_t *psk;     /* NET_PSK_BYTES */
+    /* Accepting side, instead: looks up the secret of a name that somebody claims to know; certificates are
+     * accepted beside it. */
+    bool (*psk_of)(void *arg, const char *psk_name, uint8_t ret_psk[NET_PSK_BYTES]);
+    void *arg;
+};
+
 /* on_close is the last callback of a connection; the handle is invalid after it returns.
  * on_drained: the send queue has fallen below half of its high-water mark after net_queued_bytes exceeded it. */
 struct net_handler {
@@ -104,6 +120,13 @@ struct net_ops {
     /* No callback runs after it, on_close neither. Queued frames are flushed first, for at most one second. */
     void (*close)(struct net_conn *conn);
     const char *(*peer)(struct net_conn *conn); /* text for messages; never NULL */
+    /* TLS from here on: frames sent before leave in clear, those sent after it once the handshake is over. Legal before
+     * anything was received. A connecting side that asks for it before on_open gets on_open after the handshake. A
+     * handshake that fails or takes too long is an on_close. NULL where there is no TLS (the simulator). */
+    void (*secure)(struct net_conn *conn, const struct net_secure *how);
+    /* The handshake is over and the other side has proved that it knows the secret of this name; NULL: that it has a
+     * certificate which is trusted here. */
+    bool (*proven)(struct net_conn *conn, const char *psk_name);
 };
 
 struct net {

@@ -19,7 +19,6 @@
 #include "common/net/net_libevent_private.h"
 
 #define RECEIVE_BYTES        (256u << 10)
-#define CLOSE_NS             1000000000u
 #define KEEPALIVE_IDLE_S     15
 #define KEEPALIVE_INTERVAL_S 5
 #define KEEPALIVE_COUNT      3
@@ -94,6 +93,8 @@ void net_conn_destroy(struct net_conn *conn)
     list_remove(&conn->dirty_node);
     drop_input(conn);
     net_conn_drop_output(conn);
+    tls_free(conn->tls);
+    conn->tls = NULL;
     net_conn_leave(conn);
 }
 
@@ -101,7 +102,7 @@ void net_conn_destroy(struct net_conn *conn)
 
 bool net_conn_receiving(const struct net_conn *conn)
 {
-    return conn->state == CONN_OPEN && !conn->paused;
+    return conn->state == CONN_OPEN && (!conn->paused || net_conn_handshaking(conn));
 }
 
 /* After close: what still arrives is thrown away, until the peer's end. Closing with unread
@@ -199,7 +200,7 @@ void net_conn_update(struct net_conn *conn)
               conn->state == CONN_CLOSING || (net_conn_receiving(conn) && conn->held == NULL));
     set_event(&conn->write_event, &conn->writing,
               conn->state == CONN_CONNECTING ||
-                  (may_write && conn->queued > 0 && list_empty(&conn->dirty_node)));
+                  (may_write && net_conn_wants_write(conn) && list_empty(&conn->dirty_node)));
 }
 
 void net_conn_break(struct net_conn *conn, const struct err *why)
@@ -264,6 +265,8 @@ static void on_timer(struct env_timer *timer)
         net_conn_destroy(conn);
     else if (conn->state == CONN_CONNECTING)
         net_connect_timeout(conn);
+    else if (net_conn_handshaking(conn))
+        net_conn_tls_timeout(conn);
 }
 
 /* ---- receiving ---- */
@@ -380,7 +383,8 @@ static void end_of_input(struct net_conn *conn, ssize_t got)
         err_set(&err, ERR_CLOSED, "%s: %s", conn->text, strerror(errno));
     else
         err_set(&err, ERR_CLOSED, "%s: closed by the peer%s", conn->text,
-                conn->body != NULL || conn->header_len > 0 ? " in the middle of a frame" : "");
+                net_conn_handshaking(conn)                  ? " in the middle of the TLS handshake"
+                : conn->body != NULL || conn->header_len > 0 ? " in the middle of a frame" : "");
     net_conn_break(conn, &err);
 }
 
@@ -439,7 +443,7 @@ void net_conn_read(struct net_conn *conn)
         memcpy(buffer->data, conn->header, begin);
     }
     iov[n++] = (struct iovec){buffer->data + begin, buffer->cap - begin};
-    got = readv(conn->fd, iov, n);
+    got = conn->tls != NULL ? net_conn_readv_tls(conn, iov, n) : readv(conn->fd, iov, n);
     if (got <= 0) {
         end_of_input(conn, got);
     } else {

@@ -144,6 +144,11 @@ void net_connect_event(struct net_conn *conn)
     env_timer_cancel(conn->net->env, &conn->timer);
     conn->state = CONN_OPEN;
     net_conn_update(conn);
+    if (conn->tls != NULL) {
+        conn->open_is_due = true;
+        net_conn_begin_tls(conn);
+        return;
+    }
     if (conn->queued > 0)
         net_conn_mark_dirty(conn);
     if (conn->handler != NULL && conn->handler->on_open != NULL)

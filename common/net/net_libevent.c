@@ -15,8 +15,6 @@
 #include "common/env/env_libevent.h"
 #include "common/net/net_libevent_private.h"
 
-#define CLOSE_NS 1000000000u
-
 static struct net_loop *loop_of(struct net *net)
 {
     return CONTAINER_OF(net, struct net_loop, net);
@@ -47,7 +45,7 @@ static void op_set_limit(struct net_conn *conn, uint32_t payload_bytes_max)
 
 static size_t op_queued_bytes(struct net_conn *conn)
 {
-    return conn->queued;
+    return conn->queued + (conn->tls != NULL ? tls_pending(conn->tls, NULL) : 0);
 }
 
 static void op_pause_reading(struct net_conn *conn, bool paused)
@@ -63,14 +61,15 @@ static void op_close(struct net_conn *conn)
     CHECK(conn->magic == NET_MAGIC_CONN);
     if (conn->state == CONN_DEAD || conn->state == CONN_CLOSING)
         return;
-    if (conn->state != CONN_OPEN || conn->write_failed) {
+    if (conn->state != CONN_OPEN || conn->write_failed || net_conn_handshaking(conn)) {
         net_conn_destroy(conn);
         return;
     }
     conn->handler = NULL;
     conn->state = CONN_CLOSING;
     env_unpost(conn->net->env, &conn->task);
-    env_timer_arm(conn->net->env, &conn->timer, CLOSE_NS);
+    env_timer_arm(conn->net->env, &conn->timer,
+                  conn->tls != NULL ? tls_close_ns(conn->tls) : NET_CLOSE_NS);
     net_conn_mark_dirty(conn); /* with an empty queue too: it says goodbye */
     net_conn_update(conn);
 }
@@ -93,6 +92,8 @@ static const struct net_ops libevent_ops = {
     .pause_reading = op_pause_reading,
     .close = op_close,
     .peer = op_peer,
+    .secure = net_conn_secure,
+    .proven = net_conn_proven,
 };
 
 /* At the end of a callback: writes what it queued, frames of one connection in one call. */
@@ -133,7 +134,7 @@ struct net *net_libevent_new(struct env *env)
 /* The loop no longer runs: give closed connections the rest of their second to say what was queued. */
 static void flush_at_end(struct net_conn *conn, uint64_t until_ns)
 {
-    while (conn->state == CONN_CLOSING && conn->queued > 0) {
+    while (conn->state == CONN_CLOSING && net_conn_wants_write(conn)) {
         uint64_t now_ns = env_now_ns(conn->net->env);
         struct pollfd p = {.fd = conn->fd, .events = POLLOUT};
 
@@ -151,7 +152,7 @@ void net_libevent_free(struct net *net)
     if (net == NULL)
         return;
     loop = loop_of(net);
-    until_ns = env_now_ns(loop->env) + CLOSE_NS;
+    until_ns = env_now_ns(loop->env) + NET_CLOSE_NS;
     net_listeners_free(loop);
     while (!list_empty(&loop->conns)) {
         struct net_conn *conn = LIST_ENTRY(loop->conns.next, struct net_conn, node);
@@ -165,6 +166,8 @@ void net_libevent_free(struct net *net)
     }
     net_buffer_unref(loop->spare);
     net_chunks_free(loop);
+    tls_pool_release(&loop->tls_pool);
+    mem_free(loop->tls_input);
     env_libevent_set_after(loop->env, NULL, NULL);
     mem_free(loop);
 }
@@ -175,7 +178,7 @@ int net_libevent_detach_fd(struct net_conn *conn)
 
     CHECK(conn->magic == NET_MAGIC_CONN);
     if (conn->state != CONN_OPEN || conn->write_failed || conn->queued > 0 || conn->unparsed > 0 ||
-        conn->body != NULL || conn->header_len > 0 || conn->held != NULL)
+        conn->tls != NULL || conn->body != NULL || conn->header_len > 0 || conn->held != NULL)
         return -1;
     event_del(&conn->read_event);
     event_del(&conn->write_event);

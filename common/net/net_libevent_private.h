@@ -6,12 +6,16 @@
 #define NET_NET_LIBEVENT_PRIVATE_H
 
 #include <event2/event_struct.h>
+#include <sys/uio.h>
 
 #include "common/base/list.h"
 #include "common/env/env.h"
 #include "common/net/net_private.h"
+#include "common/net/tls_private.h"
 
 #define NET_MAGIC_CONN 0x4e434f4eu
+#define NET_WRITE_PARTS_MAX 64
+#define NET_CLOSE_NS 1000000000u /* what is queued may leave for so long after a close */
 
 struct net_loop {
     struct net net; /* first */
@@ -21,6 +25,8 @@ struct net_loop {
     struct out_chunk *free_chunks; /* for sending; kept for the next busy moment */
     size_t free_chunk_count;
     struct net_buffer *spare;     /* the receive buffer of whoever reads next; may be NULL */
+    struct tls_pool tls_pool;
+    uint8_t *tls_input;           /* encrypted bytes of whoever reads next; NULL until somebody does */
 };
 
 enum conn_state {
@@ -90,6 +96,10 @@ struct net_conn {
     size_t out_offset;          /* bytes of the first chunk that are gone */
     size_t queued;
     bool over_high_water, write_failed;
+
+    struct tls *tls;    /* owned; NULL: in clear */
+    bool said_end;      /* TLS: that nothing follows */
+    bool open_is_due;   /* on_open comes after the handshake */
 };
 
 /* net_conn_libevent.c */
@@ -103,6 +113,7 @@ void net_conn_leave(struct net_conn *conn); /* the connection may be gone after 
 void net_conn_read(struct net_conn *conn);
 void net_conn_resume(struct net_conn *conn); /* parses what was held back by a pause */
 bool net_conn_receiving(const struct net_conn *conn);
+bool net_conn_wants_write(const struct net_conn *conn); /* the socket has to become writable */
 
 /* net_send_libevent.c */
 void net_conn_append(struct net_conn *conn, const struct net_frame *frame);
@@ -110,8 +121,22 @@ void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
                            size_t part_count, void (*release)(void *arg), void *release_arg);
 void net_conn_write(struct net_conn *conn);
 void net_conn_drop_output(struct net_conn *conn);
+int net_conn_gather(const struct net_conn *conn, struct iovec iov[NET_WRITE_PARTS_MAX]);
+void net_conn_advance(struct net_conn *conn, size_t sent); /* the connection may be dead after it */
+void net_conn_write_failed(struct net_conn *conn, const char *why);
 void net_conn_mark_dirty(struct net_conn *conn);
 void net_chunks_free(struct net_loop *net);
+
+/* net_tls_libevent.c: between the socket and TLS */
+void net_conn_secure(struct net_conn *conn, const struct net_secure *how);
+bool net_conn_proven(struct net_conn *conn, const char *psk_name);
+bool net_conn_handshaking(const struct net_conn *conn);
+void net_conn_begin_tls(struct net_conn *conn); /* it is open: the handshake may start */
+void net_conn_tls_timeout(struct net_conn *conn);
+/* As readv. A failure breaks the connection, and is told as EAGAIN. */
+ssize_t net_conn_readv_tls(struct net_conn *conn, const struct iovec *iov, int n);
+/* One turn of writing; false: nothing more can be written now, or the connection is dead. */
+bool net_conn_write_tls(struct net_conn *conn);
 
 /* net_connect_libevent.c: how a connection comes to be */
 struct net_conn *net_connect_start(struct net_loop *net, const char *address, const struct net_handler *handler,

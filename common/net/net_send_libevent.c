@@ -18,7 +18,6 @@
 #define CHUNK_BYTES_BUSY 64000
 #define CHUNKS_KEPT \
     20 /* as much as the high-water mark: malloc would return it and fault it in again */
-#define WRITE_PARTS_MAX  64
 #define WRITE_ROUNDS_MAX 8 /* then the other events get their turn */
 
 void net_conn_mark_dirty(struct net_conn *conn)
@@ -189,22 +188,22 @@ static int add_iov(struct iovec *iov, int n, const void *data, size_t len, size_
     return n;
 }
 
-static int gather(const struct net_conn *conn, struct iovec iov[WRITE_PARTS_MAX])
+int net_conn_gather(const struct net_conn *conn, struct iovec iov[NET_WRITE_PARTS_MAX])
 {
     size_t skip = conn->out_offset;
     int n = 0;
 
-    for (const struct out_chunk *chunk = conn->out; chunk != NULL && n < WRITE_PARTS_MAX;
+    for (const struct out_chunk *chunk = conn->out; chunk != NULL && n < NET_WRITE_PARTS_MAX;
          chunk = chunk->next) {
         if (chunk->part_count == 0)
             n = add_iov(iov, n, chunk->u.bytes, chunk->len, &skip);
-        for (size_t i = 0; i < chunk->part_count && n < WRITE_PARTS_MAX; i++)
+        for (size_t i = 0; i < chunk->part_count && n < NET_WRITE_PARTS_MAX; i++)
             n = add_iov(iov, n, chunk->u.parts[i].data, chunk->u.parts[i].len, &skip);
     }
     return n;
 }
 
-static void advance(struct net_conn *conn, size_t sent)
+void net_conn_advance(struct net_conn *conn, size_t sent)
 {
     CHECK(sent <= conn->queued);
     conn->queued -= sent;
@@ -219,7 +218,7 @@ static void advance(struct net_conn *conn, size_t sent)
     }
 }
 
-static void write_failed(struct net_conn *conn, int errno_value)
+void net_conn_write_failed(struct net_conn *conn, const char *why)
 {
     struct err err;
 
@@ -227,7 +226,7 @@ static void write_failed(struct net_conn *conn, int errno_value)
         net_conn_destroy(conn);
         return;
     }
-    err_set(&err, ERR_CLOSED, "%s: %s", conn->text, strerror(errno_value));
+    err_set(&err, ERR_CLOSED, "%s: %s", conn->text, why);
     conn->write_failed = true;
     conn->why = mem_dup(&err, sizeof(err));
     net_conn_drop_output(conn);
@@ -235,9 +234,16 @@ static void write_failed(struct net_conn *conn, int errno_value)
         env_post(conn->net->env, &conn->task);
 }
 
+bool net_conn_wants_write(const struct net_conn *conn)
+{
+    if (conn->tls == NULL)
+        return conn->queued > 0;
+    return tls_pending(conn->tls, NULL) > 0 || (conn->queued > 0 && tls_established(conn->tls));
+}
+
 static void after_write(struct net_conn *conn)
 {
-    if (conn->state == CONN_CLOSING && conn->queued == 0)
+    if (conn->state == CONN_CLOSING && !net_conn_wants_write(conn))
         shutdown(conn->fd, SHUT_WR); /* the peer's end, or the timer, ends it */
     if (conn->state == CONN_OPEN && conn->over_high_water &&
         conn->queued < NET_HIGH_WATER_BYTES / 2) {
@@ -248,24 +254,33 @@ static void after_write(struct net_conn *conn)
     net_conn_update(conn);
 }
 
+/* One turn of writing; false: nothing more can be written now, or the connection is dead. */
+static bool write_clear(struct net_conn *conn)
+{
+    struct iovec iov[NET_WRITE_PARTS_MAX];
+    struct msghdr msg = {.msg_iov = iov};
+    ssize_t sent;
+
+    if (conn->out == NULL)
+        return false;
+    msg.msg_iovlen = (size_t)net_conn_gather(conn, iov);
+    sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR)
+        net_conn_write_failed(conn, strerror(errno));
+    if (sent < 0 || conn->state == CONN_DEAD)
+        return false;
+    net_conn_advance(conn, (size_t)sent);
+    return conn->state != CONN_DEAD;
+}
+
 /* Writes until the queue is empty or the socket full; the connection may be dead after it. */
 void net_conn_write(struct net_conn *conn)
 {
-    struct iovec iov[WRITE_PARTS_MAX];
+    bool more = true;
 
     net_conn_enter(conn);
-    for (int round = 0; round < WRITE_ROUNDS_MAX && conn->out != NULL; round++) {
-        struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)gather(conn, iov)};
-        ssize_t sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
-
-        if (sent < 0 && errno != EAGAIN && errno != EINTR)
-            write_failed(conn, errno);
-        if (sent < 0 || conn->state == CONN_DEAD)
-            break;
-        advance(conn, (size_t)sent);
-        if (conn->state == CONN_DEAD)
-            break;
-    }
+    for (int round = 0; round < WRITE_ROUNDS_MAX && more; round++)
+        more = conn->tls != NULL ? net_conn_write_tls(conn) : write_clear(conn);
     if (conn->state != CONN_DEAD)
         after_write(conn);
     net_conn_leave(conn);

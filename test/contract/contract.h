@@ -25,6 +25,8 @@ struct world {
     const char *folder;          /* empty at the start, for fs */
     struct coord *coord;         /* of the server */
     void *impl;
+    /* Called for every connection of the net tests right after it was made; NULL: they stay in clear. */
+    void (*secure)(struct net *net, struct net_conn *conn, bool accepting);
     /* Lets events happen until done(arg); false when that does not come within 10 seconds. */
     bool (*until)(struct world *w, bool (*done)(void *arg), void *arg);
     void (*end)(struct world *w);

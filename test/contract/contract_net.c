@@ -114,6 +114,8 @@ static void on_accept(void *arg, struct net_conn *conn)
     p->w->server->net->ops->set_handler(conn, &handler, &p->server);
     if (p->limit > 0)
         p->w->server->net->ops->set_limit(conn, p->limit);
+    if (p->w->secure != NULL)
+        p->w->secure(p->w->server->net, conn, true);
 }
 
 static void pair_init(struct pair *p, struct world *w)
@@ -129,6 +131,8 @@ static void client_connects(struct pair *p, const char *address)
     p->client.inside = true;
     p->client.conn =
         p->w->client->net->ops->connect(p->w->client->net, address, &handler, &p->client);
+    if (p->w->secure != NULL)
+        p->w->secure(p->w->client->net, p->client.conn, false);
     p->client.inside = false;
     assert_non_null(p->client.conn);
 }
