@@ -104,11 +104,11 @@ static bool add_key(rask_stream *s, const rask_stream *in, const char *name)
                  api_from(in), name, api_schema_text(env, in->schema));
         return false;
     }
-    if (in->schema->fields[column].type >= RASK_T_ARRAY) {
-        api_fail(
-            env, ERR_INVALID,
-            "rask_key_by after '%s': column '%s' is an ARRAY, MAP or ROW, which cannot be a key",
-            api_from(in), name);
+    if (!schema_can_be_key(&in->schema->fields[column])) {
+        api_fail(env, ERR_INVALID,
+                 "rask_key_by after '%s': column '%s' is a MAP or holds one, which cannot be a key: "
+                 "equal maps may list their entries in different order",
+                 api_from(in), name);
         return false;
     }
     for (uint32_t i = 0; i < s->key_count; i++)

@@ -137,8 +137,8 @@ static int check_columns(struct check *c, const Rask__Graph__StreamNode *n, cons
         if (columns[i] >= schema->columns)
             return bad_node(c, n, "%s: there is no column %u in the schema '%s', which has %u",
                             what, columns[i], schema->name, schema->columns);
-        if (schema->fields[columns[i]].type >= RASK_T_ARRAY)
-            return bad_node(c, n, "%s: column '%s' is an ARRAY, MAP or ROW", what,
+        if (!schema_can_be_key(&schema->fields[columns[i]]))
+            return bad_node(c, n, "%s: column '%s' is a MAP or holds one", what,
                             schema->fields[columns[i]].name);
     }
     return 0;

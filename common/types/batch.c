@@ -57,16 +57,18 @@ void cells_new(struct pool *pool, const rask_schema *schema, uint32_t positions,
 
         c->data = base + data[i];
         c->owner = ret->owner;
+        c->child = NULL;
         c->validity = (nullable >> i) & 1 ? (uint64_t *)(void *)(base + valid[i]) : NULL;
         if (c->validity)
             memset(c->validity, 0xff, bitmap);
     }
-    ret->event_time = extras & BATCH_EVENT_TIME ? (rask_column){base + time, NULL, ret->owner}
-                                                : (rask_column){NULL, NULL, NULL};
-    ret->hash = extras & BATCH_HASH ? (rask_column){base + hash, NULL, ret->owner}
-                                    : (rask_column){NULL, NULL, NULL};
-    ret->kind = extras & BATCH_KIND ? (rask_column){base + kind, NULL, ret->owner}
-                                    : (rask_column){NULL, NULL, NULL};
+    ret->event_time = ret->hash = ret->kind = (rask_column){.data = NULL};
+    if (extras & BATCH_EVENT_TIME)
+        ret->event_time = (rask_column){.data = base + time, .owner = ret->owner};
+    if (extras & BATCH_HASH)
+        ret->hash = (rask_column){.data = base + hash, .owner = ret->owner};
+    if (extras & BATCH_KIND)
+        ret->kind = (rask_column){.data = base + kind, .owner = ret->owner};
 }
 
 uint64_t schema_nullable_mask(const rask_schema *schema)
@@ -127,14 +129,20 @@ rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema,
     return b;
 }
 
-rask_batch *batch_new_with_buffers(struct pool *pool, const rask_schema *schema, uint32_t positions,
-                                   uint32_t extras, uint32_t buffer_count)
+static rask_batch *root_new(struct pool *pool, const rask_schema *schema, uint32_t positions,
+                            uint32_t extras, uint32_t buffer_count)
 {
     struct cells cells;
 
-    CHECK(positions <= BATCH_POSITIONS_MAX);
     cells_new(pool, schema, positions, extras, schema_nullable_mask(schema), &cells);
     return batch_over_cells(pool, schema, &cells, buffer_count, positions);
+}
+
+rask_batch *batch_new_with_buffers(struct pool *pool, const rask_schema *schema, uint32_t positions,
+                                   uint32_t extras, uint32_t buffer_count)
+{
+    CHECK(positions <= BATCH_POSITIONS_MAX);
+    return root_new(pool, schema, positions, extras, buffer_count);
 }
 
 rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions,
@@ -146,7 +154,7 @@ rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t pos
 rask_batch *batch_new_with_room(struct pool *pool, const rask_schema *schema, uint32_t positions,
                                 uint32_t room)
 {
-    rask_batch *b = batch_new_with_buffers(pool, schema, positions, 0, room);
+    rask_batch *b = root_new(pool, schema, positions, 0, room); /* rows inside cells: any number */
 
     b->buffer_count = 0;
     ((struct batch_full *)b)->room = room;
@@ -190,8 +198,11 @@ static void root_release(rask_batch *b)
 {
     struct unref_run run = {NULL, 0};
 
-    for (uint32_t i = 0; i < b->schema->columns; i++)
+    for (uint32_t i = 0; i < b->schema->columns; i++) {
         run_add(&run, b->columns[i].owner);
+        if (b->columns[i].child)
+            batch_unref(b->columns[i].child);
+    }
     if (b->event_time.data)
         run_add(&run, b->event_time.owner);
     if (b->kind.data)
@@ -213,6 +224,9 @@ void batch_unref(rask_batch *b)
     if (full->parent) {
         for (uint32_t i = full->own_from; i < b->buffer_count; i++)
             buffer_unref(b->buffers[i]);
+        for (uint32_t i = 0; full->extra && i < b->schema->columns; i++)
+            if (b->columns[i].owner == full->extra)
+                batch_unref(b->columns[i].child); /* of a new column */
         batch_unref(full->parent);
     } else {
         root_release(b);
@@ -349,7 +363,7 @@ static void columns_fill(struct pool *pool, const rask_batch *b, rask_batch *to,
             *c = b->columns[columns[i]];
             continue;
         }
-        *c = (rask_column){(void *)((uintptr_t)at - (uintptr_t)low * width), NULL, full->extra};
+        *c = (rask_column){.data = (void *)((uintptr_t)at - (uintptr_t)low * width), .owner = full->extra};
         at += align16((uint64_t)(high - low + 1) * width) + 64;
         if (to->schema->fields[i].nullable) {
             c->validity = memset(at, 0xff, bits);
@@ -401,25 +415,48 @@ rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash)
         memcpy(to + b->first, hash, b->rows * sizeof(uint64_t));
     own->used = b->positions * (uint32_t)sizeof(uint64_t);
     ((struct batch_full *)h)->extra = own;
-    h->hash = (rask_column){to, NULL, own};
+    h->hash = (rask_column){.data = to, .owner = own};
     return h;
+}
+
+/* Of rows of a child batch; strings that lie in the cell count as the cell. */
+static uint64_t inside_bytes(const rask_batch *b, uint32_t first, uint32_t count)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t c = 0; count && c < b->schema->columns; c++) {
+        const rask_field *f = &b->schema->fields[c];
+        const void *cells = b->columns[c].data;
+
+        bytes += (uint64_t)count * schema_width(f);
+        for (uint32_t i = first; schema_is_view(f) && i < first + count; i++)
+            bytes += ((const rask_view *)cells)[i].len > 12 ? ((const rask_view *)cells)[i].len : 0;
+        for (uint32_t i = first; schema_is_nested(f) && i < first + count; i++)
+            bytes += inside_bytes(b->columns[c].child, ((const rask_span *)cells)[i].first,
+                                  ((const rask_span *)cells)[i].count);
+    }
+    return bytes;
 }
 
 uint64_t batch_row_bytes(const rask_batch *b)
 {
-    uint64_t fixed = b->event_time.data ? 8 : 0, text = 0;
+    uint64_t fixed = b->event_time.data ? 8 : 0, more = 0;
 
     for (uint32_t c = 0; c < b->schema->columns; c++) {
-        const rask_view *views = b->columns[c].data;
+        const rask_field *f = &b->schema->fields[c];
+        const void *cells = b->columns[c].data;
 
-        fixed += schema_width(&b->schema->fields[c]);
-        if (!schema_is_view(&b->schema->fields[c]))
-            continue;
-        for (uint32_t i = 0; i < b->rows; i++) {
-            uint32_t len = views[rask_position(b, i)].len;
+        fixed += schema_width(f);
+        for (uint32_t i = 0; schema_is_view(f) && i < b->rows; i++) {
+            uint32_t len = ((const rask_view *)cells)[rask_position(b, i)].len;
 
-            text += len > 12 ? len : 0;
+            more += len > 12 ? len : 0;
+        }
+        for (uint32_t i = 0; schema_is_nested(f) && i < b->rows; i++) {
+            rask_span span = ((const rask_span *)cells)[rask_position(b, i)];
+
+            more += inside_bytes(b->columns[c].child, span.first, span.count);
         }
     }
-    return fixed * b->rows + text;
+    return fixed * b->rows + more;
 }

@@ -16,7 +16,8 @@ enum { BATCH_EVENT_TIME = 1, BATCH_KIND = 2, BATCH_HASH = 4 };
 
 /*
  * rows = positions; nullable columns have a bitmap without a null. Cells are undefined: write each
- * one, and zeros where a STRING or BYTES cell is null.
+ * one, and zeros where a STRING, BYTES, ARRAY, MAP or ROW cell is null. An ARRAY, MAP or ROW column
+ * gets its child from the caller: one reference.
  */
 
 rask_batch *batch_new(struct pool *pool, const rask_schema *schema, uint32_t positions,
@@ -57,7 +58,8 @@ rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash);
 /*
  * Gather: rows of several batches into one new batch in any order. position[k] = place in the
  * result of the k-th row, rows counted over the inputs in sequence. Strings are shared, and copied
- * together when less than a quarter of a buffer is referenced. (Exchange: one pass per column.)
+ * together when less than a quarter of a buffer is referenced; so are the rows inside cells, where
+ * all inputs have the same. (Exchange: one pass per column.)
  */
 rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count,
                          const uint16_t *position, uint32_t rows);
@@ -74,7 +76,7 @@ int batch_decode(struct pool *pool, const rask_schema *schema, const uint8_t *pa
 
 /*
  * One cell as text: strings as they are, BYTES in hex, DATE 2026-01-31, TIME 12:00:00, TIMESTAMP
- * 2026-01-31 12:00:00.000; nothing for a null.
+ * 2026-01-31 12:00:00.000, ARRAY [1, null], MAP {a=1, b=2}, ROW (1,a); nothing for a null.
  */
 void batch_format_cell(const rask_batch *b, uint32_t column, uint32_t position, struct bytes *out);
 /* One row as text for messages: {word="the", n=3}, at most max bytes. */

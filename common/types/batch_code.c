@@ -7,7 +7,9 @@
  *   per column: [bitmap: a bit per row, 1 = not null] cells
  *   [event times, 8 each] [kinds, 1 each] [hashes, 8 each]
  *   heap: the bytes of strings longer than 12; their views say buffer 0 and an offset into it
+ *   per ARRAY, MAP and ROW column: u64 length, and the rows inside its cells as such a batch
  *
+ * Rows inside cells stand in the order of the cells, without gaps: the spans count them up.
  * It is compact: neither unselected rows nor strings that nobody refers to.  Padding is zero, and
  * so are the cells of null strings, so that equal batches give equal bytes.
  */
@@ -95,6 +97,22 @@ static void put_views(struct encoder *e, const rask_column *c, const uint8_t *he
     *heap_at = text;
 }
 
+static void put_spans(struct encoder *e, const rask_column *c)
+{
+    const rask_span *spans = c->data;
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < e->rows; i++) {
+        uint32_t position = enc_position(e, i);
+        rask_span span = {at, spans[position].count};
+
+        if (c->validity && rask_column_is_null(c, position))
+            span = (rask_span){0, 0};
+        put(e, &span, sizeof(span));
+        at += span.count;
+    }
+}
+
 static bool has_null(const struct encoder *e, const rask_column *c)
 {
     if (c->validity)
@@ -128,6 +146,8 @@ static void put_columns(struct encoder *e, uint64_t with_bitmap, const uint8_t *
             put_bitmap(e, &b->columns[c]);
         if (schema_is_view(&b->schema->fields[c]))
             put_views(e, &b->columns[c], heap, &heap_at);
+        else if (schema_is_nested(&b->schema->fields[c]))
+            put_spans(e, &b->columns[c]);
         else
             put_cells(e, b->columns[c].data, schema_width(&b->schema->fields[c]));
     }
@@ -152,6 +172,30 @@ static uint64_t fixed_size(const rask_schema *schema, uint32_t rows, uint32_t ex
     size += extras & BATCH_KIND ? align8(rows) : 0;
     size += extras & BATCH_HASH ? (uint64_t)rows * 8 : 0;
     return size;
+}
+
+/* The rows inside the cells of a column, behind their length. */
+static void add_inside(const rask_batch *b, uint32_t column, uint32_t from_row, uint32_t rows,
+                       struct bytes *out)
+{
+    size_t place = out->len;
+    rask_batch *joined;
+    struct runs runs;
+    uint64_t len;
+
+    bytes_add_u64(out, 0);
+    batch_runs_init(&runs);
+    batch_runs_add_cells(&runs, b, column, from_row, rows);
+    if (runs.count == 1) {
+        batch_encode(runs.list[0].from, runs.list[0].span.first, runs.list[0].span.count, out);
+    } else {
+        joined = batch_concat(b->pool, b->schema->fields[column].child, &runs);
+        batch_encode(joined, 0, joined->rows, out);
+        batch_unref(joined);
+    }
+    batch_runs_release(&runs);
+    len = out->len - place - sizeof(len);
+    memcpy(out->data + place, &len, sizeof(len));
 }
 
 void batch_encode(const rask_batch *b, uint32_t from_row, uint32_t rows, struct bytes *out)
@@ -188,6 +232,9 @@ void batch_encode(const rask_batch *b, uint32_t from_row, uint32_t rows, struct 
     pad(&e, heap_bytes);
     out->len += fixed + align8(heap_bytes);
     out->data[out->len] = 0;
+    for (uint32_t c = 0; c < b->schema->columns; c++)
+        if (schema_is_nested(&b->schema->fields[c]))
+            add_inside(b, c, from_row, rows, out);
 }
 
 /* ---- decode ---- */
@@ -221,9 +268,19 @@ struct code_header {
     uint16_t version, columns;
     uint32_t rows, extras, heap_bytes;
     uint64_t with_bitmap;
+    uint64_t own_bytes; /* up to the end of the heap */
 };
 
-static int header_read(const rask_schema *schema, const uint8_t *payload, size_t len,
+static bool has_nested(const rask_schema *schema)
+{
+    for (uint32_t c = 0; c < schema->columns; c++)
+        if (schema_is_nested(&schema->fields[c]))
+            return true;
+    return false;
+}
+
+/* inside: rows of cells, whose number is checked against the cells'. */
+static int header_read(const rask_schema *schema, const uint8_t *payload, size_t len, bool inside,
                        struct code_header *h, struct err *err)
 {
     struct reader r = reader_of(payload, len);
@@ -245,16 +302,17 @@ static int header_read(const rask_schema *schema, const uint8_t *payload, size_t
     if (h->columns != schema->columns)
         return err_set(err, ERR_CORRUPT, "an encoded batch has %u columns; its schema %s has %u",
                        h->columns, schema->name, schema->columns);
-    if (h->rows > BATCH_POSITIONS_MAX)
+    if (h->rows > BATCH_POSITIONS_MAX && !inside)
         return err_set(err, ERR_CORRUPT, "an encoded batch says %u rows; at most %d are allowed",
                        h->rows, BATCH_POSITIONS_MAX);
-    if (h->extras & ~(uint32_t)(BATCH_EVENT_TIME | BATCH_KIND | BATCH_HASH))
+    if (h->extras & ~(uint32_t)(inside ? 0 : BATCH_EVENT_TIME | BATCH_KIND | BATCH_HASH))
         return err_set(err, ERR_CORRUPT, "an encoded batch has unknown flags 0x%x", h->extras);
     if (h->with_bitmap & ~schema_nullable_mask(schema))
         return err_set(err, ERR_CORRUPT, "an encoded batch has nulls in a NOT NULL column of %s",
                        schema->name);
     need = fixed_size(schema, h->rows, h->extras, h->with_bitmap) + align8(h->heap_bytes);
-    if (need != len)
+    h->own_bytes = need;
+    if (need > len || (need < len && !has_nested(schema)))
         return err_set(err, ERR_CORRUPT,
                        "an encoded batch of %u rows of %s takes %llu bytes; %zu are there", h->rows,
                        schema->name, (unsigned long long)need, len);
@@ -287,7 +345,64 @@ static const uint8_t *section(const uint8_t **at, uint64_t len)
 
 static rask_column column_at(const uint8_t *data, const uint8_t *bitmap, rask_buffer *owner)
 {
-    return (rask_column){(void *)(uintptr_t)data, (uint64_t *)(uintptr_t)bitmap, owner};
+    return (rask_column){(void *)(uintptr_t)data, (uint64_t *)(uintptr_t)bitmap, owner, NULL};
+}
+
+/* Spans count the rows of the child up, one for a ROW, none for a null. */
+static int spans_check(const rask_column *c, uint32_t rows, const rask_field *field, uint32_t inside,
+                       struct err *err)
+{
+    const rask_span *spans = c->data;
+    uint64_t at = 0, bad = 0;
+
+    for (uint32_t i = 0; i < rows; i++) {
+        rask_span s = spans[i];
+
+        if (rask_column_is_null(c, i))
+            bad |= s.first | s.count;
+        else
+            bad |= (s.first ^ at) | (field->type == RASK_T_ROW ? s.count ^ 1 : 0);
+        at += s.count;
+    }
+    if (bad || at != inside)
+        return err_set(err, ERR_CORRUPT,
+                       "an encoded batch has cells in column '%s' that do not fit the %u rows inside "
+                       "them",
+                       field->name, inside);
+    return 0;
+}
+
+static int decode(struct pool *pool, const rask_schema *schema, const uint8_t *payload, size_t len,
+                  bool inside, rask_buffer *owner, rask_batch **ret, struct err *err);
+
+/* What follows the heap: the children of ARRAY, MAP and ROW columns. */
+static int children_read(rask_batch *b, const uint8_t *at, uint64_t left, rask_buffer *owner,
+                         struct err *err)
+{
+    for (uint32_t c = 0; c < b->schema->columns; c++) {
+        const rask_field *f = &b->schema->fields[c];
+        uint64_t len = 0;
+        int rc;
+
+        if (!schema_is_nested(f))
+            continue;
+        if (left >= sizeof(len))
+            memcpy(&len, at, sizeof(len));
+        if (left < sizeof(len) || len > left - sizeof(len) || len % 8 != 0)
+            return err_set(err, ERR_CORRUPT,
+                           "an encoded batch ends inside column '%s': %llu bytes of %llu are there",
+                           f->name, (unsigned long long)left, (unsigned long long)len);
+        rc = decode(b->pool, f->child, at + sizeof(len), len, true, owner, &b->columns[c].child, err);
+        if (rc == 0)
+            rc = spans_check(&b->columns[c], b->rows, f, b->columns[c].child->rows, err);
+        if (rc)
+            return rc;
+        at += sizeof(len) + len;
+        left -= sizeof(len) + len;
+    }
+    return left == 0 ? 0
+                     : err_set(err, ERR_CORRUPT, "an encoded batch has %llu bytes behind its end",
+                               (unsigned long long)left);
 }
 
 /* Points the columns of b into the payload; sizes were checked. */
@@ -327,28 +442,40 @@ static int columns_read(rask_batch *b, const struct code_header *h, const uint8_
     return 0;
 }
 
-int batch_decode(struct pool *pool, const rask_schema *schema, const uint8_t *payload, size_t len,
-                 rask_buffer *owner, rask_batch **ret, struct err *err)
+static int decode(struct pool *pool, const rask_schema *schema, const uint8_t *payload, size_t len,
+                  bool inside, rask_buffer *owner, rask_batch **ret, struct err *err)
 {
-    struct code_header h;
+    struct code_header h = {.own_bytes = 0};
+    const uint8_t *end;
     rask_batch *b;
-    int rc;
+    int rc = header_read(schema, payload, len, inside, &h, err);
 
-    if ((uintptr_t)payload % 8 != 0)
-        return err_set(err, ERR_INVALID, "an encoded batch must lie at a multiple of 8 bytes");
-    rc = header_read(schema, payload, len, &h, err);
     if (rc)
         return rc;
+    end = payload + h.own_bytes;
     b = batch_header(pool, schema, h.heap_bytes ? 1 : 0);
     b->rows = b->positions = h.rows;
+    memset(b->columns, 0, schema->columns * sizeof(*b->columns));
     rc = columns_read(b, &h, payload + CODE_HEADER, owner, err);
+    if (rc == 0)
+        rc = children_read(b, end, len - h.own_bytes, owner, err);
     if (rc) {
+        for (uint32_t c = 0; c < schema->columns; c++)
+            batch_unref(b->columns[c].child);
         pool_small_free(pool, b, ((struct batch_full *)b)->size);
         return rc;
     }
     batch_hold(b, owner);
     if (h.heap_bytes)
-        b->buffers[0] = window_new(pool, owner, payload + len - align8(h.heap_bytes), h.heap_bytes);
+        b->buffers[0] = window_new(pool, owner, end - align8(h.heap_bytes), h.heap_bytes);
     *ret = b;
     return 0;
+}
+
+int batch_decode(struct pool *pool, const rask_schema *schema, const uint8_t *payload, size_t len,
+                 rask_buffer *owner, rask_batch **ret, struct err *err)
+{
+    if ((uintptr_t)payload % 8 != 0)
+        return err_set(err, ERR_INVALID, "an encoded batch must lie at a multiple of 8 bytes");
+    return decode(pool, schema, payload, len, false, owner, ret, err);
 }

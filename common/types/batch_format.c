@@ -136,7 +136,45 @@ static void format_bytes(rask_str s, struct bytes *out)
         bytes_printf(out, "%02x", (uint8_t)s.data[i]);
 }
 
-void batch_format_cell(const rask_batch *b, uint32_t column, uint32_t position, struct bytes *out)
+static void format_cell(const rask_batch *b, uint32_t column, uint32_t position, size_t limit,
+                        struct bytes *out);
+
+static void format_inside(const rask_row *row, uint32_t column, size_t limit, struct bytes *out)
+{
+    if (rask_is_null(row, (int)column))
+        bytes_add_str(out, "null");
+    else
+        format_cell(row->batch, column, row->position, limit, out);
+}
+
+/* As Flink prints a Tuple, an array and a Map: (1,a) [1, 2] {a=1, b=2}. */
+static void format_nested(const rask_row *row, int column, uint8_t type, size_t limit,
+                          struct bytes *out)
+{
+    rask_array a = rask_array_at(row, column);
+    rask_row r = {a.rows, a.first};
+
+    bytes_add_u8(out, type == RASK_T_ARRAY ? '[' : type == RASK_T_MAP ? '{' : '(');
+    for (uint32_t c = 0; type == RASK_T_ROW && c < a.rows->schema->columns; c++) {
+        if (c)
+            bytes_add_u8(out, ',');
+        format_inside(&r, c, limit, out);
+    }
+    for (; type != RASK_T_ROW && r.position < a.first + a.count && out->len <= limit; r.position++) {
+        if (r.position > a.first)
+            bytes_add_str(out, ", ");
+        format_inside(&r, 0, limit, out);
+        if (type != RASK_T_MAP)
+            continue;
+        bytes_add_u8(out, '=');
+        format_inside(&r, 1, limit, out);
+    }
+    bytes_add_u8(out, type == RASK_T_ARRAY ? ']' : type == RASK_T_MAP ? '}' : ')');
+}
+
+/* limit: elements that begin behind so many bytes of out are left out. */
+static void format_cell(const rask_batch *b, uint32_t column, uint32_t position, size_t limit,
+                        struct bytes *out)
 {
     const rask_field *f = &b->schema->fields[column];
     rask_row row = {b, position};
@@ -189,9 +227,19 @@ void batch_format_cell(const rask_batch *b, uint32_t column, uint32_t position, 
     case RASK_T_TIMESTAMP:
         format_timestamp(rask_i64(&row, c), out);
         break;
+    case RASK_T_ARRAY:
+    case RASK_T_MAP:
+    case RASK_T_ROW:
+        format_nested(&row, c, f->type, limit, out);
+        break;
     default:
         CHECK_UNREACHABLE("unknown column type");
     }
+}
+
+void batch_format_cell(const rask_batch *b, uint32_t column, uint32_t position, struct bytes *out)
+{
+    format_cell(b, column, position, SIZE_MAX, out);
 }
 
 /* "text" with what would break a line written as escapes; stops soon after max bytes of out. */
@@ -230,7 +278,7 @@ void batch_format_row(const rask_batch *b, uint32_t row, size_t max, struct byte
         else if (f->type == RASK_T_BYTES && rask_string(&r, (int)c).len > max)
             bytes_printf(out, "(%u bytes)", rask_string(&r, (int)c).len);
         else
-            batch_format_cell(b, c, r.position, out);
+            format_cell(b, c, r.position, limit, out);
     }
     bytes_add_u8(out, '}');
     if (out->len <= limit)

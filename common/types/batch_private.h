@@ -43,6 +43,27 @@ int out_refuse(rask_out *out, const char *text);
 /* Adds one reference for each column of the batch to the buffer that holds them all. */
 void batch_hold(rask_batch *b, rask_buffer *owner);
 
+/* Rows of child batches, one after the other: what cells refer to. */
+struct run {
+    rask_batch *from; /* borrowed */
+    rask_span span;
+};
+struct runs {
+    struct run *list;
+    uint32_t count, room;
+    uint64_t rows;
+    struct run few[16];
+};
+void batch_runs_init(struct runs *r);
+void batch_runs_release(struct runs *r);
+/* Joined to the last one, if it goes on there; of no rows: nothing. */
+void batch_runs_add(struct runs *r, rask_batch *from, rask_span span);
+/* What an ARRAY, MAP or ROW column of rows [from_row, from_row + rows) refers to. */
+void batch_runs_add_cells(struct runs *r, const rask_batch *b, uint32_t column, uint32_t from_row,
+                    uint32_t rows);
+/* The runs as one batch, which can be a child; strings as in batch_gather. */
+rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const struct runs *runs);
+
 /* A view as two words, little-endian: length and prefix; buffer and offset. Parts of a view written
  * one by one and then copied whole would stall the copy. */
 typedef struct {

@@ -43,13 +43,25 @@ rask_batch *rask_batch_derive(rask_out *out, const rask_batch *b, const int16_t 
     return batch_derive(out_pool(out), shared(b), out->schema, columns);
 }
 
+rask_batch *rask_batch_inside(rask_batch *b, int column, uint32_t rows)
+{
+    rask_column *c = &b->columns[column];
+
+    CHECK((unsigned)column < b->schema->columns);
+    CHECK(schema_is_nested(&b->schema->fields[column]));
+    CHECK(c->child == NULL); /* a new column, and the first time */
+    c->child = batch_new_with_room(b->pool, b->schema->fields[column].child, rows,
+                                   RASK_BATCH_BUFFERS_MAX);
+    return c->child;
+}
+
 rask_ts *rask_batch_times(rask_batch *b)
 {
     CHECK(!((struct batch_full *)b)->parent); /* what it was made from has times, or none */
     if (!b->event_time.data) {
         rask_buffer *own = pool_get(b->pool, (uint64_t)b->positions * sizeof(rask_ts));
 
-        b->event_time = (rask_column){own->data, NULL, own};
+        b->event_time = (rask_column){.data = own->data, .owner = own};
     }
     return b->event_time.data;
 }

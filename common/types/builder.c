@@ -12,58 +12,21 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
-#include "common/types/batch_private.h"
+#include "common/types/builder_private.h"
 
 enum {
     CELLS_MIN = 256,           /* positions of the first arrays of an output; with bitmaps, whose */
     CELLS_MIN_NULLABLE = 1024, /* batches begin at whole words, more */
     TEXT_MIN = 8 * 1024,       /* string buffers grow from here ... */
     TEXT_MAX = 128 * 1024,     /* ... to here */
-    BUFFERS_SHARED_MAX = 16,   /* a batch pins no more of others' buffers: it copies then */
     STRING_LIMIT = 128 * 1024,
-    NO_COLUMN = -1,
 };
 #define NO_BUFFER UINT32_MAX
 #define NO_ROW    UINT32_MAX
 
-struct builder {
-    rask_out out; /* first: the public pointer is this one */
-    struct pool *pool;
-    struct out_hooks hooks;
-    void *arg;
-    uint32_t extras;
-    uint32_t open_at; /* the row that was begun; == out.rows: it was not ended */
-    bool has_changes; /* a row of the batch is not an insertion */
-    bool has_time;    /* a row of the batch has an event time: else the batch goes without that column */
-    uint64_t views;   /* bit per STRING or BYTES column */
-    uint64_t nullable;
-    uint8_t width[RASK_COLUMNS_MAX];
-    /* cells: columns[] point at position `start` of arrays of `held` positions */
-    struct cells cells;
-    uint32_t start, held;
-    uint32_t room;   /* held - start: rows that fit */
-    uint32_t ready;  /* out.ready_rows while no row is begun */
-    uint32_t recent; /* decaying maximum of rows per batch */
-    /* strings longer than 12 */
-    rask_buffer *text; /* the one being filled; one reference is the builder's */
-    uint32_t text_at, text_number, text_next;
-    rask_buffer **buffers; /* of the batch being filled, one reference each */
-    uint32_t buffer_count, buffer_room;
-    /* why the row is refused */
-    int bad_column;
-    const char *bad_text;
-    char long_text[96]; /* what bad_text may point to */
-};
-
-static struct builder *builder_of(rask_out *out)
-{
-    return (struct builder *)out;
-}
-
 /* ---- life ---- */
 
-rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras,
-                  const struct out_hooks *hooks, void *arg)
+rask_out *out_builder_new(struct pool *pool, const rask_schema *schema, uint32_t extras)
 {
     struct builder *b = MEM_NEW(struct builder);
 
@@ -76,8 +39,6 @@ rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras,
     b->out.event_time = RASK_TS_MIN;
     b->out.engine = b;
     b->pool = pool;
-    b->hooks = *hooks;
-    b->arg = arg;
     b->extras = extras & ~(uint32_t)BATCH_HASH;
     b->views = schema_view_mask(schema);
     b->nullable = schema_nullable_mask(schema);
@@ -86,7 +47,19 @@ rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras,
     b->open_at = NO_ROW;
     b->text_number = NO_BUFFER;
     b->text_next = TEXT_MIN;
+    b->root = b;
+    out_nested_init(b);
     return &b->out;
+}
+
+rask_out *out_new(struct pool *pool, const rask_schema *schema, uint32_t extras,
+                  const struct out_hooks *hooks, void *arg)
+{
+    rask_out *out = out_builder_new(pool, schema, extras);
+
+    builder_of(out)->hooks = *hooks;
+    builder_of(out)->arg = arg;
+    return out;
 }
 
 static void buffers_drop(struct builder *b)
@@ -102,6 +75,7 @@ void out_free(rask_out *out)
 
     if (!out)
         return;
+    out_nested_free(b);
     buffers_drop(b);
     mem_free(b->buffers);
     buffer_unref(b->text);
@@ -111,14 +85,14 @@ void out_free(rask_out *out)
 
 void *out_arg(rask_out *out)
 {
-    return builder_of(out)->arg;
+    return builder_of(out)->root->arg;
 }
 
 int out_refuse(rask_out *out, const char *text)
 {
-    struct builder *b = builder_of(out);
+    struct builder *root = builder_of(out)->root;
 
-    return b->hooks.refused(out, b->arg, text);
+    return root->hooks.refused(&root->out, root->arg, text);
 }
 
 struct pool *out_pool(rask_out *out)
@@ -150,20 +124,22 @@ static void column_carry(const rask_column *from, rask_column *to, uint32_t rows
  * and so does every row of outputs that take changes. */
 static void ready_set(struct builder *b)
 {
-    b->ready = b->cells.kind.data || b->out.rows_limit == 0 ? 0 : MIN(b->room, b->out.rows_limit - 1);
+    b->ready = b->cells.kind.data || b->deep || b->out.rows_limit == 0 ? 0 : MIN(b->room, b->out.rows_limit - 1);
     b->out.ready_rows = b->ready;
     b->out.times = b->has_time ? b->cells.event_time.data : NULL;
 }
 
 /* Arrays for more rows; the finished ones move along. */
-static void cells_grow(struct builder *b)
+void out_builder_grow(struct builder *b, uint32_t more)
 {
     struct cells old = b->cells;
     uint32_t rows = b->out.rows, want = b->nullable ? CELLS_MIN_NULLABLE : CELLS_MIN;
 
-    CHECK(rows < RASK_BATCH_ROWS_MAX); /* the hook takes full batches */
+    CHECK(rows < RASK_BATCH_ROWS_MAX || b->root != b); /* the hook takes full batches */
     while (want < RASK_BATCH_ROWS_MAX && (want < b->recent || want < rows * 2))
         want *= 4;
+    while (want - rows < more || want <= rows)
+        want *= 2;
     cells_new(b->pool, b->out.schema, want, b->extras, b->nullable, &b->cells);
     if (rows) {
         for (uint32_t i = 0; i < b->out.schema->columns; i++)
@@ -244,32 +220,38 @@ static uint8_t *text_room(struct builder *b, uint32_t len, uint32_t *ret_number,
     return b->text->data + *ret_offset;
 }
 
-static void refuse(struct builder *b, int column, const char *why)
+void out_builder_refuse(struct builder *b, int column, const char *why)
 {
-    if (!b->out.bad) {
-        b->bad_column = column;
-        b->bad_text = why;
+    struct builder *root = b->root;
+
+    if (!root->out.bad) {
+        root->bad_in = b;
+        root->bad_column = column;
+        root->bad_text = why;
     }
-    b->out.bad = b->out.attention = 1;
+    b->out.bad = b->out.attention = root->out.bad = root->out.attention = 1;
 }
 
 static void view_set_long(struct builder *b, int column, rask_view *view, rask_str value)
 {
+    struct builder *root = b->root;
     uint8_t *to;
 
     /* Rows before this one are within string_limit. */
-    if (b->out.string_bytes + value.len > pool_row_max(b->pool) + MIN(b->out.string_limit, POOL_ROW_BYTES_MAX)) {
-        snprintf(b->long_text, sizeof(b->long_text), "the strings of one row have more than %u bytes (rask.max-row-size)",
+    if (root->out.string_bytes + value.len >
+        pool_row_max(b->pool) + MIN(root->out.string_limit, POOL_ROW_BYTES_MAX)) {
+        snprintf(root->long_text, sizeof(root->long_text),
+                 "the strings of one row have more than %u bytes (rask.max-row-size)",
                  pool_row_max(b->pool));
-        refuse(b, column, b->long_text);
+        out_builder_refuse(b, column, root->long_text);
         return;
     }
     to = text_room(b, value.len, &view->u.ref.buffer, &view->u.ref.offset);
     text_copy(to, value.data, value.len);
     view->len = value.len;
     memcpy(view->u.ref.prefix, value.data, 4);
-    b->out.string_bytes += value.len;
-    b->out.attention |= b->out.string_bytes >= b->out.string_limit;
+    root->out.string_bytes += value.len;
+    root->out.attention |= root->out.string_bytes >= root->out.string_limit;
 }
 
 /* ---- rows ---- */
@@ -299,7 +281,7 @@ static int schema_refused(struct builder *b, const rask_schema *schema)
     bytes_printf(&text, ") was emitted where the output takes %s (", b->out.schema->name);
     schema_format(b->out.schema, &text);
     bytes_add_str(&text, ")");
-    rc = b->hooks.refused(&b->out, b->arg, (const char *)text.data);
+    rc = out_refuse(&b->out, (const char *)text.data);
     bytes_release(&text);
     return rc;
 }
@@ -318,7 +300,7 @@ static __attribute__((noinline, cold)) int begin_slow(struct builder *b, const r
         row_nulls_reset(b);
     b->out.bad = 0;
     if (b->out.rows >= b->room)
-        cells_grow(b);
+        out_builder_grow(b, 1);
     return 0;
 }
 
@@ -365,7 +347,7 @@ void rask_out_string(rask_out *out, int column, rask_str value)
     rask_view *view;
 
     if ((unsigned)column >= RASK_COLUMNS_MAX || !((b->views >> column) & 1)) {
-        refuse(b, column, "it is not a STRING or BYTES column");
+        out_builder_refuse(b, column, "it is not a STRING or BYTES column");
         return;
     }
     view = (rask_view *)b->cells.columns[column].data + out->rows;
@@ -381,7 +363,7 @@ void rask_out_null(rask_out *out, int column)
     rask_column *c;
 
     if ((unsigned)column >= RASK_COLUMNS_MAX || !((b->nullable >> column) & 1)) {
-        refuse(b, column, "it is NOT NULL and was given NULL");
+        out_builder_refuse(b, column, "it is NOT NULL and was given NULL");
         return;
     }
     c = &b->cells.columns[column];
@@ -389,23 +371,25 @@ void rask_out_null(rask_out *out, int column)
     memset((uint8_t *)c->data + (uint64_t)out->rows * b->width[column], 0, b->width[column]);
 }
 
-static __attribute__((noinline, cold)) int row_refused(struct builder *b)
+__attribute__((noinline, cold)) int out_builder_row_refused(struct builder *b)
 {
+    struct builder *root = b->root;
+    const rask_schema *schema = root->bad_in->out.schema;
     struct bytes text;
     int rc;
 
     bytes_init(&text);
-    if (b->bad_column == NO_COLUMN)
-        bytes_add_str(&text, b->bad_text);
-    else if (b->bad_column >= 0 && b->bad_column < b->out.schema->columns)
-        bytes_printf(&text, "column '%s' of %s: %s", b->out.schema->fields[b->bad_column].name,
-                     b->out.schema->name, b->bad_text);
+    if (root->bad_column == NO_COLUMN)
+        bytes_add_str(&text, root->bad_text);
+    else if (root->bad_column >= 0 && root->bad_column < schema->columns)
+        bytes_printf(&text, "column '%s' of %s: %s", schema->fields[root->bad_column].name,
+                     schema->name, root->bad_text);
     else
-        bytes_printf(&text, "column %d of %s: %s", b->bad_column, b->out.schema->name, b->bad_text);
+        bytes_printf(&text, "column %d of %s: %s", root->bad_column, schema->name, root->bad_text);
     row_nulls_reset(b);
     b->out.bad = 0;
     b->open_at = NO_ROW;
-    rc = b->hooks.refused(&b->out, b->arg, (const char *)text.data);
+    rc = out_refuse(&b->out, (const char *)text.data);
     bytes_release(&text);
     return rc;
 }
@@ -424,6 +408,11 @@ static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
 {
     rask_out *out = &b->out;
 
+    if (__builtin_expect(b->deep, 0)) {
+        out_nested_close(b);
+        if (b->root != b)
+            return out_nested_row_end(b);
+    }
     if (b->cells.event_time.data) {
         if (event_time != RASK_TS_MIN && !b->has_time)
             time_begins(b);
@@ -433,13 +422,13 @@ static inline int row_end(struct builder *b, rask_ts event_time, uint8_t kind)
         ((uint8_t *)b->cells.kind.data)[out->rows] = kind;
         b->has_changes |= kind != RASK_INSERT;
     } else if (kind != RASK_INSERT) {
-        refuse(b, NO_COLUMN,
+        out_builder_refuse(b, NO_COLUMN,
                "an update or deletion was emitted where the output takes insertions only");
     }
     out->attention = 0;
     out->ready_rows = b->ready;
     if (out->bad)
-        return row_refused(b);
+        return out_builder_row_refused(b);
     out->rows++;
     if (out->rows >= out->rows_limit || out->string_bytes >= out->string_limit)
         return b->hooks.full(out, b->arg);
@@ -464,8 +453,8 @@ static uint32_t buffer_share(struct builder *b, rask_buffer *buffer)
     return buffers_add(b, buffer_ref(buffer));
 }
 
-static void view_forward(struct builder *b, const rask_batch *from, int column,
-                         const rask_view *src, rask_view *to)
+void out_builder_view(struct builder *b, const rask_batch *from, int column, const rask_view *src,
+                  rask_view *to)
 {
     uint32_t number;
 
@@ -481,7 +470,7 @@ static void view_forward(struct builder *b, const rask_batch *from, int column,
     }
     *to = *src;
     to->u.ref.buffer = number;
-    b->out.string_bytes += src->len;
+    b->root->out.string_bytes += src->len;
 }
 
 static inline void cell_forward(void *to, const void *from, uint32_t at, uint32_t position,
@@ -523,8 +512,11 @@ int rask_forward(rask_out *out, const rask_row *row)
         if (rask_column_is_null(src, position))
             rask_out_null(out, (int)c);
         else if ((b->views >> c) & 1)
-            view_forward(b, from, (int)c, (const rask_view *)src->data + position,
+            out_builder_view(b, from, (int)c, (const rask_view *)src->data + position,
                          (rask_view *)to->data + at);
+        else if ((b->nested >> c) & 1)
+            out_nested_append(b->inside[c], src->child, ((const rask_span *)src->data)[position].first,
+                          ((const rask_span *)src->data)[position].count);
         else
             cell_forward(to->data, src->data, at, position, b->width[c]);
     }
@@ -541,8 +533,14 @@ int rask_emit_batch(rask_out *out, rask_batch **batch)
     int rc = 0;
 
     *batch = NULL;
-    if (taken->schema != out->schema && taken->schema != out->checked)
+    if (b->root != b)
+        rc = out_refuse(out, "a whole batch was emitted into a cell, which takes its rows");
+    else if (taken->schema != out->schema && taken->schema != out->checked)
         rc = schema_refused(b, taken->schema);
+    for (uint64_t m = rc ? 0 : b->nested; m && !rc; m &= m - 1)
+        if (!taken->columns[__builtin_ctzll(m)].child)
+            rc = out_refuse(out, "a batch was emitted without the rows inside its ARRAY, MAP or ROW "
+                                 "cells (rask_batch_inside)");
     if (!rc && out->rows)
         rc = b->hooks.full(out, b->arg);
     if (rc || taken->rows == 0) {
@@ -559,57 +557,56 @@ int rask_emit_batch(rask_out *out, rask_batch **batch)
 
 /* ---- take ---- */
 
-/* A row that was begun and not ended moves from the taken batch to the new one. */
-struct open_row {
-    uint8_t cell[RASK_COLUMNS_MAX][16];
-    uint64_t nulls;
-};
-
-static void open_row_save(const struct builder *b, struct open_row *row)
+static void open_row_save(struct builder *b)
 {
+    struct open_row *row = b->carried = MEM_NEW(struct open_row);
     uint32_t at = b->out.rows;
 
-    row->nulls = 0;
     for (uint32_t i = 0; i < b->out.schema->columns; i++) {
         const rask_column *c = &b->cells.columns[i];
 
         memcpy(row->cell[i], (const uint8_t *)c->data + (uint64_t)at * b->width[i], b->width[i]);
         row->nulls |= (uint64_t)rask_column_is_null(c, at) << i;
     }
+    row_nulls_reset(b);
 }
 
-static void open_row_restore(struct builder *b, const struct open_row *row, const rask_batch *taken)
+void out_builder_open_row_restore(struct builder *b, const rask_batch *taken)
 {
-    if (b->room == 0)
-        cells_grow(b);
+    const struct open_row *row = b->carried;
+    uint32_t at = b->out.rows;
+
+    if (at >= b->room)
+        out_builder_grow(b, 1);
     for (uint32_t i = 0; i < b->out.schema->columns; i++) {
+        uint8_t *to = (uint8_t *)b->cells.columns[i].data + (uint64_t)at * b->width[i];
         rask_view v;
 
-        memcpy(b->cells.columns[i].data, row->cell[i], b->width[i]);
+        memcpy(to, row->cell[i], b->width[i]);
         if (!((b->views >> i) & 1))
             continue;
         memcpy(&v, row->cell[i], sizeof(v));
         if (v.len > 12)
-            view_set_long(b, (int)i, b->cells.columns[i].data, rask_view_str(taken, &v));
+            view_set_long(b, (int)i, (rask_view *)(void *)to, rask_view_str(taken, &v));
     }
     for (uint64_t m = row->nulls; m; m &= m - 1)
-        b->cells.columns[__builtin_ctzll(m)].validity[0] &= ~UINT64_C(1);
+        b->cells.columns[__builtin_ctzll(m)].validity[at >> 6] &= ~(UINT64_C(1) << (at & 63));
+    b->open_at = at;
+    b->out.ready_rows = 0;
+    mem_free(b->carried);
+    b->carried = NULL;
 }
 
-rask_batch *out_take(rask_out *out)
+rask_batch *out_builder_take(struct builder *b)
 {
-    struct builder *b = builder_of(out);
-    struct open_row row;
+    rask_out *out = &b->out;
     uint32_t rows = out->rows;
-    bool open = b->open_at == rows;
     rask_batch *t;
 
-    if (rows == 0)
-        return NULL;
-    if (open) {
-        open_row_save(b, &row);
-        row_nulls_reset(b);
-    }
+    if (b->open_at == rows)
+        open_row_save(b);
+    if (b->room == 0)
+        out_builder_grow(b, 1);
     t = batch_header(b->pool, out->schema, b->buffer_count);
     t->rows = t->positions = rows;
     memcpy(t->columns, b->cells.columns, out->schema->columns * sizeof(rask_column));
@@ -620,17 +617,33 @@ rask_batch *out_take(rask_out *out)
     batch_hold(t, b->cells.owner);
     if (b->buffer_count)
         memcpy(t->buffers, b->buffers, b->buffer_count * sizeof(*b->buffers));
+    for (uint64_t m = b->nested; m; m &= m - 1)
+        t->columns[__builtin_ctzll(m)].child = out_builder_take(b->inside[__builtin_ctzll(m)]);
     b->buffer_count = 0;
     b->text_number = NO_BUFFER;
     b->has_changes = b->has_time = false;
-    b->open_at = open ? 0 : NO_ROW;
+    b->open_at = NO_ROW;
+    b->taken = rows;
+    b->taken_mark = b->mark;
+    b->mark = 0;
     out->rows = 0;
     out->string_bytes = 0;
     out->attention = out->bad;
     cells_next(b, rows);
-    if (open) {
-        open_row_restore(b, &row, t);
-        out->ready_rows = 0;
-    }
+    return t;
+}
+
+rask_batch *out_take(rask_out *out)
+{
+    struct builder *b = builder_of(out);
+    rask_batch *t;
+
+    if (out->rows == 0)
+        return NULL;
+    t = out_builder_take(b);
+    if (b->deep)
+        out_nested_carry(b, t);
+    else if (b->carried)
+        out_builder_open_row_restore(b, t);
     return t;
 }

@@ -3,6 +3,7 @@
  *
  * Input by input, column by column: a pass reads cells in order and scatters them.  Views keep
  * their bytes where they are; their buffer number is changed to the place in the result's list.
+ * Rows inside cells are appended in the order of the inputs, run by run (batch_concat).
  */
 #include "common/base/check.h"
 #include "common/base/mem.h"
@@ -87,14 +88,9 @@ struct text_list {
     uint32_t few_map[16];
 };
 
-static void text_list_init(struct text_list *t, rask_batch *const *in, uint32_t in_count)
+/* all: buffers of the inputs together, most: of one of them. */
+static void text_list_init(struct text_list *t, uint64_t all, uint32_t most)
 {
-    uint32_t all = 0, most = 0;
-
-    for (uint32_t i = 0; i < in_count; i++) {
-        all += in[i]->buffer_count;
-        most = MAX(most, in[i]->buffer_count);
-    }
     t->count = 0;
     t->map_of = NULL;
     t->list = all <= ARRAY_LEN(t->few) ? t->few : mem_alloc_array(all, sizeof(*t->list));
@@ -200,6 +196,209 @@ static void compact_views(const struct text_list *t, void *column, uint32_t rows
     }
 }
 
+/* The batch over the cells, with the buffers that it keeps. */
+static rask_batch *text_list_finish(struct text_list *t, struct pool *pool, const rask_schema *schema,
+                                    const struct cells *cells, uint32_t rows)
+{
+    uint32_t kept;
+    uint64_t copied;
+    bool again = text_list_decide(t, &kept, &copied);
+    rask_batch *b = batch_over_cells(pool, schema, cells, kept + (copied != 0), rows);
+
+    for (uint32_t i = 0; i < t->count; i++)
+        if (t->list[i].to < kept)
+            b->buffers[t->list[i].to] = buffer_ref(t->list[i].buffer);
+    if (copied) {
+        CHECK(copied < UINT32_MAX);
+        b->buffers[kept] = pool_get(pool, copied);
+    }
+    for (uint32_t c = 0; again && c < schema->columns; c++)
+        if (schema_is_view(&schema->fields[c]))
+            compact_views(t, b->columns[c].data, rows, copied ? b->buffers[kept] : NULL, kept);
+    return b;
+}
+
+/* ---- rows inside cells ---- */
+
+void batch_runs_init(struct runs *r)
+{
+    *r = (struct runs){.list = r->few, .room = ARRAY_LEN(r->few)};
+}
+
+void batch_runs_release(struct runs *r)
+{
+    if (r->list != r->few)
+        mem_free(r->list);
+}
+
+void batch_runs_add(struct runs *r, rask_batch *from, rask_span span)
+{
+    struct run *last = r->count ? &r->list[r->count - 1] : NULL;
+
+    if (span.count == 0)
+        return;
+    r->rows += span.count;
+    if (last && last->from == from && last->span.first + last->span.count == span.first) {
+        last->span.count += span.count;
+        return;
+    }
+    if (r->count == r->room) {
+        struct run *list = mem_alloc_array((size_t)r->room * 2, sizeof(*list));
+
+        memcpy(list, r->list, r->count * sizeof(*list));
+        if (r->list != r->few)
+            mem_free(r->list);
+        r->list = list;
+        r->room *= 2;
+    }
+    r->list[r->count++] = (struct run){from, span};
+}
+
+void batch_runs_add_cells(struct runs *r, const rask_batch *b, uint32_t column, uint32_t from_row,
+                    uint32_t rows)
+{
+    const rask_column *c = &b->columns[column];
+
+    for (uint32_t i = from_row; i < from_row + rows; i++)
+        batch_runs_add(r, c->child, ((const rask_span *)c->data)[rask_position(b, i)]);
+}
+
+/* Copies a run's cells of one column to `to`, a place in the result. */
+static void concat_cells(struct text_list *texts, const struct run *run, uint32_t column, void *to)
+{
+    const rask_batch *b = run->from;
+    uint32_t width = schema_width(&b->schema->fields[column]);
+    const uint8_t *from = (const uint8_t *)b->columns[column].data + (uint64_t)run->span.first * width;
+    view_words *views = to;
+
+    memcpy(to, from, (uint64_t)run->span.count * width);
+    if (!schema_is_view(&b->schema->fields[column]))
+        return;
+    for (uint32_t i = 0; i < run->span.count; i++)
+        if (view_len(views[i]) > 12) {
+            uint32_t n = texts->map[view_buffer(views[i])];
+
+            texts->list[n].referenced += view_len(views[i]);
+            views[i] = view_at(views[i], n, view_offset(views[i]));
+        }
+}
+
+static void concat_nulls(const struct run *run, uint32_t column, rask_column *to, uint32_t at)
+{
+    const rask_column *from = &run->from->columns[column];
+
+    for (uint32_t i = 0; from->validity && i < run->span.count; i++)
+        if (rask_column_is_null(from, run->span.first + i))
+            to->validity[(at + i) >> 6] &= ~(UINT64_C(1) << ((at + i) & 63));
+}
+
+/* Spans of the result become those of the rows appended one after the other. */
+static void spans_renumber(rask_span *spans, uint32_t rows)
+{
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < rows; i++) {
+        spans[i].first = spans[i].count ? at : 0;
+        at += spans[i].count;
+    }
+}
+
+static void concat_children(rask_batch *b, const struct runs *runs)
+{
+    for (uint32_t c = 0; c < b->schema->columns; c++) {
+        struct runs inside;
+
+        if (!schema_is_nested(&b->schema->fields[c]))
+            continue;
+        batch_runs_init(&inside);
+        for (uint32_t i = 0; i < runs->count; i++)
+            batch_runs_add_cells(&inside, runs->list[i].from, c, runs->list[i].span.first,
+                           runs->list[i].span.count);
+        spans_renumber(b->columns[c].data, b->rows);
+        b->columns[c].child = batch_concat(b->pool, b->schema->fields[c].child, &inside);
+        batch_runs_release(&inside);
+    }
+}
+
+rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const struct runs *runs)
+{
+    uint64_t nullable = 0, all = 0;
+    uint32_t most = 0, at = 0;
+    struct text_list texts;
+    struct cells cells;
+    rask_batch *b;
+
+    CHECK(runs->rows <= UINT32_MAX);
+    for (uint32_t i = 0; i < runs->count; i++) {
+        const rask_batch *from = runs->list[i].from;
+
+        for (uint32_t c = 0; c < schema->columns; c++)
+            nullable |= (uint64_t)(from->columns[c].validity != NULL) << c;
+        most = MAX(most, from->buffer_count);
+        all += i && from == runs->list[i - 1].from ? 0 : from->buffer_count;
+    }
+    cells_new(pool, schema, (uint32_t)runs->rows, 0, nullable, &cells);
+    text_list_init(&texts, all, most);
+    for (uint32_t i = 0; i < runs->count; i++) {
+        const struct run *run = &runs->list[i];
+
+        text_list_map(&texts, run->from);
+        for (uint32_t c = 0; c < schema->columns; c++) {
+            uint32_t width = schema_width(&schema->fields[c]);
+
+            concat_cells(&texts, run, c, (uint8_t *)cells.columns[c].data + (uint64_t)at * width);
+            concat_nulls(run, c, &cells.columns[c], at);
+        }
+        at += run->span.count;
+    }
+    b = text_list_finish(&texts, pool, schema, &cells, at);
+    text_list_release(&texts);
+    concat_children(b, runs);
+    return b;
+}
+
+/* One child for all inputs, of which enough is used to share it. */
+static rask_batch *child_shared(rask_batch *const *in, uint32_t in_count, uint32_t column,
+                                const struct runs *runs)
+{
+    rask_batch *child = in[0]->columns[column].child;
+
+    for (uint32_t i = 1; i < in_count; i++)
+        if (in[i]->columns[column].child != child)
+            return NULL;
+    return runs->rows >= child->positions / 4 ? child : NULL;
+}
+
+/* The spans of a column of b, which the gather has left out, and the rows inside them. */
+static void gather_nested(rask_batch *b, rask_batch *const *in, uint32_t in_count, uint32_t column,
+                          const uint16_t *position)
+{
+    rask_column *to = &b->columns[column];
+    struct runs runs;
+    rask_batch *shared;
+    uint32_t at = 0;
+
+    batch_runs_init(&runs);
+    for (uint32_t i = 0; i < in_count; i++)
+        batch_runs_add_cells(&runs, in[i], column, 0, in[i]->rows);
+    shared = child_shared(in, in_count, column, &runs);
+    for (uint32_t i = 0; i < in_count; i++) {
+        const rask_span *from = in[i]->columns[column].data;
+
+        for (uint32_t k = 0; k < in[i]->rows; k++) {
+            rask_span span = from[rask_position(in[i], k)];
+
+            if (!shared)
+                span.first = span.count ? at : 0;
+            at += span.count;
+            ((rask_span *)to->data)[*position++] = span;
+        }
+    }
+    to->child = shared ? batch_ref(shared)
+                       : batch_concat(b->pool, b->schema->fields[column].child, &runs);
+    batch_runs_release(&runs);
+}
+
 /* ---- the whole ---- */
 
 static uint32_t gather_extras(rask_batch *const *in, uint32_t in_count)
@@ -248,7 +447,9 @@ static void gather_input(const rask_batch *in, struct cells *cells, struct text_
         const rask_column *from = &in->columns[c];
         rask_column *to = &cells->columns[c];
 
-        if (schema_is_view(&in->schema->fields[c]) && in->buffer_count)
+        if (schema_is_nested(&in->schema->fields[c]))
+            ; /* spans follow: gather_nested */
+        else if (schema_is_view(&in->schema->fields[c]) && in->buffer_count)
             scatter_views(texts, in, from->data, to->data, position);
         else
             scatter(schema_width(&in->schema->fields[c]), in, from->data, to->data, position);
@@ -265,16 +466,19 @@ rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_c
     struct cells cells;
     struct text_list texts;
     rask_batch *b;
-    uint32_t kept, done = 0;
-    uint64_t copied;
-    bool again;
+    uint32_t done = 0, most = 0;
+    uint64_t all = 0;
 
     CHECK(in_count > 0);
     CHECK(rows <= BATCH_POSITIONS_MAX);
     schema = in[0]->schema;
     cells_new(pool, schema, rows, gather_extras(in, in_count), gather_nullable(in, in_count),
               &cells);
-    text_list_init(&texts, in, in_count);
+    for (uint32_t i = 0; i < in_count; i++) {
+        all += in[i]->buffer_count;
+        most = MAX(most, in[i]->buffer_count);
+    }
+    text_list_init(&texts, all, most);
     for (uint32_t i = 0; i < in_count; i++) {
         CHECK(in[i]->schema->columns == schema->columns);
         CHECK(in[i]->rows <= rows - done);
@@ -282,18 +486,10 @@ rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_c
         done += in[i]->rows;
     }
     CHECK(done == rows);
-    again = text_list_decide(&texts, &kept, &copied);
-    b = batch_over_cells(pool, schema, &cells, kept + (copied != 0), rows);
-    for (uint32_t i = 0; i < texts.count; i++)
-        if (texts.list[i].to < kept)
-            b->buffers[texts.list[i].to] = buffer_ref(texts.list[i].buffer);
-    if (copied) {
-        CHECK(copied < UINT32_MAX);
-        b->buffers[kept] = pool_get(pool, copied);
-    }
-    for (uint32_t c = 0; again && c < schema->columns; c++)
-        if (schema_is_view(&schema->fields[c]))
-            compact_views(&texts, b->columns[c].data, rows, copied ? b->buffers[kept] : NULL, kept);
+    b = text_list_finish(&texts, pool, schema, &cells, rows);
     text_list_release(&texts);
+    for (uint32_t c = 0; c < schema->columns; c++)
+        if (schema_is_nested(&schema->fields[c]))
+            gather_nested(b, in, in_count, c, position);
     return b;
 }

@@ -41,6 +41,20 @@ static uint8_t *put_f64(uint8_t *to, double v)
     return put_be(to, bits >> 63 ? ~bits : bits | UINT64_C(0x8000000000000000), 8);
 }
 
+static uint8_t *put_row(uint8_t *to, const rask_row *row);
+
+/* Elements one after the other, behind their number; a ROW: its columns. */
+static uint8_t *put_nested(uint8_t *to, const rask_field *field, const rask_row *row, int column)
+{
+    rask_array a = rask_array_at(row, column);
+
+    if (field->type != RASK_T_ROW)
+        to = put_be(to, a.count, 4);
+    for (uint32_t i = 0; i < a.count; i++)
+        to = put_row(to, &(rask_row){a.rows, a.first + i});
+    return to;
+}
+
 static uint8_t *put_cell(uint8_t *to, const rask_field *field, const rask_row *row, int column)
 {
     rask_str s;
@@ -75,23 +89,56 @@ static uint8_t *put_cell(uint8_t *to, const rask_field *field, const rask_row *r
             return put_be(put_signed(to, d.high, 8), d.low, 8);
         }
         return put_signed(to, rask_i64(row, column), 8);
+    case RASK_T_ARRAY:
+    case RASK_T_MAP:
+    case RASK_T_ROW:
+        return put_nested(to, field, row, column);
     default:
         return put_signed(to, rask_i64(row, column), 8);
     }
+}
+
+static uint8_t *put_nullable(uint8_t *to, const rask_row *row, uint32_t column)
+{
+    const rask_field *f = &row->batch->schema->fields[column];
+
+    if (f->nullable)
+        *to++ = !rask_is_null(row, (int)column);
+    return f->nullable && !to[-1] ? to : put_cell(to, f, row, (int)column);
+}
+
+static uint8_t *put_row(uint8_t *to, const rask_row *row)
+{
+    for (uint32_t i = 0; i < row->batch->schema->columns; i++)
+        to = put_nullable(to, row, i);
+    return to;
+}
+
+/* At least what put_nullable writes. */
+static uint64_t cell_size(const rask_row *row, uint32_t column)
+{
+    const rask_field *f = &row->batch->schema->fields[column];
+    uint64_t size = f->nullable ? 1 : 0;
+    rask_array a;
+
+    if (schema_is_view(f))
+        return size + 4 + rask_string(row, (int)column).len;
+    if (!schema_is_nested(f))
+        return size + schema_width(f);
+    a = rask_array_at(row, (int)column);
+    size += 4;
+    for (uint32_t i = 0; i < a.count; i++)
+        for (uint32_t c = 0; c < a.rows->schema->columns; c++)
+            size += cell_size(&(rask_row){a.rows, a.first + i}, c);
+    return size;
 }
 
 static uint64_t key_size(const rask_row *row, const uint16_t *columns, uint32_t column_count)
 {
     uint64_t size = 0;
 
-    for (uint32_t i = 0; i < column_count; i++) {
-        const rask_field *f = &row->batch->schema->fields[columns[i]];
-        const rask_column *c = &row->batch->columns[columns[i]];
-
-        size += f->nullable ? 1 : 0;
-        size += schema_is_view(f) ? 4 + (uint64_t)((const rask_view *)c->data)[row->position].len
-                                  : schema_width(f);
-    }
+    for (uint32_t i = 0; i < column_count; i++)
+        size += cell_size(row, columns[i]);
     return size;
 }
 
@@ -99,15 +146,8 @@ static uint64_t key_size(const rask_row *row, const uint16_t *columns, uint32_t 
 static uint8_t *key_put(uint8_t *to, const rask_row *row, const uint16_t *columns,
                         uint32_t column_count)
 {
-    for (uint32_t i = 0; i < column_count; i++) {
-        const rask_field *f = &row->batch->schema->fields[columns[i]];
-        int column = columns[i];
-
-        if (f->nullable)
-            *to++ = !rask_is_null(row, column);
-        if (!f->nullable || to[-1])
-            to = put_cell(to, f, row, column);
-    }
+    for (uint32_t i = 0; i < column_count; i++)
+        to = put_nullable(to, row, columns[i]);
     return to;
 }
 

@@ -3,7 +3,8 @@
  *
  * Key bytes: per key column, a null byte first where nullable (0 null, 1 not); fixed-width columns
  * big-endian with the sign flipped (floats: order-preserving bits, NaN and -0.0 normalised; BOOLEAN
- * 0 or 1; DECIMAL p > 18: 16 bytes); strings and bytes as u32 big-endian length + bytes.
+ * 0 or 1; DECIMAL p > 18: 16 bytes); strings and bytes as u32 big-endian length + bytes; a ROW as its
+ * columns; an ARRAY as u32 big-endian count + elements, each like a column. No MAP (schema_can_be_key).
  * Equal keys, equal bytes.
  * hash = XXH3-64 of the key bytes; group = (hash >> 32) * max_parallelism >> 32;
  * subtask = group * parallelism / max_parallelism.

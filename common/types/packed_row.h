@@ -4,8 +4,17 @@
  *
  *   u64          null bits: bit i = 1: column i is null (so that zeroed memory is a row of zeros)
  *   slots        8 bytes a column (DECIMAL p > 18: 16), the value at the slot's start, the rest 0;
- *                a null: zeros. STRING and BYTES: u32 offset from the row's start, u32 length
- *   bytes        of the strings, in column order
+ *                a null: zeros. STRING, BYTES, ARRAY, MAP and ROW: u32 offset from the row's
+ *                start, u32 length
+ *   bytes        of the strings and of what is nested, in column order
+ *
+ * A ROW is a packed row.  An ARRAY or a MAP keeps its elements in columns ("element"; "key", "value"):
+ *
+ *   u32 count, u32 0
+ *   a column     null bits if it is nullable, bit i = 1: element i is null; then count cells of
+ *                schema_width bytes, or where slots have offset and length, 8 bytes of those (from
+ *                this value's start).  Both are padded with zeros to a multiple of 8
+ *   bytes        as above: column after column, element after element
  *
  * The schema is kept beside rows, never in them.  The slots of a row of fixed-width columns are the
  * image of a RASK_STATE struct.  One column is read without looking at the others.
@@ -18,7 +27,8 @@
 struct packed_layout {
     const rask_schema *schema;       /* borrowed */
     uint32_t fixed_bytes;            /* null bits and slots: where strings begin */
-    uint64_t nullable, views;        /* a bit per column */
+    uint64_t nullable, views;        /* a bit per column; views: STRING and BYTES */
+    uint64_t nested;                 /* ARRAY, MAP, ROW */
     uint16_t slot[RASK_COLUMNS_MAX]; /* offset of a column's slot in the row */
 };
 void packed_layout_of(const rask_schema *schema, struct packed_layout *ret);
@@ -55,7 +65,7 @@ static inline int64_t packed_i64(const struct packed_row *row, uint32_t column)
     packed_get(row, column, &v, sizeof(v));
     return v;
 }
-/* Borrowed from the row. */
+/* The bytes of a STRING or BYTES column, or of a nested value; borrowed from the row. */
 static inline rask_str packed_string(const struct packed_row *row, uint32_t column)
 {
     uint32_t place[2];
@@ -63,5 +73,13 @@ static inline rask_str packed_string(const struct packed_row *row, uint32_t colu
     packed_get(row, column, place, sizeof(place));
     return (rask_str){(const char *)row->data + place[0], place[1]};
 }
+
+/* packed_nested.c: values of ARRAY, MAP and ROW columns; for packed_row.c. */
+/* Appends the value of a cell that is not null. */
+void packed_nested_add(const rask_field *field, const rask_row *row, uint32_t column,
+                       struct bytes *out);
+int packed_nested_check(const rask_field *field, rask_str value, struct err *err) MUST_CHECK;
+/* Emits a checked value into a column of the row at hand. Returns what rask_out_end does. */
+int packed_nested_emit(const rask_field *field, rask_str value, rask_out *out, uint32_t column);
 
 #endif

@@ -3,7 +3,8 @@
  *
  *   schema = column { "," column }          column = name type
  *   name   = [A-Za-z_][A-Za-z0-9_]* or `anything, with a doubled backquote for one`
- *   type   = word [ "(" number [ "," number ] ")" ] [ "NOT" "NULL" | "NULL" ]
+ *   type   = ( word [ "(" number [ "," number ] ")" ] | "ARRAY" "<" type ">" |
+ *              "MAP" "<" type "," type ">" | "ROW" "<" schema ">" ) [ "NOT" "NULL" | "NULL" ]
  * Words of types are read in any case; names are taken as they are.
  */
 #include <stdio.h>
@@ -41,9 +42,30 @@ static const struct {
 };
 #define TYPES_ALLOWED                                                                              \
     "BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE, DECIMAL(p, s), STRING, BYTES, DATE, " \
-    "TIME, TIMESTAMP"
+    "TIME, TIMESTAMP, ARRAY<T>, MAP<K, V>, ROW<name T, ...>"
 
 /* ---- format ---- */
+
+static void format_element(const rask_field *field, struct bytes *out)
+{
+    schema_format_type(field, out);
+    bytes_add_str(out, field->nullable ? "" : " NOT NULL");
+}
+
+static void format_nested(const rask_field *field, struct bytes *out)
+{
+    bytes_add_u8(out, '<');
+    if (field->type == RASK_T_ROW) {
+        schema_format(field->child, out);
+    } else {
+        format_element(&field->child->fields[0], out);
+        if (field->type == RASK_T_MAP) {
+            bytes_add_str(out, ", ");
+            format_element(&field->child->fields[1], out);
+        }
+    }
+    bytes_add_u8(out, '>');
+}
 
 void schema_format_type(const rask_field *field, struct bytes *out)
 {
@@ -57,6 +79,8 @@ void schema_format_type(const rask_field *field, struct bytes *out)
         bytes_printf(out, "(%u, %u)", field->precision, field->scale);
     if (field->type == RASK_T_TIMESTAMP)
         bytes_add_str(out, "(3)");
+    if (schema_is_nested(field))
+        format_nested(field, out);
 }
 
 static bool name_char(char c, bool first)
@@ -90,8 +114,7 @@ void schema_format(const rask_schema *schema, struct bytes *out)
         bytes_add_str(out, i ? ", " : "");
         format_name(schema->fields[i].name, out);
         bytes_add_u8(out, ' ');
-        schema_format_type(&schema->fields[i], out);
-        bytes_add_str(out, schema->fields[i].nullable ? "" : " NOT NULL");
+        format_element(&schema->fields[i], out);
     }
 }
 
@@ -99,6 +122,8 @@ void schema_format(const rask_schema *schema, struct bytes *out)
 
 struct scan {
     const char *at;
+    struct arena *arena; /* for what is inside ARRAY, MAP and ROW */
+    uint32_t depth;
     char where[SCHEMA_NAME_MAX + 16]; /* "column 'n': " once the name is known */
     struct err *err;
 };
@@ -204,6 +229,61 @@ static int apply_parameters(struct scan *s, const char *word, const uint8_t para
     return 0;
 }
 
+static int parse_type(struct scan *s, rask_field *field);
+static int parse_columns(struct scan *s, rask_schema *schema);
+
+static int parse_inside(struct scan *s, uint8_t type, rask_schema *inside)
+{
+    static const char *const names[] = {"element", "key", "value"};
+    rask_field *fields;
+    uint32_t first = type == RASK_T_MAP ? 1 : 0, count = type == RASK_T_MAP ? 2 : 1;
+    int rc = 0;
+
+    if (type == RASK_T_ROW)
+        return parse_columns(s, inside);
+    inside->columns = (uint16_t)count;
+    inside->fields = fields = arena_alloc(s->arena, count * sizeof(*fields));
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        if (i && !eat(s, ','))
+            return err_set(s->err, ERR_INVALID, "%sa ',' and the type of values were expected at '%.20s'",
+                           s->where, s->at);
+        fields[i] = (rask_field){.name = names[first + i]};
+        rc = parse_type(s, &fields[i]);
+    }
+    if (type == RASK_T_MAP)
+        fields[0].nullable = 0;
+    return rc;
+}
+
+static int parse_nested(struct scan *s, const char *word, rask_field *field)
+{
+    rask_schema *inside = arena_alloc(s->arena, sizeof(*inside));
+    char where[sizeof(s->where)];
+    int rc;
+
+    if (s->depth == SCHEMA_DEPTH_MAX)
+        return err_set(s->err, ERR_LIMIT, "%sARRAY, MAP and ROW are nested deeper than %d levels",
+                       s->where, SCHEMA_DEPTH_MAX);
+    if (!eat(s, '<'))
+        return err_set(s->err, ERR_INVALID, "%s%s is written %s, with a '<' at '%.20s'", s->where, word,
+                       field->type == RASK_T_ARRAY ? "ARRAY<T>"
+                       : field->type == RASK_T_MAP ? "MAP<K, V>"
+                                                   : "ROW<name T, ...>",
+                       s->at);
+    *inside = (rask_schema){.abi = RASK_ABI, .name = word};
+    memcpy(where, s->where, sizeof(where));
+    s->depth++;
+    rc = parse_inside(s, field->type, inside);
+    s->depth--;
+    if (rc)
+        return rc;
+    memcpy(s->where, where, sizeof(where));
+    if (!eat(s, '>'))
+        return err_set(s->err, ERR_INVALID, "%sa '>' was expected at '%.20s'", s->where, s->at);
+    field->child = inside;
+    return 0;
+}
+
 static int parse_type(struct scan *s, rask_field *field)
 {
     char word[WORD_MAX];
@@ -221,14 +301,14 @@ static int parse_type(struct scan *s, rask_field *field)
         return err_set(s->err, ERR_INVALID,
                        "%sthe type at '%.20s' is unknown; allowed are " TYPES_ALLOWED, s->where,
                        s->at);
-    if (field->type >= RASK_T_ARRAY)
-        return err_set(s->err, ERR_UNSUPPORTED, "%s%s is not supported; allowed are " TYPES_ALLOWED,
-                       s->where, word);
     s->at = after;
-    rc = parse_parameters(s, parameter, &count);
-    if (rc)
-        return rc;
-    rc = apply_parameters(s, word, parameter, count, field);
+    if (schema_is_nested(field)) {
+        rc = parse_nested(s, types[field->type - 1].word, field);
+    } else {
+        rc = parse_parameters(s, parameter, &count);
+        if (!rc)
+            rc = apply_parameters(s, word, parameter, count, field);
+    }
     if (rc)
         return rc;
     field->nullable = 1;
@@ -267,12 +347,14 @@ static int parse_name(struct scan *s, char name[SCHEMA_NAME_MAX + 1])
     return 0;
 }
 
-static int parse_columns(struct arena *arena, struct scan *s, rask_schema *schema,
-                         rask_field *fields)
+/* Columns up to what is none; the fields go to the arena. */
+static int parse_columns(struct scan *s, rask_schema *schema)
 {
+    rask_field fields[RASK_COLUMNS_MAX];
     char name[SCHEMA_NAME_MAX + 1];
     int rc;
 
+    memset(fields, 0, sizeof(fields));
     do {
         if (schema->columns == RASK_COLUMNS_MAX)
             return err_set(s->err, ERR_LIMIT, "a row has at most %d columns", RASK_COLUMNS_MAX);
@@ -284,47 +366,43 @@ static int parse_columns(struct arena *arena, struct scan *s, rask_schema *schem
         rc = parse_type(s, &fields[schema->columns]);
         if (rc)
             return rc;
-        fields[schema->columns++].name = arena_strdup(arena, name);
+        fields[schema->columns++].name = arena_strdup(s->arena, name);
     } while (eat(s, ','));
-    skip_space(s);
-    if (*s->at)
-        return err_set(s->err, ERR_INVALID, "%sa ',' or the end was expected at '%.20s'", s->where,
-                       s->at);
+    schema->fields = arena_dup(s->arena, fields, schema->columns * sizeof(*fields));
     return 0;
 }
 
 int schema_parse(struct arena *arena, const char *name, const char *text, const rask_schema **ret,
                  struct err *err)
 {
-    struct scan s = {.at = text, .err = err};
-    rask_field fields[RASK_COLUMNS_MAX];
+    struct scan s = {.at = text, .arena = arena, .err = err};
     rask_schema *schema;
     int rc;
 
     if (strnlen(text, TEXT_MAX) == TEXT_MAX)
         return err_set(err, ERR_LIMIT, "a schema is written in fewer than %d bytes", TEXT_MAX);
-    memset(fields, 0, sizeof(fields));
     schema = arena_alloc(arena, sizeof(*schema));
     schema->abi = RASK_ABI;
     schema->name = arena_strdup(arena, name);
-    schema->fields = fields;
-    rc = parse_columns(arena, &s, schema, fields);
+    rc = parse_columns(&s, schema);
+    skip_space(&s);
+    if (!rc && *s.at)
+        rc = err_set(err, ERR_INVALID, "%sa ',' or the end was expected at '%.20s'", s.where, s.at);
     if (!rc)
         rc = schema_validate(schema, name, err);
-    if (rc)
-        return rc;
-    schema->fields = arena_dup(arena, fields, schema->columns * sizeof(*fields));
-    *ret = schema;
-    return 0;
+    if (!rc)
+        *ret = schema;
+    return rc;
 }
 
 int schema_parse_type(struct arena *arena, const char *text, rask_field *ret, struct err *err)
 {
-    struct scan s = {.at = text, .err = err};
+    struct scan s = {.at = text, .arena = arena, .err = err};
     rask_field field = {0};
     int rc;
 
-    (void)arena; /* for the children of ARRAY, MAP and ROW */
+    if (strnlen(text, TEXT_MAX) == TEXT_MAX)
+        return err_set(err, ERR_LIMIT, "a type is written in fewer than %d bytes", TEXT_MAX);
     rc = parse_type(&s, &field);
     if (rc)
         return rc;

@@ -7,7 +7,7 @@
  *
  * Column arrays: BOOLEAN and TINYINT 1 byte, SMALLINT 2, INT, FLOAT, DATE (days since 1970) and TIME (ms of the day) 4,
  * BIGINT, DOUBLE, TIMESTAMP (ms since 1970, UTC) and DECIMAL(p <= 18) 8, DECIMAL(p > 18) 16 (rask_decimal128),
- * STRING and BYTES 16 (rask_view).  ARRAY, MAP and ROW have their place in the type list and are not built yet.
+ * STRING and BYTES 16 (rask_view), ARRAY, MAP and ROW 8 (rask_span: which rows of the column's child batch).
  *
  * Readable from C11 and C++17; includes libc alone.
  */
@@ -60,7 +60,8 @@ typedef struct rask_field {
     uint8_t type; /* enum rask_type */
     uint8_t nullable;
     uint8_t precision, scale;  /* DECIMAL; TIMESTAMP: precision 3 */
-    const rask_schema *child;  /* ARRAY, MAP, ROW; else NULL */
+    /* ARRAY: one column "element"; MAP: "key" NOT NULL and "value"; ROW: its columns; else NULL */
+    const rask_schema *child;
 } rask_field;
 
 struct rask_schema {
@@ -103,15 +104,22 @@ typedef struct rask_buffer {
     void *owner;                                 /* for release */
 } rask_buffer;
 
+/* An ARRAY, MAP or ROW cell: rows first .. first + count - 1 of the column's child. ROW: one; null: zeros. */
+typedef struct rask_span {
+    uint32_t first, count;
+} rask_span;
+
+typedef struct rask_batch rask_batch;
 typedef struct rask_column {
     void *data;         /* cells, by physical position */
     uint64_t *validity; /* bit = 1: not null; NULL: no nulls */
     rask_buffer *owner; /* holds data and validity */
+    /* ARRAY, MAP, ROW: rows for spans, without selection or extras, row i at position i; else NULL */
+    rask_batch *child;
 } rask_column;
 
 enum rask_row_kind { RASK_INSERT, RASK_UPDATE_BEFORE, RASK_UPDATE_AFTER, RASK_DELETE };
 
-typedef struct rask_batch rask_batch;
 struct rask_batch {
     uint32_t refs; /* of this header; changed atomically by the engine only */
     uint32_t rows; /* rows that exist for a reader: selected ones if sel is set */
@@ -202,6 +210,43 @@ static inline rask_str rask_string(const rask_row *row, int column)
     return rask_view_str(row->batch, &((const rask_view *)row->batch->columns[column].data)[row->position]);
 }
 
+/* The elements of an ARRAY, or the entries of a MAP; borrowed as the row it was read from. Zeros: see rask_out_array. */
+typedef struct rask_array {
+    const rask_batch *rows;
+    uint32_t first, count;
+} rask_array;
+
+static inline rask_array rask_array_at(const rask_row *row, int column) /* a null: count 0 */
+{
+    const rask_column *c = &row->batch->columns[column];
+    const rask_span *span = &((const rask_span *)c->data)[row->position];
+    rask_array a;
+    a.rows = c->child;
+    a.first = span->first;
+    a.count = span->count;
+    return a;
+}
+static inline rask_row rask_row_at(const rask_row *row, int column) /* a null: batch is NULL */
+{
+    const rask_column *c = &row->batch->columns[column];
+    const rask_span *span = &((const rask_span *)c->data)[row->position];
+    rask_row r;
+    r.batch = span->count ? c->child : NULL;
+    r.position = span->first;
+    return r;
+}
+/*
+ * Element or entry i (i < array.count) as a row: an element is its column 0, an entry's columns are 0 (key) and 1
+ * (value). An element that is a ROW is that row itself; batch NULL: it is null.
+ */
+static inline rask_row rask_array_row(rask_array array, uint32_t i)
+{
+    rask_row r;
+    r.batch = array.rows;
+    r.position = array.first + i;
+    return array.rows->schema->columns == 1 && array.rows->schema->fields[0].type == RASK_T_ROW ? rask_row_at(&r, 0) : r;
+}
+
 /*
  * rask_out - where rows go.  Cells of the row that is being built are written at `rows`; rask_out_end
  * finishes it.  A full output is handed on by the engine; only a row that overdraws its output by
@@ -213,7 +258,7 @@ struct rask_out {
     rask_column *columns;    /* of the batch being filled; capacity RASK_BATCH_ROWS_MAX positions */
     uint32_t rows;           /* finished rows in the batch being filled */
     uint32_t rows_limit;     /* rask_out_end hands the batch on at this many */
-    uint64_t string_bytes;   /* bytes of strings in the batch being filled */
+    uint64_t string_bytes;   /* bytes of strings, and of rows inside cells, in the batch being filled */
     uint64_t string_limit;   /* ... and at this many */
     rask_ts event_time;      /* of the rows being emitted; RASK_TS_MIN: none */
     uint8_t row_kind;        /* enum rask_row_kind of the rows being emitted */
@@ -231,6 +276,19 @@ int rask_out_begin(rask_out *out, const rask_schema *schema);
 int rask_out_end(rask_out *out);
 void rask_out_string(rask_out *out, int column, rask_str value);
 void rask_out_null(rask_out *out, int column); /* NOT NULL column: the row fails */
+/*
+ * Where the rows go that an ARRAY, MAP or ROW cell of the next row consists of: any number of elements or entries, one
+ * row of a ROW.  They are finished before rask_out_end of the row that holds them, and a NULL cell drops them.  An element
+ * has the column "element", an entry "key" and "value"; elements that are ROWs are emitted as such rows.
+ *     rask_out *tags = rask_out_nested(out, order_col_tags);
+ *     rask_add_string(tags, tag);  ...  order_emit(out, &order);     with order.tags left as zeros
+ * Owned by out.
+ */
+rask_out *rask_out_nested(rask_out *out, int column);
+int rask_out_null_row(rask_out *elements); /* a null element of ARRAY(NULL_ROW(...)) */
+/* Copies what was read from another row; zeros: the cell is what was emitted to rask_out_nested, so far nothing: empty. */
+void rask_out_array(rask_out *out, int column, rask_array value);
+void rask_out_row(rask_out *out, int column, rask_row value); /* copies a ROW */
 /* The whole row; strings shared, not copied. The schemas must be equal. */
 int rask_forward(rask_out *out, const rask_row *row);
 /* Hands a whole batch on; *batch is taken and set to NULL. Schema must equal the output's. */
@@ -284,6 +342,14 @@ static inline void rask_out_dec128(rask_out *out, int column, rask_decimal128 v)
 {
     ((rask_decimal128 *)out->columns[column].data)[out->rows] = v;
 }
+
+/* Elements of an ARRAY of numbers (integers of any width, dates and times), strings or bytes; NULL. */
+int rask_add_i64(rask_out *elements, int64_t v);
+int rask_add_f64(rask_out *elements, double v); /* FLOAT, DOUBLE */
+int rask_add_bool(rask_out *elements, bool v);
+int rask_add_dec128(rask_out *elements, rask_decimal128 v); /* precision above 18; else rask_add_i64 */
+int rask_add_string(rask_out *elements, rask_str v);
+int rask_add_null(rask_out *elements);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

@@ -46,6 +46,11 @@ rask_batch *rask_batch_slice(const rask_batch *b, uint32_t from, uint32_t rows);
  * rask_position(result, row).  Without new columns it is a projection.
  */
 rask_batch *rask_batch_derive(rask_out *out, const rask_batch *b, const int16_t *columns);
+/*
+ * The rows that the rask_span cells of a new ARRAY, MAP or ROW column refer to: as many as are asked for, to be written as
+ * those of a new batch.  Once for each such column, before the batch is emitted.  Owned by b.
+ */
+rask_batch *rask_batch_inside(rask_batch *b, int column, uint32_t rows);
 /* Event times of a new batch, by position: to be written. (Batches made from others keep theirs.) */
 rask_ts *rask_batch_times(rask_batch *b);
 

@@ -41,6 +41,8 @@ struct mcell {
     bool null;
     uint8_t fixed[16];
     rask_str text;
+    struct mrow **inside; /* ARRAY, MAP, ROW */
+    uint32_t count;
 };
 struct mrow {
     struct mcell *cells;
@@ -48,30 +50,66 @@ struct mrow {
     uint8_t kind;
 };
 
-static inline const rask_schema *model_schema(struct rng *r, struct arena *arena,
-                                              uint32_t columns_max)
+enum { MODEL_DEPTH = 4 };
+
+static inline const rask_schema *model_schema_at(struct rng *r, struct arena *arena, uint32_t columns,
+                                                 uint32_t depth);
+
+static inline void model_type(struct rng *r, struct arena *arena, rask_field *f, uint32_t depth)
+{
+    f->type = (uint8_t)(1 + rng_below(r, depth < MODEL_DEPTH ? RASK_T_ROW : RASK_T_TIMESTAMP));
+    if (rng_below(r, 3) == 0)
+        f->type = RASK_T_STRING;
+    f->nullable = rng_below(r, 3) == 0;
+    if (f->type == RASK_T_DECIMAL) {
+        f->precision = (uint8_t)(1 + rng_below(r, 38));
+        f->scale = (uint8_t)rng_below(r, f->precision + 1u);
+    }
+    if (f->type == RASK_T_TIMESTAMP)
+        f->precision = 3;
+    if (f->type == RASK_T_ARRAY)
+        f->child = model_schema_at(r, arena, 1, depth + 1);
+    if (f->type == RASK_T_MAP)
+        f->child = model_schema_at(r, arena, 2, depth + 1);
+    if (f->type == RASK_T_ROW)
+        f->child = model_schema_at(r, arena, 1 + rng_below(r, 4), depth + 1);
+    if (f->type == RASK_T_ARRAY)
+        ((rask_field *)(uintptr_t)f->child->fields)[0].name = "element";
+    if (f->type == RASK_T_MAP) {
+        ((rask_field *)(uintptr_t)f->child->fields)[0].name = "key";
+        ((rask_field *)(uintptr_t)f->child->fields)[0].nullable = 0;
+        ((rask_field *)(uintptr_t)f->child->fields)[1].name = "value";
+    }
+}
+
+static inline const rask_schema *model_schema_at(struct rng *r, struct arena *arena, uint32_t columns,
+                                                 uint32_t depth)
 {
     rask_schema *s = arena_alloc(arena, sizeof(*s));
-    uint32_t columns = 1 + rng_below(r, columns_max);
     rask_field *fields = arena_alloc(arena, columns * sizeof(*fields));
     char name[16];
 
     for (uint32_t i = 0; i < columns; i++) {
         snprintf(name, sizeof(name), "c%u", i);
         fields[i].name = arena_strdup(arena, name);
-        fields[i].type = (uint8_t)(1 + rng_below(r, RASK_T_TIMESTAMP));
-        if (rng_below(r, 3) == 0)
-            fields[i].type = RASK_T_STRING;
-        fields[i].nullable = rng_below(r, 3) == 0;
-        if (fields[i].type == RASK_T_DECIMAL) {
-            fields[i].precision = (uint8_t)(1 + rng_below(r, 38));
-            fields[i].scale = (uint8_t)rng_below(r, fields[i].precision + 1u);
-        }
-        if (fields[i].type == RASK_T_TIMESTAMP)
-            fields[i].precision = 3;
+        model_type(r, arena, &fields[i], depth);
     }
     *s = (rask_schema){RASK_ABI, (uint16_t)columns, "model", fields};
     return s;
+}
+
+/* Nested ones too. */
+static inline const rask_schema *model_schema(struct rng *r, struct arena *arena,
+                                              uint32_t columns_max)
+{
+    return model_schema_at(r, arena, 1 + rng_below(r, columns_max), 0);
+}
+
+/* Columns without ARRAY, MAP and ROW. */
+static inline const rask_schema *model_plain_schema(struct rng *r, struct arena *arena,
+                                                    uint32_t columns_max)
+{
+    return model_schema_at(r, arena, 1 + rng_below(r, columns_max), MODEL_DEPTH);
 }
 
 static inline uint32_t model_length(struct rng *r)
@@ -88,6 +126,34 @@ static inline uint32_t model_length(struct rng *r)
     }
 }
 
+static inline struct mrow *model_row(struct rng *r, struct arena *arena, const rask_schema *schema);
+
+static inline void model_cell(struct rng *r, struct arena *arena, const rask_field *f, struct mcell *c)
+{
+    uint64_t v[2] = {rng_next(r), rng_next(r)};
+
+    c->null = f->nullable && rng_below(r, 4) == 0;
+    if (c->null)
+        return;
+    if (schema_is_view(f)) {
+        uint32_t len = model_length(r);
+        char *text = arena_alloc(arena, len + 1);
+
+        for (uint32_t k = 0; k < len; k++)
+            text[k] = (char)(k % 61 ? text[k - 1] + 1 : (char)rng_next(r));
+        c->text = (rask_str){text, len};
+    } else if (schema_is_nested(f)) {
+        c->count = f->type == RASK_T_ROW ? 1 : rng_below(r, rng_below(r, 50) ? 4 : 60);
+        c->inside = arena_alloc(arena, (c->count + 1) * sizeof(struct mrow *));
+        for (uint32_t i = 0; i < c->count; i++)
+            c->inside[i] = model_row(r, arena, f->child);
+    } else {
+        if (f->type == RASK_T_BOOLEAN)
+            v[0] &= 1;
+        memcpy(c->fixed, v, schema_width(f));
+    }
+}
+
 static inline struct mrow *model_row(struct rng *r, struct arena *arena, const rask_schema *schema)
 {
     struct mrow *row = arena_alloc(arena, sizeof(*row));
@@ -95,72 +161,95 @@ static inline struct mrow *model_row(struct rng *r, struct arena *arena, const r
     row->cells = arena_alloc(arena, schema->columns * sizeof(*row->cells));
     row->time = (rask_ts)rng_next(r);
     row->kind = (uint8_t)rng_below(r, 4);
-    for (uint32_t i = 0; i < schema->columns; i++) {
-        struct mcell *c = &row->cells[i];
-
-        c->null = schema->fields[i].nullable && rng_below(r, 4) == 0;
-        if (c->null)
-            continue;
-        if (schema_is_view(&schema->fields[i])) {
-            uint32_t len = model_length(r);
-            char *text = arena_alloc(arena, len + 1);
-
-            for (uint32_t k = 0; k < len; k++)
-                text[k] = (char)(k % 61 ? text[k - 1] + 1 : (char)rng_next(r));
-            c->text = (rask_str){text, len};
-        } else {
-            uint64_t v[2] = {rng_next(r), rng_next(r)};
-
-            memcpy(c->fixed, v, 16);
-            if (schema->fields[i].type == RASK_T_BOOLEAN)
-                c->fixed[0] &= 1;
-        }
-    }
+    for (uint32_t i = 0; i < schema->columns; i++)
+        model_cell(r, arena, &schema->fields[i], &row->cells[i]);
     return row;
 }
 
-static inline void model_put(rask_out *out, const struct mrow *row)
-{
-    const rask_schema *schema = out->schema;
+static inline void model_put_cells(rask_out *out, const rask_schema *schema, const struct mrow *row);
 
-    out->event_time = row->time;
-    out->row_kind = row->kind;
-    assert_int_equal(rask_out_begin(out, schema), 0);
+static inline void model_put_inside(rask_out *out, uint32_t column, const rask_field *f,
+                                    const struct mcell *cell)
+{
+    bool rows = f->type == RASK_T_ARRAY && f->child->fields[0].type == RASK_T_ROW;
+    rask_out *to = rask_out_nested(out, (int)column);
+
+    for (uint32_t i = 0; i < cell->count; i++) {
+        const struct mcell *element = &cell->inside[i]->cells[0];
+
+        if (rows && element->null) {
+            assert_int_equal(rask_out_null_row(to), 0);
+            continue;
+        }
+        assert_int_equal(rask_out_begin(to, to->schema), 0);
+        if (rows)
+            model_put_cells(to, f->child->fields[0].child, element->inside[0]);
+        else
+            model_put_cells(to, f->child, cell->inside[i]);
+        assert_int_equal(rask_out_end(to), 0);
+    }
+}
+
+static inline void model_put_cells(rask_out *out, const rask_schema *schema, const struct mrow *row)
+{
     for (uint32_t i = 0; i < schema->columns; i++) {
         uint32_t width = schema_width(&schema->fields[i]);
 
         if (row->cells[i].null)
             rask_out_null(out, (int)i);
+        else if (schema_is_nested(&schema->fields[i]))
+            model_put_inside(out, i, &schema->fields[i], &row->cells[i]);
         else if (schema_is_view(&schema->fields[i]))
             rask_out_string(out, (int)i, row->cells[i].text);
         else
             memcpy((uint8_t *)out->columns[i].data + (size_t)out->rows * width, row->cells[i].fixed,
                    width);
     }
+}
+
+static inline void model_put(rask_out *out, const struct mrow *row)
+{
+    out->event_time = row->time;
+    out->row_kind = row->kind;
+    assert_int_equal(rask_out_begin(out, out->schema), 0);
+    model_put_cells(out, out->schema, row);
     assert_int_equal(rask_out_end(out), 0);
+}
+
+static inline void model_check_cells(const rask_row *r, const struct mrow *row)
+{
+    const rask_batch *b = r->batch;
+
+    for (uint32_t c = 0; c < b->schema->columns; c++) {
+        const struct mcell *cell = &row->cells[c];
+        const rask_field *f = &b->schema->fields[c];
+        uint32_t width = schema_width(f);
+
+        assert_int_equal(rask_is_null(r, (int)c), cell->null);
+        if (schema_is_view(f)) {
+            rask_str s = rask_string(r, (int)c);
+
+            assert_int_equal(s.len, cell->text.len);
+            assert_memory_equal(s.data, cell->text.data, s.len);
+        } else if (schema_is_nested(f)) {
+            rask_array a = rask_array_at(r, (int)c);
+
+            assert_int_equal(a.count, cell->count);
+            assert_true(a.first + a.count <= a.rows->positions || a.count == 0);
+            for (uint32_t i = 0; i < a.count; i++)
+                model_check_cells(&(rask_row){a.rows, a.first + i}, cell->inside[i]);
+        } else if (!cell->null) {
+            assert_memory_equal((uint8_t *)b->columns[c].data + (size_t)r->position * width,
+                                cell->fixed, width);
+        }
+    }
 }
 
 static inline void model_check_row(const rask_batch *b, uint32_t i, const struct mrow *row)
 {
     rask_row r = rask_batch_row(b, i);
 
-    for (uint32_t c = 0; c < b->schema->columns; c++) {
-        const struct mcell *cell = &row->cells[c];
-        uint32_t width = schema_width(&b->schema->fields[c]);
-
-        assert_int_equal(rask_is_null(&r, (int)c), cell->null);
-        if (cell->null)
-            continue;
-        if (schema_is_view(&b->schema->fields[c])) {
-            rask_str s = rask_string(&r, (int)c);
-
-            assert_int_equal(s.len, cell->text.len);
-            assert_memory_equal(s.data, cell->text.data, s.len);
-        } else {
-            assert_memory_equal((uint8_t *)b->columns[c].data + (size_t)r.position * width,
-                                cell->fixed, width);
-        }
-    }
+    model_check_cells(&r, row);
     if (b->event_time.data)
         assert_int_equal(((rask_ts *)b->event_time.data)[r.position], row->time);
     assert_int_equal(b->kind.data ? ((uint8_t *)b->kind.data)[r.position] : 0,

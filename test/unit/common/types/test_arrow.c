@@ -23,7 +23,7 @@ static void fixture_init(struct fixture *f, uint64_t seed, const char *columns)
     if (columns)
         assert_int_equal(schema_parse(&f->arena, "rows", columns, &f->schema, &err), 0);
     else
-        f->schema = model_schema(&f->rng, &f->arena, 10);
+        f->schema = model_plain_schema(&f->rng, &f->arena, 10);
     f->out = out_new(f->pool, f->schema, 0, &model_hooks, &f->sink);
     f->out->string_limit = UINT64_MAX;
 }

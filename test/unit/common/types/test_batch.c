@@ -296,6 +296,32 @@ static void random_operations_agree_with_the_model(void **state)
 
 /* Every batch that decode accepts can be read in full; it never accepts another number of rows than
  * it says. */
+static uint64_t read_row(const rask_row *row)
+{
+    const rask_batch *b = row->batch;
+    uint64_t sum = 0;
+
+    for (uint32_t c = 0; c < b->schema->columns; c++) {
+        const rask_field *f = &b->schema->fields[c];
+
+        sum += rask_is_null(row, (int)c);
+        if (schema_is_view(f)) {
+            rask_str s = rask_string(row, (int)c);
+
+            for (uint32_t k = 0; k < s.len; k++)
+                sum += (uint8_t)s.data[k];
+        } else if (schema_is_nested(f)) {
+            rask_array a = rask_array_at(row, (int)c);
+
+            for (uint32_t k = 0; k < a.count; k++)
+                sum += read_row(&(rask_row){a.rows, a.first + k});
+        } else {
+            sum += ((const uint8_t *)b->columns[c].data)[row->position * schema_width(f)];
+        }
+    }
+    return sum;
+}
+
 static void read_all(const rask_batch *b)
 {
     uint64_t sum = 0;
@@ -303,18 +329,7 @@ static void read_all(const rask_batch *b)
     for (uint32_t i = 0; i < b->rows; i++) {
         rask_row row = rask_batch_row(b, i);
 
-        for (uint32_t c = 0; c < b->schema->columns; c++) {
-            sum += rask_is_null(&row, (int)c);
-            if (schema_is_view(&b->schema->fields[c])) {
-                rask_str s = rask_string(&row, (int)c);
-
-                for (uint32_t k = 0; k < s.len; k++)
-                    sum += (uint8_t)s.data[k];
-            } else {
-                sum += ((const uint8_t *)b->columns[c]
-                            .data)[row.position * schema_width(&b->schema->fields[c])];
-            }
-        }
+        sum += read_row(&row);
     }
     assert_true(sum < UINT64_MAX);
 }

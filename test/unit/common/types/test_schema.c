@@ -13,6 +13,10 @@ static void text_goes_there_and_back(void **state)
         {"x BYTES, d DATE, t TIME, ts TIMESTAMP, u TIMESTAMP( 3 ) NULL, v DECIMAL(7)",
          "x BYTES, d DATE, t TIME, ts TIMESTAMP(3), u TIMESTAMP(3), v DECIMAL(7, 0)"},
         {"`a ``b, c` INT, `1` INT, type STRING", "`a ``b, c` INT, `1` INT, type STRING"},
+        {"a ARRAY<INT>, b array < STRING not null > NOT NULL",
+         "a ARRAY<INT>, b ARRAY<STRING NOT NULL> NOT NULL"},
+        {"m MAP<STRING, ROW<x INT NOT NULL, `y z` ARRAY<MAP<INT NOT NULL, DATE NOT NULL>>>>",
+         "m MAP<STRING NOT NULL, ROW<x INT NOT NULL, `y z` ARRAY<MAP<INT NOT NULL, DATE NOT NULL>>>>"},
     };
     struct arena arena;
     struct bytes out;
@@ -49,7 +53,13 @@ static void mistakes_are_named(void **state)
         {"a DECIMAL(3, 1, 1)", "at most two parameters"},
         {"a DECIMAL(3", "a ')' was expected"},
         {"a TIMESTAMP(9)", "write TIMESTAMP(3)"},
-        {"a ARRAY<INT>", "ARRAY is not supported"},
+        {"a ARRAY", "column 'a': ARRAY is written ARRAY<T>, with a '<' at ''"},
+        {"a ARRAY(INT)", "column 'a': ARRAY is written ARRAY<T>, with a '<' at '(INT)'"},
+        {"a ARRAY<INT, INT>", "column 'a': a '>' was expected at ', INT>'"},
+        {"a MAP<INT>", "column 'a': a ',' and the type of values were expected at '>'"},
+        {"a ROW<>", "a column name was expected at '>'"},
+        {"a ROW<b INT, b INT>", "the column 'b' is there twice"},
+        {"a ARRAY<INT", "a '>' was expected"},
         {"a INT, a STRING", "the column 'a' is there twice"},
         {"`a INT", "a closing ` is missing"},
         {"`` INT", "a column name was expected"},
@@ -94,6 +104,19 @@ static void limits_hold(void **state)
     for (int i = 0; i < 70000; i++)
         bytes_add_u8(&text, ' ');
     assert_int_equal(schema_parse(&arena, "longer", (char *)text.data, &s, &err), ERR_LIMIT);
+    for (int depth = 16; depth <= 17; depth++) {
+        bytes_clear(&text);
+        bytes_add_str(&text, "a ");
+        for (int i = 0; i < depth; i++)
+            bytes_add_str(&text, "ARRAY<");
+        bytes_add_str(&text, "INT");
+        for (int i = 0; i < depth; i++)
+            bytes_add_u8(&text, '>');
+        assert_int_equal(schema_parse(&arena, "deep", (char *)text.data, &s, &err),
+                         depth == 16 ? 0 : ERR_LIMIT);
+    }
+    assert_string_equal(err.text,
+                        "column 'a': ARRAY, MAP and ROW are nested deeper than 16 levels");
     bytes_release(&text);
     arena_release(&arena);
 }
@@ -122,7 +145,22 @@ static void hand_made_schemas_are_checked(void **state)
     f[0].type = 99;
     assert_int_equal(schema_validate(&s, "x", &err), ERR_INVALID);
     f[0].type = RASK_T_MAP;
-    assert_int_equal(schema_validate(&s, "x", &err), ERR_UNSUPPORTED);
+    assert_int_equal(schema_validate(&s, "x", &err), ERR_INVALID);
+    assert_string_equal(err.text, "x: column 'a': a MAP without the schema of what is in it");
+    f[0].child = &s; /* inside itself */
+    f[0].type = RASK_T_ROW;
+    assert_int_equal(schema_validate(&s, "x", &err), ERR_LIMIT);
+    assert_string_equal(err.text,
+                        "x: column 'a': ARRAY, MAP and ROW are nested deeper than 16 levels");
+    s.columns = 2;
+    f[1] = f[0];
+    f[1].name = "b";
+    assert_int_equal(schema_validate(&s, "x", &err), ERR_LIMIT);
+    f[1] = good;
+    s.columns = 1;
+    f[0].type = RASK_T_ARRAY;
+    assert_int_equal(schema_validate(&s, "x", &err), ERR_INVALID);
+    assert_string_equal(err.text, "x: column 'a': an ARRAY has the columns 'element', not others");
     f[0] = good;
     f[0].precision = 9;
     assert_int_equal(schema_validate(&s, "x", &err), ERR_UNSUPPORTED);
