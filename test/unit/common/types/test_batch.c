@@ -180,25 +180,59 @@ static void step_forward(struct world *w, rask_out *out)
     assert_int_equal(done, rows);
 }
 
-/* Writes the cell of a new column; long strings go to *text. */
-static void derive_cell(struct world *w, rask_batch *b, uint32_t c, uint32_t p, const struct mcell *cell,
-                        rask_buffer *text)
-{
-    uint32_t width = schema_width(&w->schema->fields[c]), at = text->used;
+static void derive_column(rask_batch *b, uint32_t c, struct mrow **rows, rask_buffer *text);
 
-    if (cell->null) {
-        rask_cell_null(&b->columns[c], p);
-        memset((uint8_t *)b->columns[c].data + (uint64_t)p * width, 0, width);
-    } else if (schema_is_view(&w->schema->fields[c])) {
-        CHECK(text->capacity - at >= cell->text.len);
-        if (cell->text.len)
-            memcpy(text->data + at, cell->text.data, cell->text.len);
-        text->used += cell->text.len;
-        ((rask_view *)b->columns[c].data)[p] =
-            rask_view_at(text, batch_add_buffer(b, text), at, cell->text.len);
-    } else {
-        memcpy((uint8_t *)b->columns[c].data + (uint64_t)p * width, cell->fixed, width);
+/* What is inside the cells of a new column. */
+static void derive_inside(rask_batch *b, uint32_t c, struct mrow **rows, rask_buffer *text)
+{
+    struct mrow **inside;
+    uint32_t count = 0;
+    rask_batch *child;
+
+    for (uint32_t i = 0; i < b->rows; i++)
+        count += rows[i]->cells[c].count;
+    inside = mem_alloc_array(count + 1, sizeof(struct mrow *));
+    count = 0;
+    for (uint32_t i = 0; i < b->rows; i++) {
+        const struct mcell *cell = &rows[i]->cells[c];
+        rask_span span = {cell->null ? 0 : count, cell->count};
+
+        ((rask_span *)b->columns[c].data)[rask_position(b, i)] = span;
+        for (uint32_t k = 0; k < cell->count; k++)
+            inside[count++] = cell->inside[k];
     }
+    child = rask_batch_inside(b, (int)c, count);
+    for (uint32_t k = 0; k < child->schema->columns; k++)
+        derive_column(child, k, inside, text);
+    mem_free(inside);
+}
+
+/* Writes the cells of a new column; long strings go to text. */
+static void derive_column(rask_batch *b, uint32_t c, struct mrow **rows, rask_buffer *text)
+{
+    const rask_field *f = &b->schema->fields[c];
+    uint32_t width = schema_width(f);
+
+    for (uint32_t i = 0; i < b->rows; i++) {
+        const struct mcell *cell = &rows[i]->cells[c];
+        uint32_t at = text->used, p = rask_position(b, i);
+
+        if (cell->null) {
+            rask_cell_null(&b->columns[c], p);
+            memset((uint8_t *)b->columns[c].data + (uint64_t)p * width, 0, width);
+        } else if (schema_is_view(f)) {
+            CHECK(text->capacity - at >= cell->text.len);
+            if (cell->text.len)
+                memcpy(text->data + at, cell->text.data, cell->text.len);
+            text->used += cell->text.len;
+            ((rask_view *)b->columns[c].data)[p] =
+                rask_view_at(text, batch_add_buffer(b, text), at, cell->text.len);
+        } else {
+            memcpy((uint8_t *)b->columns[c].data + (uint64_t)p * width, cell->fixed, width);
+        }
+    }
+    if (schema_is_nested(f))
+        derive_inside(b, c, rows, text);
 }
 
 /* Column i of the result is column i of the input, or a new one. */
@@ -206,7 +240,7 @@ static void step_derive(struct world *w, const struct mbatch *from)
 {
     int16_t columns[RASK_COLUMNS_MAX];
     struct mrow **model = rows_new(w, from->b->rows);
-    rask_buffer *text = pool_get(w->pool, 8 << 20);
+    rask_buffer *text = pool_get(w->pool, 32 << 20);
     rask_batch *b;
 
     for (uint32_t c = 0; c < w->schema->columns; c++)
@@ -219,9 +253,10 @@ static void step_derive(struct world *w, const struct mbatch *from)
         for (uint32_t c = 0; c < w->schema->columns; c++)
             if (columns[c] >= 0)
                 model[i]->cells[c] = from->rows[i]->cells[c];
-            else
-                derive_cell(w, b, c, rask_position(b, i), &model[i]->cells[c], text);
     }
+    for (uint32_t c = 0; c < w->schema->columns; c++)
+        if (columns[c] < 0)
+            derive_column(b, c, model, text);
     buffer_unref(text);
     world_add(w, b, model);
 }
