@@ -4,7 +4,7 @@
  *     wordcount FILE
  *
  * Words are runs of [A-Za-z0-9_], lower-cased.  Each word gives an update (word, count so far), and all updates go into
- * a checksum (checksum.h), as in bench/jobs/wordcount.c.  Prints words, checksum and seconds.
+ * a checksum (checksum.h), as in bench/jobs/wordcount.c.  Prints rows (words), checksum and seconds.
  */
 #include <fcntl.h>
 #include <stdbool.h>
@@ -157,7 +157,7 @@ int main(int argc, char **argv)
             break;
     }
     close(fd);
-    printf("words=%llu checksum=%llu seconds=%.6f\n", (unsigned long long)words, (unsigned long long)checksum,
+    printf("rows=%llu checksum=%llu seconds=%.6f\n", (unsigned long long)words, (unsigned long long)checksum,
            seconds() - begin);
     return 0;
 }

@@ -1,0 +1,166 @@
+"""Throughput: rows through a chain, a channel, a shuffle, a keyed sum; words counted."""
+import os
+import subprocess
+
+from harness import Cluster, Failure, Figure
+
+
+class Rows:
+    """bench/jobs/rows.c on a cluster."""
+
+    def __init__(self, bench, cluster, parallelism, *words):
+        self.bench, self.cluster = bench, cluster
+        self.parallelism, self.words = str(parallelism), words
+
+    def __call__(self, rows):
+        job = self.cluster.job("-p", self.parallelism, self.bench.program("jobs/rows.so"), "--rows", str(rows), *self.words)
+        self.last = job
+        return *self.cluster.checked(job), self.cluster.seconds(job)
+
+    def enough(self, first, least=0):
+        return self.bench.enough(lambda n: self(n)[2], first, least)
+
+
+def chain(bench, name, goal, maps, fn, way):
+    with Cluster(bench).start() as cluster:
+        job = Rows(bench, cluster, 1, "--way", "chain", "--maps", str(maps), "--fn", fn)
+        bench.versus(name, job, lambda n: bench.c("loop", "--rows", n, "--maps", maps, "--way", way),
+                     job.enough(20_000_000), goal, baseline_name=f"C, {way}")
+
+
+def generate(bench):
+    chain(bench, "generator, map, discard, one slot", ">= 0.5 x", 1, "batch", "batches")
+    chain(bench, "generator, map, discard, one slot", None, 1, "batch", "fused")
+
+
+def generate_row(bench):
+    chain(bench, "generator, row function, discard, one slot", None, 1, "row", "fused")
+
+
+def chain10(bench):
+    chain(bench, "forward chain of 10 batch functions", None, 10, "batch", "batches")
+
+
+def chain10_row(bench):
+    chain(bench, "forward chain of 10 row functions", None, 10, "row", "fused")
+
+
+def functions(bench):
+    """What a function of a chain costs per row, beyond the same in a loop: from chains of 10 and of none."""
+    with Cluster(bench).start() as cluster:
+        for fn, goal in (("row", "<= 10"), ("batch", "<= 1")):
+            jobs = [Rows(bench, cluster, 1, "--way", "chain", "--maps", n, "--fn", fn) for n in ("0", "10")]
+            rows, costs = jobs[1].enough(4_000_000), []
+            for _ in range(bench.runs):
+                none, ten = (job(rows)[2] for job in jobs)
+                loop = [bench.c("loop", "--rows", rows, "--maps", n, "--way", "fused")[2] for n in (0, 10)]
+                costs.append(((ten - none) - (loop[1] - loop[0])) / 10 / rows * 1e9)
+            bench.tell(Figure(f"a {fn} function beyond a C loop, per row", "ns", costs, goal=goal))
+
+
+def channel(bench):
+    with Cluster(bench).start() as cluster:
+        job = Rows(bench, cluster, 1, "--way", "local")
+        bench.versus("two tasks, local channel", job, lambda n: bench.c("local", "--rows", n), job.enough(20_000_000),
+                     ">= 0.5 x")
+
+
+def shuffle(bench):
+    with Cluster(bench).start() as cluster:
+        job = Rows(bench, cluster, 2, "--way", "hash")
+        bench.versus("shuffle 2x2, one process", job, lambda n: bench.c("shuffle", "--rows", n), job.enough(20_000_000),
+                     ">= 0.4 x")
+
+
+def received(cluster, job):
+    """Rows that subtasks of a job got from another process."""
+    return sum(t["metrics"]["remote-read-records"] for v in cluster.get(f"/jobs/{job}")["vertices"]
+               for t in cluster.get(f"/jobs/{job}/vertices/{v['id']}")["subtasks"])
+
+
+def tcp(bench):
+    with Cluster(bench, taskmanagers=2, slots=1).start() as cluster:
+        job = Rows(bench, cluster, 2, "--way", "cross")
+        bench.versus("shuffle 2x2, two workers, all rows over TCP", job, lambda n: bench.c("tcp", "--rows", n),
+                     job.enough(10_000_000), ">= 0.35 x")
+        rows, got = cluster.checked(job.last)[0], received(cluster, job.last)
+        if got < rows:
+            raise Failure(f"{rows} rows were to cross between the workers, {got} did")
+
+
+def keyed_sum(bench, keys, name, goal, least):
+    with Cluster(bench, settings=["taskmanager.memory.process.size: 8g"]).start() as cluster:
+        job = Rows(bench, cluster, 2, "--way", "sum", "--keys", str(keys))
+        bench.versus(f"keyed sum, {name} keys", job, lambda n: bench.c("sum", "--keys", keys, "--rows", n),
+                     job.enough(4_000_000, least), goal)
+
+
+def sum100(bench):
+    keyed_sum(bench, 100, "100", None, 0)
+
+
+def sum1m(bench):
+    keyed_sum(bench, 1_000_000, "1 M", ">= 0.5 x", 8_000_000)
+
+
+def sum10m(bench):
+    keyed_sum(bench, 10_000_000, "10 M", None, 20_000_000)
+
+
+def channels128(bench):
+    """CPU time per row, as wall time would count what the 128 sinks wait for each other."""
+    ways = {2: [], 128: []}
+    with Cluster(bench, slots=128, settings=["taskmanager.memory.process.size: 8g"]).start() as cluster:
+        jobs = {n: Rows(bench, cluster, 2, "--way", "hash", "--sinks", str(n)) for n in ways}
+        rows = jobs[128].enough(20_000_000)
+        for _ in range(bench.runs):
+            told = {}
+            for n, job in jobs.items():
+                told[n] = job(rows)
+                ways[n].append(told[n][2] * 1e9 / rows)
+            if told[2][:2] != told[128][:2]:
+                raise Failure(f"128 channels gave {told[128]}, 2 channels {told[2]}")
+    bench.tell(Figure("shuffle to 128 channels, per row", "ns", ways[128], min, goal="<= 1.3 x", baseline=ways[2],
+                      baseline_name="2 channels"))
+
+
+def parallelism128(bench):
+    ways = {2: [], 128: []}
+    with Cluster(bench, slots=128, settings=["taskmanager.memory.process.size: 8g"]).start() as cluster:
+        jobs = {p: Rows(bench, cluster, p, "--way", "sum", "--keys", "1000000", "--splits", "128") for p in ways}
+        rows = jobs[128].enough(4_000_000, 8_000_000)
+        for _ in range(bench.runs):
+            told = {p: job(rows) for p, job in jobs.items()}
+            if told[2][:2] != told[128][:2]:
+                raise Failure(f"parallelism 128 gave {told[128]}, parallelism 2 {told[2]}")
+            for p in ways:
+                ways[p].append(told[p][2])
+    bench.tell(Figure("keyed sum, 1 M keys, parallelism 128", "s", ways[128], min, goal="<= 1.3 x", baseline=ways[2],
+                      baseline_name="p = 2"))
+
+
+def wordcount(bench):
+    text = os.path.join(bench.folder, "text")
+    with open(text, "wb") as out:
+        subprocess.run([bench.program("gen_text"), "100000000" if bench.quick else "500000000", "1"], stdout=out, check=True)
+    base, job = [], {1: [], 2: []}
+    with Cluster(bench).start() as cluster:
+        for _ in range(min(bench.runs, 3)):
+            words, checksum, seconds = bench.c("wordcount", text)
+            base.append(words / seconds / 1e6)
+            for p in (1, 2):
+                took = count_words(bench, cluster, text, p, {"updates": words, "checksum": checksum})
+                job[p].append(words / took / 1e6)
+    os.unlink(text)
+    for p in (1, 2):
+        bench.tell(Figure(f"word count, one update per word, p = {p}", "M words/s", job[p], max, baseline=base,
+                          baseline_name="C, 1 thread"))
+
+
+def count_words(bench, cluster, text, p, expected):
+    """Seconds of the job; the result has to be what the C program counted."""
+    job = cluster.job("-p", str(p), bench.program("jobs/wordcount.so"), "--input", text)
+    counted = cluster.counted(job)
+    if counted != expected:
+        raise Failure(f"word count at p={p} counted {counted}, and C {expected}")
+    return cluster.seconds(job)
