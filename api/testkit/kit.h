@@ -32,9 +32,7 @@ struct kit_world {
     struct wk_executor executor;
     uint64_t now_ns;
     int64_t wall_ms;
-    struct env_task *posted; /* one at most: the wake of the only task */
-    struct env_timer *timer;
-    uint64_t timer_ns;
+    uint64_t wake_at_ns; /* asked for by the only task; 0: not */
     int fd; /* waited for; -1: none */
     struct wk_task_host host;
 };

@@ -24,23 +24,26 @@ static uint64_t env_rand(struct env *env)
 }
 static void timer_arm(struct env *env, struct env_timer *timer, uint64_t delay_ns)
 {
-    world_of(env)->timer = timer;
-    world_of(env)->timer_ns = delay_ns;
-    timer->armed = true;
+    (void)env;
+    (void)timer;
+    (void)delay_ns;
+    CHECK_UNREACHABLE("operators arm no timer of the loop");
 }
 static void timer_cancel(struct env *env, struct env_timer *timer)
 {
-    world_of(env)->timer = NULL;
-    timer->armed = false;
+    (void)env;
+    (void)timer;
 }
 static void post(struct env *env, struct env_task *task)
 {
-    world_of(env)->posted = task;
+    (void)env;
+    (void)task;
+    CHECK_UNREACHABLE("operators post nothing to the loop");
 }
 static void unpost(struct env *env, struct env_task *task)
 {
+    (void)env;
     (void)task;
-    world_of(env)->posted = NULL;
 }
 static void work(struct env *env, struct env_work *w)
 {
@@ -108,6 +111,18 @@ static void wake_waiter(struct wk_executor *e, struct wk_runnable *r)
     (void)e;
     (void)r;
 }
+static void wake_at(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
+{
+    struct kit_world *w = CONTAINER_OF(e, struct kit_world, executor);
+
+    (void)r;
+    w->wake_at_ns = w->wake_at_ns > 0 ? MIN(w->wake_at_ns, at_ns) : MAX(at_ns, 1u);
+}
+static void forget(struct wk_executor *e, struct wk_runnable *r)
+{
+    (void)r;
+    CONTAINER_OF(e, struct kit_world, executor)->wake_at_ns = 0;
+}
 static uint64_t executor_now(struct wk_executor *e)
 {
     return CONTAINER_OF(e, struct kit_world, executor)->now_ns;
@@ -117,7 +132,7 @@ static int64_t executor_wall(struct wk_executor *e)
     return CONTAINER_OF(e, struct kit_world, executor)->wall_ms;
 }
 static const struct wk_executor_ops executor_ops = {
-    .enqueue = enqueue, .wait = wait_for, .wake_waiter = wake_waiter, .now_ns = executor_now, .wall_ms = executor_wall};
+    .enqueue = enqueue, .wait = wait_for, .wake_waiter = wake_waiter, .wake_at = wake_at, .forget = forget, .now_ns = executor_now, .wall_ms = executor_wall};
 
 static void on_state(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error)
 {
@@ -127,11 +142,17 @@ static void on_state(void *arg, struct wk_task *task, Rask__Control__TaskState s
     (void)error;
 }
 
-static void watch_fd(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg)
+static bool watch_fd(void *arg, int fd, struct wk_runnable *task)
 {
-    (void)cb;
-    (void)cb_arg;
+    (void)task;
     ((struct kit_world *)arg)->fd = fd;
+    return true;
+}
+
+static void unwatch_fd(void *arg, int fd)
+{
+    (void)fd;
+    ((struct kit_world *)arg)->fd = -1;
 }
 
 void kit_world_init(struct kit_world *w, struct pool *pool, struct wk_state_budget *budget)
@@ -148,6 +169,7 @@ void kit_world_init(struct kit_world *w, struct pool *pool, struct wk_state_budg
         .job = "00000000000000000000000000000000",
         .on_state = on_state,
         .watch_fd = watch_fd,
+        .unwatch_fd = unwatch_fd,
         .arg = w,
         .watch_arg = w,
     };
@@ -155,22 +177,19 @@ void kit_world_init(struct kit_world *w, struct pool *pool, struct wk_state_budg
 
 bool kit_world_wait(struct kit_world *w)
 {
-    struct env_task *posted = w->posted;
+    uint64_t passed;
 
-    w->posted = NULL;
-    if (posted)
-        posted->cb(posted);
     if (w->fd >= 0) {
         struct pollfd p = {.fd = w->fd, .events = POLLIN};
 
         w->fd = -1;
         return poll(&p, 1, 10000) > 0;
     }
-    if (!w->timer)
+    if (w->wake_at_ns == 0)
         return false;
-    w->timer->armed = false;
-    w->timer = NULL;
-    w->now_ns += w->timer_ns;
-    w->wall_ms += (int64_t)((w->timer_ns + 999999) / 1000000);
+    passed = w->wake_at_ns > w->now_ns ? w->wake_at_ns - w->now_ns : 0;
+    w->wake_at_ns = 0;
+    w->now_ns += passed;
+    w->wall_ms += (int64_t)((passed + 999999) / 1000000);
     return true;
 }

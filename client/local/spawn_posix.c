@@ -11,7 +11,8 @@
 #include "connectors/connectors.h"
 #include "taskmanager/worker/crash_posix.h"
 #include "taskmanager/worker/loader_posix.h"
-#include "taskmanager/worker/task/executor.h"
+#include "taskmanager/worker/task/executor_conf.h"
+#include "taskmanager/worker/task/fd_watch_posix.h"
 #include "taskmanager/worker/wk.h"
 
 #define SPAWN_MAGIC 0x4c53504eu
@@ -23,6 +24,7 @@ struct local_spawn {
     struct env *env;
     const struct conf *conf;
     struct wk_executor *executor;
+    struct fd_watch *fds;
     struct wk_loader *loader;
     struct list workers;
 };
@@ -77,11 +79,26 @@ static void on_done(void *arg, int exit_code, const char *reason)
     env_timer_arm(w->spawn->env, &w->end, 0);
 }
 
-static void watch_fd(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg)
+static bool watch_fd(void *arg, int fd, struct wk_runnable *task)
 {
-    struct local_worker *w = arg;
+    return wk_fd_watch_add(((struct local_worker *)arg)->spawn->fds, fd, task);
+}
 
-    env_libevent_watch_fd_once(w->spawn->env, fd, cb, cb_arg);
+static void unwatch_fd(void *arg, int fd)
+{
+    wk_fd_watch_remove(((struct local_worker *)arg)->spawn->fds, fd);
+}
+
+/* One job is run here: its first worker says with which options. */
+static struct wk_executor *executor_for(struct local_spawn *s, const Rask__Control__StartWorker *start)
+{
+    if (!s->executor) {
+        struct wk_executor_options o = wk_executor_conf(start, (uint32_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
+
+        o.on_thread = wk_crash_thread_start;
+        s->executor = wk_executor_posix_new(&o);
+    }
+    return s->executor;
 }
 
 static void *spawn_op(struct tm_spawner *base, const Rask__Control__StartWorker *start, const struct id *taskmanager_id,
@@ -90,8 +107,9 @@ static void *spawn_op(struct tm_spawner *base, const Rask__Control__StartWorker 
     struct local_spawn *s = spawn_of(base);
     struct local_worker *w = MEM_NEW(struct local_worker);
     struct wk_options options = {.start = start, .taskmanager_id = *taskmanager_id, .pid = getpid(),
-                                 .executor = s->executor, .loader = s->loader, .out_fd = 1, .err_fd = 2,
-                                 .connectors = connectors_builtin, .watch_fd = watch_fd, .on_done = on_done, .arg = w};
+                                 .executor = executor_for(s, start), .loader = s->loader, .out_fd = 1, .err_fd = 2,
+                                 .connectors = connectors_builtin, .watch_fd = watch_fd,
+                                 .unwatch_fd = unwatch_fd, .on_done = on_done, .arg = w};
 
     (void)data_address;
     tm_worker_budgets(s->conf, start->budget_bytes, start->slots, &options.network_bytes, &options.state_bytes);
@@ -129,13 +147,12 @@ static const struct tm_spawner_ops ops = {.spawn = spawn_op, .kill = kill_op, .p
 struct tm_spawner *local_spawn_new(struct env *env, const struct local_spawn_options *options)
 {
     struct local_spawn *s = MEM_NEW(struct local_spawn);
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
     s->base.ops = &ops;
     s->magic = SPAWN_MAGIC;
     s->env = env;
     s->conf = options->conf;
-    s->executor = wk_executor_posix_new((uint32_t)MAX(cores, 1), wk_crash_thread_start);
+    s->fds = wk_fd_watch_new(env);
     s->loader = wk_loader_posix_new(options->dir);
     list_init(&s->workers);
     return &s->base;
@@ -162,6 +179,7 @@ void local_spawn_free(struct tm_spawner *base)
     if (!idle)
         return;
     wk_executor_posix_free(s->executor);
+    wk_fd_watch_free(s->fds);
     wk_loader_posix_free(s->loader);
     s->magic = 0;
     mem_free(s);

@@ -78,6 +78,11 @@
       "How long a canceled task may take before its worker is killed; 0: wait for ever.")          \
     X(TASK_CANCELLATION_INTERVAL, "task.cancellation.interval", DURATION, "30 s", "1 ms..", JOB,   \
       "How often a task that does not end is asked again, and the log says so.")                   \
+    X(RASK_EXECUTOR_THREADS, "rask.executor.threads", INT, "0", "0..1024", JOB,                    \
+      "How many threads of a worker run tasks at a time; 0: as many as there are cores.")          \
+    X(RASK_EXECUTOR_SPIN_US, "rask.executor.spin-us", INT, "0", "0..1000000", JOB,                 \
+      "How many microseconds a thread without work looks for some before it sleeps. Takes the "    \
+      "time of a wake-up out of the latency, and uses that much of a core.")                       \
     X(SLOT_REQUEST_TIMEOUT, "slot.request.timeout", DURATION, "5 min", "1 ms..", JOB,              \
       "How long a job waits for slots before it fails.")
 

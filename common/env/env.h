@@ -93,6 +93,10 @@ static inline uint64_t env_ms_to_ns(uint64_t ms)
 
     return (ms < most ? ms : most) * 1000000u;
 }
+static inline uint64_t env_us_to_ns(uint64_t us)
+{
+    return us < UINT64_MAX / 2000 ? us * 1000u : UINT64_MAX / 2;
+}
 static inline void env_timer_arm_ms(struct env *env, struct env_timer *timer, uint64_t delay_ms)
 {
     env->ops->timer_arm(env, timer, env_ms_to_ns(delay_ms));
@@ -142,8 +146,6 @@ void env_libevent_on_signal(struct env *env, int signal_number, void (*cb)(int s
 /* Calls cb on the loop when fd is readable (pipes of children, signalfd ...); returns a handle for unwatch. */
 void *env_libevent_watch_fd(struct env *env, int fd, void (*cb)(int fd, void *arg), void *arg);
 void env_libevent_unwatch_fd(struct env *env, void *handle);
-/* The same for once: cb(arg) when fd is readable, and then no more. */
-void env_libevent_watch_fd_once(struct env *env, int fd, void (*cb)(void *arg), void *arg);
 /* Longest callback seen on this loop since the last call, in nanoseconds (DESIGN: no callback over 5 ms). */
 uint64_t env_libevent_longest_callback_ns(struct env *env);
 

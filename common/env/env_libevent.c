@@ -430,31 +430,6 @@ void env_libevent_unwatch_fd(struct env *env, void *handle)
     watch_free(handle);
 }
 
-struct watch_once {
-    struct env *env;
-    void *handle;
-    void (*cb)(void *arg);
-    void *arg;
-};
-
-static void on_once(int fd, void *arg)
-{
-    struct watch_once *once = arg;
-
-    (void)fd;
-    env_libevent_unwatch_fd(once->env, once->handle);
-    once->cb(once->arg);
-    mem_free(once);
-}
-
-void env_libevent_watch_fd_once(struct env *env, int fd, void (*cb)(void *arg), void *arg)
-{
-    struct watch_once *once = MEM_NEW(struct watch_once);
-
-    *once = (struct watch_once){.env = env, .cb = cb, .arg = arg};
-    once->handle = env_libevent_watch_fd(env, fd, on_once, once);
-}
-
 /* ---- life ---- */
 
 struct event_base *env_libevent_base(struct env *env)

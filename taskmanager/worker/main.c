@@ -22,7 +22,8 @@
 #include "taskmanager/pipe/pipe.h"
 #include "taskmanager/worker/crash_posix.h"
 #include "taskmanager/worker/loader_posix.h"
-#include "taskmanager/worker/task/executor.h"
+#include "taskmanager/worker/task/executor_conf.h"
+#include "taskmanager/worker/task/fd_watch_posix.h"
 #include "taskmanager/worker/wk.h"
 
 
@@ -31,6 +32,7 @@ struct program {
     struct wk *wk;
     struct wk_loader *loader;
     struct wk_executor *executor;
+    struct fd_watch *fds;
     struct pipe_start start;
     struct arena arena;
     uint8_t message[PIPE_MESSAGE_MAX];
@@ -57,11 +59,14 @@ static void on_done(void *arg, int exit_code, const char *reason)
     env_libevent_stop(p->env);
 }
 
-static void watch_fd(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg)
+static bool watch_fd(void *arg, int fd, struct wk_runnable *task)
 {
-    struct program *p = arg;
+    return wk_fd_watch_add(((struct program *)arg)->fds, fd, task);
+}
 
-    env_libevent_watch_fd_once(p->env, fd, cb, cb_arg);
+static void unwatch_fd(void *arg, int fd)
+{
+    wk_fd_watch_remove(((struct program *)arg)->fds, fd);
 }
 
 static int build_plan(void *arg, const Rask__Control__StartWorker *start, struct bytes *ret, struct err *err)
@@ -155,16 +160,18 @@ static void hook(const char *message)
 static int run(struct program *p, struct err *err)
 {
     const Rask__Control__StartWorker *start = p->start.start;
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
     struct wk_options options = {.start = start, .taskmanager_id = p->start.taskmanager_id, .pid = getpid(),
                                  .network_bytes = p->start.network_bytes, .state_bytes = p->start.state_bytes,
-                                 .out_fd = 1, .err_fd = 2, .connectors = connectors_builtin, .watch_fd = watch_fd,
+                                 .out_fd = 1, .err_fd = 2, .connectors = connectors_builtin, .watch_fd = watch_fd, .unwatch_fd = unwatch_fd,
                                  .build_plan = build_plan, .on_done = on_done, .arg = p};
+    struct wk_executor_options executor = wk_executor_conf(start, (uint32_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));
     int code;
 
+    executor.on_thread = wk_crash_thread_start;
     p->env = env_libevent_new(NULL);
     p->loader = wk_loader_posix_new(p->start.tmp_dir);
-    p->executor = wk_executor_posix_new((uint32_t)MAX(cores, 1), wk_crash_thread_start);
+    p->fds = wk_fd_watch_new(p->env);
+    p->executor = wk_executor_posix_new(&executor);
     options.executor = p->executor;
     options.loader = p->loader;
     code = wk_new(p->env, &options, &p->wk, err);

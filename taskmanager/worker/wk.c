@@ -591,6 +591,7 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
         .job = wk->job,
         .on_state = on_state,
         .watch_fd = options->watch_fd,
+        .unwatch_fd = options->unwatch_fd,
         .arg = wk,
         .watch_arg = options->arg,
     };

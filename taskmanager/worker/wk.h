@@ -17,6 +17,7 @@
 
 struct wk;
 struct wk_executor; /* taskmanager/worker/task/executor.h */
+struct wk_runnable;
 
 /* Where code of artifacts comes from. Production: blob file, dlopen of a private copy. Simulator and tests: the program itself. */
 struct wk_loader {
@@ -36,8 +37,10 @@ struct wk_options {
     uint64_t state_bytes;          /* budget of state */
     int out_fd, err_fd;            /* where rask_print writes; -1: nowhere */
     const struct connector *const *connectors; /* borrowed, ends with NULL; api/connector.h */
-    /* Calls cb(cb_arg) once on the loop when fd is readable. NULL: tasks poll each 10 ms instead. */
-    void (*watch_fd)(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg);
+    /* Any thread: wk_ready(task) once, on the loop, when fd is readable; false: fd cannot be watched. Until then
+     * unwatch_fd takes it back. Both NULL: tasks poll each 10 ms instead. */
+    bool (*watch_fd)(void *arg, int fd, struct wk_runnable *task);
+    void (*unwatch_fd)(void *arg, int fd);
     /* A short-lived worker (start->plan_artifact): runs the artifact's entry point. ret: a packed StreamGraph. */
     int (*build_plan)(void *arg, const Rask__Control__StartWorker *start, struct bytes *ret, struct err *err);
     /* The worker has nothing left to do (job over, or its job master is gone): the process should end with this code. */

@@ -511,7 +511,7 @@ static int reduce_process(rask_op *ctx, int input, const rask_batch *in, uint32_
     uint32_t i = from;
     int rc = 0;
 
-    while (i < in->rows && rc == 0 && !op->full) {
+    while (i < in->rows && rc == 0 && !wk_op_stops(op, i - from)) {
         rask_row row = rask_batch_row(in, i);
 
         rc = reduce_row(op, op->adapter, input, &row);

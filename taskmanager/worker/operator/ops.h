@@ -40,6 +40,12 @@ static inline void wk_op_time_of(rask_out *out, const rask_batch *in, uint32_t p
     out->event_time = in->event_time.data ? ((const rask_ts *)in->event_time.data)[position] : RASK_TS_MIN;
 }
 
+/* A loop over rows in a user's function: is it time to return, having consumed so many? */
+static inline bool wk_op_stops(const struct wk_op *op, uint32_t consumed)
+{
+    return op->full || (consumed > 0 && wk_hurries(op->chain->host.runnable));
+}
+
 int wk_process_init(struct wk_op *op, struct err *err);
 int wk_batch_init(struct wk_op *op, struct err *err);
 int wk_rolling_init(struct wk_op *op, struct err *err); /* sum, min, max */

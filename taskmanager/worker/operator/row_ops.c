@@ -11,7 +11,7 @@ static int flat_map_process(rask_op *ctx, int input, const rask_batch *in, uint3
     int rc = 0;
 
     (void)input;
-    while (i < in->rows && rc == 0 && !op->full) {
+    while (i < in->rows && rc == 0 && !wk_op_stops(op, i - from)) {
         rask_row row = rask_batch_row(in, i);
 
         wk_op_time_of(out, in, row.position);
@@ -32,7 +32,7 @@ static int map_process(rask_op *ctx, int input, const rask_batch *in, uint32_t f
     int rc = 0;
 
     (void)input;
-    while (i < in->rows && rc == 0 && !op->full) {
+    while (i < in->rows && rc == 0 && !wk_op_stops(op, i - from)) {
         rask_row row = rask_batch_row(in, i);
         uint32_t before = out->rows;
 
@@ -54,17 +54,17 @@ static int filter_process(rask_op *ctx, int input, const rask_batch *in, uint32_
     struct wk_op *op = wk_op_of(ctx);
     rask_test_fn *fn = (rask_test_fn *)(uintptr_t)op->code;
     uint16_t keep[RASK_BATCH_ROWS_MAX];
-    uint32_t kept = 0;
+    uint32_t kept = 0, i = from;
     rask_batch *passed;
 
     (void)input;
-    for (uint32_t i = from; i < in->rows; i++) {
+    for (; i < in->rows && !wk_op_stops(op, i - from); i++) {
         rask_row row = rask_batch_row(in, i);
 
         if (fn(ctx, &row))
             keep[kept++] = (uint16_t)i;
     }
-    *ret_consumed = in->rows - from;
+    *ret_consumed = i - from;
     if (ctx->error.code)
         return ctx->error.code;
     if (kept == 0)
@@ -93,7 +93,7 @@ static int process_process(rask_op *ctx, int input, const rask_batch *in, uint32
     uint32_t i = from;
     int rc = 0;
 
-    while (i < in->rows && rc == 0 && !op->full) {
+    while (i < in->rows && rc == 0 && !wk_op_stops(op, i - from)) {
         rask_row row = rask_batch_row(in, i);
 
         if (ctx->out)

@@ -3,28 +3,23 @@
 
 #include "common/base/check.h"
 
-void wk_ready(struct wk_runnable *r)
+bool wk_mark_ready(struct wk_runnable *r)
 {
     int state = __atomic_load_n(&r->state, __ATOMIC_ACQUIRE);
+    int next;
 
-    for (;;) {
-        int next = state == WK_IDLE ? WK_QUEUED : state == WK_RUNNING ? WK_RUNNING_AGAIN : state;
+    /* Already queued or marked: stored again, because the release write orders what was published before this call. */
+    do {
+        next = state == WK_IDLE ? WK_QUEUED : state == WK_RUNNING ? WK_RUNNING_AGAIN : state;
+    } while (!__atomic_compare_exchange_n(&r->state, &state, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE));
+    return state == WK_IDLE;
+}
 
-        if (next == state) {
-            /* Already queued or marked. The release write orders what was published before this call. */
-            if (__atomic_compare_exchange_n(&r->state, &state, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-                break;
-            continue;
-        }
-        if (__atomic_compare_exchange_n(&r->state, &state, next, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
-            if (next == WK_QUEUED) {
-                r->executor->ops->enqueue(r->executor, r);
-                return;
-            }
-            break;
-        }
-    }
-    if (__atomic_load_n(&r->waiter, __ATOMIC_SEQ_CST))
+void wk_ready(struct wk_runnable *r)
+{
+    if (wk_mark_ready(r))
+        r->executor->ops->enqueue(r->executor, r);
+    else if (__atomic_load_n(&r->waiter, __ATOMIC_SEQ_CST))
         r->executor->ops->wake_waiter(r->executor, r);
 }
 
@@ -34,8 +29,10 @@ bool wk_run_once(struct wk_runnable *r)
     bool more;
 
     CHECK(__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) == WK_QUEUED);
+    __atomic_store_n(&r->hurry, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&r->state, WK_RUNNING, __ATOMIC_SEQ_CST);
     more = r->run(r);
+    r->ending = false;
     if (!more && __atomic_compare_exchange_n(&r->state, &expected, WK_IDLE, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return false;
     __atomic_store_n(&r->state, WK_QUEUED, __ATOMIC_RELEASE);

@@ -1,5 +1,5 @@
 /*
- * executor.h - who runs task steps.
+ * executor.h - who runs task steps, and when.
  *
  * A task is a runnable: run() does a bounded piece of work (1 ms) and returns; wk_ready makes it run
  * again.  Two executors exist: a pool of threads (executor_posix.c) and events of the simulator (test/sim).  A runnable is
@@ -27,15 +27,23 @@ struct wk_runnable {
     const char *name;         /* for obituaries: "flat_map (2/4)"; borrowed */
     const char *operator_now; /* operator on the CPU; atomic, wk_runnable_in; NULL between two */
     int state;                /* atomic, WK_IDLE ... */
+    int hurry;                /* atomic: the step is long, loops over rows should return; wk_hurries */
+    bool ending;              /* step: it wakes others and returns at once, so its thread may run one of them */
     struct wk_runnable *next; /* owned by the executor while queued */
     void *waiter;             /* owned by the executor during wk_wait */
-    uint32_t home;            /* executor thread that ran it last */
+    uint64_t wake_at_ns;      /* owned by the executor: of wake_at */
+    uint32_t wake_index;      /* owned by the executor; 0: no wake_at is pending */
+    void *wake;               /* owned by the executor */
 };
 
 struct wk_executor_ops {
     void (*enqueue)(struct wk_executor *e, struct wk_runnable *r);
     void (*wait)(struct wk_executor *e, struct wk_runnable *r, bool (*done)(void *arg), void *arg);
     void (*wake_waiter)(struct wk_executor *e, struct wk_runnable *r);
+    /* Step of r: makes r ready at that time of now_ns. The earliest time asked for stands until it has come. */
+    void (*wake_at)(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns);
+    /* Step of r, the last one: takes a wake_at back. */
+    void (*forget)(struct wk_executor *e, struct wk_runnable *r);
     uint64_t (*now_ns)(struct wk_executor *e);
     int64_t (*wall_ms)(struct wk_executor *e);
 };
@@ -48,16 +56,33 @@ static inline void wk_runnable_in(struct wk_runnable *r, const char *operator_na
 {
     __atomic_store_n(&r->operator_now, operator_name, __ATOMIC_RELAXED);
 }
+/* Any thread. A loop over rows that finds it true returns after its row: the step has taken long, or is to end. */
+static inline bool wk_hurries(const struct wk_runnable *r)
+{
+    return __atomic_load_n(&r->hurry, __ATOMIC_RELAXED) != 0;
+}
+static inline void wk_hurry(struct wk_runnable *r)
+{
+    __atomic_store_n(&r->hurry, 1, __ATOMIC_RELAXED);
+}
 /* Any thread. Makes r run (again). */
 void wk_ready(struct wk_runnable *r);
+/* For executors: the first half of wk_ready. True: r has become queued, and the caller puts it into its queue. */
+bool wk_mark_ready(struct wk_runnable *r);
 /* For executors: runs r once; returns true if it must be queued again. */
 bool wk_run_once(struct wk_runnable *r);
 /* Inside run() only: blocks this step until done(arg) is true; done is asked again after each wk_ready(r). */
 void wk_wait(struct wk_runnable *r, bool (*done)(void *arg), void *arg);
 
-/* threads >= 1: steady pool size. Threads beyond it live only while steps overstay or wait. on_thread: called first on each
- * thread that runs steps; may be NULL. A step that returns in a forked child ends that child. */
-struct wk_executor *wk_executor_posix_new(uint32_t threads, void (*on_thread)(void));
+struct wk_executor_options {
+    uint32_t threads;        /* >= 1: steady size. Others live only while steps overstay or wait. */
+    uint32_t threads_max;    /* 0: WK_THREADS_MAX. Beyond it waiting steps lend their threads. */
+    uint64_t spin_ns;        /* how long a thread without work looks for some before it sleeps */
+    void (*on_thread)(void); /* called first on each thread that runs steps; may be NULL */
+};
+#define WK_THREADS_MAX 2048
+/* A step that returns in a forked child ends that child. */
+struct wk_executor *wk_executor_posix_new(const struct wk_executor_options *options);
 void wk_executor_posix_free(struct wk_executor *e); /* runs what is queued; nothing may be waiting or go on for ever */
 /* The runnable that the calling thread runs, NULL outside of steps. Async-signal-safe (crash reports). */
 const struct wk_runnable *wk_executor_current(void);

@@ -3,41 +3,66 @@
  *
  * One run queue under one lock: steps last up to a millisecond, so the lock is taken some thousand times a second.
  * `threads` runners are active at a time.  A runner that waits (wk_wait) or overstays OVERSTAY_NS stops counting as
- * active, and a spare one takes its place; when it comes back and there are too many, it becomes a spare.
- * A watcher thread looks for overstaying steps only while some step is running.
+ * active, and another one takes its place; when it comes back and there are too many, it sleeps.
+ *
+ * Waking a thread takes as long as hundreds of rows, so as few as possible are woken.  A step that ends with handing
+ * something over keeps its thread for whoever got it, as long as the thread has been busy for less than STREAK_NS: a
+ * chain of short steps runs on one thread, and one that has much to do spreads.  One of the runners that sleep keeps the
+ * time of all wake_at.  With spin_ns a runner looks for work for so long before it sleeps.
+ *
+ * A watcher thread looks after long steps and late wake_ats, only while steps run.
  */
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/list.h"
 #include "common/base/mem.h"
 #include "taskmanager/worker/task/executor.h"
+#include "taskmanager/worker/task/wake_heap.h"
 
 #define OVERSTAY_NS 20000000u
+#define HURRY_NS 5000000u
 #define WATCH_NS 10000000u
-#define RUNNERS_MAX 512
+#define STREAK_NS 100000u
+#define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
+#define NESTED_MAX 16u       /* steps on one stack: a waiting step lends its thread */
 
 struct runner {
     struct pool_executor *pool;
     pthread_t thread;
-    struct wk_runnable *current; /* under lock */
-    uint64_t started_ns;         /* under lock; 0: not in a step */
-    bool active;                 /* counts against `threads` */
-    bool poked;                  /* under lock: wk_wait must ask again */
-    pthread_cond_t wake;         /* of wk_wait */
+    struct list node;            /* lock: in sleepers, or in waiters */
+    sem_t wake;                  /* tokens may be stale: who wakes looks again */
+    struct wk_runnable *current; /* lock */
+    uint64_t started_ns;         /* lock; 0: not in a step */
+    uint64_t busy_since_ns;      /* lock: it has not looked in vain for work since then */
+    uint32_t nested;             /* lock */
+    bool active;                 /* lock: counts against `threads` */
+    bool woken;                  /* lock: counts in `waking` */
+    bool poked;                  /* lock: wk_wait must ask again */
 };
 
 struct pool_executor {
     struct wk_executor base;
+    struct wk_executor_options options;
     pthread_mutex_t lock;
-    pthread_cond_t work, watch;
-    struct wk_runnable *head, *tail;
-    struct runner *runners[RUNNERS_MAX];
-    uint32_t runner_count, threads, active, sleeping, in_step;
-    bool stopping, watcher_idle;
+    pthread_cond_t watch;
+    struct wk_runnable *head, *tail; /* the run queue */
+    uint32_t queued;                 /* atomic for spinners */
+    struct wk_heap wakes;            /* pending wake_at */
+    struct runner **runners;
+    uint32_t runner_count, active, waking, spinning;
+    struct list sleepers; /* the last one to fall asleep first: its caches are warm */
+    struct list waiters;  /* in wk_wait */
+    struct runner *keeper; /* the sleeper that wakes for the first wake_at; NULL: none */
+    uint64_t keeper_until_ns;
+    uint64_t steps;       /* taken so far */
+    bool stopping, watcher_idle, threads_exhausted;
     pthread_t watcher;
-    void (*on_thread)(void);
     pid_t pid; /* a child that user code forks has another one */
 };
 
@@ -67,28 +92,97 @@ static int64_t wall_ms(struct wk_executor *e)
     return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
 }
 
+/* ---- finding a thread; lock held ---- */
+
 static void *runner_main(void *arg);
 
-/* Lock held. Makes sure that somebody will take what is queued. */
-static void ensure_runner(struct pool_executor *p)
+static bool more_threads(struct pool_executor *p)
 {
-    if (!p->head || p->active >= p->threads)
-        return;
-    if (p->sleeping > 0) {
-        pthread_cond_signal(&p->work);
-        return;
-    }
-    if (p->runner_count < RUNNERS_MAX) {
-        struct runner *r = MEM_NEW(struct runner);
+    struct runner *r;
 
-        r->pool = p;
-        pthread_cond_init(&r->wake, NULL);
-        p->runners[p->runner_count++] = r;
-        r->active = true;
-        p->active++;
-        CHECK(pthread_create(&r->thread, NULL, runner_main, r) == 0);
+    if (p->runner_count >= p->options.threads_max || p->threads_exhausted)
+        return false;
+    r = MEM_NEW(struct runner);
+    r->pool = p;
+    list_init(&r->node);
+    sem_init(&r->wake, 0, 0);
+    r->active = true;
+    if (pthread_create(&r->thread, NULL, runner_main, r) != 0) {
+        sem_destroy(&r->wake);
+        mem_free(r);
+        p->threads_exhausted = true; /* the system's limit: those that there are have to do */
+        CHECK(p->runner_count > 0);
+        return false;
     }
+    p->runners = mem_realloc(p->runners, (p->runner_count + 1) * sizeof(struct runner *));
+    p->runners[p->runner_count++] = r;
+    p->active++;
+    return true;
 }
+
+/* The first wake_at, if no sleeper wakes in time for it; else NULL. */
+static const struct wk_runnable *unkept(const struct pool_executor *p)
+{
+    const struct wk_runnable *r = wk_heap_first(&p->wakes);
+
+    return r && (!p->keeper || p->keeper_until_ns > r->wake_at_ns) ? r : NULL;
+}
+
+/* A sleeper, rather not the one that keeps the time. */
+static struct runner *pick_sleeper(struct pool_executor *p)
+{
+    struct runner *r = list_empty(&p->sleepers) ? NULL : LIST_ENTRY(p->sleepers.next, struct runner, node);
+
+    if (r && r == p->keeper && r->node.next != &p->sleepers)
+        r = LIST_ENTRY(r->node.next, struct runner, node);
+    return r;
+}
+
+static struct runner *wake_sleeper(struct pool_executor *p)
+{
+    struct runner *r = pick_sleeper(p);
+
+    if (r) {
+        list_remove(&r->node);
+        r->woken = true;
+        p->waking++;
+    }
+    return r;
+}
+
+/* Somebody has to take what is queued. Returns whom the caller is to wake once the lock is free; NULL: nobody. */
+static struct runner *ensure_runner(struct pool_executor *p)
+{
+    uint32_t coming = p->waking + p->spinning;
+    struct runner *r;
+
+    if (p->queued <= coming || p->active + coming >= p->options.threads)
+        return NULL;
+    r = wake_sleeper(p);
+    if (r || more_threads(p))
+        return r;
+    LIST_FOREACH(n, &p->waiters)
+    {
+        r = LIST_ENTRY(n, struct runner, node);
+        if (r->nested < NESTED_MAX) /* lends its thread */
+            return r;
+    }
+    return NULL;
+}
+
+static void wake(struct runner *r)
+{
+    if (r)
+        sem_post(&r->wake);
+}
+
+static void unlock_and_wake(struct pool_executor *p, struct runner *r)
+{
+    pthread_mutex_unlock(&p->lock);
+    wake(r);
+}
+
+/* ---- the queue; lock held ---- */
 
 static void push(struct pool_executor *p, struct wk_runnable *r)
 {
@@ -98,113 +192,80 @@ static void push(struct pool_executor *p, struct wk_runnable *r)
     else
         p->head = r;
     p->tail = r;
+    __atomic_store_n(&p->queued, p->queued + 1, __ATOMIC_RELAXED);
+}
+
+static struct wk_runnable *pop(struct pool_executor *p)
+{
+    struct wk_runnable *r = p->head;
+
+    p->head = r->next;
+    if (!p->head)
+        p->tail = NULL;
+    __atomic_store_n(&p->queued, p->queued - 1, __ATOMIC_RELAXED);
+    return r;
+}
+
+static struct runner *poke(struct wk_runnable *w)
+{
+    struct runner *r = __atomic_load_n(&w->waiter, __ATOMIC_SEQ_CST);
+
+    if (r)
+        r->poked = true;
+    return r;
+}
+
+/* Those whose time has come are queued. */
+static void fire_due(struct pool_executor *p, uint64_t now)
+{
+    struct wk_runnable *r;
+
+    while ((r = wk_heap_first(&p->wakes)) != NULL && r->wake_at_ns <= now) {
+        wk_heap_remove(&p->wakes, r);
+        if (wk_mark_ready(r))
+            push(p, r);
+        else
+            wake(poke(r));
+    }
+}
+
+/* ---- ops ---- */
+
+/* The calling step ends now: its thread is free for what it has just queued. */
+static bool takes_over(const struct pool_executor *p)
+{
+    return self && self->pool == p && self->current && self->current->ending && self->active && p->queued == 1 &&
+           self->started_ns - self->busy_since_ns < STREAK_NS;
 }
 
 static void enqueue(struct wk_executor *e, struct wk_runnable *r)
 {
     struct pool_executor *p = (struct pool_executor *)e;
+    struct runner *woken = NULL;
 
     pthread_mutex_lock(&p->lock);
     push(p, r);
-    ensure_runner(p);
-    pthread_mutex_unlock(&p->lock);
+    if (!takes_over(p))
+        woken = ensure_runner(p);
+    unlock_and_wake(p, woken);
 }
 
-/* Lock held. */
-static void retire(struct pool_executor *p, struct runner *r)
-{
-    if (r->active) {
-        r->active = false;
-        p->active--;
-        ensure_runner(p);
-    }
-}
-
-static void *runner_main(void *arg)
-{
-    struct runner *r = arg;
-    struct pool_executor *p = r->pool;
-
-    self = r;
-    if (p->on_thread)
-        p->on_thread();
-    pthread_mutex_lock(&p->lock);
-    while (!p->stopping || p->head) {
-        struct wk_runnable *next = p->head;
-        bool again;
-
-        if (!p->stopping && (!next || (!r->active && p->active >= p->threads))) {
-            if (r->active) {
-                r->active = false;
-                p->active--;
-            }
-            p->sleeping++;
-            pthread_cond_wait(&p->work, &p->lock);
-            p->sleeping--;
-            if (p->head && !r->active && p->active < p->threads) {
-                r->active = true;
-                p->active++;
-            }
-            continue;
-        }
-        if (!r->active) {
-            r->active = true;
-            p->active++;
-        }
-        p->head = next->next;
-        if (!p->head)
-            p->tail = NULL;
-        else
-            ensure_runner(p);
-        r->current = next;
-        r->started_ns = now_ns(&p->base);
-        if (p->in_step++ == 0 && p->watcher_idle)
-            pthread_cond_signal(&p->watch);
-        pthread_mutex_unlock(&p->lock);
-        current = next;
-        again = wk_run_once(next);
-        current = NULL;
-        if (getpid() != p->pid)
-            _exit(127); /* forked by a function of the user that came back: the task belongs to the parent */
-        pthread_mutex_lock(&p->lock);
-        p->in_step--;
-        r->current = NULL;
-        r->started_ns = 0;
-        if (again)
-            push(p, next);
-    }
-    if (r->active)
-        p->active--;
-    pthread_mutex_unlock(&p->lock);
-    return NULL;
-}
-
-static void wait_in_step(struct wk_executor *e, struct wk_runnable *w, bool (*done)(void *arg), void *arg)
+static void wake_at(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
 {
     struct pool_executor *p = (struct pool_executor *)e;
-    struct runner *r = self;
-    void *outer; /* done() may run operators that wait themselves */
 
-    CHECK(r != NULL && r->current == w);
+    /* The runner of this very step sleeps next, or makes sure that somebody keeps the time. */
     pthread_mutex_lock(&p->lock);
-    outer = w->waiter;
-    __atomic_store_n(&w->waiter, r, __ATOMIC_SEQ_CST);
-    retire(p, r);
-    for (;;) {
-        bool ok;
+    wk_heap_put(&p->wakes, r, at_ns);
+    pthread_mutex_unlock(&p->lock);
+}
 
-        /* done() may take locks of its own; nobody takes this lock while holding those */
-        r->poked = false;
-        pthread_mutex_unlock(&p->lock);
-        ok = done(arg);
-        pthread_mutex_lock(&p->lock);
-        if (ok)
-            break;
-        while (!r->poked)
-            pthread_cond_wait(&r->wake, &p->lock);
-    }
-    __atomic_store_n(&w->waiter, outer, __ATOMIC_SEQ_CST);
-    r->started_ns = now_ns(&p->base);
+static void forget(struct wk_executor *e, struct wk_runnable *r)
+{
+    struct pool_executor *p = (struct pool_executor *)e;
+
+    pthread_mutex_lock(&p->lock);
+    wk_heap_remove(&p->wakes, r);
     pthread_mutex_unlock(&p->lock);
 }
 
@@ -214,63 +275,284 @@ static void wake_waiter(struct wk_executor *e, struct wk_runnable *w)
     struct runner *r;
 
     pthread_mutex_lock(&p->lock);
-    r = __atomic_load_n(&w->waiter, __ATOMIC_SEQ_CST);
-    if (r) {
-        r->poked = true;
-        pthread_cond_signal(&r->wake);
+    r = poke(w);
+    unlock_and_wake(p, r);
+}
+
+/* ---- a runner; lock held at the start and the end of each ---- */
+
+static void deactivate(struct pool_executor *p, struct runner *r)
+{
+    if (r->active) {
+        r->active = false;
+        p->active--;
     }
+}
+
+static void activate(struct pool_executor *p, struct runner *r)
+{
+    if (!r->active) {
+        r->active = true;
+        p->active++;
+    }
+}
+
+/* Runs the first of the queue. */
+static void run_first(struct pool_executor *p, struct runner *r, uint64_t now)
+{
+    struct wk_runnable *next = pop(p), *outer = r->current;
+    const struct wk_runnable *outer_shown = current;
+    struct runner *woken;
+    bool again;
+
+    activate(p, r);
+    r->current = next;
+    r->started_ns = now;
+    p->steps++;
+    if (p->watcher_idle) {
+        p->watcher_idle = false;
+        pthread_cond_signal(&p->watch);
+    }
+    woken = ensure_runner(p);
+    if (!woken && now - r->busy_since_ns > STREAK_NS && unkept(p))
+        woken = wake_sleeper(p); /* it finds nothing to do and keeps the time */
+    unlock_and_wake(p, woken);
+    current = next;
+    again = wk_run_once(next);
+    current = outer_shown;
+    if (getpid() != p->pid)
+        _exit(127); /* forked by a function of the user that came back: the task belongs to the parent */
+    pthread_mutex_lock(&p->lock);
+    r->current = outer;
+    r->started_ns = 0;
+    if (again)
+        push(p, next);
+}
+
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Looks for work without the lock, until there is some or spin_ns are over. */
+static void spin(struct pool_executor *p)
+{
+    uint64_t began = now_ns(&p->base), now = began, due;
+    const struct wk_runnable *timed = wk_heap_first(&p->wakes);
+
+    due = timed ? timed->wake_at_ns : UINT64_MAX; /* an earlier one would be asked for by a step, on another runner */
+    p->spinning++;
+    pthread_mutex_unlock(&p->lock);
+    while (now - began < p->options.spin_ns && now < due && __atomic_load_n(&p->queued, __ATOMIC_RELAXED) == 0) {
+        relax();
+        now = now_ns(&p->base);
+    }
+    pthread_mutex_lock(&p->lock);
+    p->spinning--;
+}
+
+static void sleep_until_woken(struct pool_executor *p, struct runner *r)
+{
+    const struct wk_runnable *timed = unkept(p);
+    struct timespec until = {0};
+    int rc;
+
+    if (timed) {
+        p->keeper = r;
+        p->keeper_until_ns = timed->wake_at_ns;
+        until = (struct timespec){(time_t)(timed->wake_at_ns / 1000000000u), (long)(timed->wake_at_ns % 1000000000u)};
+    }
+    list_push_front(&p->sleepers, &r->node);
+    pthread_mutex_unlock(&p->lock);
+    do {
+        rc = timed ? sem_clockwait(&r->wake, CLOCK_MONOTONIC, &until) : sem_wait(&r->wake);
+    } while (rc < 0 && errno == EINTR);
+    pthread_mutex_lock(&p->lock);
+    list_remove(&r->node);
+    if (p->keeper == r)
+        p->keeper = NULL;
+    if (r->woken) {
+        r->woken = false;
+        p->waking--;
+    }
+}
+
+static void *runner_main(void *arg)
+{
+    struct runner *r = arg;
+    struct pool_executor *p = r->pool;
+    bool looked = false; /* since the last step */
+
+    self = r;
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    if (p->options.on_thread)
+        p->options.on_thread();
+    pthread_mutex_lock(&p->lock);
+    r->busy_since_ns = now_ns(&p->base);
+    for (;;) {
+        uint64_t now = now_ns(&p->base);
+
+        fire_due(p, now);
+        if (p->head && (r->active || p->active < p->options.threads || p->stopping)) {
+            run_first(p, r, now);
+            looked = false;
+            continue;
+        }
+        if (p->stopping && !p->head)
+            break;
+        deactivate(p, r);
+        if (!looked && p->options.spin_ns > 0 && p->active + p->spinning < p->options.threads)
+            spin(p);
+        else
+            sleep_until_woken(p, r);
+        looked = p->options.spin_ns > 0 && !looked;
+        r->busy_since_ns = now_ns(&p->base);
+    }
+    deactivate(p, r);
+    pthread_mutex_unlock(&p->lock);
+    return NULL;
+}
+
+/* A thread that waits inside a row may run other steps when there is no other thread for them. */
+static bool may_lend(const struct pool_executor *p, const struct runner *r)
+{
+    return p->head && p->active < p->options.threads && list_empty(&p->sleepers) && p->waking + p->spinning == 0 &&
+           (p->runner_count >= p->options.threads_max || p->threads_exhausted) && r->nested < NESTED_MAX;
+}
+
+static void lend(struct pool_executor *p, struct runner *r)
+{
+    list_remove(&r->node);
+    r->nested++;
+    run_first(p, r, now_ns(&p->base));
+    r->nested--;
+    r->poked = true; /* the flag is the runner's: whom it was for is not known */
+    deactivate(p, r);
+    list_push_back(&p->waiters, &r->node);
+}
+
+static void wait_in_step(struct wk_executor *e, struct wk_runnable *w, bool (*done)(void *arg), void *arg)
+{
+    struct pool_executor *p = (struct pool_executor *)e;
+    struct runner *r = self;
+    void *outer; /* done() may run operators that wait themselves */
+    bool ok;
+
+    CHECK(r != NULL && r->current == w);
+    pthread_mutex_lock(&p->lock);
+    outer = w->waiter;
+    __atomic_store_n(&w->waiter, r, __ATOMIC_SEQ_CST);
+    deactivate(p, r);
+    wake(ensure_runner(p));
+    for (;;) {
+        /* done() may take locks of its own; nobody takes this lock while holding those */
+        r->poked = false;
+        pthread_mutex_unlock(&p->lock);
+        ok = done(arg);
+        pthread_mutex_lock(&p->lock);
+        if (ok)
+            break;
+        list_push_back(&p->waiters, &r->node);
+        while (!r->poked) {
+            if (may_lend(p, r)) {
+                lend(p, r);
+                continue;
+            }
+            pthread_mutex_unlock(&p->lock);
+            while (sem_wait(&r->wake) < 0 && errno == EINTR)
+                continue;
+            pthread_mutex_lock(&p->lock);
+        }
+        list_remove(&r->node);
+    }
+    __atomic_store_n(&w->waiter, outer, __ATOMIC_SEQ_CST);
+    r->started_ns = now_ns(&p->base);
     pthread_mutex_unlock(&p->lock);
 }
 
-/* Looks every WATCH_NS, while some step runs, for one that overstays: its runner stops counting as active. */
+/* ---- the watcher ---- */
+
+static void look_after(struct pool_executor *p, uint64_t now)
+{
+    for (uint32_t i = 0; i < p->runner_count; i++) {
+        struct runner *r = p->runners[i];
+
+        if (!r->started_ns || !r->active)
+            continue;
+        if (now > r->started_ns + HURRY_NS)
+            wk_hurry(r->current);
+        if (now > r->started_ns + OVERSTAY_NS)
+            deactivate(p, r); /* in a function that blocks: it no longer counts */
+    }
+    fire_due(p, now);
+    wake(ensure_runner(p));
+}
+
+/* Looks every WATCH_NS until no step was taken between two looks and none is under way. */
 static void *watcher_main(void *arg)
 {
     struct pool_executor *p = arg;
+    uint64_t steps_before = 0;
 
     pthread_mutex_lock(&p->lock);
     while (!p->stopping) {
         struct timespec until;
-        uint64_t now;
 
-        if (p->in_step == 0) {
+        if (p->steps == steps_before && p->active == 0 && !unkept(p)) {
             p->watcher_idle = true;
-            pthread_cond_wait(&p->watch, &p->lock);
-            p->watcher_idle = false;
-            continue;
+            while (p->watcher_idle && !p->stopping)
+                pthread_cond_wait(&p->watch, &p->lock);
         }
-        clock_gettime(CLOCK_REALTIME, &until);
+        steps_before = p->steps;
+        clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += WATCH_NS;
         if (until.tv_nsec >= 1000000000) {
             until.tv_nsec -= 1000000000;
             until.tv_sec++;
         }
-        pthread_cond_timedwait(&p->watch, &p->lock, &until);
-        now = now_ns(&p->base);
-        for (uint32_t i = 0; i < p->runner_count; i++) {
-            struct runner *r = p->runners[i];
-
-            if (r->started_ns && r->active && now - r->started_ns > OVERSTAY_NS)
-                retire(p, r);
-        }
+        while (!p->stopping && pthread_cond_timedwait(&p->watch, &p->lock, &until) != ETIMEDOUT)
+            continue;
+        look_after(p, now_ns(&p->base));
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
 }
 
-static const struct wk_executor_ops pool_ops = {enqueue, wait_in_step, wake_waiter, now_ns, wall_ms};
+/* ---- life ---- */
 
-struct wk_executor *wk_executor_posix_new(uint32_t threads, void (*on_thread)(void))
+static const struct wk_executor_ops pool_ops = {
+    .enqueue = enqueue,
+    .wait = wait_in_step,
+    .wake_waiter = wake_waiter,
+    .wake_at = wake_at,
+    .forget = forget,
+    .now_ns = now_ns,
+    .wall_ms = wall_ms,
+};
+
+struct wk_executor *wk_executor_posix_new(const struct wk_executor_options *options)
 {
     struct pool_executor *p = MEM_NEW(struct pool_executor);
+    pthread_condattr_t monotonic;
 
-    CHECK(threads >= 1);
+    CHECK(options->threads >= 1);
     p->base.ops = &pool_ops;
-    p->threads = threads;
-    p->on_thread = on_thread;
+    p->options = *options;
+    if (p->options.threads_max == 0)
+        p->options.threads_max = WK_THREADS_MAX;
+    p->options.threads_max = MAX(p->options.threads_max, options->threads);
     p->pid = getpid();
+    list_init(&p->sleepers);
+    list_init(&p->waiters);
     pthread_mutex_init(&p->lock, NULL);
-    pthread_cond_init(&p->work, NULL);
-    pthread_cond_init(&p->watch, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->watch, &monotonic);
+    pthread_condattr_destroy(&monotonic);
     CHECK(pthread_create(&p->watcher, NULL, watcher_main, p) == 0);
     return &p->base;
 }
@@ -283,7 +565,8 @@ void wk_executor_posix_free(struct wk_executor *e)
         return;
     pthread_mutex_lock(&p->lock);
     p->stopping = true;
-    pthread_cond_broadcast(&p->work);
+    while (!list_empty(&p->sleepers))
+        wake(wake_sleeper(p));
     pthread_cond_broadcast(&p->watch);
     pthread_mutex_unlock(&p->lock);
     pthread_join(p->watcher, NULL);
@@ -291,11 +574,12 @@ void wk_executor_posix_free(struct wk_executor *e)
         pthread_join(p->runners[i]->thread, NULL);
     CHECK(p->head == NULL);
     for (uint32_t i = 0; i < p->runner_count; i++) {
-        pthread_cond_destroy(&p->runners[i]->wake);
+        sem_destroy(&p->runners[i]->wake);
         mem_free(p->runners[i]);
     }
+    mem_free(p->runners);
+    wk_heap_release(&p->wakes);
     pthread_mutex_destroy(&p->lock);
-    pthread_cond_destroy(&p->work);
     pthread_cond_destroy(&p->watch);
     mem_free(p);
 }

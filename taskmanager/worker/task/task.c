@@ -9,8 +9,6 @@
 #include "taskmanager/worker/operator/ops.h"
 
 static bool task_run(struct wk_runnable *r);
-static void wake_requested(struct env_task *task);
-static void wake_timer_fired(struct env_timer *timer);
 
 static bool task_canceled(void *arg)
 {
@@ -32,10 +30,7 @@ void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_
     t->run.executor = executor;
     t->state = RASK__CONTROL__TASK_STATE__DEPLOYING;
     t->watermark = RASK_TS_MIN;
-    t->wake_fd = -1;
     wk_clock_init(&t->clock, executor->ops->now_ns(executor));
-    t->wake_task.cb = wake_requested;
-    t->wake_timer.cb = wake_timer_fired;
     t->chain.host = (struct wk_chain_host){&t->run, task_canceled, task_waits, t};
     pthread_mutex_init(&t->lock, NULL);
     arena_init(&t->arena);
@@ -72,11 +67,50 @@ static void op_free(struct wk_op *op)
     mem_free(op);
 }
 
+/* ---- wakes: in the step ---- */
+
+struct wk_task *wk_task_of(struct wk_op *op)
+{
+    return CONTAINER_OF(op->chain, struct wk_task, chain);
+}
+
+static void wake_after(struct wk_task *t, uint64_t delay_ns)
+{
+    struct wk_executor *ex = t->run.executor;
+
+    ex->ops->wake_at(ex, &t->run, ex->ops->now_ns(ex) + delay_ns);
+}
+
+void wk_task_wake_in(struct wk_op *op, int64_t delay_us)
+{
+    wake_after(wk_task_of(op), env_us_to_ns((uint64_t)MAX(delay_us, 1)));
+}
+
+void wk_task_wake_on_fd(struct wk_op *op, int fd)
+{
+    struct wk_task *t = wk_task_of(op);
+
+    for (uint32_t i = 0; i < t->watched_count; i++)
+        if (t->watched[i] == fd)
+            return;
+    if (t->host->watch_fd && t->watched_count < TASK_WATCHED_MAX && t->host->watch_fd(t->host->watch_arg, fd, &t->run))
+        t->watched[t->watched_count++] = fd;
+    else
+        wake_after(t, TASK_POLL_NS);
+}
+
+/* Before the source may close what it has asked to be watched. It asks again when it waits again. */
+static void unwatch(struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->watched_count; i++)
+        t->host->unwatch_fd(t->host->watch_arg, t->watched[i]);
+    t->watched_count = 0;
+}
+
 void wk_task_release(struct wk_task *t)
 {
     CHECK(__atomic_load_n(&t->run.state, __ATOMIC_ACQUIRE) != WK_RUNNING);
-    env_timer_cancel(t->host->env, &t->wake_timer);
-    env_unpost(t->host->env, &t->wake_task);
+    unwatch(t);
     wk_chain_close(&t->chain);
     wk_chain_drop(&t->chain);
     wk_element_free(t->control);
@@ -97,6 +131,7 @@ void wk_task_release(struct wk_task *t)
 void wk_task_cancel(struct wk_task *t)
 {
     __atomic_store_n(&t->cancel, 1, __ATOMIC_RELEASE);
+    wk_hurry(&t->run);
     wk_ready(&t->run);
 }
 
@@ -106,66 +141,6 @@ bool wk_task_is_over(const struct wk_task *t)
 
     return s == RASK__CONTROL__TASK_STATE__FINISHED || s == RASK__CONTROL__TASK_STATE__CANCELED ||
            s == RASK__CONTROL__TASK_STATE__FAILED;
-}
-
-/* ---- wakes ---- */
-
-static void wake_timer_fired(struct env_timer *timer)
-{
-    wk_ready(&CONTAINER_OF(timer, struct wk_task, wake_timer)->run);
-}
-
-static void fd_ready(void *arg)
-{
-    wk_ready(&((struct wk_task *)arg)->run);
-}
-
-/* Loop: arms what the step has asked for. */
-static void wake_requested(struct env_task *task)
-{
-    struct wk_task *t = CONTAINER_OF(task, struct wk_task, wake_task);
-    int64_t delay_us;
-    int fd;
-
-    pthread_mutex_lock(&t->lock);
-    delay_us = t->wake_us;
-    fd = t->wake_fd;
-    t->wake_us = 0;
-    t->wake_fd = -1;
-    pthread_mutex_unlock(&t->lock);
-    if (wk_task_is_over(t))
-        return;
-    if (fd >= 0 && t->host->watch_fd)
-        t->host->watch_fd(t->host->watch_arg, fd, fd_ready, t);
-    else if (fd >= 0)
-        delay_us = delay_us > 0 ? MIN(delay_us, 10000) : 10000;
-    if (delay_us > 0)
-        env_timer_arm(t->host->env, &t->wake_timer, (uint64_t)delay_us * 1000u);
-}
-
-struct wk_task *wk_task_of(struct wk_op *op)
-{
-    return CONTAINER_OF(op->chain, struct wk_task, chain);
-}
-
-void wk_task_wake_in(struct wk_op *op, int64_t delay_us)
-{
-    struct wk_task *t = wk_task_of(op);
-
-    pthread_mutex_lock(&t->lock);
-    t->wake_us = MAX(delay_us, 1);
-    pthread_mutex_unlock(&t->lock);
-    env_post(t->host->env, &t->wake_task);
-}
-
-void wk_task_wake_on_fd(struct wk_op *op, int fd)
-{
-    struct wk_task *t = wk_task_of(op);
-
-    pthread_mutex_lock(&t->lock);
-    t->wake_fd = fd;
-    pthread_mutex_unlock(&t->lock);
-    env_post(t->host->env, &t->wake_task);
 }
 
 /* ---- states ---- */
@@ -179,11 +154,13 @@ static void set_state(struct wk_task *t, Rask__Control__TaskState state, const s
 /* The end of a task, whatever led to it. */
 static void task_over(struct wk_task *t, Rask__Control__TaskState state, const struct err *error)
 {
+    unwatch(t);
     wk_chain_close(&t->chain);
     wk_chain_drop(&t->chain);
     wk_element_free(t->control);
     t->control = NULL;
     wk_gate_close(&t->gate);
+    t->run.executor->ops->forget(t->run.executor, &t->run);
     set_state(t, state, error);
 }
 
@@ -393,6 +370,8 @@ static int edge_errors(struct wk_task *t)
 
 static bool open_task(struct wk_task *t)
 {
+    for (uint32_t i = 0; i < t->chain.op_count; i++)
+        t->has_sink = t->has_sink || t->chain.ops[i]->desc == &wk_sink_op;
     set_state(t, RASK__CONTROL__TASK_STATE__INITIALIZING, NULL);
     if (wk_chain_open(&t->chain) != 0) {
         task_failed(t);
@@ -424,7 +403,12 @@ static enum more next_work(struct wk_task *t)
             return MORE_WAIT;
     } else if (t->is_source && wk_source_reading(head)) {
         uint64_t before = head->rows_out;
-        int rc = wk_op_blocked(head) ? RASK_WAIT : wk_source_poll(head);
+        int rc = RASK_WAIT;
+
+        if (!wk_op_blocked(head)) {
+            unwatch(t);
+            rc = wk_source_poll(head);
+        }
 
         if (rc == RASK_MORE && head->rows_out == before && t->chain.feeds == 0)
             flush_edges(t, t->last_flush_ns); /* it looks again at once, but what is held must not wait for that */
@@ -441,7 +425,7 @@ static enum more next_work(struct wk_task *t)
 
 static int idle_sinks(struct wk_task *t)
 {
-    for (uint32_t i = 0; i < t->chain.op_count; i++)
+    for (uint32_t i = 0; t->has_sink && i < t->chain.op_count; i++)
         if (t->chain.ops[i]->desc == &wk_sink_op && wk_sink_idle(t->chain.ops[i]) != 0)
             return -1;
     return 0;
@@ -487,6 +471,7 @@ static bool step(struct wk_task *t, uint64_t now)
         }
         if (r == WK_CHAIN_EMPTY && more == MORE_WAIT) {
             t->stopped = TASK_STOP_INPUT;
+            t->run.ending = !t->has_sink;
             flush_edges(t, now);
             if (t->chain.ended) {
                 if (edges_drained(t))

@@ -15,6 +15,8 @@
 
 #define TASK_BUDGET_NS 1000000u
 #define TASK_ROWS_PER_STEP 4096u
+#define TASK_WATCHED_MAX 16 /* descriptors that a source waits for at once; with more it looks each TASK_POLL_NS */
+#define TASK_POLL_NS 10000000u
 
 struct wk_task;
 
@@ -28,7 +30,9 @@ struct wk_task_host {
     const char *job; /* 32 hex digits, for logs */
     /* error: NULL unless FAILED. The task may be changed no more after a terminal state. */
     void (*on_state)(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error);
-    void (*watch_fd)(void *arg, int fd, void (*cb)(void *cb_arg), void *cb_arg); /* loop only; NULL */
+    /* Any thread: wk_ready(task) once when fd is readable. False: it cannot be watched. NULL: none can. */
+    bool (*watch_fd)(void *arg, int fd, struct wk_runnable *task);
+    void (*unwatch_fd)(void *arg, int fd);
     void *arg, *watch_arg;
 };
 
@@ -50,6 +54,7 @@ struct wk_task {
     struct wk_edge **edge_list;
     struct task_input inputs[2];
     bool is_source, is_enumerator;
+    bool has_sink;          /* one of its operators is a sink */
     bool end_sent;          /* END was given to the chain */
     int cancel;             /* atomic */
     struct wk_element *control; /* taken, waits for the chain to be empty */
@@ -71,11 +76,9 @@ struct wk_task {
     struct wk_clock clock;
     uint64_t records_in, remote_records_in, bytes_in; /* read by others */
 
-    pthread_mutex_t lock;   /* below, and the counters of all operators */
-    int64_t wake_us;        /* > 0: asked for */
-    int wake_fd;            /* >= 0: asked for */
-    struct env_task wake_task;
-    struct env_timer wake_timer;
+    pthread_mutex_t lock;   /* counters of all operators */
+    int watched[TASK_WATCHED_MAX]; /* step: descriptors that wake it */
+    uint32_t watched_count;
     struct arena arena;     /* names, schemas, key columns of the operators */
     struct rask_params params;
 };

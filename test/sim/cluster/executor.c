@@ -36,7 +36,7 @@ struct sim_executor {
     struct env *env;
     struct wk_runnable **queue;
     uint32_t queued, cap;
-    struct list spare, waiting;
+    struct list spare, waiting, wakes;
     struct fiber *current;
     ucontext_t loop;
     void *loop_fake_stack;
@@ -45,6 +45,12 @@ struct sim_executor {
     uint64_t clock_cost_ns;
     struct env_task work;
     bool closing, stalled;
+};
+
+struct wake { /* a pending wake_at */
+    struct list node;
+    struct env_timer timer;
+    struct wk_runnable *runnable;
 };
 
 static struct sim_executor *executor_of(struct wk_executor *e)
@@ -173,6 +179,45 @@ static void wake_waiter(struct wk_executor *e, struct wk_runnable *r)
         env_post(x->env, &x->work);
 }
 
+static void wake_over(struct wk_executor *e, struct wk_runnable *r)
+{
+    struct wake *w = r->wake;
+
+    if (!w)
+        return;
+    env_timer_cancel(executor_of(e)->env, &w->timer);
+    list_remove(&w->node);
+    mem_free(w);
+    r->wake = NULL;
+}
+
+static void wake_fired(struct env_timer *timer)
+{
+    struct wk_runnable *r = CONTAINER_OF(timer, struct wake, timer)->runnable;
+
+    wake_over(r->executor, r);
+    wk_ready(r);
+}
+
+static void wake_at(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
+{
+    struct sim_executor *x = executor_of(e);
+    uint64_t now = env_now_ns(x->env);
+    struct wake *w = r->wake;
+
+    if (w && r->wake_at_ns <= at_ns)
+        return;
+    if (!w) {
+        w = MEM_NEW(struct wake);
+        w->timer.cb = wake_fired;
+        w->runnable = r;
+        list_push_back(&x->wakes, &w->node);
+        r->wake = w;
+    }
+    r->wake_at_ns = at_ns;
+    env_timer_arm(x->env, &w->timer, at_ns > now ? at_ns - now : 0);
+}
+
 static struct fiber *woken_fiber(struct sim_executor *x)
 {
     LIST_FOREACH(n, &x->waiting)
@@ -211,7 +256,7 @@ static void work(struct env_task *task)
         env_post(x->env, &x->work);
 }
 
-static const struct wk_executor_ops ops = {enqueue, wait_in_step, wake_waiter, now_ns, wall_ms};
+static const struct wk_executor_ops ops = {enqueue, wait_in_step, wake_waiter, wake_at, wake_over, now_ns, wall_ms};
 
 struct wk_executor *sim_executor_new(struct env *env)
 {
@@ -222,6 +267,7 @@ struct wk_executor *sim_executor_new(struct env *env)
     x->work.cb = work;
     list_init(&x->spare);
     list_init(&x->waiting);
+    list_init(&x->wakes);
     return &x->base;
 }
 
@@ -241,6 +287,8 @@ void sim_executor_free(struct wk_executor *e)
         enter(x, LIST_ENTRY(x->waiting.next, struct fiber, node));
     while (!list_empty(&x->spare))
         fiber_free(LIST_ENTRY(x->spare.next, struct fiber, node));
+    while (!list_empty(&x->wakes))
+        wake_over(e, LIST_ENTRY(x->wakes.next, struct wake, node)->runnable);
     env_unpost(x->env, &x->work);
     mem_free(x->queue);
     mem_free(x);

@@ -270,7 +270,7 @@ static void master_start(struct master *m, Rask__Graph__StreamGraph *graph, uint
         start.slots = 1;
         start.budget_bytes = 1u << 30;
         start.job_name = (char *)(uintptr_t)"test";
-        wo.executor = m->executors[i] = wk_executor_posix_new(2, NULL);
+        wo.executor = m->executors[i] = wk_executor_posix_new(&(struct wk_executor_options){.threads = 2});
         assert_int_equal(wk_new(m->env, &wo, &m->workers[i], &err), 0);
     }
 }

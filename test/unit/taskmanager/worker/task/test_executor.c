@@ -1,0 +1,368 @@
+/* test_executor.c - the pool of threads: who runs what, when, and on which thread. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "common/base/check.h"
+#include "taskmanager/worker/task/executor.h"
+#include "taskmanager/worker/task/wake_heap.h"
+
+#define WAIT_NS 10000000000u
+
+struct step { /* a runnable of these tests */
+    struct wk_runnable run; /* first */
+    int runs;               /* atomic */
+    int go;                 /* atomic: what it waits for has come */
+    pthread_t thread;
+    struct step *other;
+};
+
+static uint64_t now(struct wk_executor *e)
+{
+    return e->ops->now_ns(e);
+}
+
+static int get(const int *v)
+{
+    return __atomic_load_n(v, __ATOMIC_SEQ_CST);
+}
+
+static void add(int *v)
+{
+    __atomic_fetch_add(v, 1, __ATOMIC_SEQ_CST);
+}
+
+static void until(struct wk_executor *e, const int *v, int at_least)
+{
+    uint64_t end = now(e) + WAIT_NS;
+
+    while (get(v) < at_least) {
+        assert_true(now(e) < end);
+        nanosleep(&(struct timespec){0, 100000}, NULL);
+    }
+}
+
+static struct wk_executor *pool(uint32_t threads, uint32_t threads_max, uint64_t spin_ns)
+{
+    return wk_executor_posix_new(
+        &(struct wk_executor_options){.threads = threads, .threads_max = threads_max, .spin_ns = spin_ns});
+}
+
+static void step_init(struct step *s, struct wk_executor *e, bool (*run)(struct wk_runnable *r))
+{
+    *s = (struct step){.run = {.run = run, .executor = e}};
+}
+
+/* ---- the heap, against an array ---- */
+
+#define HEAP_ITEMS 40
+
+static uint64_t earliest(const uint64_t *at)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (int i = 0; i < HEAP_ITEMS; i++)
+        first = at[i] > 0 && at[i] < first ? at[i] : first;
+    return first;
+}
+
+static void heap_knows_the_first(void **state)
+{
+    struct wk_heap h = {0};
+    struct wk_runnable items[HEAP_ITEMS] = {0};
+    uint64_t at[HEAP_ITEMS] = {0};
+
+    (void)state;
+    srand(1);
+    for (int round = 0; round < 20000; round++) {
+        int i = rand() % HEAP_ITEMS;
+        uint64_t time = 1 + (uint64_t)rand() % 1000;
+
+        if (rand() % 3 == 0) {
+            wk_heap_remove(&h, &items[i]);
+            at[i] = 0;
+        } else {
+            wk_heap_put(&h, &items[i], time);
+            at[i] = at[i] > 0 && at[i] < time ? at[i] : time;
+        }
+        if (h.count > 0)
+            assert_int_equal(wk_heap_first(&h)->wake_at_ns, earliest(at));
+        else
+            assert_true(earliest(at) == UINT64_MAX);
+    }
+    wk_heap_release(&h);
+}
+
+/* ---- wake_at ---- */
+
+static bool note(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    s->thread = pthread_self();
+    add(&s->runs);
+    return false;
+}
+
+static bool ask_twice(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    if (get(&s->runs) == 0) {
+        r->executor->ops->wake_at(r->executor, r, now(r->executor) + 3000000);
+        r->executor->ops->wake_at(r->executor, r, now(r->executor) + 60000000000u); /* does not replace the earlier one */
+    }
+    add(&s->runs);
+    return false;
+}
+
+static void earlier_wake_stands(void **state)
+{
+    for (int spin = 0; spin < 2; spin++) {
+        struct wk_executor *e = pool(2, 0, spin ? 50000 : 0);
+        struct step s;
+
+        (void)state;
+        step_init(&s, e, ask_twice);
+        wk_ready(&s.run);
+        until(e, &s.runs, 2);
+        wk_executor_posix_free(e);
+        assert_int_equal(s.runs, 2);
+    }
+}
+
+static bool ask_and_forget(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    if (get(&s->runs) == 0) {
+        r->executor->ops->wake_at(r->executor, r, now(r->executor) + 1000000);
+        r->executor->ops->forget(r->executor, r);
+    }
+    add(&s->runs);
+    return false;
+}
+
+static bool ask_each_ms(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    add(&s->runs);
+    r->executor->ops->wake_at(r->executor, r, now(r->executor) + 1000000);
+    return false;
+}
+
+static void forgotten_wake_does_not_come(void **state)
+{
+    struct wk_executor *e = pool(2, 0, 0);
+    struct step s, ticks;
+
+    (void)state;
+    step_init(&s, e, ask_and_forget);
+    step_init(&ticks, e, ask_each_ms);
+    wk_ready(&s.run);
+    wk_ready(&ticks.run);
+    until(e, &ticks.runs, 8);
+    wk_executor_posix_free(e);
+    assert_int_equal(s.runs, 1);
+}
+
+static bool block_for_other(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+    uint64_t end = now(r->executor) + WAIT_NS;
+
+    while (get(&s->other->runs) < 3)
+        assert_true(now(r->executor) < end);
+    add(&s->runs);
+    return false;
+}
+
+/* The only thread is inside a function that does not return: another one takes its place, and keeps the time. */
+static void blocked_thread_is_replaced(void **state)
+{
+    struct wk_executor *e = pool(1, 0, 0);
+    struct step blocks, ticks;
+
+    (void)state;
+    step_init(&ticks, e, ask_each_ms);
+    step_init(&blocks, e, block_for_other);
+    blocks.other = &ticks;
+    wk_ready(&ticks.run);
+    wk_ready(&blocks.run);
+    until(e, &blocks.runs, 1);
+    wk_executor_posix_free(e);
+}
+
+/* ---- threads ---- */
+
+static bool hand_over(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    r->ending = true;
+    wk_ready(&s->other->run);
+    return note(r);
+}
+
+/* Nothing is woken for what the thread of an ending step can do itself. */
+static void ending_step_keeps_its_thread(void **state)
+{
+    struct wk_executor *e = pool(2, 0, 0);
+    struct step a, b, c;
+    int same = 0;
+
+    (void)state;
+    for (int round = 1; round <= 50; round++) {
+        step_init(&a, e, hand_over);
+        step_init(&b, e, hand_over);
+        step_init(&c, e, note);
+        a.other = &b;
+        b.other = &c;
+        wk_ready(&a.run);
+        until(e, &c.runs, 1);
+        same += pthread_equal(a.thread, b.thread) && pthread_equal(b.thread, c.thread);
+        while (__atomic_load_n(&c.run.state, __ATOMIC_ACQUIRE) != WK_IDLE)
+            continue;
+    }
+    wk_executor_posix_free(e);
+    assert_true(same > 25); /* a busy machine makes a streak too long now and then */
+}
+
+static bool loop_until_hurried(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+    uint64_t end = now(r->executor) + WAIT_NS;
+
+    while (!wk_hurries(r))
+        assert_true(now(r->executor) < end);
+    add(&s->runs);
+    return get(&s->runs) < 3;
+}
+
+static void long_step_is_told_to_hurry(void **state)
+{
+    struct wk_executor *e = pool(1, 0, 0);
+    struct step s;
+
+    (void)state;
+    step_init(&s, e, loop_until_hurried);
+    wk_ready(&s.run);
+    until(e, &s.runs, 3);
+    wk_executor_posix_free(e);
+}
+
+/* ---- waiting inside a step ---- */
+
+#define WAITERS 12
+static struct step crowd[WAITERS];
+static int started; /* atomic */
+
+static bool may_go(void *arg)
+{
+    return get(&((struct step *)arg)->go) > 0;
+}
+
+static bool start_and_wait(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    add(&started);
+    wk_wait(r, may_go, s);
+    add(&s->runs);
+    return false;
+}
+
+static bool release_all(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    for (int i = 0; i < WAITERS; i++) {
+        add(&crowd[i].go);
+        wk_ready(&crowd[i].run);
+    }
+    add(&s->runs);
+    return false;
+}
+
+/* More steps wait than there may be threads: those that wait run the others, and the one that all wait for. */
+static void waiting_steps_lend_their_threads(void **state)
+{
+    struct wk_executor *e = pool(2, 3, 0);
+    struct step last;
+
+    (void)state;
+    started = 0;
+    for (int i = 0; i < WAITERS; i++) {
+        step_init(&crowd[i], e, start_and_wait);
+        wk_ready(&crowd[i].run);
+    }
+    until(e, &started, WAITERS);
+    step_init(&last, e, release_all);
+    wk_ready(&last.run);
+    for (int i = 0; i < WAITERS; i++)
+        until(e, &crowd[i].runs, 1);
+    wk_executor_posix_free(e);
+    assert_int_equal(last.runs, 1);
+}
+
+/* ---- all at once ---- */
+
+#define PLAYERS 8
+static struct step players[PLAYERS];
+static int budget; /* atomic */
+
+static bool play(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+    int left = __atomic_sub_fetch(&budget, 1, __ATOMIC_SEQ_CST);
+
+    add(&s->runs);
+    if (left <= 0)
+        return false;
+    r->ending = left % 3 == 0;
+    if (left % 2)
+        wk_ready(&players[left % PLAYERS].run);
+    else
+        r->executor->ops->wake_at(r->executor, r, now(r->executor) + (uint64_t)(left % 20) * 1000);
+    return false;
+}
+
+/* Every wake-up has a run behind it, whichever way it came: the game goes on until the budget is used up. */
+static void no_wake_is_lost(void **state)
+{
+    for (int spin = 0; spin < 2; spin++) {
+        struct wk_executor *e = pool(2, 0, spin ? 20000 : 0);
+
+        (void)state;
+        budget = 20000;
+        for (int i = 0; i < PLAYERS; i++)
+            step_init(&players[i], e, play);
+        uint64_t end = now(e) + WAIT_NS;
+
+        while (__atomic_load_n(&budget, __ATOMIC_SEQ_CST) > 0) {
+            assert_true(now(e) < end);
+            wk_ready(&players[0].run);
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+        }
+        wk_executor_posix_free(e);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heap_knows_the_first),        cmocka_unit_test(earlier_wake_stands),
+        cmocka_unit_test(forgotten_wake_does_not_come), cmocka_unit_test(blocked_thread_is_replaced),
+        cmocka_unit_test(ending_step_keeps_its_thread), cmocka_unit_test(long_step_is_told_to_hurry),
+        cmocka_unit_test(waiting_steps_lend_their_threads), cmocka_unit_test(no_wake_is_lost),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
