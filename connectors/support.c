@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 int connectors_i64(rask_ctx *ctx, const char *key, int64_t *ret)
@@ -111,6 +112,23 @@ int connectors_fail_write(rask_ctx *ctx, int errno_value, const char *path)
         break;
     }
     return rask_fail(ctx, "output file %s on host %s cannot be written: %s", path, host, what);
+}
+
+int connectors_make_parents(char *path)
+{
+    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        int rc;
+
+        *slash = 0;
+        rc = mkdir(path, 0777) == 0 || errno == EEXIST || errno == EISDIR ? 0 : errno;
+        /* An existing folder on a read-only or foreign file system is no obstacle. */
+        if (rc != 0 && access(path, F_OK) == 0)
+            rc = 0;
+        *slash = '/';
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
 }
 
 int connectors_write_all(int fd, const void *data, size_t len)

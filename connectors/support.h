@@ -18,7 +18,7 @@ static inline uint32_t connectors_row_max(rask_ctx *ctx)
 
 extern const rask_source connectors_text_source, connectors_csv_source, connectors_collection_source,
     connectors_sequence_source, connectors_generator_source, connectors_socket_source;
-extern const rask_sink connectors_text_sink, connectors_csv_sink, connectors_print_sink, connectors_discard_sink;
+extern const rask_sink connectors_text_sink, connectors_csv_sink, connectors_files_sink, connectors_print_sink, connectors_discard_sink;
 
 static inline const struct connector_args *connectors_args(rask_ctx *ctx)
 {
@@ -38,6 +38,9 @@ void connectors_host(char ret[CONNECTORS_HOST_MAX]);
 /* Fail the task with a sentence: path, host, what errno_value means here and what to do. Return the code. */
 int connectors_fail_read(rask_ctx *ctx, int errno_value, const char *path);
 int connectors_fail_write(rask_ctx *ctx, int errno_value, const char *path);
+
+/* Every folder above the last component of path, which is changed meanwhile. 0 or errno. */
+int connectors_make_parents(char *path);
 
 /* All of it, however short the single writes are; waits where the descriptor is non-blocking. 0, or errno. */
 int connectors_write_all(int fd, const void *data, size_t len);

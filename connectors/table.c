@@ -11,6 +11,7 @@ const struct connector *const connectors_builtin[] = {
     CONNECTOR("sequence", &connectors_sequence_source, NULL),
     CONNECTOR("generator", &connectors_generator_source, NULL),
     CONNECTOR("socket", &connectors_socket_source, NULL),
+    CONNECTOR("files", NULL, &connectors_files_sink),
     CONNECTOR("print", NULL, &connectors_print_sink),
     CONNECTOR("discard", NULL, &connectors_discard_sink),
     NULL,

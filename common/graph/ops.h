@@ -41,6 +41,8 @@
  *   print    stream (stdout | stderr)
  *   text     path
  *   csv      path
+ *   files    path, format (csv | text), bucket, bucket_time (absent: processing time), roll_bytes, roll_ms, inactivity_ms,
+ *            roll_at_checkpoint, prefix, suffix
  *   discard
  */
 #define OP_SINK "sink"

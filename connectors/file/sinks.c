@@ -24,24 +24,6 @@ struct file_sink {
     struct bytes text;
 };
 
-/* Every folder above the last component. 0 or errno. */
-static int make_parents(char *path)
-{
-    for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        int rc;
-
-        *slash = 0;
-        rc = mkdir(path, 0777) == 0 || errno == EEXIST || errno == EISDIR ? 0 : errno;
-        /* An existing folder on a read-only or foreign file system is no obstacle. */
-        if (rc != 0 && access(path, F_OK) == 0)
-            rc = 0;
-        *slash = '/';
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
-}
-
 /* A directory for the files of all subtasks, which run this at the same time; a file in its place is replaced. */
 static int make_folder(const char *path)
 {
@@ -75,7 +57,7 @@ static void remove_surplus(const char *folder, uint32_t parallelism)
 
 static int open_file(rask_ctx *ctx, struct file_sink *s, const char *path)
 {
-    int error = make_parents(s->path);
+    int error = connectors_make_parents(s->path);
 
     if (error == 0 && rask_parallelism(ctx) > 1)
         error = make_folder(path);

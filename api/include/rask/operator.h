@@ -168,6 +168,13 @@ typedef struct rask_sink {
     int (*abort)(rask_ctx *ctx, rask_bytes committable);
     int (*finish)(rask_ctx *ctx); /* end of input: everything is out, or an error */
     void (*close)(rask_ctx *ctx);
+    /*
+     * A writer that goes on with something over checkpoints (an open file).  save, at the barrier, after prepare: what restore
+     * needs, an element each.  restore, after open and before the first row: once per element of the checkpoint; with another
+     * parallelism a subtask gets the elements of several, or none.  Both or neither.
+     */
+    int (*save)(rask_ctx *ctx, rask_committables *out);
+    int (*restore)(rask_ctx *ctx, rask_bytes saved);
 } rask_sink;
 
 #if defined(__GNUC__)

@@ -221,6 +221,26 @@ rask_stream *rask_print_err(rask_stream *in); /* standard error */
 /* One file at parallelism 1; else a directory of files 1, 2 ... An existing file is replaced. */
 rask_stream *rask_write_text(rask_stream *in, const char *path); /* rows of one STRING column */
 rask_stream *rask_write_csv(rask_stream *in, const char *path);
+
+/*
+ * Part files in a folder, each row in exactly one of them: a part gets its final name when a checkpoint that covers it is complete,
+ * or at the end of input.  Zeros are the defaults.
+ */
+typedef struct rask_files_options {
+    const char *format; /* "csv" (default); "text": rows of one STRING column */
+    /*
+     * The folder of a row below the sink's: {column} is a cell, % directives as in strftime ("country={country}/%F").
+     * NULL: "%Y-%m-%d--%H"; "": none.
+     */
+    const char *bucket;
+    const char *bucket_time;  /* TIMESTAMP column for the directives, in UTC; NULL: processing time, in the host's zone */
+    int64_t roll_bytes;       /* a part ends at this size; 0: 128 MiB */
+    int64_t roll_ms;          /* or at this age; 0: 60 s */
+    int64_t inactivity_ms;    /* or after this time without a row; 0: 60 s */
+    bool roll_at_checkpoint;  /* or at each checkpoint: output is seen with the least delay, in more files */
+    const char *prefix, *suffix; /* of file names; NULL: "part", "" */
+} rask_files_options;
+rask_stream *rask_write_files(rask_stream *in, const char *folder, rask_files_options options);
 rask_stream *rask_discard(rask_stream *in);
 rask_stream *rask_sink_to(rask_stream *in, const rask_sink *sink);
 
