@@ -48,6 +48,116 @@ void hash_xxh3_heads(const uint64_t (*head)[2], const uint32_t *len, uint32_t co
     }
 }
 
+/*
+ * XXH3 of 4 to 8 bytes for columns of numbers, written so that compilers turn it into vectors: xxhash.h's own form, without a
+ * length to branch on.  One body, compiled for what the processor may have.
+ */
+#if defined(__GNUC__) && !defined(__clang__)
+#define VECTORS __attribute__((optimize("O3")))
+#else
+#define VECTORS
+#endif
+#define XXH3_MIX 0x9fb21c651e98df25u
+
+static inline __attribute__((always_inline)) uint64_t xxh3_of_few(uint64_t keyed, uint32_t len)
+{
+    uint64_t h = keyed ^ (keyed << 49 | keyed >> 15) ^ (keyed << 24 | keyed >> 40);
+
+    h *= XXH3_MIX;
+    h ^= (h >> 35) + len;
+    h *= XXH3_MIX;
+    return h ^ h >> 28;
+}
+
+static uint64_t xxh3_flip(void)
+{
+    return XXH_readLE64(XXH3_kSecret + 8) ^ XXH_readLE64(XXH3_kSecret + 16);
+}
+
+static inline __attribute__((always_inline)) void signed64(const int64_t *number, uint32_t count, uint64_t *restrict hash)
+{
+    uint64_t flip = xxh3_flip();
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t v = __builtin_bswap64((uint64_t)number[i] ^ UINT64_C(1) << 63);
+
+        hash[i] = xxh3_of_few((v << 32 | v >> 32) ^ flip, 8);
+    }
+}
+
+static inline __attribute__((always_inline)) void signed32(const int32_t *number, uint32_t count, uint64_t *restrict hash)
+{
+    uint64_t flip = xxh3_flip();
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t v = __builtin_bswap32((uint32_t)number[i] ^ UINT32_C(1) << 31);
+
+        hash[i] = xxh3_of_few((v << 32 | v) ^ flip, 4);
+    }
+}
+
+VECTORS static void signed64_plain(const int64_t *number, uint32_t count, uint64_t *hash)
+{
+    signed64(number, count, hash);
+}
+
+VECTORS static void signed32_plain(const int32_t *number, uint32_t count, uint64_t *hash)
+{
+    signed32(number, count, hash);
+}
+
+#if defined(__x86_64__)
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
+
+VECTORS AVX512 static void signed64_avx512(const int64_t *number, uint32_t count, uint64_t *hash)
+{
+    signed64(number, count, hash);
+}
+
+VECTORS AVX512 static void signed32_avx512(const int32_t *number, uint32_t count, uint64_t *hash)
+{
+    signed32(number, count, hash);
+}
+
+VECTORS __attribute__((target("avx2"))) static void signed64_avx2(const int64_t *number, uint32_t count, uint64_t *hash)
+{
+    signed64(number, count, hash);
+}
+
+VECTORS __attribute__((target("avx2"))) static void signed32_avx2(const int32_t *number, uint32_t count, uint64_t *hash)
+{
+    signed32(number, count, hash);
+}
+#endif
+
+/* Chosen once before main. */
+static void (*signed64_here)(const int64_t *, uint32_t, uint64_t *) = signed64_plain;
+static void (*signed32_here)(const int32_t *, uint32_t, uint64_t *) = signed32_plain;
+
+static void choose_vectors(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512vl")) {
+        signed64_here = signed64_avx512;
+        signed32_here = signed32_avx512;
+    } else if (__builtin_cpu_supports("avx2")) {
+        signed64_here = signed64_avx2;
+        signed32_here = signed32_avx2;
+    }
+#endif
+}
+
+void hash_xxh3_signed64(const int64_t *number, uint32_t count, uint64_t *hash)
+{
+    signed64_here(number, count, hash);
+}
+
+void hash_xxh3_signed32(const int32_t *number, uint32_t count, uint64_t *hash)
+{
+    signed32_here(number, count, hash);
+}
+
 /* Written once before main, read-only afterwards. */
 static uint32_t crc_table[8][256];  /* [k][b]: byte b followed by k zero bytes */
 static uint32_t lane_table[4][256]; /* [k][b]: byte k of a CRC is b, then a lane of zeros */
@@ -85,6 +195,7 @@ __attribute__((constructor)) static void crc_tables_fill(void)
     __builtin_cpu_init();
     crc_in_hardware = __builtin_cpu_supports("sse4.2");
 #endif
+    choose_vectors();
 }
 
 static uint64_t load_u64(const uint8_t *p)

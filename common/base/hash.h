@@ -10,6 +10,9 @@
 uint64_t hash_xxh3(const void *data, size_t len);
 /* hash_xxh3 of many short keys: of the first len[i] bytes of head[i], at most 16; of longer ones nothing is written. */
 void hash_xxh3_heads(const uint64_t (*head)[2], const uint32_t *len, uint32_t count, uint64_t *hash);
+/* hash_xxh3 of numbers in big-endian order with the sign turned (key bytes): of 8 bytes each, and of 4. */
+void hash_xxh3_signed64(const int64_t *number, uint32_t count, uint64_t *hash);
+void hash_xxh3_signed32(const int32_t *number, uint32_t count, uint64_t *hash);
 /* CRC-32C (Castagnoli). Start with crc = 0; feed parts in order. SSE4.2 where the processor has it, else tables. */
 uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len);
 uint32_t hash_crc32c_portable(uint32_t crc, const void *data, size_t len); /* always tables; the same result */

@@ -249,6 +249,29 @@ void key_run_hash(const struct key_run *run, uint64_t *hash)
             hash[i] = hash_xxh3(run->text.data + run->place[i], run->len[i]);
 }
 
+/* One NOT NULL column of numbers without a selection: no key bytes are written at all. */
+static bool hash_numbers(const rask_batch *b, const uint16_t *columns, uint32_t column_count, uint64_t *hash)
+{
+    const rask_field *f = &b->schema->fields[columns[0]];
+    const void *cells = b->columns[columns[0]].data;
+
+    if (column_count != 1 || f->nullable || b->sel)
+        return false;
+    switch (f->type) {
+    case RASK_T_BIGINT:
+    case RASK_T_TIMESTAMP:
+        hash_xxh3_signed64((const int64_t *)cells + b->first, b->rows, hash);
+        return true;
+    case RASK_T_INT:
+    case RASK_T_DATE:
+    case RASK_T_TIME:
+        hash_xxh3_signed32((const int32_t *)cells + b->first, b->rows, hash);
+        return true;
+    default:
+        return false;
+    }
+}
+
 /*
  * A key that was just written in pieces is slow to read in words: the processor waits until the pieces have left its
  * store queue.  So a run of keys is written first and hashed then.
@@ -258,6 +281,8 @@ void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t colum
     struct key_run run;
 
     CHECK(column_count >= 1);
+    if (hash_numbers(b, columns, column_count, hash))
+        return;
     bytes_init(&run.text);
     for (uint32_t i = 0; i < b->rows; i += KEY_RUN_ROWS) {
         key_run_fill(&run, b, columns, column_count, i, MIN(b->rows - i, (uint32_t)KEY_RUN_ROWS));

@@ -20,6 +20,34 @@ static void xxh3_known_answers(void **state)
     assert_true(hash_xxh3("abc", 3) == 0x78af5f94892f3950u);
 }
 
+static void xxh3_of_numbers_is_xxh3_of_their_key_bytes(void **state)
+{
+    int64_t wide[77];
+    int32_t narrow[77];
+    uint64_t hash[77], seed = 3;
+
+    (void)state;
+    for (uint32_t count = 0; count <= 77; count++) {
+        for (uint32_t i = 0; i < count; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            wide[i] = i % 7 == 0 ? INT64_MIN + (int64_t)i : (int64_t)(seed ^ seed >> 29);
+            narrow[i] = (int32_t)wide[i];
+        }
+        hash_xxh3_signed64(wide, count, hash);
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t bytes = __builtin_bswap64((uint64_t)wide[i] ^ UINT64_C(1) << 63);
+
+            assert_int_equal(hash[i], hash_xxh3(&bytes, 8));
+        }
+        hash_xxh3_signed32(narrow, count, hash);
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t bytes = __builtin_bswap32((uint32_t)narrow[i] ^ UINT32_C(1) << 31);
+
+            assert_int_equal(hash[i], hash_xxh3(&bytes, 4));
+        }
+    }
+}
+
 static void xxh3_of_heads_is_xxh3(void **state)
 {
     uint64_t head[18][2], hash[18], seed = 1;
@@ -107,7 +135,7 @@ static void ids_and_their_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(xxh3_known_answers), cmocka_unit_test(xxh3_of_heads_is_xxh3), cmocka_unit_test(crc32c_known_answers),
+        cmocka_unit_test(xxh3_known_answers), cmocka_unit_test(xxh3_of_heads_is_xxh3), cmocka_unit_test(xxh3_of_numbers_is_xxh3_of_their_key_bytes), cmocka_unit_test(crc32c_known_answers),
         cmocka_unit_test(crc32c_forms_agree), cmocka_unit_test(sha256_known_answers),
         cmocka_unit_test(ids_and_their_text),
     };
