@@ -63,6 +63,9 @@ rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash);
  */
 rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count,
                          const uint16_t *position, uint32_t rows);
+/* hash[k] is of the k-th row; NULL: the inputs' hashes are carried along when all of them have some. */
+rask_batch *batch_gather_hashed(struct pool *pool, rask_batch *const *in, uint32_t in_count,
+                                const uint16_t *position, uint32_t rows, const uint64_t *hash);
 /* Estimate of the payload of all rows, strings included. */
 uint64_t batch_row_bytes(const rask_batch *b);
 

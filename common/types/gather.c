@@ -435,7 +435,7 @@ static void gather_extra_cells(const rask_batch *in, struct cells *cells, const 
     else if (cells->kind.data)
         for (uint32_t i = 0; i < in->rows; i++)
             ((uint8_t *)cells->kind.data)[position[i]] = RASK_INSERT;
-    if (cells->hash.data)
+    if (cells->hash.data && in->hash.data)
         scatter_cell_8(in, in->hash.data, cells->hash.data, position);
 }
 
@@ -462,6 +462,12 @@ static void gather_input(const rask_batch *in, struct cells *cells, struct text_
 rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_count,
                          const uint16_t *position, uint32_t rows)
 {
+    return batch_gather_hashed(pool, in, in_count, position, rows, NULL);
+}
+
+rask_batch *batch_gather_hashed(struct pool *pool, rask_batch *const *in, uint32_t in_count,
+                                const uint16_t *position, uint32_t rows, const uint64_t *hash)
+{
     const rask_schema *schema;
     struct cells cells;
     struct text_list texts;
@@ -472,7 +478,7 @@ rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_c
     CHECK(in_count > 0);
     CHECK(rows <= BATCH_POSITIONS_MAX);
     schema = in[0]->schema;
-    cells_new(pool, schema, rows, gather_extras(in, in_count), gather_nullable(in, in_count),
+    cells_new(pool, schema, rows, gather_extras(in, in_count) | (hash ? BATCH_HASH : 0), gather_nullable(in, in_count),
               &cells);
     for (uint32_t i = 0; i < in_count; i++) {
         all += in[i]->buffer_count;
@@ -486,6 +492,8 @@ rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_c
         done += in[i]->rows;
     }
     CHECK(done == rows);
+    for (uint32_t i = 0; hash && i < rows; i++)
+        ((uint64_t *)cells.hash.data)[position[i]] = hash[i];
     b = text_list_finish(&texts, pool, schema, &cells, rows);
     text_list_release(&texts);
     for (uint32_t c = 0; c < schema->columns; c++)

@@ -606,8 +606,7 @@ void wk_start_tasks(struct wk *wk)
             struct wk_in *in = &wk->tasks[i]->gate.channels[k];
             bool splits = wk->edges[in->edge].edge->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
 
-            in->credit_bytes = splits ? 1 : (uint32_t)credit;
-            in->grant(in, in->credit_bytes);
+            wk_in_open(in, splits ? 1 : (uint32_t)credit);
         }
     for (uint32_t i = 0; i < wk->task_count; i++)
         wk_ready(&wk->tasks[i]->run);

@@ -1,76 +1,146 @@
-/* channel.c - gates, elements and credits. See channel.h. */
+/*
+ * channel.c - blocks, gates and credits. See channel.h.
+ *
+ * A gate's stack of arrivals is Treiber's (1986), emptied as a whole, so that no element is ever compared with one that came
+ * back.  Credits and the sender's wish for more are a Dekker pair: each side writes its own and then reads the other's.
+ */
 #include "taskmanager/worker/exchange/channel.h"
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "taskmanager/worker/task/executor.h"
 
-struct wk_element *wk_element_new(enum wk_element_type type, int64_t value)
-{
-    struct wk_element *e = MEM_NEW(struct wk_element);
+#define CLOSED ((struct wk_element *)(uintptr_t)1) /* a mark, in the place of the newest element */
 
-    list_init(&e->node);
-    e->type = type;
-    e->value = value;
+/* ---- blocks ---- */
+
+static size_t block_size(uint32_t room)
+{
+    return sizeof(struct wk_block) + (size_t)room * sizeof(struct wk_element);
+}
+
+struct wk_block *wk_block_new(struct pool *pool, rask_batch **rows, uint32_t room)
+{
+    struct wk_block *block = pool_small(pool, block_size(room));
+
+    block->refs = 1;
+    block->waiting = 0;
+    block->rows = rows ? *rows : NULL;
+    block->pool = pool;
+    block->room = room;
+    block->count = 0;
+    if (rows)
+        *rows = NULL;
+    return block;
+}
+
+void wk_block_unref(struct wk_block *block)
+{
+    if (__atomic_sub_fetch(&block->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    batch_unref(block->rows);
+    pool_small_free(block->pool, block, block_size(block->room));
+}
+
+static struct wk_element *element_of(struct wk_block *block, enum wk_element_type type)
+{
+    struct wk_element *e = &block->elements[block->count];
+
+    CHECK(block->count < block->room);
+    block->count++;
+    __atomic_store_n(&block->refs, block->refs + 1, __ATOMIC_RELAXED); /* nobody else has seen it yet */
+    e->in = NULL;
+    e->block = block;
+    e->type = (uint8_t)type;
+    e->remote = false;
     return e;
 }
 
-struct wk_element *wk_element_data(rask_batch **batch, uint32_t bytes)
+struct wk_element *wk_block_control(struct wk_block *block, enum wk_element_type type, int64_t value)
 {
-    struct wk_element *e = wk_element_new(WK_DATA, 0);
+    struct wk_element *e = element_of(block, type);
 
-    CHECK(*batch != NULL && (*batch)->rows > 0);
-    e->batch = *batch;
+    CHECK(type != WK_DATA);
+    e->value = value;
+    e->first = e->rows = e->bytes = 0;
+    return e;
+}
+
+struct wk_element *wk_block_slice(struct wk_block *block, uint32_t first, uint32_t rows, uint32_t bytes)
+{
+    struct wk_element *e = element_of(block, WK_DATA);
+
+    CHECK(rows > 0);
+    CHECK(first <= block->rows->rows && rows <= block->rows->rows - first);
+    e->value = 0;
+    e->first = first;
+    e->rows = rows;
     e->bytes = bytes;
-    *batch = NULL;
     return e;
 }
 
 void wk_element_free(struct wk_element *e)
 {
-    if (!e)
-        return;
-    batch_unref(e->batch);
-    mem_free(e);
+    if (e)
+        wk_block_unref(e->block);
+}
+
+rask_batch *wk_element_rows(const struct wk_element *e)
+{
+    CHECK(e->type == WK_DATA);
+    return batch_slice(e->block->rows, e->first, e->rows);
+}
+
+static void drop_all(struct list *elements)
+{
+    for (struct list *n; (n = list_pop_front(elements));)
+        wk_element_free(LIST_ENTRY(n, struct wk_element, node));
 }
 
 /* ---- gate ---- */
 
 void wk_gate_init(struct wk_gate *g, struct wk_runnable *task, uint32_t channels)
 {
-    pthread_mutex_init(&g->lock, NULL);
     g->task = task;
     g->channel_count = channels;
     g->channels = mem_alloc_array(channels ? channels : 1, sizeof(*g->channels));
-    list_init(&g->ready);
+    g->arrived = NULL;
+    list_init(&g->queue);
     for (uint32_t i = 0; i < channels; i++) {
         struct wk_in *in = &g->channels[i];
 
         in->gate = g;
         in->watermark = RASK_TS_MIN;
-        list_init(&in->queue);
-        list_init(&in->ready);
+        list_init(&in->held);
     }
 }
 
-static void drop_queue(struct list *queue)
+/* All that has arrived, to the end of the queue. */
+static void collect(struct wk_gate *g, struct wk_element *mark)
 {
-    for (struct list *n; (n = list_pop_front(queue));)
-        wk_element_free(LIST_ENTRY(n, struct wk_element, node));
+    struct wk_element *e = __atomic_exchange_n(&g->arrived, mark, __ATOMIC_ACQUIRE), *next;
+    struct list newer;
+
+    list_init(&newer);
+    for (; e && e != CLOSED; e = next) {
+        next = e->next;
+        list_push_front(&newer, &e->node);
+    }
+    for (struct list *n; (n = list_pop_front(&newer));)
+        list_push_back(&g->queue, n);
 }
 
 void wk_gate_close(struct wk_gate *g)
 {
-    pthread_mutex_lock(&g->lock);
-    g->closed = true;
+    collect(g, CLOSED);
+    drop_all(&g->queue);
     for (uint32_t i = 0; i < g->channel_count; i++) {
-        drop_queue(&g->channels[i].queue);
-        list_remove(&g->channels[i].ready);
-        g->channels[i].queued_bytes = 0;
+        struct wk_in *in = &g->channels[i];
+
+        drop_all(&in->held);
+        __atomic_store_n(&in->taken, wk_counted(&in->pushed), __ATOMIC_RELAXED);
+        __atomic_store_n(&in->taken_bytes, wk_counted(&in->pushed_bytes), __ATOMIC_RELAXED);
     }
-    g->queued_bytes = 0;
-    g->queued = 0;
-    pthread_mutex_unlock(&g->lock);
 }
 
 void wk_gate_release(struct wk_gate *g)
@@ -78,7 +148,6 @@ void wk_gate_release(struct wk_gate *g)
     if (!g->channels)
         return;
     wk_gate_close(g);
-    pthread_mutex_destroy(&g->lock);
     mem_free(g->channels);
     g->channels = NULL;
 }
@@ -86,84 +155,123 @@ void wk_gate_release(struct wk_gate *g)
 void wk_in_push(struct wk_in *in, struct wk_element *e)
 {
     struct wk_gate *g = in->gate;
-    bool wake = false;
+    struct wk_element *newest = __atomic_load_n(&g->arrived, __ATOMIC_RELAXED);
+    uint32_t bytes = e->bytes; /* the element is the receiver's as soon as it can be seen */
 
-    pthread_mutex_lock(&g->lock);
-    if (g->closed) {
-        pthread_mutex_unlock(&g->lock);
-        wk_element_free(e);
-        return;
-    }
-    if (list_empty(&in->queue) && !in->blocked) {
-        wake = list_empty(&g->ready);
-        list_push_back(&g->ready, &in->ready);
-    }
-    list_push_back(&in->queue, &e->node);
-    __atomic_store_n(&in->queued_bytes, in->queued_bytes + e->bytes, __ATOMIC_RELAXED);
-    g->queued_bytes += e->bytes;
-    g->queued++;
-    pthread_mutex_unlock(&g->lock);
-    /* A gate that had something already has a task that was woken for it. */
-    if (wake)
+    e->in = in;
+    wk_count(&in->pushed, 1);
+    wk_count(&in->pushed_bytes, bytes);
+    do {
+        if (newest == CLOSED) {
+            wk_count(&in->pushed, -1ull);
+            wk_count(&in->pushed_bytes, -(uint64_t)bytes);
+            wk_element_free(e);
+            return;
+        }
+        e->next = newest;
+    } while (!__atomic_compare_exchange_n(&g->arrived, &newest, e, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    /* What lay there already has a task that was woken for it. */
+    if (!newest)
         wk_ready(g->task);
 }
 
 struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in)
 {
-    struct wk_element *e = NULL;
-    struct list *n;
+    for (;;) {
+        struct list *n = list_pop_front(&g->queue);
+        struct wk_element *e;
 
-    pthread_mutex_lock(&g->lock);
-    n = list_pop_front(&g->ready);
-    if (n) {
-        struct wk_in *in = LIST_ENTRY(n, struct wk_in, ready);
-
-        e = LIST_ENTRY(list_pop_front(&in->queue), struct wk_element, node);
-        __atomic_store_n(&in->queued_bytes, in->queued_bytes - e->bytes, __ATOMIC_RELAXED);
-        g->queued_bytes -= e->bytes;
-        g->queued--;
-        if (!list_empty(&in->queue))
-            list_push_back(&g->ready, &in->ready);
-        *ret_in = in;
+        if (!n) {
+            if (!__atomic_load_n(&g->arrived, __ATOMIC_RELAXED))
+                return NULL;
+            collect(g, NULL);
+            continue;
+        }
+        e = LIST_ENTRY(n, struct wk_element, node);
+        if (e->in->blocked) {
+            list_push_back(&e->in->held, &e->node);
+            continue;
+        }
+        wk_count(&e->in->taken, 1);
+        wk_count(&e->in->taken_bytes, e->bytes);
+        *ret_in = e->in;
+        return e;
     }
-    pthread_mutex_unlock(&g->lock);
-    return e;
+}
+
+/* pushed is read last: what was taken was pushed before. */
+static uint64_t waiting(const uint64_t *pushed, const uint64_t *taken)
+{
+    uint64_t t = __atomic_load_n(taken, __ATOMIC_ACQUIRE), p = __atomic_load_n(pushed, __ATOMIC_RELAXED);
+
+    return p > t ? p - t : 0;
+}
+
+uint64_t wk_in_queued_bytes(const struct wk_in *in)
+{
+    return waiting(&in->pushed_bytes, &in->taken_bytes);
+}
+
+uint64_t wk_in_queued(const struct wk_in *in)
+{
+    return waiting(&in->pushed, &in->taken);
 }
 
 void wk_in_block(struct wk_in *in)
 {
-    pthread_mutex_lock(&in->gate->lock);
     in->blocked = true;
-    list_remove(&in->ready);
-    pthread_mutex_unlock(&in->gate->lock);
 }
 
 void wk_gate_unblock(struct wk_gate *g)
 {
-    pthread_mutex_lock(&g->lock);
     for (uint32_t i = 0; i < g->channel_count; i++) {
         struct wk_in *in = &g->channels[i];
+        struct list *n;
 
-        if (in->blocked && !list_empty(&in->queue))
-            list_push_back(&g->ready, &in->ready);
         in->blocked = false;
+        while ((n = in->held.prev) != &in->held) { /* older than what is queued: before it, the newest first */
+            list_remove(n);
+            list_push_front(&g->queue, n);
+        }
     }
-    pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- credit ---- */
+
+/* Written in this order: who checks a slice reads them in the other one, and may find too much, never too little. */
+static void grant(struct wk_in *in, uint32_t bytes, uint32_t total)
+{
+    __atomic_store_n(&in->granted, in->granted + bytes, __ATOMIC_RELEASE);
+    __atomic_store_n(&in->credit_bytes, total, __ATOMIC_RELEASE);
+    in->grant(in, bytes);
+}
+
+void wk_in_open(struct wk_in *in, uint32_t credit_bytes)
+{
+    grant(in, credit_bytes, credit_bytes);
 }
 
 void wk_in_consumed(struct wk_in *in, uint32_t bytes)
 {
-    /* An empty channel gives everything back: what waits at the sender may need the whole credit. Read without the lock:
-     * whoever pushes after this look makes another call of this function follow. */
-    bool empty = __atomic_load_n(&in->queued_bytes, __ATOMIC_RELAXED) == 0;
+    /* An empty channel gives everything back: what waits at the sender may need the whole credit. Whoever pushes after
+     * this look makes another call of this function follow. */
+    bool empty = wk_in_queued(in) == 0;
 
     in->unreturned += bytes;
     if (in->unreturned > 0 && (empty || in->unreturned >= in->credit_bytes / 4)) {
         uint32_t give = (uint32_t)MIN(in->unreturned, (uint64_t)UINT32_MAX);
 
         in->unreturned -= give;
-        in->grant(in, give);
+        grant(in, give, in->credit_bytes);
     }
+}
+
+bool wk_in_within_credit(const struct wk_in *in, uint32_t bytes)
+{
+    uint32_t total = __atomic_load_n(&in->credit_bytes, __ATOMIC_ACQUIRE);
+    int64_t left = (int64_t)(__atomic_load_n(&in->granted, __ATOMIC_ACQUIRE) - wk_counted(&in->pushed_bytes));
+
+    return total > 0 && (left >= bytes || left >= total);
 }
 
 /* ---- sending end ---- */
@@ -179,13 +287,12 @@ void wk_out_init(struct wk_out *out, struct wk_runnable *task, uint32_t edge, ui
 
 void wk_out_release(struct wk_out *out)
 {
-    drop_queue(&out->pending);
-    out->pending_data = 0;
+    drop_all(&out->pending);
 }
 
 static void grant_local(struct wk_in *in, uint32_t bytes)
 {
-    wk_out_grant(in->peer, bytes);
+    wk_out_grant(in->peer, bytes, in->credit_bytes);
 }
 
 void wk_out_connect_local(struct wk_out *out, struct wk_in *in)
@@ -195,26 +302,41 @@ void wk_out_connect_local(struct wk_out *out, struct wk_in *in)
     in->grant = grant_local;
 }
 
-void wk_out_grant(struct wk_out *out, uint32_t bytes)
+void wk_out_grant(struct wk_out *out, uint32_t bytes, uint32_t total)
 {
-    int64_t before = __atomic_fetch_add(&out->credit, bytes, __ATOMIC_ACQ_REL);
-    int64_t total = __atomic_load_n(&out->credit_total, __ATOMIC_RELAXED);
+    __atomic_store_n(&out->credit_total, total, __ATOMIC_RELEASE);
+    __atomic_fetch_add(&out->credit, bytes, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&out->waits, __ATOMIC_SEQ_CST) && __atomic_exchange_n(&out->waits, 0, __ATOMIC_SEQ_CST))
+        wk_ready(out->task);
+}
 
-    if (total == 0) /* the first grant is the channel's whole credit */
-        __atomic_store_n(&out->credit_total, before + bytes, __ATOMIC_RELEASE);
-    wk_ready(out->task);
+/* Larger than the whole credit: alone, when nothing else is under way. The debt is paid back by its own grant. */
+static bool is_enough(const struct wk_out *out, uint32_t bytes)
+{
+    int64_t credit = __atomic_load_n(&out->credit, __ATOMIC_SEQ_CST);
+    int64_t total = __atomic_load_n(&out->credit_total, __ATOMIC_ACQUIRE);
+
+    return total > 0 && (credit >= bytes || credit >= total);
+}
+
+/* After the wish was written, credit that came before it is looked for once more. */
+static bool enough_or_wait(struct wk_out *out, uint32_t bytes)
+{
+    if (is_enough(out, bytes))
+        return true;
+    __atomic_store_n(&out->waits, 1, __ATOMIC_SEQ_CST);
+    return is_enough(out, bytes);
 }
 
 bool wk_out_reserve(struct wk_out *out, uint32_t bytes)
 {
-    int64_t credit = __atomic_load_n(&out->credit, __ATOMIC_ACQUIRE);
-    int64_t total = __atomic_load_n(&out->credit_total, __ATOMIC_ACQUIRE);
-
-    if (total == 0)
-        return false;
-    /* Larger than the whole credit: alone, when nothing else is under way. The debt is paid back by its own grant. */
-    if (credit < bytes && credit < total)
+    if (!enough_or_wait(out, bytes))
         return false;
     __atomic_fetch_sub(&out->credit, bytes, __ATOMIC_ACQ_REL);
     return true;
+}
+
+bool wk_out_has_credit(struct wk_out *out)
+{
+    return enough_or_wait(out, 1);
 }

@@ -7,11 +7,11 @@
  *
  * Credit: the receiver grants bytes, a slice is sent when its bytes fit or when the channel has its whole
  * credit (a row larger than the credit passes alone).  Control elements need no credit, but wait behind data.
+ * So credit bounds what a gate holds, and its queue needs no bound of its own.
  */
 #ifndef WK_CHANNEL_H
 #define WK_CHANNEL_H
 
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -37,20 +37,42 @@ enum wk_element_type {
     WK_END,       /* end of input; the last element of a channel */
 };
 
+struct wk_block;
+struct wk_in;
+
+/* One cache line: sender and receiver are on different cores. Lies in its block. */
 struct wk_element {
-    struct list node;
-    enum wk_element_type type;
-    uint32_t bytes;    /* what it costs of the credit; 0 for control */
-    int64_t value;
-    bool remote;       /* came over a connection */
-    rask_batch *batch; /* WK_DATA at the receiver: owned */
-    /* WK_DATA at the sender: rows [first, first + rows) of a block, not yet cut out */
-    struct wk_block *block;
-    uint32_t first, rows;
+    union {
+        struct list node;        /* waits: for credit at the sender, for its turn at the receiver */
+        struct wk_element *next; /* on its way into a gate */
+    };
+    struct wk_in *in;       /* set by wk_in_push */
+    struct wk_block *block; /* which it is a part of */
+    int64_t value;          /* of a control element */
+    uint32_t first, rows;   /* WK_DATA: of block->rows */
+    uint32_t bytes;         /* what it costs of the credit; 0 for control */
+    uint8_t type;           /* enum wk_element_type */
+    bool remote;            /* came over a connection */
+} __attribute__((aligned(64)));
+
+/* Rows in the order of their channels, and an element for each channel that gets some; or one control element for each. */
+struct wk_block {
+    uint32_t refs; /* atomic: elements that live, and holders */
+    uint32_t waiting __attribute__((aligned(64))); /* sender: slices not sent yet */
+    rask_batch *rows __attribute__((aligned(64))); /* owned; NULL: control elements */
+    struct pool *pool;
+    uint32_t room, count; /* of elements */
+    struct wk_element elements[];
 };
-struct wk_element *wk_element_new(enum wk_element_type type, int64_t value);
-struct wk_element *wk_element_data(rask_batch **batch, uint32_t bytes); /* batch is taken */
-void wk_element_free(struct wk_element *e);
+/* With one reference, the caller's. rows (may be NULL) is taken. The pool outlives the block. */
+struct wk_block *wk_block_new(struct pool *pool, rask_batch **rows, uint32_t room);
+void wk_block_unref(struct wk_block *block);
+/* The next element of the block, which it holds from now on. All are made before the first one is handed on. */
+struct wk_element *wk_block_control(struct wk_block *block, enum wk_element_type type, int64_t value);
+struct wk_element *wk_block_slice(struct wk_block *block, uint32_t first, uint32_t rows, uint32_t bytes);
+void wk_element_free(struct wk_element *e); /* NULL is legal */
+/* The rows of a WK_DATA element: one reference, the caller's. */
+rask_batch *wk_element_rows(const struct wk_element *e);
 
 /* ---- receiving end ---- */
 struct wk_gate;
@@ -58,41 +80,54 @@ struct wk_in {
     struct wk_gate *gate;
     uint32_t edge, source_subtask, target_subtask;
     uint32_t input;              /* 0 or 1 of the head operator */
-    struct list queue;           /* gate lock */
-    struct list ready;           /* gate lock: in gate->ready while the queue is not empty */
-    uint64_t queued_bytes;       /* written under the gate lock, atomic */
-    uint32_t credit_bytes;       /* granted in all at the start */
-    uint64_t unreturned;         /* task: consumed, not yet granted again */
-    bool ended, idle;            /* task */
-    bool end_received;           /* loop: END came over the connection */
-    bool blocked;                /* gate lock: its barrier is there, the others' are not (alignment) */
-    rask_ts watermark;           /* task */
-    /* Gives bytes back to the sender. Any thread. */
+    /* Gives bytes back to the sender, whose whole credit is now credit_bytes. The task, and the loop before it runs. */
     void (*grant)(struct wk_in *in, uint32_t bytes);
     void *peer;                  /* struct wk_out (local) or struct wk_link (remote) */
+    uint8_t apart_1[64];         /* cache lines of different writers */
+    /* written by who pushes; bytes and elements so far (wk_counted) */
+    uint64_t pushed_bytes, pushed;
+    bool end_received;           /* END came over the connection */
+    uint8_t apart_2[64];
+    /* written by the task */
+    uint64_t taken_bytes, taken;
+    uint64_t granted;            /* wk_counted: bytes of credit, all grants together */
+    uint32_t credit_bytes;       /* atomic: what may be under way at a time */
+    uint64_t unreturned;         /* consumed, not yet granted again */
+    struct list held;            /* elements that came while it was blocked */
+    bool ended, idle;
+    bool blocked;                /* its barrier is there, the others' are not (alignment) */
+    rask_ts watermark;
+    uint8_t apart_3[64];
 };
 
 struct wk_runnable;
+/* Elements arrive in a stack without locks, from any thread; the task empties it at once into its own queue. */
 struct wk_gate {
-    pthread_mutex_t lock;
-    struct wk_runnable *task;    /* woken when something arrives */
+    struct wk_runnable *task;    /* woken by the first one that arrives in an empty stack */
     struct wk_in *channels;
     uint32_t channel_count, ended_count;
-    struct list ready;           /* lock: channels with elements, round robin */
-    bool closed;                 /* lock: the task is over, what arrives is dropped */
-    uint64_t queued_bytes;       /* lock */
-    uint64_t queued;             /* lock: elements in all channels */
+    struct list queue;           /* task: in the order of arrival */
+    uint8_t apart_1[64];
+    struct wk_element *arrived;  /* atomic: the newest; a mark when the gate is closed */
+    uint8_t apart_2[64];
 };
 void wk_gate_init(struct wk_gate *g, struct wk_runnable *task, uint32_t channels);
 void wk_gate_release(struct wk_gate *g);
-/* Drops what is queued and whatever comes. */
+/* Task. Drops what is queued and whatever comes. */
 void wk_gate_close(struct wk_gate *g);
-/* Any thread. e is taken. */
+/* Whoever sends on this channel, one thread at a time. e is taken. */
 void wk_in_push(struct wk_in *in, struct wk_element *e);
-/* Task. The next element of the first ready channel, NULL when nothing is there. */
+/* Task. The next element, NULL when nothing is there. */
 struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in);
+/* Any thread. Waiting in the channel; a moment later it may be more or less. */
+uint64_t wk_in_queued_bytes(const struct wk_in *in);
+uint64_t wk_in_queued(const struct wk_in *in);
+/* Task, or the loop before it runs: the channel's first credit. */
+void wk_in_open(struct wk_in *in, uint32_t credit_bytes);
 /* Task. The slice was consumed: credit goes back, in portions of a quarter, or all of it when the channel is empty. */
 void wk_in_consumed(struct wk_in *in, uint32_t bytes);
+/* Whoever pushes: may the sender send so much? A row that is larger than the credit may come when all of it is there. */
+bool wk_in_within_credit(const struct wk_in *in, uint32_t bytes);
 
 /* Task. Alignment: nothing is taken from a blocked channel until wk_gate_unblock. */
 void wk_in_block(struct wk_in *in);
@@ -101,22 +136,25 @@ void wk_gate_unblock(struct wk_gate *g);
 /* ---- sending end ---- */
 struct wk_link;
 struct wk_out {
-    struct wk_runnable *task;    /* woken when credit arrives; borrowed */
+    struct wk_runnable *task;    /* woken when credit arrives that it waits for; borrowed */
     uint32_t edge, source_subtask, target_subtask;
-    int64_t credit;              /* atomic: bytes that may be sent */
-    int64_t credit_total;        /* atomic: largest sum of grants outstanding, to know when all of it is back */
-    int64_t in_flight;           /* task and grants: atomic, sent and not granted again */
     struct wk_in *local;         /* NULL: remote */
     struct wk_link *link;
     struct list pending;         /* task: elements that wait for credit or behind one that does */
-    uint32_t pending_data;
+    uint8_t apart_1[64];
+    int64_t credit;              /* atomic: bytes that may be sent */
+    int64_t credit_total;        /* atomic: bytes that may be under way, in all */
+    int waits;                   /* atomic: the task has something that needs more credit */
+    uint8_t apart_2[64];
 };
 void wk_out_init(struct wk_out *out, struct wk_runnable *task, uint32_t edge, uint32_t source, uint32_t target);
 void wk_out_release(struct wk_out *out);
 void wk_out_connect_local(struct wk_out *out, struct wk_in *in);
-/* Credit has come back (or comes for the first time). Any thread. */
-void wk_out_grant(struct wk_out *out, uint32_t bytes);
-/* Task. May a slice of so many bytes leave now? Takes the credit if so. */
+/* Credit has come back (or comes for the first time); total is the channel's whole credit now. Any thread. */
+void wk_out_grant(struct wk_out *out, uint32_t bytes, uint32_t total);
+/* Task. May a slice of so many bytes leave now? Takes the credit if so; if not, the next grant wakes the task. */
 bool wk_out_reserve(struct wk_out *out, uint32_t bytes);
+/* Task. Is there any credit? If not, the next grant wakes the task. */
+bool wk_out_has_credit(struct wk_out *out);
 
 #endif

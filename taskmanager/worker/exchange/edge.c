@@ -43,27 +43,17 @@ void wk_edge_release(struct wk_edge *e)
     for (uint32_t i = 0; i < e->held_count; i++)
         batch_unref(e->held[i]);
     e->held_count = 0;
-    for (uint32_t i = 0; i < e->channel_count; i++) {
-        struct wk_out *out = &e->channels[i];
-
-        LIST_FOREACH(n, &out->pending)
-        {
-            struct wk_element *el = LIST_ENTRY(n, struct wk_element, node);
-
-            if (el->block && --el->block->waiting == 0) {
-                batch_unref(el->block->rows);
-                mem_free(el->block);
-            }
-            el->block = NULL;
-        }
-        wk_out_release(out);
-    }
+    for (uint32_t i = 0; i < e->channel_count; i++)
+        wk_out_release(&e->channels[i]);
     e->channel_count = 0;
+    wk_partition_release(&e->partition);
     mem_free(e->channels);
     mem_free(e->rank_of_subtask);
+    mem_free(e->rank_of_group);
     mem_free(e->key_columns);
     e->channels = NULL;
     e->rank_of_subtask = NULL;
+    e->rank_of_group = NULL;
     e->key_columns = NULL;
 }
 
@@ -92,13 +82,11 @@ uint64_t wk_edge_in_flight(const struct wk_edge *e)
 
 /* ---- sending ---- */
 
-static void block_sent(struct wk_edge *e, struct wk_block *block)
+/* A slice of it left, or is about to: the block may be gone as soon as its receiver has it. */
+static void slice_sent(struct wk_edge *e, struct wk_block *block)
 {
-    if (--block->waiting > 0)
-        return;
-    batch_unref(block->rows);
-    mem_free(block);
-    wk_count(&e->blocks_waiting, -1ull);
+    if (--block->waiting == 0)
+        wk_count(&e->blocks_waiting, -1ull);
 }
 
 /* Pops the head of a channel, which was found to be sendable. */
@@ -120,11 +108,8 @@ static void send_local(struct wk_edge *e, struct wk_out *out)
 {
     struct wk_element *el = pop(e, out);
 
-    if (el->type == WK_DATA) {
-        el->batch = batch_slice(el->block->rows, el->first, el->rows);
-        block_sent(e, el->block);
-        el->block = NULL;
-    }
+    if (el->type == WK_DATA)
+        slice_sent(e, el->block);
     wk_in_push(out->local, el);
 }
 
@@ -132,16 +117,14 @@ static void send_local(struct wk_edge *e, struct wk_out *out)
 static void send_run(struct wk_edge *e, uint32_t rank)
 {
     struct wk_out *out = &e->channels[rank];
-    struct wk_element *el = pop(e, out);
+    struct wk_element *el = pop(e, out); /* holds the block until the run is encoded */
     struct wk_link *link = out->link;
     struct wk_block *block = el->block;
     struct wk_run run;
 
     wk_run_begin(&run, e->id, e->source_subtask, block->rows, el->first);
     wk_run_add(&run, out->target_subtask, el->rows, el->bytes);
-    block->waiting++; /* keeps the block until the run is encoded */
-    block_sent(e, block);
-    wk_element_free(el);
+    slice_sent(e, block);
     for (uint32_t i = rank + 1; i < e->channel_count; i++) {
         struct wk_out *o = &e->channels[i];
         struct wk_element *h = head(o);
@@ -153,11 +136,11 @@ static void send_run(struct wk_edge *e, uint32_t rank)
             continue;
         pop(e, o);
         wk_run_add(&run, o->target_subtask, h->rows, h->bytes);
-        block_sent(e, block);
+        slice_sent(e, block);
         wk_element_free(h);
     }
     wk_run_send(&run, link);
-    block_sent(e, block);
+    wk_element_free(el);
 }
 
 static bool send_channel(struct wk_edge *e, uint32_t rank)
@@ -176,7 +159,7 @@ static bool send_channel(struct wk_edge *e, uint32_t rank)
             send_run(e, rank);
         } else {
             pop(e, out);
-            wk_link_control(out->link, e->id, e->source_subtask, out->target_subtask, el->type, el->value);
+            wk_link_control(out->link, e->id, e->source_subtask, out->target_subtask, (enum wk_element_type)el->type, el->value);
             wk_element_free(el);
         }
     }
@@ -190,16 +173,23 @@ static void wait_in(struct wk_edge *e, struct wk_out *out, struct wk_element *el
     wk_count(&e->bytes_waiting, el->bytes);
 }
 
-static void add_slice(struct wk_edge *e, uint32_t rank, struct wk_block *block, uint32_t first, uint32_t rows,
-                      uint64_t block_bytes)
+/* What rows cost of the credit. With long strings it is counted row by row: one channel may get all of them. */
+static uint32_t slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count)
 {
-    struct wk_element *el = wk_element_new(WK_DATA, 0);
-    uint64_t bytes = block_bytes * rows / block->rows->rows;
+    rask_batch part = *rows; /* borrows everything */
 
-    el->block = block;
-    el->first = first;
-    el->rows = rows;
-    el->bytes = (uint32_t)MIN(MAX(bytes, 1u), (uint64_t)INT32_MAX);
+    part.rows = count;
+    if (part.sel)
+        part.sel += first;
+    else
+        part.first += first;
+    return (uint32_t)MIN(MAX(batch_row_bytes(&part), 1u), (uint64_t)INT32_MAX);
+}
+
+static void add_slice(struct wk_edge *e, uint32_t rank, struct wk_block *block, uint32_t first, uint32_t rows, uint32_t bytes)
+{
+    struct wk_element *el = wk_block_slice(block, first, rows, bytes);
+
     block->waiting++;
     wait_in(e, &e->channels[rank], el);
     wk_count(&e->rows_out, rows);
@@ -217,14 +207,22 @@ static uint64_t next_random(uint64_t *state) /* splitmix64 (Steele, Lea, Flood 2
     return z ^ (z >> 31);
 }
 
+/* Of all key groups; the groups of subtasks that this edge does not lead to never occur. */
+static uint16_t *ranks_of_groups(const struct wk_edge *e)
+{
+    uint16_t *rank = mem_alloc_array(e->max_parallelism, sizeof(*rank));
+
+    for (uint32_t g = 0; g < e->max_parallelism; g++)
+        rank[g] = e->rank_of_subtask[key_group_subtask(g, e->max_parallelism, e->target_parallelism)];
+    return rank;
+}
+
 static void dest_hash(struct wk_edge *e, const rask_batch *b, uint16_t *dest, uint64_t *hash)
 {
     key_hash_batch(b, e->key_columns, e->key_count, hash);
-    for (uint32_t i = 0; i < b->rows; i++) {
-        uint32_t group = key_group_of(hash[i], e->max_parallelism);
-
-        dest[i] = e->rank_of_subtask[key_group_subtask(group, e->max_parallelism, e->target_parallelism)];
-    }
+    if (!e->rank_of_group)
+        e->rank_of_group = ranks_of_groups(e);
+    wk_partition_by_hash(hash, b->rows, e->max_parallelism, e->rank_of_group, dest);
 }
 
 static void dest_custom(struct wk_edge *e, const rask_batch *b, uint16_t *dest)
@@ -276,12 +274,11 @@ static void drop_held(struct wk_edge *e)
     wk_count(&e->held_bytes, -e->held_bytes);
 }
 
-static struct wk_block *block_of(rask_batch *rows)
+/* rows is taken. */
+static struct wk_block *block_of(struct wk_edge *e, rask_batch *rows)
 {
-    struct wk_block *block = MEM_NEW(struct wk_block);
-
-    block->rows = rows;
-    return block;
+    wk_count(&e->blocks_waiting, 1);
+    return wk_block_new(e->pool, &rows, e->channel_count);
 }
 
 /* All held rows as one batch in order, for edges whose channels all get the same. */
@@ -312,59 +309,48 @@ static void cut_whole(struct wk_edge *e)
 {
     rask_batch *rows = held_as_one(e);
     struct wk_block *block;
+    uint32_t bytes;
 
     if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH)
         rows = with_hash(e, rows);
-    block = block_of(rows);
-    wk_count(&e->blocks_waiting, 1);
+    bytes = slice_bytes(rows, 0, rows->rows);
+    block = block_of(e, rows);
     for (uint32_t i = 0; i < e->channel_count; i++)
-        add_slice(e, i, block, 0, block->rows->rows, e->held_bytes);
+        add_slice(e, i, block, 0, rows->rows, bytes);
+    wk_block_unref(block);
     drop_held(e);
 }
 
 static void cut_partitioned(struct wk_edge *e)
 {
     uint16_t dest[RASK_BATCH_ROWS_MAX], position[RASK_BATCH_ROWS_MAX];
-    uint64_t hash[RASK_BATCH_ROWS_MAX], sorted[RASK_BATCH_ROWS_MAX];
-    uint32_t start_small[257], *start = start_small, rows = e->held_rows, at = 0;
+    uint64_t hash[RASK_BATCH_ROWS_MAX];
+    bool hashed = e->partitioner == RASK__GRAPH__PARTITIONER__HASH;
+    uint32_t rows = e->held_rows, at = 0;
     rask_batch *gathered;
     struct wk_block *block;
 
-    if (e->channel_count > ARRAY_LEN(start_small) - 1)
-        start = mem_alloc_array(e->channel_count + 1, sizeof(*start));
-    for (uint32_t i = 0; i <= e->channel_count; i++)
-        start[i] = 0;
+    if (!e->partition.end)
+        wk_partition_init(&e->partition, e->channel_count);
     for (uint32_t i = 0; i < e->held_count; i++) {
         destinations(e, e->held[i], dest + at, hash + at);
         at += e->held[i]->rows;
     }
     CHECK(at == rows);
-    for (uint32_t i = 0; i < rows; i++)
-        start[dest[i] + 1]++;
-    for (uint32_t i = 0; i < e->channel_count; i++)
-        start[i + 1] += start[i];
-    for (uint32_t i = 0; i < rows; i++)
-        position[i] = (uint16_t)start[dest[i]]++;
-    gathered = batch_gather(e->pool, e->held, e->held_count, position, rows);
-    if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH) {
-        rask_batch *bare = gathered;
-
+    if (hashed)
         wk_hot_sample(&e->hot, hash, rows, e->max_parallelism);
-        for (uint32_t i = 0; i < rows; i++)
-            sorted[position[i]] = hash[i];
-        gathered = batch_with_hash(bare, sorted);
-        batch_unref(bare);
-    }
-    block = block_of(gathered);
-    wk_count(&e->blocks_waiting, 1);
+    wk_partition_sort(&e->partition, dest, rows, position);
+    gathered = batch_gather_hashed(e->pool, e->held, e->held_count, position, rows, hashed ? hash : NULL);
+    block = block_of(e, gathered);
     at = 0;
-    for (uint32_t i = 0; i < e->channel_count; i++) { /* start[i] is now the end of rank i */
-        if (start[i] > at)
-            add_slice(e, i, block, at, start[i] - at, e->held_bytes);
-        at = start[i];
+    for (uint32_t i = 0; i < e->channel_count; i++) {
+        uint32_t n = e->partition.end[i] - at;
+
+        if (n > 0)
+            add_slice(e, i, block, at, n, slice_bytes(gathered, at, n));
+        at += n;
     }
-    if (start != start_small)
-        mem_free(start);
+    wk_block_unref(block);
     drop_held(e);
 }
 
@@ -378,16 +364,16 @@ static void dispatch_splits(struct wk_edge *e)
         for (; tried < e->channel_count; tried++) {
             struct wk_out *out = &e->channels[e->next];
 
-            if (list_empty(&out->pending) && __atomic_load_n(&out->credit, __ATOMIC_ACQUIRE) > 0)
+            if (list_empty(&out->pending) && wk_out_has_credit(out))
                 break;
             e->next = (e->next + 1) % e->channel_count;
         }
         if (tried == e->channel_count)
             return;
-        struct wk_block *block = block_of(batch_slice(b, 0, 1));
+        struct wk_block *block = block_of(e, batch_slice(b, 0, 1));
 
-        wk_count(&e->blocks_waiting, 1);
         add_slice(e, e->next, block, 0, 1, 1);
+        wk_block_unref(block);
         send_channel(e, e->next);
         e->next = (e->next + 1) % e->channel_count;
         e->held[0] = b->rows > 1 ? batch_slice(b, 1, b->rows - 1) : NULL;
@@ -463,14 +449,18 @@ bool wk_edge_send_waiting(struct wk_edge *e)
 
 void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value)
 {
+    struct wk_block *block;
+
     if (type == WK_END && e->held_count > 0 && e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS) {
         e->end_wanted = true;
         wk_edge_flush(e);
         return;
     }
     cut(e);
+    block = wk_block_new(e->pool, NULL, e->channel_count);
     for (uint32_t i = 0; i < e->channel_count; i++)
-        wait_in(e, &e->channels[i], wk_element_new(type, value));
+        wait_in(e, &e->channels[i], wk_block_control(block, type, value));
+    wk_block_unref(block);
     for (uint32_t i = 0; i < e->channel_count; i++)
         send_channel(e, i);
 }

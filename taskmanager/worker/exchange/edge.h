@@ -12,15 +12,11 @@
 #include "proto/graph.pb-c.h"
 #include "taskmanager/worker/exchange/channel.h"
 #include "taskmanager/worker/exchange/hot.h"
+#include "taskmanager/worker/exchange/partition.h"
 
 #define EDGE_BLOCKS_MAX 4
 #define EDGE_BLOCK_BYTES (128u << 10)
 #define EDGE_HELD_MAX 64
-
-struct wk_block { /* rows that wait in channels for credit */
-    rask_batch *rows;
-    uint32_t waiting; /* slices not yet sent */
-};
 
 typedef uint32_t wk_partition_fn(const rask_row *row, uint32_t channels);
 
@@ -36,6 +32,8 @@ struct wk_edge {
     uint16_t *key_columns;
     uint32_t key_count;
     wk_partition_fn *custom;
+    struct wk_partition partition; /* made with the first block that is sorted */
+    uint16_t *rank_of_group;     /* HASH: likewise; key group -> rank */
     uint64_t random;             /* SHUFFLE: state of a splitmix generator */
     uint32_t next;               /* REBALANCE, RESCALE, SPLITS: round robin */
 

@@ -8,7 +8,7 @@
 
 #define TABLE_HEADER_BYTES 8
 #define TABLE_ENTRY_BYTES 12
-#define CREDIT_BYTES 16
+#define CREDIT_BYTES 20
 #define CONTROL_BYTES 24
 #define TABLE_MAX 32768
 
@@ -186,13 +186,14 @@ void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint3
     queue_frame(link, f);
 }
 
-void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes)
+void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes, uint32_t total)
 {
     pthread_mutex_lock(&link->lock);
     bytes_add_u32(&link->credits, edge);
     bytes_add_u32(&link->credits, source);
     bytes_add_u32(&link->credits, target);
     bytes_add_u32(&link->credits, bytes);
+    bytes_add_u32(&link->credits, total);
     pthread_mutex_unlock(&link->lock);
     env_post(link->env, &link->drain);
 }
@@ -232,7 +233,7 @@ void wk_run_send(struct wk_run *run, struct wk_link *link)
 
 static void grant_remote(struct wk_in *in, uint32_t bytes)
 {
-    wk_link_grant(in->peer, in->edge, in->source_subtask, in->target_subtask, bytes);
+    wk_link_grant(in->peer, in->edge, in->source_subtask, in->target_subtask, bytes, in->credit_bytes);
 }
 
 void wk_in_connect_remote(struct wk_in *in, struct wk_link *link)
@@ -291,32 +292,56 @@ static rask_buffer *payload_buffer(struct wk_link *l, struct net_frame *frame)
     return b;
 }
 
-static int push_slices(struct wk_link *l, const struct net_frame *frame, rask_batch *rows, struct reader table, uint32_t source,
-                       uint32_t count, struct err *err)
+/* The slices of a block, whose first reference is the caller's; nothing is pushed when one of them is wrong. */
+static int add_slices(struct wk_link *l, const struct net_frame *frame, struct wk_block *block, struct reader table,
+                      uint32_t source, struct err *err)
 {
-    uint32_t from = 0;
+    uint32_t from = 0, rows = block->rows->rows, last = 0;
 
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < block->room; i++) {
         uint32_t target = reader_u32(&table), n = reader_u32(&table), bytes = reader_u32(&table);
         struct wk_in *in = find_in(l, frame->stream, source, target, err);
         struct wk_element *e;
-        rask_batch *slice;
 
         if (!in)
             return err->code;
-        if (n == 0 || n > rows->rows - from)
-            return err_set(err, ERR_CORRUPT, "a slice of %u rows in a block of %u with %u left", n, rows->rows,
-                           rows->rows - from);
-        slice = batch_slice(rows, from, n);
-        e = wk_element_data(&slice, bytes);
+        if (i > 0 && target <= last)
+            return err_set(err, ERR_CORRUPT, "slices for subtasks %u and %u in this order", last, target);
+        last = target;
+        if (n == 0 || n > rows - from)
+            return err_set(err, ERR_CORRUPT, "a slice of %u rows in a block of %u with %u left", n, rows, rows - from);
+        if (!wk_in_within_credit(in, bytes))
+            return err_set(err, ERR_PROTOCOL,
+                           "%u bytes for edge %u from subtask %u to %u, more than the credit that the channel has", bytes,
+                           frame->stream, source, target);
+        e = wk_block_slice(block, from, n, bytes);
+        e->in = in;
         e->remote = true;
-        wk_in_push(in, e);
         from += n;
     }
-    if (from != rows->rows)
-        return err_set(err, ERR_CORRUPT, "slices cover %u of %u rows", from, rows->rows);
-    __atomic_add_fetch(&l->received_rows, from, __ATOMIC_RELAXED);
+    if (from != rows)
+        return err_set(err, ERR_CORRUPT, "slices cover %u of %u rows", from, rows);
     return 0;
+}
+
+/* rows is taken. */
+static int push_rows(struct wk_link *l, const struct net_frame *frame, rask_batch *rows, struct reader table, uint32_t source,
+                     uint32_t count, struct err *err)
+{
+    uint32_t all = rows->rows, added;
+    struct wk_block *block = wk_block_new(l->pool, &rows, count);
+    int rc = add_slices(l, frame, block, table, source, err);
+
+    added = block->count;
+    for (uint32_t i = 0; i < added; i++)
+        if (rc == 0)
+            wk_in_push(block->elements[i].in, &block->elements[i]);
+        else
+            wk_element_free(&block->elements[i]);
+    if (rc == 0)
+        __atomic_add_fetch(&l->received_rows, all, __ATOMIC_RELAXED);
+    wk_block_unref(block);
+    return rc;
 }
 
 static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
@@ -343,8 +368,9 @@ static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
     if (rc == 0 && rows->rows > RASK_BATCH_ROWS_MAX)
         rc = err_set(err, ERR_CORRUPT, "a block of %u rows, at most %d are allowed", rows->rows, RASK_BATCH_ROWS_MAX);
     if (rc == 0)
-        rc = push_slices(l, frame, rows, table, source, count, err);
-    batch_unref(rows);
+        rc = push_rows(l, frame, rows, table, source, count, err);
+    else
+        batch_unref(rows);
     buffer_unref(buffer);
     return rc;
 }
@@ -353,6 +379,7 @@ static int on_control(struct wk_link *l, const struct net_frame *frame, struct e
 {
     struct reader r = reader_of(frame->payload, frame->length);
     uint32_t source = reader_u32(&r), target = reader_u32(&r), type = reader_u32(&r);
+    struct wk_block *block;
     struct wk_in *in;
     int64_t value;
 
@@ -364,7 +391,9 @@ static int on_control(struct wk_link *l, const struct net_frame *frame, struct e
     if (!in)
         return err->code;
     in->end_received = type == WK_END;
-    wk_in_push(in, wk_element_new((enum wk_element_type)type, value));
+    block = wk_block_new(l->pool, NULL, 1);
+    wk_in_push(in, wk_block_control(block, (enum wk_element_type)type, value));
+    wk_block_unref(block);
     return 0;
 }
 
@@ -375,13 +404,16 @@ static int on_credit(struct wk_link *l, const struct net_frame *frame, struct er
     if (frame->length == 0 || frame->length % CREDIT_BYTES)
         return err_set(err, ERR_PROTOCOL, "a credit frame of %u bytes", frame->length);
     while (reader_left(&r) > 0) {
-        uint32_t edge = reader_u32(&r), source = reader_u32(&r), target = reader_u32(&r), bytes = reader_u32(&r);
+        uint32_t edge = reader_u32(&r), source = reader_u32(&r), target = reader_u32(&r), bytes = reader_u32(&r),
+                 total = reader_u32(&r);
         struct wk_out *out = l->owner.find_out(l->owner.arg, edge, source, target);
 
         if (!out || out->link != l)
             return err_set(err, ERR_PROTOCOL,
                            "credit for edge %u from subtask %u to %u, which is not a channel of this connection", edge, source, target);
-        wk_out_grant(out, bytes);
+        if (total == 0 || bytes > INT32_MAX || total > INT32_MAX)
+            return err_set(err, ERR_PROTOCOL, "a credit of %u bytes, %u in all", bytes, total);
+        wk_out_grant(out, bytes, total);
     }
     return 0;
 }

@@ -7,11 +7,13 @@
  * NET_DATA     stream = edge; payload: u32 source subtask, u32 n, n x {u32 target subtask, u32 rows, u32 bytes}, padding to 8,
  *              then the rows (batch_encode), target after target
  * NET_CONTROL  stream = edge; payload: u32 source, u32 target, u32 type, u32 0, i64 value
- * NET_CREDIT   payload: n x {u32 edge, u32 source, u32 target, u32 bytes}; a single one uses the header's credit field too
+ * NET_CREDIT   payload: n x {u32 edge, u32 source, u32 target, u32 bytes, u32 the channel's whole credit from now on}
  * epoch = the job's epoch.
  */
 #ifndef WK_LINK_H
 #define WK_LINK_H
+
+#include <pthread.h>
 
 #include "common/env/env.h"
 #include "common/net/net.h"
@@ -45,7 +47,7 @@ uint64_t wk_link_received_rows(struct wk_link *link);
 /* Any thread. */
 void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, enum wk_element_type type,
                      int64_t value);
-void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes);
+void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes, uint32_t total);
 
 /* A run of slices of one block to one peer. */
 struct wk_run {

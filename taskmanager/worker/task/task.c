@@ -263,7 +263,7 @@ static int handle_control(struct wk_task *t)
     int rc = 0;
 
     t->control = NULL;
-    switch (e->type) {
+    switch ((enum wk_element_type)e->type) {
     case WK_WATERMARK:
         in->watermark = MAX(in->watermark, e->value);
         combine(t);
@@ -304,16 +304,15 @@ static bool take_input(struct wk_task *t)
             t->control_in = in;
             return true;
         }
-        rows += e->batch->rows;
+        rows += e->rows;
         if (!t->is_source) { /* splits are no records */
-            wk_count(&t->records_in, e->batch->rows);
+            wk_count(&t->records_in, e->rows);
             wk_count(&t->bytes_in, e->bytes);
-            wk_count(&t->remote_records_in, e->remote ? e->batch->rows : 0);
+            wk_count(&t->remote_records_in, e->remote ? e->rows : 0);
         }
         t->taken[t->taken_count].in = in;
         t->taken[t->taken_count++].bytes = e->bytes;
-        wk_chain_feed(&t->chain, (int)in->input, e->batch);
-        e->batch = NULL;
+        wk_chain_feed(&t->chain, (int)in->input, wk_element_rows(e));
         wk_element_free(e);
         if (t->is_source || ENV_BUGGIFY(t->host->env))
             return true;

@@ -8,6 +8,8 @@
 #ifndef WK_TASK_H
 #define WK_TASK_H
 
+#include <pthread.h>
+
 #include "common/env/env.h"
 #include "proto/control.pb-c.h"
 #include "taskmanager/worker/operator/chain.h"

@@ -22,7 +22,7 @@ static void times(struct wk_task *t, Rask__Control__TaskMetrics *m)
 
 static void input(struct wk_task *t, Rask__Control__TaskMetrics *m)
 {
-    uint64_t credit = 0;
+    uint64_t credit = 0, queued = 0, queued_bytes = 0;
 
     SET(m, records_in, wk_counted(&t->records_in));
     SET(m, remote_records_in, wk_counted(&t->remote_records_in));
@@ -32,13 +32,16 @@ static void input(struct wk_task *t, Rask__Control__TaskMetrics *m)
     SET(m, watermark, __atomic_load_n(&t->watermark, __ATOMIC_RELAXED));
     if (!t->gate.channels || t->is_source) /* splits are no records */
         return;
-    for (uint32_t i = 0; i < t->gate.channel_count; i++)
-        credit += t->gate.channels[i].credit_bytes;
+    for (uint32_t i = 0; i < t->gate.channel_count; i++) {
+        const struct wk_in *in = &t->gate.channels[i];
+
+        credit += __atomic_load_n(&in->credit_bytes, __ATOMIC_RELAXED);
+        queued += wk_in_queued(in);
+        queued_bytes += wk_in_queued_bytes(in);
+    }
     SET(m, input_credit_bytes, credit);
-    pthread_mutex_lock(&t->gate.lock);
-    SET(m, input_queue_length, t->gate.queued);
-    SET(m, input_queue_bytes, t->gate.queued_bytes);
-    pthread_mutex_unlock(&t->gate.lock);
+    SET(m, input_queue_length, queued);
+    SET(m, input_queue_bytes, queued_bytes);
 }
 
 static void output(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)

@@ -231,13 +231,26 @@ static uint64_t taken_of(const struct wk_task *t, const struct wk_in *in)
     return bytes;
 }
 
-/* Slices of the channel that are here and not yet consumed. */
-static uint32_t slices_of(const struct wk_task *t, const struct wk_in *in)
+static uint32_t slices_in(const struct list *elements, const struct wk_in *in)
 {
     uint32_t n = 0;
 
-    LIST_FOREACH(node, &in->queue)
-        n += LIST_ENTRY(node, struct wk_element, node)->type == WK_DATA;
+    LIST_FOREACH(node, elements)
+    {
+        const struct wk_element *e = LIST_ENTRY(node, struct wk_element, node);
+
+        n += e->in == in && e->type == WK_DATA;
+    }
+    return n;
+}
+
+/* Slices of the channel that are here and not yet consumed. */
+static uint32_t slices_of(const struct wk_task *t, const struct wk_in *in)
+{
+    uint32_t n = slices_in(&t->gate.queue, in) + slices_in(&in->held, in);
+
+    for (const struct wk_element *e = t->gate.arrived; e; e = e->next) /* the task is not over: no mark is there */
+        n += e->in == in && e->type == WK_DATA;
     for (uint32_t i = 0; i < t->taken_count; i++)
         n += t->taken[i].in == in;
     return n;
@@ -277,7 +290,7 @@ static void check_channel(struct cluster *c, struct worker *w, const struct wk_t
             return;
         still = wk_link_queued_bytes(to) == 0 && wk_link_queued_bytes(from) == 0 && sim_net_still(w->node, sender->node);
     }
-    here = (int64_t)(in->queued_bytes + taken_of(t, in) + in->unreturned);
+    here = (int64_t)(wk_in_queued_bytes(in) + taken_of(t, in) + in->unreturned);
     all = __atomic_load_n(&out->credit, __ATOMIC_RELAXED) + here;
     if (__atomic_load_n(&out->credit, __ATOMIC_RELAXED) < 0) {
         SIM_PROBE("check: a row larger than the credit is under way");

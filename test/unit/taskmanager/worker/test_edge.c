@@ -60,12 +60,11 @@ static void bench_new(struct bench *b, Rask__Graph__Partitioner partitioner, uin
     b->edge.key_count = 1;
     for (uint32_t i = 0; i < targets; i++) {
         wk_gate_init(&b->gates[i], &receiver, 1);
-        b->gates[i].channels[0].credit_bytes = credit;
         wk_out_init(&b->edge.channels[i], &sender, 0, 0, i);
         wk_out_connect_local(&b->edge.channels[i], &b->gates[i].channels[0]);
         b->edge.rank_of_subtask[i] = (uint16_t)i;
         if (credit)
-            wk_out_grant(&b->edge.channels[i], credit);
+            wk_in_open(&b->gates[i].channels[0], credit);
     }
 }
 
@@ -97,13 +96,16 @@ static uint32_t take_all(struct bench *b, uint32_t target, void (*see)(void *arg
     uint32_t taken = 0;
 
     while ((e = wk_gate_take(&b->gates[target], &in)) != NULL) {
-        for (uint32_t i = 0; e->type == WK_DATA && i < e->batch->rows; i++) {
-            rask_row row = rask_batch_row(e->batch, i);
+        rask_batch *batch = e->type == WK_DATA ? wk_element_rows(e) : NULL;
+
+        for (uint32_t i = 0; batch && i < batch->rows; i++) {
+            rask_row row = rask_batch_row(batch, i);
 
             if (see)
                 see(arg, target, rask_i64(&row, 0), rask_i64(&row, 1));
             taken++;
         }
+        batch_unref(batch);
         if (e->type == WK_DATA)
             wk_in_consumed(in, e->bytes);
         wk_element_free(e);
@@ -231,12 +233,11 @@ static void without_credit_nothing_leaves_and_the_edge_is_full(void **state)
     assert_int_equal(take_all(&b, 0, NULL, NULL) + take_all(&b, 1, NULL, NULL), 0);
     /* one channel gets credit: its rows leave, the other's stay */
     wakes = 0;
-    b.gates[1].channels[0].credit_bytes = 100000;
-    wk_out_grant(&b.edge.channels[1], 100000);
+    wk_in_open(&b.gates[1].channels[0], 100000);
     assert_int_equal(wakes, 1);
     for (int i = 0; i < 100; i++) {
         wk_edge_send_waiting(&b.edge);
-        assert_true(b.gates[1].queued_bytes <= 100000);
+        assert_true(wk_in_queued_bytes(&b.gates[1].channels[0]) <= 100000);
         taken += take_all(&b, 1, NULL, NULL);
     }
     assert_true(taken > emitted / 4);
@@ -278,8 +279,7 @@ static void control_elements_stay_behind_the_rows_before_them(void **state)
     wk_edge_control(&b.edge, WK_END, 0);
     assert_null(wk_gate_take(&b.gates[0], &in)); /* no credit: the watermark waits behind the rows */
     for (uint32_t t = 0; t < 2; t++) {
-        b.gates[t].channels[0].credit_bytes = 100000;
-        wk_out_grant(&b.edge.channels[t], 100000);
+        wk_in_open(&b.gates[t].channels[0], 100000);
     }
     wk_edge_send_waiting(&b.edge);
     for (uint32_t t = 0; t < 2; t++) {
@@ -349,24 +349,34 @@ static void splits_that_come_one_by_one_make_the_edge_full(void **state)
     bench_free(&b);
 }
 
+static struct wk_element *control(struct pool *pool, enum wk_element_type type, int64_t value)
+{
+    struct wk_block *block = wk_block_new(pool, NULL, 1);
+    struct wk_element *e = wk_block_control(block, type, value);
+
+    wk_block_unref(block);
+    return e;
+}
+
 static void alignment_blocks_a_channel_and_keeps_its_order(void **state)
 {
+    struct pool *pool = pool_new(0);
     struct wk_gate g = {0};
     struct wk_in *in;
     struct wk_element *e;
 
     (void)state;
     wk_gate_init(&g, &receiver, 2);
-    wk_in_push(&g.channels[0], wk_element_new(WK_BARRIER, 1));
-    wk_in_push(&g.channels[0], wk_element_new(WK_WATERMARK, 5));
+    wk_in_push(&g.channels[0], control(pool, WK_BARRIER, 1));
+    wk_in_push(&g.channels[0], control(pool, WK_WATERMARK, 5));
     e = wk_gate_take(&g, &in);
     assert_int_equal(e->type, WK_BARRIER);
     wk_in_block(in);
     wk_element_free(e);
     assert_null(wk_gate_take(&g, &in));
-    wk_in_push(&g.channels[0], wk_element_new(WK_WATERMARK, 6));
+    wk_in_push(&g.channels[0], control(pool, WK_WATERMARK, 6));
     assert_null(wk_gate_take(&g, &in));
-    wk_in_push(&g.channels[1], wk_element_new(WK_WATERMARK, 1));
+    wk_in_push(&g.channels[1], control(pool, WK_WATERMARK, 1));
     e = wk_gate_take(&g, &in);
     assert_ptr_equal(in, &g.channels[1]);
     wk_element_free(e);
@@ -377,6 +387,7 @@ static void alignment_blocks_a_channel_and_keeps_its_order(void **state)
         wk_element_free(e);
     }
     wk_gate_release(&g);
+    pool_free(pool);
 }
 
 int main(void)

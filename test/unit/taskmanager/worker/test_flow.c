@@ -388,6 +388,15 @@ static int many_splits(rask_ctx *ctx, rask_splits *found) /* more than the reade
 static const rask_source patients = {.abi = RASK_ABI, .name = "patients", .out = &number_schema, .discover = many_splits, .poll = patient_poll};
 static const rask_operator aligner = {.abi = RASK_ABI, .name = "aligner", .process = watch_rows, .on_barrier = see_barrier};
 
+static struct wk_element *control(struct wk_task *t, enum wk_element_type type, int64_t value)
+{
+    struct wk_block *block = wk_block_new(t->host->pool, NULL, 1);
+    struct wk_element *e = wk_block_control(block, type, value);
+
+    wk_block_unref(block);
+    return e;
+}
+
 static void a_channel_that_ends_does_not_hold_up_alignment(void **state)
 {
     rask_env *env = building();
@@ -404,11 +413,11 @@ static void a_channel_that_ends_does_not_hold_up_alignment(void **state)
             t = m.workers[0]->tasks[i];
     assert_non_null(t);
     assert_int_equal(t->gate.channel_count, 2);
-    wk_in_push(&t->gate.channels[0], wk_element_new(WK_BARRIER, 5));
+    wk_in_push(&t->gate.channels[0], control(t, WK_BARRIER, 5));
     loop_settle(m.env);
     assert_int_equal(__atomic_load_n(&barriers, __ATOMIC_ACQUIRE), 0);
-    wk_in_push(&t->gate.channels[1], wk_element_new(WK_BARRIER, 4)); /* of one that was given up */
-    wk_in_push(&t->gate.channels[1], wk_element_new(WK_END, 0));
+    wk_in_push(&t->gate.channels[1], control(t, WK_BARRIER, 4)); /* of one that was given up */
+    wk_in_push(&t->gate.channels[1], control(t, WK_END, 0));
     loop_until(m.env, &barriers, 5);
     assert_int_equal(barriers, 5);
     cancel(&m, env);

@@ -97,8 +97,8 @@ static void place_new(struct place *p)
     p->pool = pool_new(64u << 20);
     wk_gate_init(&p->gate, &task, 2);
     p->link = wk_link_new(p->env, p->pool, 1, 1, &owner);
-    p->gate.channels[0].credit_bytes = 1000;
     wk_in_connect_remote(&p->gate.channels[0], p->link);
+    wk_in_open(&p->gate.channels[0], 40000);
     assert_int_equal(p->env->net->ops->listen(p->env->net, name, on_accept, p, &p->listener, &err), 0);
     opened = 0;
     p->peer = p->env->net->ops->connect(p->env->net, name, &peer_handler, p);
@@ -222,6 +222,20 @@ static void slices_that_do_not_add_up_close_the_link(void **state)
     }
 }
 
+static void more_than_the_credit_closes_the_link(void **state)
+{
+    struct place p;
+
+    (void)state;
+    place_new(&p);
+    send_rows(&p, 0, 4096, 4096);
+    while (wk_link_received_rows(p.link) < 4096)
+        loop_settle(p.env);
+    assert_int_equal(p.lost, 0);
+    send_rows(&p, 0, 4096, 4096); /* 64 KiB in all; none of it was given back */
+    closes(&p, "more than the credit that the channel has");
+}
+
 static void channels_of_others_close_the_link(void **state)
 {
     struct place p;
@@ -237,7 +251,7 @@ static void channels_of_others_close_the_link(void **state)
     send_words(&p, NET_CONTROL, 7, CONTROL(0, 0, WK_WATERMARK));
     closes(&p, "not a channel of this connection");
     place_new(&p);
-    send_words(&p, NET_CREDIT, 0, (const uint32_t[]){0, 0, 0, 10}, 4);
+    send_words(&p, NET_CREDIT, 0, (const uint32_t[]){0, 0, 0, 10, 10}, 5);
     closes(&p, "not a channel of this connection");
 }
 
@@ -287,7 +301,7 @@ int main(void)
         cmocka_unit_test(rows_and_their_end_arrive),
         cmocka_unit_test(more_rows_than_a_batch_has_close_the_link),
         cmocka_unit_test(slices_that_do_not_add_up_close_the_link),
-        cmocka_unit_test(channels_of_others_close_the_link),
+        cmocka_unit_test(more_than_the_credit_closes_the_link), cmocka_unit_test(channels_of_others_close_the_link),
         cmocka_unit_test(what_follows_the_end_closes_the_link),
         cmocka_unit_test(nonsense_closes_the_link),
     };
