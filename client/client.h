@@ -20,6 +20,7 @@
 
 #define CLI_FILES_MAX 64
 #define CLI_SETTINGS_MAX 256
+#define CLI_HOSTS_MAX 64
 
 /* What the command line said. Strings are borrowed from argv. */
 struct cli_options {
@@ -29,6 +30,11 @@ struct cli_options {
     const char *cflags, *libs;
     uint32_t parallelism;   /* -p; 0: none */
     uint32_t count;         /* -n of top; 0: none */
+    uint32_t days;          /* --days; 0: none */
+    const char *dir;        /* --dir, or NULL */
+    const char *hosts[CLI_HOSTS_MAX]; /* --host */
+    size_t host_count;
+    bool write_conf;
     bool detached, sanitize, all, running, scheduled, follow, help;
     const char *settings[CLI_SETTINGS_MAX]; /* -D, "key=value" */
     size_t setting_count;
@@ -45,6 +51,7 @@ enum {
     CLI_OPT_LIST = 8,    /* -a, -r, -s */
     CLI_OPT_FOLLOW = 16, /* -f */
     CLI_OPT_TOP = 32,    /* -n COUNT */
+    CLI_OPT_SECURITY = 64, /* --dir, --days, --host, --write-conf */
 };
 int cli_parse(struct cli_options *options, unsigned known, int argc, char **argv, struct err *err) MUST_CHECK;
 /* The configuration with the -D settings; owned by the caller. Keys that do nothing are named on stderr. */
@@ -99,6 +106,7 @@ int cli_list(int argc, char **argv);
 int cli_cancel(int argc, char **argv);
 int cli_logs(int argc, char **argv);
 int cli_top(int argc, char **argv);
+int cli_security(int argc, char **argv);
 
 /* ---- cluster.c: calls that several commands make ---- */
 /* -m, else rest.address:rest.port of the configuration. */

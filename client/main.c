@@ -9,12 +9,13 @@
 static const char usage[] =
     "rask COMMAND [OPTIONS] [ARGUMENTS]; `rask COMMAND --help` tells more\n"
     "\n"
-    "  run     compiles a job and runs it, on a cluster or right here\n"
-    "  info    prints the plan of a job as JSON\n"
-    "  list    lists the jobs of a cluster\n"
-    "  cancel  cancels a job\n"
-    "  logs    prints the log of a job's workers\n"
-    "  top     shows where the time of a job goes, once a second\n"
+    "  run       compiles a job and runs it, on a cluster or right here\n"
+    "  info      prints the plan of a job as JSON\n"
+    "  list      lists the jobs of a cluster\n"
+    "  cancel    cancels a job\n"
+    "  logs      prints the log of a job's workers\n"
+    "  security  makes the certificates of a cluster\n"
+    "  top       shows where the time of a job goes, once a second\n"
     "\n"
     "  --help, --version\n";
 
@@ -42,7 +43,7 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {{"run", cli_run}, {"info", cli_info}, {"list", cli_list}, {"cancel", cli_cancel}, {"logs", cli_logs},
-                  {"top", cli_top}};
+                  {"top", cli_top}, {"security", cli_security}};
 
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {
@@ -72,6 +73,6 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel, logs and top\n", argv[1]);
+    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel, logs, top and security\n", argv[1]);
     return 1;
 }

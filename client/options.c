@@ -25,6 +25,10 @@ enum option_id {
     O_SCHEDULED,
     O_FOLLOW,
     O_COUNT,
+    O_DIR,
+    O_DAYS,
+    O_HOST,
+    O_WRITE_CONF,
     O_HELP,
 };
 struct option_row {
@@ -50,6 +54,10 @@ static const struct option_row rows[] = {
     {O_SCHEDULED, {"-s", "--scheduled"}, false, CLI_OPT_LIST},
     {O_FOLLOW, {"-f", "--follow"}, false, CLI_OPT_FOLLOW},
     {O_COUNT, {"-n"}, true, CLI_OPT_TOP},
+    {O_DIR, {"--dir"}, true, CLI_OPT_SECURITY},
+    {O_DAYS, {"--days"}, true, CLI_OPT_SECURITY},
+    {O_HOST, {"--host"}, true, CLI_OPT_SECURITY},
+    {O_WRITE_CONF, {"--write-conf"}, false, CLI_OPT_SECURITY},
     {O_SETTING, {"-D"}, true, 0},
     {O_HELP, {"-h", "--help"}, false, 0},
 };
@@ -110,6 +118,19 @@ static int parse_count(const char *text, uint32_t *ret, struct err *err)
     return 0;
 }
 
+static int parse_days(const char *text, uint32_t *ret, struct err *err)
+{
+    char *end;
+    long n;
+
+    errno = 0;
+    n = strtol(text, &end, 10);
+    if (errno || *end || end == text || n < 1 || n > 7300)
+        return err_set(err, ERR_INVALID, "--days wants a number from 1 to 7300, not `%s`", text);
+    *ret = (uint32_t)n;
+    return 0;
+}
+
 static int option_apply(struct cli_options *o, const struct option_row *row, const char *value,
                         struct err *err)
 {
@@ -136,6 +157,14 @@ static int option_apply(struct cli_options *o, const struct option_row *row, con
     case O_SCHEDULED: o->scheduled = true; return 0;
     case O_FOLLOW: o->follow = true; return 0;
     case O_COUNT: return parse_count(value, &o->count, err);
+    case O_DIR: o->dir = value; return 0;
+    case O_DAYS: return parse_days(value, &o->days, err);
+    case O_HOST:
+        if (o->host_count == CLI_HOSTS_MAX)
+            return err_set(err, ERR_LIMIT, "more than %d --host", CLI_HOSTS_MAX);
+        o->hosts[o->host_count++] = value;
+        return 0;
+    case O_WRITE_CONF: o->write_conf = true; return 0;
     case O_SETTING:
         if (!strchr(value, '='))
             return err_set(err, ERR_INVALID, "-D takes key=value, not `%s`", value);

@@ -7,6 +7,8 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/net/tls.h"
+#include "common/security/tls_conf.h"
 #include "jobmanager/jm_private.h"
 
 static void on_slots_freed(void *arg)
@@ -63,6 +65,7 @@ static int listen_rpc(struct jm *jm, const char *address, struct err *err)
     struct rpc_server_options options = {
         .address = address,
         .allow_plaintext = conf_bool(jm->conf, OPT_SECURITY_ALLOW_PLAINTEXT),
+        .tls = jm->tls,
         .fence = jm->fence,
         .heartbeat_interval_ms =
             (uint32_t)MIN(conf_duration_ms(jm->conf, OPT_HEARTBEAT_INTERVAL), UINT32_MAX),
@@ -90,6 +93,8 @@ static void init_parts(struct jm *jm)
         .blobs = &jm->blobs,
         .store = &jm->store,
         .address = jm->address,
+        .tls_ciphers = jm->tls ? tls_context_ciphers(jm->tls) : NULL,
+        .tls_data = jm->tls && tls_conf_data(jm->conf),
         .hooks = &dispatcher_hooks,
         .arg = jm,
     };
@@ -188,6 +193,7 @@ int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, s
     jm->magic = JM_MAGIC;
     jm->env = env;
     jm->conf = options->conf;
+    jm->tls = options->tls;
     jm->fence = env_rand_u64(env) | 1; /* without high availability only equality counts */
     jm->dir = mem_printf("%s/jm-%016" PRIx64, options->work_dir, jm->fence);
     list_init(&jm->sessions);

@@ -16,11 +16,13 @@
 struct jm;
 struct jm_dispatcher;
 struct rpc_peer;
+struct net_tls;
 struct jm_options {
     const struct conf *conf; /* borrowed */
     const char *rpc_address; /* HOST:PORT to listen on; "inproc:jm" in rask-local */
     /* blobs, job store; made if missing, a folder of its own inside */
     const char *work_dir;
+    struct net_tls *tls; /* borrowed; NULL: connections in clear */
 };
 int jm_new(struct env *env, const struct jm_options *options, struct jm **ret,
            struct err *err) MUST_CHECK;

@@ -18,6 +18,7 @@ struct jm {
     char *dir;
     char *address; /* as workers reach it */
     uint64_t fence;
+    struct net_tls *tls; /* borrowed, or NULL */
     struct rpc_server *server;
     struct jm_resource resource;
     struct jm_blobs blobs;

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -20,6 +21,8 @@
 #include "common/conf/daemon.h"
 #include "common/conf/work_folder.h"
 #include "common/env/env.h"
+#include "common/net/tls.h"
+#include "common/security/tls_conf.h"
 #include "jobmanager/jm.h"
 #include "jobmanager/rest/rest.h"
 
@@ -28,6 +31,7 @@ struct program {
     struct env *env;
     struct jm *jm;
     struct rest *rest;
+    struct net_tls *tls; /* NULL: connections in clear */
     char *folder;
 };
 
@@ -70,7 +74,7 @@ static int start_jm(struct program *p, struct err *err)
 {
     char *address = listen_address(p->daemon.conf);
     struct jm_options options = {
-        .conf = p->daemon.conf, .rpc_address = address, .work_dir = p->folder};
+        .conf = p->daemon.conf, .rpc_address = address, .work_dir = p->folder, .tls = p->tls};
     int code = jm_new(p->env, &options, &p->jm, err);
 
     mem_free(address);
@@ -128,15 +132,21 @@ static void log_start(struct program *p)
 {
     log_printf(LOG_INFO, "main",
                "rask-jobmanager %s (%s, %s) listens for RPC on %s, for REST on %s; files in %s; "
-               "memory %ld KiB",
+               "memory %ld KiB; RPC %s",
                RASK_VERSION, sizeof(void *) == 8 ? "64 bit" : "32 bit", __VERSION__,
-               jm_rpc_address(p->jm), rest_address(p->rest), p->folder, rss_kib());
+               jm_rpc_address(p->jm), rest_address(p->rest), p->folder, rss_kib(),
+               p->tls ? "by TLS 1.3" : "in clear");
 }
 
 static int start(struct program *p, struct err *err)
 {
-    int code = make_folder(p, err);
+    char text[TLS_CONF_TEXT_MAX];
+    int code = tls_conf_internal(p->daemon.conf, time(NULL), &p->tls, err);
 
+    if (code == 0 && p->tls && tls_conf_expiry(p->tls, time(NULL), text))
+        log_printf(LOG_WARN, "main", "%s", text);
+    if (code == 0)
+        code = make_folder(p, err);
     if (code == 0)
         code = start_jm(p, err);
     if (code == 0)
@@ -156,6 +166,7 @@ static void end(struct program *p)
         work_folder_remove(p->folder);
     mem_free(p->folder);
     env_libevent_free(p->env);
+    tls_context_free(p->tls);
 }
 
 int main(int argc, char **argv)

@@ -23,6 +23,8 @@
 #define NO_TM_RPC_PORT "a TaskManager calls the JobManager, and listens on its data port alone."
 #define NO_PEKKO "RPC does not use Pekko or Akka."
 #define NO_NETTY "the data plane does not use Netty."
+#define NO_SESSIONS "no TLS session is resumed; each connection proves anew who it is."
+#define PEM_HAS_NO_PASSWORD "a PEM file has no password of its own; that of the key in it is key-password."
 #define NO_ROCKSDB "there is no RocksDB; state on disk has keys of its own."
 
 /* clang-format off */
@@ -184,7 +186,14 @@ const struct conf_class_row conf_class_rows[] = {
     NOT_YET("security.kerberos.*")
     NOTHING("security.module.factory.classes", NO_CLASSES)
     NOT_YET("security.redaction.additional-keys")
-    NOT_YET("security.ssl.*")
+    NOTHING("security.ssl.internal.keystore-password", PEM_HAS_NO_PASSWORD)
+    NOTHING("security.ssl.internal.session-cache-size", NO_SESSIONS)
+    NOTHING("security.ssl.internal.session-timeout", NO_SESSIONS)
+    NOTHING("security.ssl.internal.truststore-password", PEM_HAS_NO_PASSWORD)
+    NOTHING("security.ssl.keystore-password", PEM_HAS_NO_PASSWORD)
+    NOT_YET("security.ssl.rest.*")
+    NOTHING("security.ssl.truststore-password", PEM_HAS_NO_PASSWORD)
+    NOT_YET("security.ssl.verify-hostname")
     NOTHING("security.ssl.provider", "TLS is OpenSSL's.")
     NOTHING("shuffle-service-factory.class", NO_CLASSES)
     NOT_YET("slot.idle.timeout")
@@ -201,7 +210,6 @@ const struct conf_class_row conf_class_rows[] = {
 
     NOT_YET("task.cancellation.timers.timeout")
     NOT_YET("taskmanager.collect-sink.port")
-    NOT_YET("taskmanager.data.ssl.enabled")
     NOTHING("taskmanager.debug.memory.log", NO_JVM)
     NOTHING("taskmanager.debug.memory.log-interval", NO_JVM)
     NOTHING("taskmanager.heap.size", NO_HEAP)

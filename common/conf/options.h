@@ -204,8 +204,54 @@
     X(SECURITY_ALLOW_PLAINTEXT, "security.allow-plaintext", BOOL, "false", "", START,              \
       "Whether a daemon may listen beyond loopback without TLS. Everybody who reaches its ports "  \
       "may then run code.")                                                                        \
-    X(SECURITY_SSL_INTERNAL_ENABLED, "security.ssl.internal.enabled", BOOL, "false", "false",      \
-      START, "Only false so far: no TLS between processes.")                                       \
+    X(SECURITY_SSL_INTERNAL_ENABLED, "security.ssl.internal.enabled", BOOL, "false", "", START,    \
+      "TLS between JobManager, TaskManagers and workers: daemons show certificates, workers "      \
+      "prove the secret of their job. `rask security init` makes the files.")                      \
+    X(TASKMANAGER_DATA_SSL_ENABLED, "taskmanager.data.ssl.enabled", BOOL, "true", "", START,       \
+      "With `security.ssl.internal.enabled`: TLS for the data between workers, too. Without "      \
+      "it they still prove the secret of their job.")                                              \
+    X(SECURITY_SSL_INTERNAL_KEYSTORE, "security.ssl.internal.keystore", STRING, NULL, "", START,   \
+      "PEM file of the daemons: certificate, chain, private key. Readable by its owner alone. "    \
+      "Instead of `security.ssl.keystore`.")                                                       \
+    X(SECURITY_SSL_INTERNAL_KEYSTORE_TYPE, "security.ssl.internal.keystore-type",                  \
+      ENUM, "PEM", "PEM", START,                                                                   \
+      "Only PEM.")                                                                                 \
+    X(SECURITY_SSL_INTERNAL_KEY_PASSWORD, "security.ssl.internal.key-password",                    \
+      STRING, NULL, "", START,                                                                     \
+      "Password of the private key, if that is encrypted. Instead of `security.ssl.key- "          \
+      "password`.")                                                                                \
+    X(SECURITY_SSL_INTERNAL_TRUSTSTORE, "security.ssl.internal.truststore",                        \
+      STRING, NULL, "", START,                                                                     \
+      "PEM file of the certificates whose signature is trusted inside the cluster. Instead of "    \
+      "`security.ssl.truststore`.")                                                                \
+    X(SECURITY_SSL_INTERNAL_TRUSTSTORE_TYPE, "security.ssl.internal.truststore-type",              \
+      ENUM, "PEM", "PEM", START,                                                                   \
+      "Only PEM.")                                                                                 \
+    X(SECURITY_SSL_INTERNAL_CERT_FINGERPRINT, "security.ssl.internal.cert.fingerprint",            \
+      STRING, NULL, "", START,                                                                     \
+      "SHA-1 or SHA-256 of the one certificate that daemons may show, in hex; for authorities "    \
+      "that sign for others, too.")                                                                \
+    X(SECURITY_SSL_INTERNAL_HANDSHAKE_TIMEOUT, "security.ssl.internal.handshake-timeout",          \
+      INT, "-1", "-1..3600000", START,                                                             \
+      "Milliseconds in which a TLS handshake has to end; -1: 10 s.")                               \
+    X(SECURITY_SSL_INTERNAL_CLOSE_NOTIFY_FLUSH_TIMEOUT, "security.ssl.internal.close-notify-flush-timeout",\
+      INT, "-1", "-1..3600000", START,                                                             \
+      "Milliseconds for what is still to be sent when a connection is closed; -1: 1 s.")           \
+    X(SECURITY_SSL_KEYSTORE, "security.ssl.keystore", STRING, NULL, "", START,                     \
+      "Where the more special key is not set.")                                                    \
+    X(SECURITY_SSL_KEYSTORE_TYPE, "security.ssl.keystore-type", ENUM, "PEM", "PEM", START,         \
+      "Only PEM.")                                                                                 \
+    X(SECURITY_SSL_KEY_PASSWORD, "security.ssl.key-password", STRING, NULL, "", START,             \
+      "Where the more special key is not set.")                                                    \
+    X(SECURITY_SSL_TRUSTSTORE, "security.ssl.truststore", STRING, NULL, "", START,                 \
+      "Where the more special key is not set.")                                                    \
+    X(SECURITY_SSL_TRUSTSTORE_TYPE, "security.ssl.truststore-type", ENUM, "PEM", "PEM", START,     \
+      "Only PEM.")                                                                                 \
+    X(SECURITY_SSL_PROTOCOL, "security.ssl.protocol", ENUM, "TLSv1.3", "TLSv1.3", START,           \
+      "Only TLSv1.3: nothing older is spoken.")                                                    \
+    X(SECURITY_SSL_ALGORITHMS, "security.ssl.algorithms",                                          \
+      STRING, "TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384", "", START,                          \
+      "Ciphers of TLS 1.3, the preferred one first; workers use that one.")                        \
     X(SECURITY_SSL_REST_ENABLED, "security.ssl.rest.enabled", BOOL, "false", "false", START,       \
       "Only false so far: no TLS for REST.")
 

@@ -130,6 +130,14 @@ struct id env_rand_id(struct env *env);
 void env_log(struct env *env, enum log_level level, const char *module, const char *job,
              const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
+/* For lines that a stranger can cause at will: 20 a minute, then their number. Zero-initialised; one per kind of line. */
+struct env_log_rate {
+    uint64_t minute;
+    uint32_t lines;
+};
+void env_log_limited(struct env *env, struct env_log_rate *rate, enum log_level level, const char *module,
+                     const char *job, const char *fmt, ...) __attribute__((format(printf, 6, 7)));
+
 /* Production. The loop runs on the calling thread until env_libevent_stop (any thread, or a signal handler).
  * A stop before the run makes it return at once; it may be run again. */
 struct env_libevent_options {

@@ -244,6 +244,8 @@ struct rpc_peer *rpc_connect(struct env *env, const char *address, const struct 
     rpc_nonce(env, peer->nonce);
     peer->conn = env->net->ops->connect(env->net, address, &rpc_net_handler, peer);
     env->net->ops->set_limit(peer->conn, RPC_HANDSHAKE_FRAME);
+    if (identity->tls)
+        rpc_secure(env, peer->conn, identity, false);
     return peer;
 }
 

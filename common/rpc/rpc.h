@@ -8,6 +8,7 @@
  *
  * Frame use: NET_REQUEST stream = request id, flags = method, epoch = fence; NET_RESPONSE stream = request id,
  * flags = 0 ok / 1 Failure; NET_CANCEL stream = request id.  Handshake: HELLO -> [CHALLENGE -> PROOF ->] WELCOME or REFUSE.
+ * Under TLS its handshake has proved the certificate or the secret before HELLO, and nothing is challenged.
  */
 #ifndef RPC_RPC_H
 #define RPC_RPC_H
@@ -74,6 +75,7 @@ struct rpc_identity {            /* what this side is; copied */
     struct id taskmanager_id;
     uint8_t secret[32];          /* WORKER, PEER_WORKER */
     bool has_secret;
+    struct net_tls *tls;         /* borrowed; connections are TLS then. NULL: in clear */
 };
 
 /* ---- connecting side. on_ready or on_close follows. ---- */
@@ -84,7 +86,8 @@ struct rpc_peer *rpc_connect(struct env *env, const char *address, const struct 
 struct rpc_server;
 struct rpc_server_options {
     const char *address;
-    bool allow_plaintext;  /* security.allow-plaintext: without it only loopback addresses are accepted */
+    bool allow_plaintext;  /* security.allow-plaintext: without it and tls only loopback addresses are accepted */
+    struct net_tls *tls;   /* borrowed; TaskManagers show a certificate, workers prove their secret. NULL: in clear */
     uint64_t fence;        /* this leader's token */
     uint32_t heartbeat_interval_ms, heartbeat_timeout_ms;
     /* Fills the secret of (job, epoch) for WORKER peers; false: unknown, the peer is refused. */
@@ -145,6 +148,8 @@ void rpc_refuse(struct env *env, struct net_conn *conn, const struct err *why);
 
 /*
  * Handshake of data connections between workers: the same HELLO / CHALLENGE / PROOF, driven by the worker on a net_conn.
+ * With self->tls: HELLO in clear, which says no more than where to pass the connection; then TLS by the job's secret, and
+ * inside HELLO once more, which is believed, and WELCOME.
  * done is called once, never inside the call.  error NULL: both sides have proved the secret, conn is the caller's and
  * its handler has to be set before done returns.  Else conn is NULL.  peer is borrowed: on the accepting side what the
  * other one said of itself, on the connecting side job and epoch only.

@@ -71,25 +71,65 @@ static int connecting_frame(struct rpc_data *data, const struct net_frame *frame
         rpc_read_refuse(frame, data->name, err);
         return err->code;
     }
-    if (frame->kind == NET_CHALLENGE && !data->proof_sent) {
+    if (frame->kind == NET_CHALLENGE && !data->proof_sent && !data->self.tls) {
         code = rpc_answer_challenge(data->env, data->conn, frame, &data->self, data->nonce, err);
         data->proof_sent = code == 0;
         return code;
     }
-    if (frame->kind == NET_WELCOME && data->proof_sent) {
+    if (frame->kind == NET_WELCOME && data->proof_sent &&
+        (!data->self.tls || rpc_proven(data->env, data->conn, &data->self))) {
         data_succeed(data);
         return 0;
     }
     return err_set(err, ERR_PROTOCOL, "unexpected frame of kind %u in the handshake", frame->kind);
 }
 
+static int check_preamble(const struct rpc_data *data, const Rask__Control__Hello *hello,
+                          struct rpc_identity *ret_peer, struct err *err)
+{
+    char id[ID_TEXT_MAX];
+    int code = rpc_check_hello(hello, "worker", ret_peer, err);
+
+    if (code < 0)
+        return code;
+    if (ret_peer->role != RASK__CONTROL__ROLE__PEER_WORKER)
+        return err_set(err, ERR_PROTOCOL, "only workers may connect to a data port");
+    if (!id_equal(&ret_peer->job_id, &data->self.job_id) ||
+        ret_peer->job_epoch != data->self.job_epoch)
+        return err_set(err, ERR_STALE, "this worker runs job %s with epoch %llu, not what was asked for",
+                       id_format(&data->self.job_id, id), (unsigned long long)data->self.job_epoch);
+    return 0;
+}
+
+/* TLS: what the preamble said in clear, once more where nobody can have changed it. */
+static int inner_hello(struct rpc_data *data, const struct net_frame *frame, struct err *err)
+{
+    Rask__Control__Hello *hello = NULL;
+    struct rpc_identity peer;
+    struct arena arena;
+    int code;
+
+    arena_init(&arena);
+    if (frame->kind == NET_HELLO && rpc_proven(data->env, data->conn, &data->self))
+        hello = (void *)rpc_unpack(&rask__control__hello__descriptor, frame->payload, frame->length, &arena);
+    code = hello ? check_preamble(data, hello, &peer, err)
+                 : err_set(err, ERR_PROTOCOL, "unexpected frame of kind %u in the handshake", frame->kind);
+    if (code == 0)
+        data->peer = peer;
+    arena_release(&arena);
+    return code;
+}
+
 static int accepting_frame(struct rpc_data *data, const struct net_frame *frame, struct err *err)
 {
     int code;
 
-    if (frame->kind != NET_PROOF)
-        return err_set(err, ERR_PROTOCOL, "unexpected frame of kind %u in the handshake", frame->kind);
-    code = rpc_check_proof(frame, data->self.secret, data->nonce, err);
+    if (data->self.tls)
+        code = inner_hello(data, frame, err);
+    else if (frame->kind != NET_PROOF)
+        code = err_set(err, ERR_PROTOCOL, "unexpected frame of kind %u in the handshake", frame->kind);
+    else
+        code = rpc_check_proof(frame, data->self.secret, data->nonce, err);
     if (code < 0)
         return code;
     rpc_send_welcome(data->env, data->conn, 0);
@@ -102,6 +142,11 @@ static void net_on_open(void *arg, struct net_conn *conn)
     struct rpc_data *data = MAGIC_CAST(arg, struct rpc_data, RPC_DATA_MAGIC);
 
     rpc_send_hello(data->env, conn, &data->self, data->nonce);
+    if (!data->self.tls)
+        return;
+    rpc_secure(data->env, conn, &data->self, false);
+    rpc_send_hello(data->env, conn, &data->self, data->nonce);
+    data->proof_sent = true;
 }
 
 static void net_on_frame(void *arg, struct net_conn *conn, struct net_frame *frame)
@@ -176,23 +221,6 @@ struct rpc_data *rpc_data_connect(struct env *env, const char *address, const st
     return data;
 }
 
-static int check_preamble(const struct rpc_data *data, const Rask__Control__Hello *hello,
-                          struct rpc_identity *ret_peer, struct err *err)
-{
-    char id[ID_TEXT_MAX];
-    int code = rpc_check_hello(hello, "worker", ret_peer, err);
-
-    if (code < 0)
-        return code;
-    if (ret_peer->role != RASK__CONTROL__ROLE__PEER_WORKER)
-        return err_set(err, ERR_PROTOCOL, "only workers may connect to a data port");
-    if (!id_equal(&ret_peer->job_id, &data->self.job_id) ||
-        ret_peer->job_epoch != data->self.job_epoch)
-        return err_set(err, ERR_STALE, "this worker runs job %s with epoch %llu, not what was asked for",
-                       id_format(&data->self.job_id, id), (unsigned long long)data->self.job_epoch);
-    return 0;
-}
-
 struct rpc_data *rpc_data_accept(struct env *env, struct net_conn *conn, const Rask__Control__Hello *hello,
                                  const struct rpc_identity *self, rpc_data_done_fn *done, void *arg)
 {
@@ -206,7 +234,8 @@ struct rpc_data *rpc_data_accept(struct env *env, struct net_conn *conn, const R
     env->net->ops->set_limit(conn, RPC_HANDSHAKE_FRAME);
     env->net->ops->set_handler(conn, &data_net_handler, data);
     if (check_preamble(data, hello, &peer, &err) < 0) {
-        rpc_refuse(env, conn, &err);
+        if (!self->tls)
+            rpc_refuse(env, conn, &err);
         env->net->ops->close(conn);
         data->conn = NULL;
         data->failed = err;
@@ -214,7 +243,10 @@ struct rpc_data *rpc_data_accept(struct env *env, struct net_conn *conn, const R
         return data;
     }
     data->peer = peer;
-    rpc_send_challenge(env, conn, self->secret, data->nonce, &hello->nonce);
+    if (self->tls)
+        rpc_secure(env, conn, &data->self, true);
+    else
+        rpc_send_challenge(env, conn, self->secret, data->nonce, &hello->nonce);
     env_timer_arm_ms(env, &data->timer, RPC_HANDSHAKE_MS);
     return data;
 }

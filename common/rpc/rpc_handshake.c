@@ -258,6 +258,8 @@ static int on_hello(struct rpc_peer *peer, const struct net_frame *frame, struct
     if (identity->role == RASK__CONTROL__ROLE__PEER_WORKER)
         return err_set(err, ERR_PROTOCOL, "workers do not talk to each other on the JobManager's port");
     if (identity->role == RASK__CONTROL__ROLE__TASKMANAGER) {
+        if (options->tls && !rpc_proven(peer->env, peer->conn, identity))
+            return err_set(err, ERR_AUTH, "a TaskManager has to show a certificate");
         welcome(peer);
         return 0;
     }
@@ -266,6 +268,12 @@ static int on_hello(struct rpc_peer *peer, const struct net_frame *frame, struct
         return err_set(err, ERR_STALE, "no job %s with epoch %llu runs on this JobManager",
                        id_format(&identity->job_id, id), (unsigned long long)identity->job_epoch);
     identity->has_secret = true;
+    if (options->tls) {
+        if (!rpc_proven(peer->env, peer->conn, identity))
+            return err_set(err, ERR_AUTH, "the secret of another job was proved");
+        welcome(peer);
+        return 0;
+    }
     rpc_nonce(peer->env, peer->nonce);
     rpc_send_challenge(peer->env, peer->conn, identity->secret, peer->nonce, &hello->nonce);
     peer->state = RPC_PEER_PROOF;
@@ -278,8 +286,10 @@ static int on_welcome(struct rpc_peer *peer, const struct net_frame *frame, stru
 {
     Rask__Control__Welcome *message;
 
-    if (peer->identity.role != RASK__CONTROL__ROLE__TASKMANAGER && peer->state != RPC_PEER_PROOF)
-        return err_set(err, ERR_AUTH, "the other side did not prove that it knows the job's secret");
+    if (peer->identity.tls ? !rpc_proven(peer->env, peer->conn, &peer->identity)
+                           : peer->identity.has_secret && peer->state != RPC_PEER_PROOF)
+        return err_set(err, ERR_AUTH, "the other side did not prove that it %s",
+                       peer->identity.has_secret ? "knows the job's secret" : "has a certificate");
     message = (void *)rpc_unpack(&rask__control__welcome__descriptor, frame->payload, frame->length,
                                  arena);
     if (!message)
@@ -303,7 +313,7 @@ static int connecting_frame(struct rpc_peer *peer, const struct net_frame *frame
 
     switch (frame->kind) {
     case NET_CHALLENGE:
-        if (peer->state != RPC_PEER_HELLO)
+        if (peer->state != RPC_PEER_HELLO || peer->identity.tls)
             break;
         code = rpc_answer_challenge(peer->env, peer->conn, frame, &peer->identity, peer->nonce, err);
         if (code == 0)

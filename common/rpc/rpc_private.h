@@ -98,6 +98,15 @@ int rpc_answer_challenge(struct env *env, struct net_conn *conn, const struct ne
                          struct err *err) MUST_CHECK;
 int rpc_check_proof(const struct net_frame *frame, const uint8_t secret[32],
                     const uint8_t nonce[RPC_NONCE_BYTES], struct err *err) MUST_CHECK;
+/* TLS: the secret of a job for TLS, and its name, from role, job, epoch and secret of identity. */
+void rpc_psk(const struct rpc_identity *identity, char ret_name[NET_PSK_NAME_MAX + 1],
+             uint8_t ret_psk[NET_PSK_BYTES]);
+/* Job and epoch of a name that a worker gave its JobManager; false: it is none. */
+bool rpc_psk_parse(const char *name, struct rpc_identity *ret);
+/* conn goes on under TLS by the secret of identity. */
+void rpc_secure(struct env *env, struct net_conn *conn, const struct rpc_identity *identity, bool accepting);
+/* The other side of conn has proved the secret of identity. */
+bool rpc_proven(struct env *env, struct net_conn *conn, const struct rpc_identity *identity);
 /* Fills err from a REFUSE. */
 void rpc_read_refuse(const struct net_frame *frame, const char *peer, struct err *err);
 /* One frame of a peer's handshake; ends with rpc_peer_ready or rpc_peer_fail. */

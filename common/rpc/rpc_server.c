@@ -8,8 +8,6 @@
 
 #include "common/rpc/rpc_private.h"
 
-#define LOG_REFUSALS_PER_MINUTE 20
-
 struct rpc_server {
     uint32_t magic;
     struct env *env;
@@ -18,10 +16,24 @@ struct rpc_server {
     struct net_listener *listener;
     struct list peers;
     uint32_t handshakes; /* peers that are not ready */
-    uint64_t log_minute; /* for the rate of log lines */
-    uint32_t logged;
+    struct env_log_rate refusals;
     struct rpc_method_stats stats[RPC_METHOD_MAX];
 };
+
+/* A worker names the secret of its job in the TLS handshake. */
+static bool psk_of(void *arg, const char *psk_name, uint8_t ret_psk[NET_PSK_BYTES])
+{
+    struct rpc_server *server = MAGIC_CAST(arg, struct rpc_server, RPC_SERVER_MAGIC);
+    struct rpc_identity identity = {.role = RASK__CONTROL__ROLE__WORKER};
+    char name[NET_PSK_NAME_MAX + 1];
+
+    if (!rpc_psk_parse(psk_name, &identity) || !server->options.secret_of ||
+        !server->options.secret_of(server->options.arg, &identity.job_id, identity.job_epoch, identity.secret))
+        return false;
+    rpc_psk(&identity, name, ret_psk);
+    memset(&identity, 0, sizeof(identity));
+    return strcmp(name, psk_name) == 0;
+}
 
 static void on_accept(void *arg, struct net_conn *conn)
 {
@@ -49,6 +61,9 @@ static void on_accept(void *arg, struct net_conn *conn)
     server->handshakes++;
     ops->set_limit(conn, RPC_HANDSHAKE_FRAME);
     ops->set_handler(conn, &rpc_net_handler, peer);
+    if (server->options.tls)
+        ops->secure(conn, &(struct net_secure){
+                              .tls = server->options.tls, .accepting = true, .psk_of = psk_of, .arg = server});
 }
 
 int rpc_server_new(struct env *env, const struct rpc_server_options *options, struct rpc_server **ret,
@@ -57,10 +72,11 @@ int rpc_server_new(struct env *env, const struct rpc_server_options *options, st
     struct rpc_server *server;
     int code;
 
-    if (!net_is_loopback(options->address) && !options->allow_plaintext)
+    if (!net_is_loopback(options->address) && !options->allow_plaintext && !options->tls)
         return err_set(err, ERR_PERMISSION,
                        "refusing to listen on %s: other hosts can reach it and connections are not "
-                       "encrypted; bind to localhost, or set security.allow-plaintext: true",
+                       "encrypted; bind to localhost, set security.ssl.internal.enabled: true (rask security "
+                       "init makes the certificates), or security.allow-plaintext: true",
                        options->address);
     server = MEM_NEW(struct rpc_server);
     server->magic = RPC_SERVER_MAGIC;
@@ -109,13 +125,7 @@ void rpc_server_forget(struct rpc_server *server, struct rpc_peer *peer)
 
 void rpc_server_refused(struct rpc_server *server, const char *who, const struct err *why)
 {
-    uint64_t minute = env_now_ns(server->env) / 60000000000u;
-
-    if (minute != server->log_minute)
-        server->logged = 0;
-    server->log_minute = minute;
-    if (server->logged++ < LOG_REFUSALS_PER_MINUTE)
-        env_log(server->env, LOG_WARN, "rpc", NULL, "refused %s: %s", who, why->text);
+    env_log_limited(server->env, &server->refusals, LOG_WARN, "rpc", NULL, "refused %s: %s", who, why->text);
 }
 
 const struct rpc_server_options *rpc_server_options_of(const struct rpc_server *server)

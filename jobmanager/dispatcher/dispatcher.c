@@ -155,6 +155,8 @@ void jm_dispatcher_init(struct jm_dispatcher *d)
         .conf = d->conf,
         .resource = d->resource,
         .jobmanager_address = d->address,
+        .tls_ciphers = d->tls_ciphers,
+        .tls_data = d->tls_data,
         .hooks = &job_hooks,
         .arg = d,
     };

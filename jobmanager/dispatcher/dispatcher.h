@@ -30,6 +30,8 @@ struct jm_dispatcher {
     struct jm_blobs *blobs;
     struct jm_store *store;
     const char *address; /* as workers reach the JobManager */
+    const char *tls_ciphers; /* NULL: no TLS */
+    bool tls_data;
     const struct jm_dispatcher_hooks *hooks;
     void *arg;
 

@@ -135,6 +135,8 @@ static void send_start(struct jm_plan *plan, const struct jm_taskmanager *tm)
     msg.job_epoch = JM_FIRST_EPOCH;
     msg.secret = (ProtobufCBinaryData){.len = sizeof(plan->secret), .data = plan->secret};
     msg.jobmanager_address = (char *)plan->d->address;
+    msg.tls_ciphers = (char *)plan->d->tls_ciphers;
+    msg.has_tls_data = msg.tls_data = plan->d->tls_data;
     msg.slots = 1;
     msg.budget_bytes = tm->slot_bytes;
     msg.job_name = (char *)"graph of an artifact";

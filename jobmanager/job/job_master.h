@@ -91,6 +91,8 @@ struct jm_job_context { /* what all jobs share; borrowed */
     const struct conf *conf;
     struct jm_resource *resource;
     const char *jobmanager_address; /* as workers reach it */
+    const char *tls_ciphers;        /* NULL: no TLS */
+    bool tls_data;
     const struct jm_job_hooks *hooks;
     void *arg;
 };

@@ -125,6 +125,8 @@ static void send_start(struct jm_worker *w)
     msg.job_epoch = job->epoch;
     msg.secret = (ProtobufCBinaryData){.len = sizeof(job->secret), .data = job->secret};
     msg.jobmanager_address = (char *)job->ctx->jobmanager_address;
+    msg.tls_ciphers = (char *)job->ctx->tls_ciphers;
+    msg.has_tls_data = msg.tls_data = job->ctx->tls_data;
     msg.worker_index = w->index;
     msg.slots = w->allocation->slots;
     msg.budget_bytes = w->budget_bytes;

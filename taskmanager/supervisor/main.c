@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -18,6 +19,8 @@
 #include "common/base/mem.h"
 #include "common/conf/daemon.h"
 #include "common/env/env.h"
+#include "common/net/tls.h"
+#include "common/security/tls_conf.h"
 #include "taskmanager/supervisor/spawn_posix.h"
 #include "taskmanager/supervisor/tm.h"
 
@@ -30,6 +33,7 @@ struct program {
     struct env *env;
     struct tm *tm;
     struct tm_spawner *spawner;
+    struct net_tls *tls; /* NULL: connections in clear */
     uint64_t started_ns;
     bool stopping;
     int exit_code;
@@ -215,6 +219,8 @@ static int start_tm(struct program *p, struct err *err)
         .jobmanager_address = jobmanager,
         .advertised_host = host,
         .spawner = p->spawner,
+        .tls = p->tls,
+        .tls_data = tls_conf_data(conf),
         .pid = getpid(),
         .cpu_cores = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
         .physical_memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
@@ -239,6 +245,16 @@ static int start_tm(struct program *p, struct err *err)
         }
     }
     mem_free(jobmanager);
+    return code;
+}
+
+static int start_tls(struct program *p, struct err *err)
+{
+    char text[TLS_CONF_TEXT_MAX];
+    int code = tls_conf_internal(p->daemon.conf, time(NULL), &p->tls, err);
+
+    if (code == 0 && p->tls && tls_conf_expiry(p->tls, time(NULL), text))
+        log_printf(LOG_WARN, "taskmanager", "%s", text);
     return code;
 }
 
@@ -269,6 +285,8 @@ int main(int argc, char **argv)
         return code;
     signal(SIGPIPE, SIG_IGN);
     code = tm_slot_bytes(p.daemon.conf, &slot_bytes, &err);
+    if (code == 0)
+        code = start_tls(&p, &err);
     if (code < 0)
         return daemon_fail(&p.daemon, &err);
     log_start(&p);
@@ -290,6 +308,7 @@ int main(int argc, char **argv)
     tm_spawn_posix_free(p.spawner);
     tm_free(p.tm);
     env_libevent_free(p.env);
+    tls_context_free(p.tls);
     if (code < 0)
         return daemon_fail(&p.daemon, &err);
     daemon_end(&p.daemon);

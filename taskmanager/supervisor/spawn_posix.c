@@ -373,12 +373,12 @@ static void pass_op(struct tm_spawner *base, void *worker, struct net_conn *conn
     protobuf_c_message_pack(&hello->base, message + 1);
     fd = net_libevent_detach_fd(conn);
     if (fd < 0) {
-        env_log(s->env, LOG_WARN, "taskmanager", NULL,
+        env_log_limited(s->env, &s->passes_failed, LOG_WARN, "taskmanager", NULL,
                 "closing a data connection: it sent more than its handshake before it was answered");
         s->env->net->ops->close(conn);
     } else {
         if (pipe_send(w->fd, message, len + 1, fd, &err) < 0)
-            env_log(s->env, LOG_WARN, "taskmanager", NULL, "cannot pass a data connection to pid %d: %s",
+            env_log_limited(s->env, &s->passes_failed, LOG_WARN, "taskmanager", NULL, "cannot pass a data connection to pid %d: %s",
                     (int)w->pid, err.text);
         close(fd);
     }

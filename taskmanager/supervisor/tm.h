@@ -57,6 +57,8 @@ struct tm_options {
     const char *data_listen_address;   /* HOST:PORT or inproc: */
     const char *advertised_host;       /* NULL: that of data_listen_address */
     struct tm_spawner *spawner;        /* borrowed */
+    struct net_tls *tls;               /* borrowed: towards the JobManager, by certificates; NULL: in clear */
+    bool tls_data;                     /* between workers, too: who comes in vain to the data port is told nothing */
     int32_t pid;                       /* for display, as the following */
     uint32_t cpu_cores;
     uint64_t physical_memory_bytes;

@@ -30,7 +30,8 @@ static void refuse(struct preamble *p, const struct err *why)
 
     env_log(env, LOG_DEBUG, "taskmanager", NULL, "refused a data connection of %s: %s",
             env->net->ops->peer(p->conn), why->text);
-    rpc_refuse(env, p->conn, why);
+    if (!p->tm->options.tls_data)
+        rpc_refuse(env, p->conn, why);
     env->net->ops->close(p->conn);
     preamble_free(p);
 }
@@ -140,10 +141,12 @@ int tm_data_listen(struct tm *tm, struct err *err)
     const char *actual, *colon;
     int code;
 
-    if (!net_is_loopback(address) && !conf_bool(tm->options.conf, OPT_SECURITY_ALLOW_PLAINTEXT))
+    if (!net_is_loopback(address) && !tm->options.tls_data &&
+        !conf_bool(tm->options.conf, OPT_SECURITY_ALLOW_PLAINTEXT))
         return err_set(err, ERR_PERMISSION,
                        "refusing to listen on %s: other hosts can reach it and connections are not "
-                       "encrypted; set taskmanager.bind-host: localhost, or security.allow-plaintext: true",
+                       "encrypted; set taskmanager.bind-host: localhost, security.ssl.internal.enabled: true "
+                       "(rask security init makes the certificates), or security.allow-plaintext: true",
                        address);
     code = ops->listen(tm->env->net, address, on_accept, tm, &tm->listener, err);
     if (code < 0)

@@ -250,7 +250,8 @@ static const struct rpc_handler handler = {
 
 static void connect_now(struct tm *tm)
 {
-    struct rpc_identity identity = {.role = RASK__CONTROL__ROLE__TASKMANAGER, .taskmanager_id = tm->id};
+    struct rpc_identity identity = {.role = RASK__CONTROL__ROLE__TASKMANAGER, .taskmanager_id = tm->id,
+                                    .tls = tm->options.tls};
 
     CHECK(tm->peer == NULL);
     tm->peer = rpc_connect(tm->env, tm->options.jobmanager_address, &identity, &handler, tm);

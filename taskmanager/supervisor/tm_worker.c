@@ -138,6 +138,9 @@ static int check_start(const struct tm *tm, const Rask__Control__StartWorker *st
     if (start->slots > tm->slots)
         return err_set(err, ERR_LIMIT, "asked for %u slots, this TaskManager has %u", start->slots,
                        tm->slots);
+    if (tm->options.tls_data && !(start->has_tls_data && start->tls_data))
+        return err_set(err, ERR_PERMISSION, "data between workers would not be encrypted: the JobManager says "
+                                            "taskmanager.data.ssl.enabled: false, here it is true");
     if (tm->stopping)
         return err_set(err, ERR_UNAVAILABLE, "this TaskManager is shut down");
     return 0;

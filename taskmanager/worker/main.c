@@ -17,6 +17,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/env/env.h"
+#include "common/net/tls.h"
 #include "common/rpc/rpc.h"
 #include "connectors/connectors.h"
 #include "taskmanager/pipe/pipe.h"
@@ -34,6 +35,7 @@ struct program {
     struct wk_executor *executor;
     struct fd_watch *fds;
     struct pipe_start start;
+    struct net_tls *tls; /* NULL: connections in clear */
     struct arena arena;
     uint8_t message[PIPE_MESSAGE_MAX];
     void *pipe_watch;
@@ -157,6 +159,14 @@ static void hook(const char *message)
     log_write(LOG_ERROR, "worker", "", message);
 }
 
+/* It holds no certificate and trusts none: the secret of its job is all that it proves and asks for. */
+static int start_tls(struct program *p, struct err *err)
+{
+    struct tls_options options = {.ciphers = {"security.ssl.algorithms", p->start.start->tls_ciphers}};
+
+    return p->start.start->tls_ciphers ? tls_context_new(&options, &p->tls, err) : 0;
+}
+
 static int run(struct program *p, struct err *err)
 {
     const Rask__Control__StartWorker *start = p->start.start;
@@ -174,6 +184,10 @@ static int run(struct program *p, struct err *err)
     p->executor = wk_executor_posix_new(&executor);
     options.executor = p->executor;
     options.loader = p->loader;
+    code = start_tls(p, err);
+    if (code < 0)
+        return code;
+    options.tls = p->tls;
     code = wk_new(p->env, &options, &p->wk, err);
     if (code < 0)
         return code;

@@ -172,7 +172,7 @@ static void handshake_done(void *arg, struct net_conn *conn, const struct rpc_id
     mem_free(h);
     wk->accepted_handshakes -= accepted;
     if (error) {
-        env_log(wk->env, LOG_WARN, "worker", wk->job, "data connection: %s", error->text);
+        env_log_limited(wk->env, &wk->refusals, LOG_WARN, "worker", wk->job, "data connection: %s", error->text);
         /* Who came here and proved nothing may be anybody; a worker of the job fails on its own side, too. */
         if (!accepted && wk->deploy && !wk->canceling && !wk->lost_timer.armed && wk_tasks_alive(wk) > 0) {
             wk->lost_error = *error;
@@ -196,7 +196,8 @@ static void use_conn(struct wk *wk, struct net_conn *conn, uint32_t index)
         return;
     }
     if (index >= wk->link_count || !wk->links[index] || !wk_link_may_open(wk->links[index])) {
-        env_log(wk->env, LOG_WARN, "worker", wk->job, "a data connection of worker %u, which was not expected", index);
+        env_log_limited(wk->env, &wk->refusals, LOG_WARN, "worker", wk->job,
+                        "a data connection of worker %u, which was not expected", index);
         wk->env->net->ops->close(conn);
         return;
     }
@@ -604,7 +605,10 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
         .has_secret = true,
     };
     memcpy(wk->identity.secret, wk->start->secret.data, 32);
+    wk->identity.tls = options->tls;
     wk->peer = rpc_connect(env, wk->start->jobmanager_address, &wk->identity, &master_handler, wk);
+    if (!wk->start->has_tls_data || !wk->start->tls_data)
+        wk->identity.tls = NULL; /* from here on it is for data connections */
     *ret = wk;
     return 0;
 }

@@ -31,6 +31,7 @@ struct wk_options {
     const Rask__Control__StartWorker *start; /* borrowed during wk_new; copied */
     struct id taskmanager_id;
     int32_t pid;
+    struct net_tls *tls;           /* borrowed; of start->tls_ciphers; NULL: in clear */
     struct wk_executor *executor;  /* borrowed */
     struct wk_loader *loader;      /* borrowed */
     uint64_t network_bytes;        /* budget of blocks */

@@ -53,6 +53,7 @@ struct wk {
     struct wk_link **links;
     struct list handshakes, fetches;
     uint32_t accepted_handshakes;
+    struct env_log_rate refusals;
     struct list waiting_conns;         /* peers that came before Deploy */
 
     pthread_mutex_t report_lock;
