@@ -241,8 +241,9 @@ class Bench:
             rows = min(rows * 8, most)
         return int(max(least, min(most, rows * self.seconds / took)))
 
-    def versus(self, name, job, base, rows, goal=None, unit="M rows/s", baseline_name="C"):
-        """job(rows), base(rows): (rows, checksum, seconds); run in turn, compared by their checksums."""
+    def versus(self, name, job, base, rows, goal=None, unit="M rows/s", baseline_name="C", per_row=True):
+        """job(rows), base(rows): (rows, checksum, seconds); run in turn, compared by their checksums.
+        per_row: rows that come out are counted, else what was asked for."""
         ours, theirs = [], []
         for _ in range(self.runs):
             expected = base(rows)
@@ -250,7 +251,8 @@ class Bench:
             if got[:2] != expected[:2]:
                 raise Failure(f"{name}: the job gave rows {got[0]} checksum {got[1]:#x}, "
                               f"{baseline_name} {expected[0]} {expected[1]:#x}")
-            ours.append(got[0] / got[2] / 1e6)
-            theirs.append(expected[0] / expected[2] / 1e6)
+            count = got[0] if per_row else rows
+            ours.append(count / got[2] / 1e6)
+            theirs.append(count / expected[2] / 1e6)
         self.tell(Figure(name, unit, ours, max, goal=goal, baseline=theirs, baseline_name=baseline_name))
         return max(ours)

@@ -139,6 +139,30 @@ def parallelism128(bench):
                       baseline_name="p = 2"))
 
 
+def nexmark(bench, query, goal):
+    """Events per second, people and auctions among them."""
+    def job(events):
+        done = cluster.job("-p", "2", bench.program("jobs/nexmark.so"), "--query", query, "--events", str(events))
+        rows, checksum = cluster.checked(done)
+        return rows, checksum, cluster.seconds(done)
+
+    with Cluster(bench).start() as cluster:
+        bench.versus(f"Nexmark {query}", job, lambda n: bench.c("nexmark", "--query", query, "--events", n),
+                     bench.enough(lambda n: job(n)[2], 10_000_000), goal, "M events/s", "C, 2 threads", per_row=False)
+
+
+def q0(bench):
+    nexmark(bench, "q0", None)
+
+
+def q1(bench):
+    nexmark(bench, "q1", None)
+
+
+def q2(bench):
+    nexmark(bench, "q2", ">= 0.5 x")
+
+
 def wordcount(bench):
     text = os.path.join(bench.folder, "text")
     with open(text, "wb") as out:

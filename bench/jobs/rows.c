@@ -71,6 +71,7 @@ static int make_rows(rask_ctx *ctx, rask_split *split, rask_out *out)
 {
     uint64_t *next = split->self, *cell[4];
     struct row4_split s;
+    rask_batch *b;
     uint32_t n;
     int rc;
 
@@ -79,15 +80,16 @@ static int make_rows(rask_ctx *ctx, rask_split *split, rask_out *out)
         s.number = rask_subtask(ctx); /* whichever split it got: the row then tells which subtask made it */
     if (*next == s.rows)
         return RASK_END;
-    n = rask_out_reserve(out, s.rows - *next < RASK_BATCH_ROWS_MAX ? (uint32_t)(s.rows - *next) : RASK_BATCH_ROWS_MAX);
+    n = s.rows - *next < RASK_BATCH_ROWS_MAX ? (uint32_t)(s.rows - *next) : RASK_BATCH_ROWS_MAX;
+    b = rask_batch_new(out, n);
     for (int i = 0; i < 4; i++)
-        cell[i] = (uint64_t *)out->columns[i].data + out->rows;
+        cell[i] = b->columns[i].data;
     if (s.keys)
         fill_keyed(&s, *next, n, cell[0], cell[1], cell[2], cell[3]);
     else
         fill_plain(s.number, *next, n, cell[0], cell[1], cell[2], cell[3]);
     *next += n;
-    rc = rask_out_commit(out, n);
+    rc = rask_emit_batch(out, &b);
     return rc ? rc : *next == s.rows ? RASK_END : RASK_MORE;
 }
 
