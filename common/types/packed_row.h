@@ -74,6 +74,17 @@ static inline rask_str packed_string(const struct packed_row *row, uint32_t colu
     return (rask_str){(const char *)row->data + place[0], place[1]};
 }
 
+/* packed_migrate.c: rows of an old schema as rows of a compatible one (schema_compatible). */
+struct packed_migration {
+    struct packed_layout from, to;
+    int16_t source[RASK_COLUMNS_MAX]; /* column of `from` for each of `to`; -1: new */
+};
+/* Of schemas that schema_compatible accepts; both are borrowed. */
+void packed_migration_of(const rask_schema *old, const rask_schema *now, struct packed_migration *ret);
+/* Appends the row; ERR_CORRUPT: data is no row of the old schema. */
+int packed_row_migrate(const struct packed_migration *m, const uint8_t *data, size_t len,
+                       struct bytes *out, struct err *err) MUST_CHECK;
+
 /* packed_nested.c: values of ARRAY, MAP and ROW columns; for packed_row.c. */
 /* Appends the value of a cell that is not null. */
 void packed_nested_add(const rask_field *field, const rask_row *row, uint32_t column,

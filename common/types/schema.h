@@ -35,6 +35,16 @@ int schema_parse_type(struct arena *arena, const char *text, rask_field *ret,
  * of the rows inside: "element" of an ARRAY, "key" NOT NULL and "value" of a MAP. where: for the
  * message */
 int schema_validate(const rask_schema *schema, const char *where, struct err *err) MUST_CHECK;
+/*
+ * Whether rows kept under one schema can be read under another: columns are matched by name.  Added
+ * ones are null, or zero where NOT NULL; removed ones are dropped; TINYINT < SMALLINT < INT < BIGINT,
+ * FLOAT < DOUBLE, a DECIMAL with more digits before and after the point, and NOT NULL to nullable are
+ * widened.  Anything else is refused, in a sentence that names both.  where: for the message.
+ * MIGRATE: rows are rewritten by packed_row_migrate.
+ */
+enum schema_change { SCHEMA_SAME, SCHEMA_MIGRATE };
+int schema_compatible(const rask_schema *old, const rask_schema *now, const char *where,
+                      enum schema_change *ret, struct err *err) MUST_CHECK;
 const rask_schema *schema_copy(struct arena *arena, const rask_schema *schema);
 
 #endif
