@@ -47,6 +47,35 @@ static void csv_string(rask_str s, bool nullable, struct bytes *out)
     bytes_add_u8(out, '"');
 }
 
+/* Elements or columns one after the other; a null is empty. */
+static void csv_inside(const rask_row *row, int column, const rask_field *f, struct bytes *out)
+{
+    rask_array a = rask_array_at(row, column);
+    uint32_t count = f->type == RASK_T_ROW ? f->child->columns : a.count;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0)
+            bytes_add_u8(out, FORMAT_CSV_INSIDE);
+        if (f->type == RASK_T_ROW)
+            batch_format_cell(a.rows, i, a.first, out);
+        else
+            batch_format_cell(a.rows, 0, a.first + i, out);
+    }
+}
+
+static void csv_nested(const rask_row *row, int column, const rask_field *f, struct bytes *out)
+{
+    struct bytes text;
+
+    bytes_init(&text);
+    if (schema_fits_csv(f))
+        csv_inside(row, column, f, &text);
+    else
+        batch_format_cell(row->batch, (uint32_t)column, row->position, &text);
+    csv_string((rask_str){text.data ? (const char *)text.data : "", (uint32_t)text.len}, f->nullable, out);
+    bytes_release(&text);
+}
+
 void format_csv(const rask_batch *b, uint32_t row, struct bytes *out)
 {
     rask_row r = rask_batch_row(b, row);
@@ -60,6 +89,8 @@ void format_csv(const rask_batch *b, uint32_t row, struct bytes *out)
             continue;
         if (schema_is_view(f) && (f->type == RASK_T_STRING || rask_string(&r, (int)c).len == 0))
             csv_string(rask_string(&r, (int)c), f->nullable, out);
+        else if (schema_is_nested(f))
+            csv_nested(&r, (int)c, f, out);
         else
             batch_format_cell(b, c, r.position, out);
     }

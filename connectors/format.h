@@ -9,6 +9,7 @@
 
 /* As Flink prints a tuple: (word,1), a null as null; a row of one column is the cell alone. */
 void format_print(const rask_batch *b, uint32_t row, struct bytes *out);
+#define FORMAT_CSV_INSIDE ';' /* between elements of an ARRAY and columns of a ROW */
 /* Comma separated: cells with a comma, a quote or an end of line are quoted, quotes in them doubled; a null is empty
  * and an empty string of a nullable column "", so that reading it back gives the same row. */
 void format_csv(const rask_batch *b, uint32_t row, struct bytes *out);

@@ -90,8 +90,11 @@ const char *api_null_call(void);   /* public function that got a NULL stream, or
 void api_rows_free(rask_env *env); /* source.c */
 
 char *api_printf(rask_env *env, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+const char *api_type_text(rask_env *env, const rask_field *field);
 char *api_schema_text(rask_env *env, const rask_schema *schema);
 const char *api_from(const rask_stream *in); /* name of the operator that a stream comes from */
+/* Whether csv files can hold such rows; false: recorded. */
+bool api_check_csv(rask_env *env, const char *where, const rask_schema *schema);
 bool api_check_schema(rask_env *env, const char *where,
                       const rask_schema *schema); /* false: recorded */
 /* 'text' is 1 .. 255 bytes; else recorded, false */

@@ -9,6 +9,18 @@
 #include "api/src/api_private.h"
 #include "common/types/schema_proto.h"
 
+const char *api_type_text(rask_env *env, const rask_field *field)
+{
+    struct bytes b;
+    const char *text;
+
+    bytes_init(&b);
+    schema_format_type(field, &b);
+    text = arena_strdup(&env->arena, (const char *)b.data);
+    bytes_release(&b);
+    return text;
+}
+
 char *api_schema_text(rask_env *env, const rask_schema *schema)
 {
     struct bytes b;
@@ -24,6 +36,22 @@ char *api_schema_text(rask_env *env, const rask_schema *schema)
 const char *api_from(const rask_stream *in)
 {
     return in->part_count > 0 ? in->parts[0].node->pb.name : "?";
+}
+
+bool api_check_csv(rask_env *env, const char *where, const rask_schema *schema)
+{
+    for (uint32_t i = 0; i < schema->columns; i++) {
+        const rask_field *f = &schema->fields[i];
+
+        if (schema_fits_csv(f))
+            continue;
+        api_fail(env, ERR_UNSUPPORTED,
+                 "%s: column '%s' is of type %s; a field of a csv file holds a plain type, or an ARRAY "
+                 "or ROW of plain types",
+                 where, f->name, api_type_text(env, f));
+        return false;
+    }
+    return true;
 }
 
 bool api_check_schema(rask_env *env, const char *where, const rask_schema *schema)

@@ -75,6 +75,9 @@ rask_stream *rask_write_text(rask_stream *in, const char *path)
 
 rask_stream *rask_write_csv(rask_stream *in, const char *path)
 {
+    if (api_input(in, "rask_write_csv") &&
+        !api_check_csv(in->env, api_printf(in->env, "rask_write_csv after '%s'", api_from(in)), in->schema))
+        return api_broken(in);
     return write_file(in, "rask_write_csv", "csv", path);
 }
 

@@ -75,7 +75,7 @@ rask_stream *rask_read_csv_with(rask_env *env, const char *path, const rask_sche
     char delimiter[2] = {options.delimiter ? options.delimiter : ',', 0};
     char quote[2] = {options.quote ? options.quote : '"', 0};
 
-    if (!n || !check_path(env, "rask_read_csv", path))
+    if (!n || !check_path(env, "rask_read_csv", path) || !api_check_csv(env, "rask_read_csv", schema))
         return &env->broken;
     if ((unsigned)options.bad_rows >= ARRAY_LEN(policies))
         return api_fail(env, ERR_INVALID, "rask_read_csv: %d is no policy for bad rows",

@@ -344,18 +344,6 @@ static int find_column(const rask_stream *in, const char *fn, const char *column
     return i;
 }
 
-static const char *type_text(rask_env *env, const rask_field *field)
-{
-    struct bytes b;
-    const char *text;
-
-    bytes_init(&b);
-    schema_format_type(field, &b);
-    text = arena_strdup(&env->arena, (const char *)b.data);
-    bytes_release(&b);
-    return text;
-}
-
 static rask_stream *aggregate(rask_stream *keyed, const char *fn, const char *type,
                               const char *column, bool numbers)
 {
@@ -373,7 +361,7 @@ static rask_stream *aggregate(rask_stream *keyed, const char *fn, const char *ty
                 : field->type >= RASK_T_ARRAY || field->type == RASK_T_BYTES)
         return api_fail(keyed->env, ERR_INVALID,
                         "%s after '%s': column '%s' is of type %s; %s is needed", fn,
-                        api_from(keyed), column, type_text(keyed->env, field),
+                        api_from(keyed), column, api_type_text(keyed->env, field),
                         numbers ? "a number" : "a number, string, date or time");
     n = api_node(keyed->env, fn, type, NAME_PLAIN, NULL, "Keyed Aggregation");
     api_node_property(n, "column", column);
@@ -439,7 +427,7 @@ rask_stream *rask_event_time(rask_stream *in, const char *column, int64_t out_of
         return api_fail(
             in->env, ERR_INVALID,
             "rask_event_time after '%s': column '%s' is of type %s; TIMESTAMP or BIGINT (ms) is needed",
-            api_from(in), column, type_text(in->env, field));
+            api_from(in), column, api_type_text(in->env, field));
     if (out_of_orderness_ms < 0)
         return api_fail(in->env, ERR_INVALID,
                         "rask_event_time after '%s': an out-of-orderness of %lld ms is negative",

@@ -296,6 +296,9 @@ static __attribute__((noinline, cold)) int begin_slow(struct builder *b, const r
         if (rc)
             return rc;
     }
+    if (b->open_at == b->out.rows && b->nested && out_nested_pending(b))
+        return out_refuse(&b->out, "a row was begun before one with rows inside its cells was ended; "
+                                   "rask_out_drop drops that one");
     if (b->open_at == b->out.rows || b->out.bad)
         row_nulls_reset(b);
     b->out.bad = 0;
@@ -339,6 +342,20 @@ int rask_out_begin(rask_out *out, const rask_schema *schema)
         return begin_cells_slow(b, schema);
     begin_cells(b);
     return 0;
+}
+
+void rask_out_drop(rask_out *out)
+{
+    struct builder *b = builder_of(out);
+
+    if (b->open_at == out->rows || out->bad)
+        row_nulls_reset(b);
+    if (b->nested)
+        out_nested_drop(b);
+    b->open_at = NO_ROW;
+    out->bad = 0;
+    out->ready_rows = b->ready;
+    out->attention = out->string_bytes >= out->string_limit;
 }
 
 void rask_out_string(rask_out *out, int column, rask_str value)

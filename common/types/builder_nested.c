@@ -133,6 +133,24 @@ int out_nested_row_end(struct builder *b)
     return 0;
 }
 
+bool out_nested_pending(const struct builder *b)
+{
+    for EACH_NESTED(b, m)
+        if (b->inside[COLUMN_OF(m)]->out.rows != b->inside[COLUMN_OF(m)]->mark)
+            return true;
+    return false;
+}
+
+void out_nested_drop(struct builder *b)
+{
+    for EACH_NESTED(b, m) {
+        struct builder *k = b->inside[COLUMN_OF(m)];
+
+        k->mark = k->out.rows; /* nothing refers to them */
+        rask_out_drop(&k->out);
+    }
+}
+
 /* ---- copies ---- */
 
 static void append_column(struct builder *b, const rask_batch *from, uint32_t column, uint32_t first,

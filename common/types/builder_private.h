@@ -79,6 +79,9 @@ void out_nested_free(struct builder *b);
 void out_nested_close(struct builder *b);
 /* Counts the row at out.rows of a builder that is not the root. */
 int out_nested_row_end(struct builder *b);
+/* Whether something was emitted for the cells of the row at hand; drop: forgets it. */
+bool out_nested_pending(const struct builder *b);
+void out_nested_drop(struct builder *b);
 /* Copies rows of a child batch behind those of b. */
 void out_nested_append(struct builder *b, const rask_batch *from, uint32_t first, uint32_t count);
 /* The second half of taking: rows that belong to no finished row above, and begun ones, go on. */

@@ -49,6 +49,16 @@ bool schema_can_be_key(const rask_field *field)
     return true;
 }
 
+bool schema_fits_csv(const rask_field *field)
+{
+    if (field->type == RASK_T_MAP)
+        return false;
+    for (uint32_t i = 0; schema_is_nested(field) && i < field->child->columns; i++)
+        if (schema_is_nested(&field->child->fields[i]))
+            return false;
+    return true;
+}
+
 static bool field_equal(const rask_field *a, const rask_field *b)
 {
     if (a->type != b->type || !a->nullable != !b->nullable || strcmp(a->name, b->name) != 0)

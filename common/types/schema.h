@@ -31,6 +31,8 @@ int schema_parse(struct arena *arena, const char *name, const char *text, const 
                  struct err *err) MUST_CHECK;
 int schema_parse_type(struct arena *arena, const char *text, rask_field *ret,
                       struct err *err) MUST_CHECK;
+/* A plain type, or an ARRAY or ROW of plain ones: what a field of a csv file can hold, as Flink's. */
+bool schema_fits_csv(const rask_field *field);
 /* 1..64 columns, names unique and not empty, types known and supported, precision in range; the same
  * of the rows inside: "element" of an ARRAY, "key" NOT NULL and "value" of a MAP. where: for the
  * message */

@@ -9,7 +9,7 @@
 
 #include <rask/batch.h>
 
-#include "common/base/bytes.h"
+#include "common/types/schema.h"
 
 struct csv_format {
     char delimiter, quote;
@@ -46,7 +46,9 @@ uint32_t csv_split(const struct csv_format *format, rask_str record, struct csv_
  *
  * Around anything but STRING and BYTES, blanks are cut.  BOOLEAN true, false (any case), 1, 0; FLOAT and DOUBLE also NaN,
  * Infinity, -Infinity; DECIMAL without exponent, and never rounded; DATE yyyy-mm-dd; TIME hh:mm[:ss[.fff]]; TIMESTAMP a date, blank or T,
- * a time, optional Z; BYTES hexadecimal digits.  Fractions of seconds below ms must be zeros.
+ * a time, optional Z; BYTES hexadecimal digits.  Fractions of seconds below ms must be zeros.  ARRAY and ROW: elements
+ * or columns with ';' between them, which cannot stand in one; an empty field is an ARRAY of none.  False may leave
+ * rows begun in the cell: rask_out_drop.
  */
 bool csv_cell(const struct csv_format *format, const struct csv_field *field, const rask_field *type, int column,
               rask_out *out, struct bytes *expected);

@@ -7,6 +7,7 @@
 
 #include "common/base/check.h"
 #include "connectors/file/csv.h"
+#include "connectors/format.h"
 
 enum { NUMBER_MAX = 400 }; /* characters of a FLOAT or DOUBLE */
 
@@ -367,6 +368,52 @@ static bool is_null(const struct csv_format *format, const struct csv_field *fie
     return field->text.len == strlen(format->null_text) && memcmp(field->text.data, format->null_text, field->text.len) == 0;
 }
 
+/* The next element of an ARRAY or column of a ROW, up to FORMAT_CSV_INSIDE. false: there is none. */
+static bool next_part(rask_str *text, bool *more, struct csv_field *ret)
+{
+    const char *end = *more && text->len ? memchr(text->data, FORMAT_CSV_INSIDE, text->len) : NULL;
+
+    if (!*more)
+        return false;
+    ret->quoted = false;
+    ret->text = (rask_str){text->data, end ? (uint32_t)(end - text->data) : text->len};
+    *more = end != NULL;
+    if (end)
+        *text = (rask_str){end + 1, text->len - ret->text.len - 1};
+    return true;
+}
+
+static bool put_inside(const struct csv_format *format, rask_str s, const rask_field *type, int column,
+                       rask_out *out, struct bytes *expected)
+{
+    const rask_schema *child = type->child;
+    rask_out *to = rask_out_nested(out, column);
+    bool row = type->type == RASK_T_ROW, more = row || s.len > 0, ok = true;
+    struct csv_field part;
+    uint32_t count = 0;
+
+    if (row)
+        ok = rask_out_begin(to, child) == 0;
+    for (; ok && next_part(&s, &more, &part); count++) {
+        if (row && count == child->columns)
+            continue; /* counted below */
+        if (!row)
+            ok = rask_out_begin(to, child) == 0;
+        ok = ok && csv_cell(format, &part, &child->fields[row ? count : 0], row ? (int)count : 0, to, expected);
+        if (ok && !row)
+            ok = rask_out_end(to) == 0;
+    }
+    if (!ok) {
+        bytes_printf(expected, " (in element %u; '%c' stands between elements)", count, FORMAT_CSV_INSIDE);
+        return false;
+    }
+    if (row && count != child->columns) {
+        bytes_printf(expected, "a row of %u columns with '%c' between them", child->columns, FORMAT_CSV_INSIDE);
+        return false;
+    }
+    return !row || rask_out_end(to) == 0;
+}
+
 bool csv_cell(const struct csv_format *format, const struct csv_field *field, const rask_field *type, int column,
               rask_out *out, struct bytes *expected)
 {
@@ -398,6 +445,11 @@ bool csv_cell(const struct csv_format *format, const struct csv_field *field, co
     case RASK_T_TIME:
     case RASK_T_TIMESTAMP:
         return put_time(trim(s), type, column, out, expected);
+    case RASK_T_ARRAY:
+    case RASK_T_ROW:
+        if (schema_fits_csv(type))
+            return put_inside(format, s, type, column, out, expected);
+        __attribute__((fallthrough));
     default:
         bytes_add_str(expected, "of a type that csv can hold");
         return false;

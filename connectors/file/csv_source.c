@@ -169,7 +169,10 @@ static int take_record(rask_ctx *ctx, struct csv_source *c, struct csv_split *s,
     rc = rask_out_begin(out, out->schema);
     if (rc != 0)
         return rc;
-    return is_good(c, out->schema, record, out) ? rask_out_end(out) : bad_row(ctx, c, s, record);
+    if (is_good(c, out->schema, record, out))
+        return rask_out_end(out);
+    rask_out_drop(out);
+    return bad_row(ctx, c, s, record);
 }
 
 static uint64_t count_lines(const char *data, size_t len)

@@ -274,6 +274,7 @@ struct rask_out {
 /* All return 0 or a negative error code (the context then holds the text).  Borrowed arguments are copied. */
 int rask_out_begin(rask_out *out, const rask_schema *schema);
 int rask_out_end(rask_out *out);
+void rask_out_drop(rask_out *out); /* the row that was begun, and what was emitted for its cells */
 void rask_out_string(rask_out *out, int column, rask_str value);
 void rask_out_null(rask_out *out, int column); /* NOT NULL column: the row fails */
 /*

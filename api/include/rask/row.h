@@ -16,6 +16,15 @@
  * ... are nullable and give struct { value; is_null; }; a null is read with a value of zero.
  * p and s are plain numbers.  1 to 64 columns.
  *
+ * Rows inside cells: ROW(item) is a struct item, declared before.  ARRAY(T) and MAP(K, V) are a rask_array: rows to be read
+ * with rask_array_row; keys are NOT NULL.  T, K and V are any of these types: ARRAY(NULL_INT), MAP(STRING, ROW(item)),
+ * ARRAY(ARRAY(INT)); what lies deeper goes through a ROW.
+ *     for (uint32_t i = 0; i < order.items.count; i++) {
+ *         rask_row r = rask_array_row(order.items, i);
+ *         struct item item = item_at(&r);               (of ARRAY(STRING): rask_string(&r, 0))
+ * To write one, emit its elements to rask_out_nested before the row, and leave the member zero; or give it an array that
+ * was read from another row, which is copied.
+ *
  * RASK_STATE is a RASK_ROW of fixed-width NOT NULL columns whose struct is used in place as state:
  *     struct spent *spent_of(ctx, state)            to change; zeroed when absent
  *     const struct spent *spent_peek(ctx, state)    to read; NULL when absent
@@ -28,6 +37,7 @@
 
 #include <rask/batch.h>
 #include <rask/each.h>
+#include <rask/inside.h>
 #include <rask/make.h>
 #include <rask/operator.h>
 
@@ -77,6 +87,7 @@ RASK_NULLABLE_(f32, float, rask_f32, rask_out_f32);
 RASK_NULLABLE_(f64, double, rask_f64, rask_out_f64);
 RASK_NULLABLE_(dec128, rask_decimal128, rask_dec128, rask_out_dec128);
 RASK_NULLABLE_(string, rask_str, rask_string, rask_out_string);
+RASK_NULLABLE_(array, rask_array, rask_array_at, rask_out_array);
 
 /* By its parts: a rask_str copied whole is read with its padding, and that stalls right after its
  * length was written. */
@@ -120,6 +131,12 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
 #define RASK_K_NULL_DATE k_null_i32
 #define RASK_K_NULL_TIME k_null_i32
 #define RASK_K_NULL_TIMESTAMP k_null_i64
+#define RASK_K_ARRAY(T) k_array
+#define RASK_K_MAP(K, V) k_array
+#define RASK_K_ROW(name) k_row(name)
+#define RASK_K_NULL_ARRAY(T) k_null_array
+#define RASK_K_NULL_MAP(K, V) k_null_array
+#define RASK_K_NULL_ROW(name) k_null_row(name)
 
 #define RASK_CAT_(a, b) RASK_CAT2_(a, b)
 #define RASK_CAT2_(a, b) a##b
@@ -186,6 +203,10 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
 #define RASK_C_k_null_f64 rask_null_f64
 #define RASK_C_k_null_dec128 rask_null_dec128
 #define RASK_C_k_null_string rask_null_string
+#define RASK_C_k_array rask_array
+#define RASK_C_k_row(name) struct name
+#define RASK_C_k_null_array rask_null_array
+#define RASK_C_k_null_row(name) struct name##_or_null
 
 #define RASK_GET_k_bool rask_bool
 #define RASK_GET_k_i8 rask_i8
@@ -207,6 +228,10 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
 #define RASK_GET_k_null_f64 rask_get_null_f64
 #define RASK_GET_k_null_dec128 rask_get_null_dec128
 #define RASK_GET_k_null_string rask_get_null_string
+#define RASK_GET_k_array rask_array_at
+#define RASK_GET_k_row(name) name##_get_
+#define RASK_GET_k_null_array rask_get_null_array
+#define RASK_GET_k_null_row(name) name##_get_null_
 
 #define RASK_PUT_k_bool rask_out_bool
 #define RASK_PUT_k_i8 rask_out_i8
@@ -228,6 +253,10 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
 #define RASK_PUT_k_null_f64 rask_put_null_f64
 #define RASK_PUT_k_null_dec128 rask_put_null_dec128
 #define RASK_PUT_k_null_string rask_put_null_string
+#define RASK_PUT_k_array rask_out_array
+#define RASK_PUT_k_row(name) name##_put_
+#define RASK_PUT_k_null_array rask_put_null_array
+#define RASK_PUT_k_null_row(name) name##_put_null_
 
 #define RASK_SLOT_k_bool 8
 #define RASK_SLOT_k_i8 8
@@ -249,42 +278,46 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
 #define RASK_SLOT_k_null_f64 1
 #define RASK_SLOT_k_null_dec128 1
 #define RASK_SLOT_k_null_string 1
+#define RASK_SLOT_k_array 1
+#define RASK_SLOT_k_row(name) 1
+#define RASK_SLOT_k_null_array 1
+#define RASK_SLOT_k_null_row(name) 1
 
-/* ---- per type: type, nullable, precision, scale of its rask_field ---- */
+/* ---- per type: type, nullable, precision, scale, child of its rask_field; ARRAY, MAP: rask/inside.h ---- */
 
-#define RASK_F_BOOLEAN RASK_T_BOOLEAN, 0, 0, 0
-#define RASK_F_TINYINT RASK_T_TINYINT, 0, 0, 0
-#define RASK_F_SMALLINT RASK_T_SMALLINT, 0, 0, 0
-#define RASK_F_INT RASK_T_INT, 0, 0, 0
-#define RASK_F_BIGINT RASK_T_BIGINT, 0, 0, 0
-#define RASK_F_FLOAT RASK_T_FLOAT, 0, 0, 0
-#define RASK_F_DOUBLE RASK_T_DOUBLE, 0, 0, 0
-#define RASK_F_DECIMAL(p, s) RASK_T_DECIMAL, 0, p, s
-#define RASK_F_STRING RASK_T_STRING, 0, 0, 0
-#define RASK_F_BYTES RASK_T_BYTES, 0, 0, 0
-#define RASK_F_DATE RASK_T_DATE, 0, 0, 0
-#define RASK_F_TIME RASK_T_TIME, 0, 0, 0
-#define RASK_F_TIMESTAMP RASK_T_TIMESTAMP, 0, 3, 0
-#define RASK_F_NULL_BOOLEAN RASK_T_BOOLEAN, 1, 0, 0
-#define RASK_F_NULL_TINYINT RASK_T_TINYINT, 1, 0, 0
-#define RASK_F_NULL_SMALLINT RASK_T_SMALLINT, 1, 0, 0
-#define RASK_F_NULL_INT RASK_T_INT, 1, 0, 0
-#define RASK_F_NULL_BIGINT RASK_T_BIGINT, 1, 0, 0
-#define RASK_F_NULL_FLOAT RASK_T_FLOAT, 1, 0, 0
-#define RASK_F_NULL_DOUBLE RASK_T_DOUBLE, 1, 0, 0
-#define RASK_F_NULL_DECIMAL(p, s) RASK_T_DECIMAL, 1, p, s
-#define RASK_F_NULL_STRING RASK_T_STRING, 1, 0, 0
-#define RASK_F_NULL_BYTES RASK_T_BYTES, 1, 0, 0
-#define RASK_F_NULL_DATE RASK_T_DATE, 1, 0, 0
-#define RASK_F_NULL_TIME RASK_T_TIME, 1, 0, 0
-#define RASK_F_NULL_TIMESTAMP RASK_T_TIMESTAMP, 1, 3, 0
+#define RASK_F_BOOLEAN RASK_T_BOOLEAN, 0, 0, 0, NULL
+#define RASK_F_TINYINT RASK_T_TINYINT, 0, 0, 0, NULL
+#define RASK_F_SMALLINT RASK_T_SMALLINT, 0, 0, 0, NULL
+#define RASK_F_INT RASK_T_INT, 0, 0, 0, NULL
+#define RASK_F_BIGINT RASK_T_BIGINT, 0, 0, 0, NULL
+#define RASK_F_FLOAT RASK_T_FLOAT, 0, 0, 0, NULL
+#define RASK_F_DOUBLE RASK_T_DOUBLE, 0, 0, 0, NULL
+#define RASK_F_DECIMAL(p, s) RASK_T_DECIMAL, 0, p, s, NULL
+#define RASK_F_STRING RASK_T_STRING, 0, 0, 0, NULL
+#define RASK_F_BYTES RASK_T_BYTES, 0, 0, 0, NULL
+#define RASK_F_DATE RASK_T_DATE, 0, 0, 0, NULL
+#define RASK_F_TIME RASK_T_TIME, 0, 0, 0, NULL
+#define RASK_F_TIMESTAMP RASK_T_TIMESTAMP, 0, 3, 0, NULL
+#define RASK_F_NULL_BOOLEAN RASK_T_BOOLEAN, 1, 0, 0, NULL
+#define RASK_F_NULL_TINYINT RASK_T_TINYINT, 1, 0, 0, NULL
+#define RASK_F_NULL_SMALLINT RASK_T_SMALLINT, 1, 0, 0, NULL
+#define RASK_F_NULL_INT RASK_T_INT, 1, 0, 0, NULL
+#define RASK_F_NULL_BIGINT RASK_T_BIGINT, 1, 0, 0, NULL
+#define RASK_F_NULL_FLOAT RASK_T_FLOAT, 1, 0, 0, NULL
+#define RASK_F_NULL_DOUBLE RASK_T_DOUBLE, 1, 0, 0, NULL
+#define RASK_F_NULL_DECIMAL(p, s) RASK_T_DECIMAL, 1, p, s, NULL
+#define RASK_F_NULL_STRING RASK_T_STRING, 1, 0, 0, NULL
+#define RASK_F_NULL_BYTES RASK_T_BYTES, 1, 0, 0, NULL
+#define RASK_F_NULL_DATE RASK_T_DATE, 1, 0, 0, NULL
+#define RASK_F_NULL_TIME RASK_T_TIME, 1, 0, 0, NULL
+#define RASK_F_NULL_TIMESTAMP RASK_T_TIMESTAMP, 1, 3, 0, NULL
 
 /* ---- per column, called by RASK_EACH_ with the row's name, the type and the column's name ---- */
 
 #define RASK_ROW_MEMBER_(N, T, f) RASK_CAT_(RASK_C_, RASK_K_##T) f;
 #define RASK_STATE_MEMBER_(N, T, f) RASK_ALIGN8_ RASK_CAT_(RASK_C_, RASK_K_##T) f;
 #define RASK_ROW_COLUMN_(N, T, f) N##_col_##f,
-#define RASK_ROW_FIELD_(N, T, f) {#f, RASK_F_##T, NULL},
+#define RASK_ROW_FIELD_(N, T, f) {#f, RASK_F_##T},
 #define RASK_ROW_GET_(N, T, f) v.f = RASK_CAT_(RASK_GET_, RASK_K_##T)(row, N##_col_##f);
 #define RASK_ROW_PUT_(N, T, f) RASK_CAT_(RASK_PUT_, RASK_K_##T)(out, N##_col_##f, v->f);
 #define RASK_ROW_SLOT_(N, T, f) + RASK_CAT_(RASK_SLOT_, RASK_K_##T)
@@ -309,6 +342,37 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
         }                                                                                          \
         RASK_EACH_(RASK_ROW_PUT_, N, __VA_ARGS__)                                                  \
         return rask_out_done(out);                                                                 \
+    }                                                                                              \
+    struct N##_or_null {                                                                           \
+        struct N value;                                                                            \
+        bool is_null;                                                                              \
+    };                                                                                             \
+    RASK_UNUSED_ static inline struct N N##_get_(const rask_row *row, int column)                  \
+    {                                                                                              \
+        rask_row inside = rask_row_at(row, column);                                                \
+        return N##_at(&inside);                                                                    \
+    }                                                                                              \
+    RASK_UNUSED_ static inline struct N##_or_null N##_get_null_(const rask_row *row, int column)   \
+    {                                                                                              \
+        struct N##_or_null v;                                                                      \
+        memset(&v, 0, sizeof(v));                                                                  \
+        v.is_null = rask_is_null(row, column);                                                     \
+        if (!v.is_null)                                                                            \
+            v.value = N##_get_(row, column);                                                       \
+        return v;                                                                                  \
+    }                                                                                              \
+    /* What is wrong inside makes rask_out_end of the whole row fail. */                           \
+    RASK_UNUSED_ static inline void N##_put_(rask_out *out, int column, struct N v)                \
+    {                                                                                              \
+        (void)N##_emit(rask_out_nested(out, column), &v);                                          \
+    }                                                                                              \
+    RASK_UNUSED_ static inline void N##_put_null_(rask_out *out, int column,                       \
+                                                  struct N##_or_null v)                            \
+    {                                                                                              \
+        if (v.is_null)                                                                             \
+            rask_out_null(out, column);                                                            \
+        else                                                                                       \
+            N##_put_(out, column, v.value);                                                        \
     }                                                                                              \
     enum { N##_slot_bytes = 0 RASK_EACH_(RASK_ROW_SLOT_, N, __VA_ARGS__) }
 

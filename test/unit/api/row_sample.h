@@ -11,6 +11,11 @@ RASK_ROW(every_null, (NULL_BOOLEAN, a), (NULL_TINYINT, b), (NULL_SMALLINT, c), (
          (NULL_TIME, m), (NULL_TIMESTAMP, at));
 RASK_STATE(spent, (BIGINT, cents), (INT, times), (BOOLEAN, known), (DECIMAL(30, 2), sum),
          (FLOAT, mean), (TIMESTAMP, at));
+RASK_ROW(item, (STRING, name), (DECIMAL(12, 2), price), (NULL_INT, pieces));
+RASK_ROW(order, (BIGINT, id), (ROW(item), first), (NULL_ROW(item), gift), (ARRAY(ROW(item)), items),
+         (ARRAY(NULL_STRING), tags), (MAP(STRING, DECIMAL(18, 2)), prices),
+         (NULL_MAP(STRING, NULL_ARRAY(ROW(item))), shelves), (NULL_ARRAY(ARRAY(INT)), grid));
+RASK_ROW(price_entry, (STRING, key), (DECIMAL(18, 2), value));
 RASK_ROW(wide, (INT, c1), (INT, c2), (INT, c3), (INT, c4), (INT, c5), (INT, c6), (INT, c7),
          (INT, c8), (INT, c9), (INT, c10), (INT, c11), (INT, c12), (INT, c13), (INT, c14),
          (INT, c15), (INT, c16), (INT, c17), (INT, c18), (INT, c19), (INT, c20), (INT, c21),

@@ -344,6 +344,22 @@ static rask_stream *csv_quote(rask_env *env)
 
     return rask_read_csv_with(env, "x.csv", &count_schema, options);
 }
+static rask_stream *csv_map(rask_env *env)
+{
+    return rask_read_csv(env, "x.csv", rask_schema_of(env, "x", "id INT, m MAP<STRING, INT>"));
+}
+static rask_stream *csv_deep(rask_env *env)
+{
+    rask_stream *s = rask_from_collection(env, rask_rows(env, rask_schema_of(env, "x", "a ARRAY<ARRAY<INT>>")));
+
+    return rask_write_csv(s, "x.csv");
+}
+static rask_stream *key_map(rask_env *env)
+{
+    const rask_schema *schema = rask_schema_of(env, "x", "id INT, r ROW<m MAP<STRING, INT>>");
+
+    return rask_key_by(rask_from_collection(env, rask_rows(env, schema)), "r");
+}
 static rask_stream *backwards(rask_env *env)
 {
     return rask_from_sequence(env, 2, 1);
@@ -495,6 +511,10 @@ static const struct mistake {
     {socket_port, "rask_read_socket: port 70000 is not within 1 .. 65535"},
     {no_path, "rask_read_text: the path is empty"},
     {csv_quote, "rask_read_csv: delimiter and quote must be two different characters of a line"},
+    {csv_map, "rask_read_csv: column 'm' is of type MAP<STRING NOT NULL, INT>; a field of a csv file holds a plain "
+              "type, or an ARRAY or ROW of plain types"},
+    {csv_deep, "rask_write_csv after 'Source: *': column 'a' is of type ARRAY<ARRAY<INT>>; a field of a csv*"},
+    {key_map, "rask_key_by after 'Source: *': column 'r' is a MAP or holds one, which cannot be a key: equal maps*"},
     {backwards, "rask_from_sequence: first (2) is greater than last (1)"},
     {negative_rate, "rask_generate: -1 rows per second; 0 means as fast as possible"},
     {rows_used_twice,

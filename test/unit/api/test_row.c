@@ -126,6 +126,193 @@ static void nulls_go_through_a_batch(void **state)
     pool_check_empty(pool);
 }
 
+static int emit_orders(rask_out *out, const void *v)
+{
+    const struct order *o = v;
+    rask_out *items = rask_out_nested(out, order_col_items), *tags = rask_out_nested(out, order_col_tags),
+             *prices = rask_out_nested(out, order_col_prices), *shelves, *grid;
+    struct item more = {{"screw", 5}, 5, {1000, false}};
+
+    assert_int_equal(item_emit(items, &o->first), 0);
+    assert_int_equal(item_emit(items, &more), 0);
+    assert_int_equal(rask_add_string(tags, (rask_str){"a tag that is not short", 23}), 0);
+    assert_int_equal(rask_add_null(tags), 0);
+    assert_int_equal(price_entry_emit(prices, &(struct price_entry){{"eur", 3}, 1250}), 0);
+    if (!o->shelves.is_null) {
+        shelves = rask_out_nested(out, order_col_shelves);
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(rask_out_begin(shelves, shelves->schema), 0);
+            rask_out_string(shelves, 0, (rask_str){i ? "top" : "low", 3});
+            if (i)
+                rask_out_null(shelves, 1);
+            else
+                assert_int_equal(item_emit(rask_out_nested(shelves, 1), &more), 0);
+            assert_int_equal(rask_out_end(shelves), 0);
+        }
+    }
+    if (!o->grid.is_null) {
+        grid = rask_out_nested(out, order_col_grid);
+        for (int i = 0; i < 3; i++) {
+            assert_int_equal(rask_out_begin(grid, grid->schema), 0);
+            for (int k = 0; k < i; k++)
+                assert_int_equal(rask_add_i64(rask_out_nested(grid, 0), 10 * i + k), 0);
+            assert_int_equal(rask_out_end(grid), 0);
+        }
+    }
+    return order_emit(out, o);
+}
+
+static int emit_order_again(rask_out *out, const void *v)
+{
+    const struct order *o = v;
+
+    return order_emit(out, o);
+}
+
+static const char *row_text(const rask_batch *b, uint32_t row, struct bytes *text)
+{
+    bytes_clear(text);
+    batch_format_row(b, row, 10000, text);
+    return (const char *)text->data;
+}
+
+static void rows_inside_cells_go_through_a_batch(void **state)
+{
+    static const char first[] =
+        "{id=7, first=(nail,2.50,null), gift=(,0.00,0), items=[(nail,2.50,null), (screw,0.05,1000)], "
+        "tags=[a tag that is not short, null], prices={eur=12.50}, "
+        "shelves={low=[(screw,0.05,1000)], top=null}, grid=[[], [10], [20, 21]]}";
+    static const char second[] = "{id=8, first=(,0.00,0), gift=NULL, items=[(,0.00,0), (screw,0.05,1000)], "
+                                 "tags=[a tag that is not short, null], prices={eur=12.50}, "
+                                 "shelves=NULL, grid=NULL}";
+    struct pool *pool = pool_new(0);
+    struct order v = {.id = 7, .first = {{"nail", 4}, 250, {0, true}}}, v2 = {.id = 8};
+    struct order got[2];
+    struct bytes text;
+    rask_batch *b, *again;
+    rask_row row, inside;
+    struct err err;
+
+    (void)state;
+    bytes_init(&text);
+    assert_int_equal(schema_validate(&order_schema, "order", &err), 0);
+    v2.gift.is_null = v2.shelves.is_null = v2.grid.is_null = true;
+    b = one_batch(pool, &order_schema, emit_orders, &v, &v2);
+    assert_string_equal(row_text(b, 0, &text), first);
+    assert_string_equal(row_text(b, 1, &text), second);
+    for (uint32_t i = 0; i < 2; i++) {
+        row = rask_batch_row(b, i);
+        got[i] = order_at(&row);
+    }
+    assert_true(got[0].first.pieces.is_null && got[0].first.price == 250 && !got[0].gift.is_null);
+    assert_true(got[1].gift.is_null && got[1].shelves.is_null && got[1].shelves.value.count == 0);
+    assert_int_equal(got[0].items.count, 2);
+    inside = rask_array_row(got[0].items, 1);
+    assert_int_equal(item_at(&inside).pieces.value, 1000);
+    inside = rask_array_row(got[0].prices, 0);
+    assert_int_equal(price_entry_at(&inside).value, 1250);
+    inside = rask_array_row(got[0].grid.value, 2);
+    inside = rask_array_row(rask_array_at(&inside, 0), 1);
+    assert_int_equal(rask_i32(&inside, 0), 21);
+    again = one_batch(pool, &order_schema, emit_order_again, &got[0], &got[1]);
+    assert_string_equal(row_text(again, 0, &text), first);
+    assert_string_equal(row_text(again, 1, &text), second);
+    batch_unref(b);
+    batch_unref(again);
+    bytes_release(&text);
+    pool_check_empty(pool);
+}
+
+static void mistakes_inside_cells_are_named(void **state)
+{
+    struct pool *pool = pool_new(0);
+    struct model_sink sink = {.count = 0};
+    struct order v = {.id = 1}, none = {.id = 2};
+    struct bytes text;
+    rask_out *out = out_new(pool, &order_schema, 0, &model_hooks, &sink), *items;
+    rask_batch *b;
+
+    (void)state;
+    bytes_init(&text);
+    items = rask_out_nested(out, order_col_items);
+    assert_int_equal(rask_out_begin(items, items->schema), 0);
+    rask_out_null(items, 0);
+    assert_int_equal(rask_out_end(items), ERR_INVALID);
+    assert_string_equal(sink.refused, "column 'name' of item: it is NOT NULL and was given NULL");
+    assert_int_equal(rask_out_begin(out, &order_schema), 0); /* forgets the mistake */
+    assert_int_equal(rask_add_null(items), ERR_INVALID);
+    assert_string_equal(sink.refused, "NULL was added to what is not an ARRAY of nullable ROWs");
+    assert_int_equal(rask_out_begin(out, &order_schema), 0);
+    assert_int_equal(rask_add_f64(rask_out_nested(out, order_col_tags), 1), ERR_INVALID);
+    assert_string_equal(sink.refused,
+                        "column 'element' of ARRAY: the element is of another type, or not the only column");
+    assert_int_equal(rask_out_begin(out, &order_schema), 0);
+    assert_int_equal(rask_out_end(out), ERR_INVALID);
+    assert_string_equal(sink.refused, "column 'first' of order: a ROW is one row, and 0 were emitted for it");
+    assert_int_equal(rask_out_begin(out, &order_schema), 0);
+    (void)rask_out_nested(out, order_col_id);
+    assert_int_equal(rask_out_end(out), ERR_INVALID);
+    assert_string_equal(sink.refused, "column 'id' of order: it is not an ARRAY, MAP or ROW");
+    assert_int_equal(one_emit(items, &(struct one){1}), ERR_INVALID);
+    assert_true(strstr(sink.refused, "where the output takes item (") != NULL);
+    v.gift.is_null = none.gift.is_null = true;
+    v.items.rows = NULL;
+    assert_int_equal(order_emit(out, &v), 0);
+    b = out_take(out);
+    assert_string_equal(row_text(b, 0, &text), "{id=1, first=(,0.00,0), gift=NULL, items=[], tags=[], "
+                                               "prices={}, shelves={}, grid=[]}");
+    none.tags = (rask_array){b, 0, 1}; /* a whole order is no tag */
+    assert_int_equal(order_emit(out, &none), ERR_INVALID);
+    assert_string_equal(sink.refused, "column 'tags' of order: it was given a value of another type");
+    batch_unref(b);
+    out_free(out);
+    bytes_release(&text);
+    pool_check_empty(pool);
+}
+
+/* A row that was begun goes on in the next batch, with what was emitted for its cells. */
+static void a_begun_row_with_cells_goes_on(void **state)
+{
+    struct pool *pool = pool_new(0);
+    struct model_sink sink = {.count = 0};
+    struct order v = {.id = 1};
+    struct item screw = {{"a screw of some length", 22}, 5, {0, true}};
+    struct bytes text;
+    rask_out *out = out_new(pool, &order_schema, 0, &model_hooks, &sink), *grid;
+    rask_batch *b;
+
+    (void)state;
+    bytes_init(&text);
+    v.gift.is_null = v.shelves.is_null = v.grid.is_null = true;
+    assert_int_equal(order_emit(out, &v), 0);
+    grid = rask_out_nested(out, order_col_grid);
+    assert_int_equal(rask_out_begin(out, &order_schema), 0);
+    rask_out_i64(out, order_col_id, 2);
+    assert_int_equal(item_emit(rask_out_nested(out, order_col_first), &screw), 0);
+    assert_int_equal(item_emit(rask_out_nested(out, order_col_items), &screw), 0);
+    assert_int_equal(rask_out_begin(grid, grid->schema), 0);
+    assert_int_equal(rask_add_i64(rask_out_nested(grid, 0), 1), 0);
+    assert_int_equal(rask_out_end(grid), 0);
+    assert_int_equal(rask_out_begin(grid, grid->schema), 0);
+    assert_int_equal(rask_add_i64(rask_out_nested(grid, 0), 2), 0);
+    rask_out_null(out, order_col_gift);
+    b = out_take(out);
+    assert_int_equal(b->rows, 1);
+    batch_unref(b);
+    assert_int_equal(rask_add_i64(rask_out_nested(grid, 0), 3), 0);
+    assert_int_equal(rask_out_end(grid), 0);
+    assert_int_equal(rask_out_end(out), 0);
+    b = out_take(out);
+    assert_string_equal(row_text(b, 0, &text),
+                        "{id=2, first=(a screw of some length,0.05,null), gift=NULL, "
+                        "items=[(a screw of some length,0.05,null)], tags=[], prices={}, shelves={}, "
+                        "grid=[[1], [2, 3]]}");
+    batch_unref(b);
+    out_free(out);
+    bytes_release(&text);
+    pool_check_empty(pool);
+}
+
 static void schemas_say_what_was_declared(void **state)
 {
     struct bytes text;
@@ -145,6 +332,16 @@ static void schemas_say_what_was_declared(void **state)
         (char *)text.data,
         "a BOOLEAN, b TINYINT, c SMALLINT, d INT, e BIGINT, f FLOAT, g DOUBLE, h DECIMAL(1, 1), "
         "i DECIMAL(38, 38), j STRING, k BYTES, l DATE, m TIME, at TIMESTAMP(3)");
+    bytes_clear(&text);
+    schema_format(&order_schema, &text);
+    assert_string_equal(
+        (char *)text.data,
+        "id BIGINT NOT NULL, first ROW<name STRING NOT NULL, price DECIMAL(12, 2) NOT NULL, pieces INT> "
+        "NOT NULL, gift ROW<name STRING NOT NULL, price DECIMAL(12, 2) NOT NULL, pieces INT>, "
+        "items ARRAY<ROW<name STRING NOT NULL, price DECIMAL(12, 2) NOT NULL, pieces INT> NOT NULL> NOT NULL, "
+        "tags ARRAY<STRING> NOT NULL, prices MAP<STRING NOT NULL, DECIMAL(18, 2) NOT NULL> NOT NULL, "
+        "shelves MAP<STRING NOT NULL, ARRAY<ROW<name STRING NOT NULL, price DECIMAL(12, 2) NOT NULL, "
+        "pieces INT> NOT NULL>>, grid ARRAY<ARRAY<INT NOT NULL> NOT NULL>");
     bytes_release(&text);
     assert_string_equal(one_schema.name, "one");
     assert_int_equal(one_columns, 1);
@@ -225,6 +422,7 @@ static void compilers_take_it_without_a_word(void **state)
                                                {"clang++", "c++", "-std=c++17"}};
     static const char *const wrong[] = {
         "RASK_STATE(s, (STRING, n))", "RASK_STATE(s, (NULL_INT, n))",
+        "RASK_STATE(s, (ARRAY(INT), n))", "RASK_STATE(s, (ROW(one), n))", "RASK_ROW(s, (ROW(none), n))",
         "RASK_ROW(s, (DECIMAL(39, 1), n))", "RASK_ROW(s, (INT, n), (INT, n))",
         "RASK_ROW(s, (VARCHAR, n))"};
     unsigned done = 0;
@@ -376,6 +574,9 @@ int main(void)
         cmocka_unit_test(every_type_goes_through_a_batch),
         cmocka_unit_test(rows_by_any_way_are_the_rows_that_were_written),
         cmocka_unit_test(nulls_go_through_a_batch),
+        cmocka_unit_test(rows_inside_cells_go_through_a_batch),
+        cmocka_unit_test(mistakes_inside_cells_are_named),
+        cmocka_unit_test(a_begun_row_with_cells_goes_on),
         cmocka_unit_test(schemas_say_what_was_declared),
         cmocka_unit_test(sixty_four_columns),
         cmocka_unit_test(a_state_is_its_slots),

@@ -57,6 +57,45 @@ static void nulls(void **state)
     check_csv(state, &pair, "a,1\n,2\n\"\",3\n", "a,1\n,2\n\"\",3\n");
 }
 
+/* Elements of an ARRAY and columns of a ROW stand in one field. */
+static void rows_inside_a_field(void **state)
+{
+    static const char text[] = "1;2;3,a;7,x;;y\n,b;-1,\n\"\", c d ;0,\"x,\"\"\"\n";
+    static const char *const wrong[][2] = {
+        {"1;z,a;1,x\n", "column 'n': \"1;z\" is not a whole number from -2147483648 to 2147483647 (in element 2; "
+                        "';' stands between elements)"},
+        {"1,a,x\n", "column 'r': \"a\" is not a row of 2 columns with ';' between them"},
+        {"1,a;1;1,x\n", "column 'r': \"a;1;1\" is not a row of 2 columns"},
+    };
+    struct arena arena;
+    const rask_schema *schema;
+    struct err err;
+
+    arena_init(&arena);
+    assert_int_equal(schema_parse(&arena, "nested",
+                                  "n ARRAY<INT>, r ROW<t STRING NOT NULL, i INT NOT NULL> NOT NULL, "
+                                  "s ARRAY<STRING NOT NULL> NOT NULL",
+                                  &schema, &err),
+                     0);
+    check_csv(state, schema, text, "1;2;3,a;7,x;;y\n,b;-1,\n\"\", c d ;0,\"x,\"\"\"\n");
+    for (size_t i = 0; i < ARRAY_LEN(wrong); i++) {
+        struct harness *h = csv_new(state, schema, wrong[i][0], strlen(wrong[i][0]), "fail");
+
+        assert_true(h_read(h) < 0);
+        assert_contains(h->ctx.error.text, wrong[i][1]);
+        h_free(h);
+    }
+    {
+        static const char some[] = "1;z,a;1,x\n5,c;2,\n1,a;1;1,x\n6,d;3,y;z\n";
+        struct harness *h = csv_new(state, schema, some, sizeof(some) - 1, "skip");
+
+        assert_int_equal(h_read(h), 0);
+        assert_rows(h, "5,c;2,\n6,d;3,y;z\n"); /* nothing of the skipped rows */
+        h_free(h);
+    }
+    arena_release(&arena);
+}
+
 /* ---- types ---- */
 
 static void check_type(void **state, rask_field field, const char *value, const char *expected)
@@ -418,6 +457,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(quoting, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(options, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(nulls, folder_make, folder_remove),
+        cmocka_unit_test_setup_teardown(rows_inside_a_field, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(numbers, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(decimals, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(times, folder_make, folder_remove),
