@@ -1,6 +1,7 @@
 /* ckpt_meta.c - building a checkpoint's description and finding things in it. Thread: any, one at a time per object. */
 #include "common/ckpt/ckpt_meta.h"
 
+#include <rask/operator.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -85,10 +86,10 @@ static void add_schema(struct bytes *out, const char *what, const rask_schema *s
     bytes_add_str(out, ")");
 }
 
-/* "kind 1, key (...), value (...)" */
+/* "value state, key (...), value (...)" */
 static void describe(const struct ckpt_state *s, struct bytes *out)
 {
-    bytes_printf(out, "kind %u", s->kind);
+    bytes_add_str(out, ckpt_state_kind_name(s->kind));
     add_schema(out, "key", s->key);
     add_schema(out, "map key", s->map_key);
     add_schema(out, "value", s->value);
@@ -205,6 +206,16 @@ const char *ckpt_kind_name(enum ckpt_section_kind kind)
         [CKPT_UNION] = "union", [CKPT_BROADCAST] = "broadcast", [CKPT_INFLIGHT] = "in flight"};
 
     return kind > 0 && kind < CKPT_SECTION_KINDS ? names[kind] : "?";
+}
+
+const char *ckpt_state_kind_name(uint32_t kind)
+{
+    static const char *const names[] = {
+        [RASK_VALUE] = "value state", [RASK_LIST] = "list state", [RASK_MAP] = "map state",
+        [RASK_REDUCING] = "reducing state", [RASK_AGGREGATING] = "aggregating state", [RASK_OPERATOR_LIST] = "operator list",
+        [RASK_OPERATOR_UNION] = "union list", [RASK_BROADCAST] = "broadcast state"};
+
+    return kind >= RASK_VALUE && kind < ARRAY_LEN(names) ? names[kind] : "?";
 }
 
 uint64_t ckpt_meta_bytes(const struct ckpt_meta *m, uint64_t *ret_own)

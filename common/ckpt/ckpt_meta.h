@@ -149,6 +149,7 @@ static inline bool ckpt_is_keyed(enum ckpt_section_kind kind)
     return kind == CKPT_DELTA || kind == CKPT_IMAGE;
 }
 const char *ckpt_kind_name(enum ckpt_section_kind kind); /* "delta" */
+const char *ckpt_state_kind_name(uint32_t kind);         /* of enum rask_state_kind: "value state" */
 
 /* The interval of hash >> 32 of groups first .. last of max_parallelism. */
 static inline uint32_t ckpt_hash_first(uint32_t group, uint32_t max_parallelism)

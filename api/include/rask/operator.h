@@ -28,7 +28,9 @@ typedef struct rask_state {
     const char *name;
     const rask_schema *schema;  /* of the value or element */
     const rask_schema *map_key; /* maps */
-    int64_t ttl_ms;             /* 0: for ever */
+    int64_t ttl_ms;             /* since its last change, in processing time; lists and maps: of each element. 0: for ever */
+    bool ttl_on_read;           /* reading prolongs it too */
+    bool ttl_show_expired;      /* what has expired is seen until it is cleaned up */
 } rask_state;
 #define RASK_STATES(...) ((const rask_state[]){__VA_ARGS__, {0}}) /* ends with kind 0 */
 

@@ -92,9 +92,10 @@ static const void *ctx_peek(rask_ctx *ctx, int state, const rask_schema *schema,
 static void ctx_clear(rask_ctx *ctx, int state)
 {
     struct wk_op *op = wk_op_of(ctx);
+    struct err err = {0};
 
-    if (state_usable(op, state))
-        wk_state_clear(op->state, state, ctx->key_hash, ctx->key);
+    if (state_usable(op, state) && wk_state_clear(op->state, state, ctx->key_hash, ctx->key, &err) != 0 && !ctx->error.code)
+        ctx->error = err;
 }
 
 static struct rask_counter *ctx_counter(rask_ctx *ctx, const char *name)

@@ -1,301 +1,242 @@
 /*
- * state.c - keyed state in memory: an index of 8-byte words over entries in pages.
- *
- * Index: power of two, linear probing, load <= 0.5, backward-shift deletion (Knuth 6.4 R); a word is a 16-bit tag of
- * the hash and a 48-bit entry address, 0 = empty.  Entries never move while they live; a value that outgrows its
- * room gets a new entry, and the old room goes to a free list by size.
+ * state.c - keyed state as operators see it: value by key, in place or as bytes, one key or a run of keys at a time.
+ * Runs in the task's step.
  */
 #include "taskmanager/worker/state/state.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "taskmanager/worker/state/state_private.h"
 
-#define PAGE_BYTES (64u << 10)
-#define PAGE_FIRST_BYTES 256u
-#define LINE_BYTES 64u /* of the cache */
-#define INDEX_FIRST 16u
-#define ADDRESS_MASK 0x0000ffffffffffffull
-#define FREE_CLASSES 64 /* rooms of 8 .. 512 bytes are reused; larger ones go back to malloc */
 #define PREFETCH_AHEAD 12
+#define SMALL_BYTES (16u << 20)
 
-struct entry {
-    uint64_t hash;
-    uint32_t key_len, value_len;
-    uint32_t value_cap, unused;
-    /* key bytes, padded with 0 to 16 or, longer ones, to 8; then the value */
-};
+/* ---- birth and death ---- */
 
-/* A key in hand: its first bytes as words, padded with 0, are all of most keys. */
-struct key {
-    uint64_t head[KEY_HEAD_BYTES / 8];
-    const void *bytes; /* all of them; used where len > 16 */
-    uint32_t len;
-};
-
-struct page {
-    struct page *next;
-    size_t used, end; /* of its rooms, from its begin */
-    size_t bytes;     /* charged */
-};
-
-struct table {
-    const rask_state *decl;
-    uint64_t *index;
-    uint64_t mask; /* slots - 1 */
-    uint64_t count;
-    struct page *pages;
-    size_t next_page_bytes;
-    void *free_rooms[FREE_CLASSES + 1];
-};
-
-struct wk_state {
-    struct wk_state_budget *budget;
-    uint32_t count;
-    struct table tables[];
-};
-
-static size_t pad8(size_t n)
+static const rask_schema *copy_schema(struct wk_state *s, const rask_schema *schema)
 {
-    return (n + 7) & ~(size_t)7;
-}
-static size_t key_room(uint32_t len)
-{
-    return len <= KEY_HEAD_BYTES ? KEY_HEAD_BYTES : pad8(len);
-}
-static uint64_t *key_of(struct entry *e)
-{
-    return (uint64_t *)(e + 1);
-}
-static void *value_of(struct entry *e)
-{
-    return (char *)key_of(e) + key_room(e->key_len);
-}
-static struct key key_from(rask_str bytes)
-{
-    struct key k = {.bytes = bytes.data, .len = bytes.len};
-
-    memcpy(k.head, bytes.data, MIN(bytes.len, (uint32_t)KEY_HEAD_BYTES));
-    return k;
-}
-static struct key key_in_run(const struct key_run *run, uint32_t i)
-{
-    struct key k = {.head = {run->head[i][0], run->head[i][1]}, .len = run->len[i]};
-
-    if (k.len > KEY_HEAD_BYTES)
-        k.bytes = run->text.data + run->place[i];
-    return k;
-}
-static bool key_is(struct entry *e, const struct key *k)
-{
-    const uint64_t *has = key_of(e);
-
-    /* in one: a branch on what differs from key to key is often guessed wrong */
-    if (((has[0] ^ k->head[0]) | (has[1] ^ k->head[1]) | (e->key_len ^ k->len)) != 0)
-        return false;
-    return k->len <= KEY_HEAD_BYTES || memcmp(has, k->bytes, k->len) == 0;
-}
-static uint64_t word_of(uint64_t hash, const struct entry *e)
-{
-    return (hash & ~ADDRESS_MASK) | ((uint64_t)(uintptr_t)e & ADDRESS_MASK);
-}
-static struct entry *entry_of(uint64_t word)
-{
-    return (struct entry *)(uintptr_t)(word & ADDRESS_MASK);
-}
-/* The tag is the top 16 bits; the slot comes from the low ones. */
-static uint64_t slot_of(const struct table *t, uint64_t hash)
-{
-    return hash & t->mask;
+    return schema ? schema_copy(&s->arena, schema) : NULL;
 }
 
-static bool charge(struct wk_state *s, uint64_t bytes)
+/* The declarations may go with their operator while a snapshot is still being read. */
+static void copy_options(struct wk_state *s, const struct wk_state_options *options)
 {
-    uint64_t used = __atomic_add_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
+    rask_state *decl;
+    uint32_t n = 0;
 
-    if (used <= s->budget->limit_bytes)
-        return true;
-    __atomic_sub_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
-    return false;
-}
-static void refund(struct wk_state *s, uint64_t bytes)
-{
-    __atomic_sub_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
-}
-
-static int over_budget(struct wk_state *s, const struct table *t, uint64_t more, struct err *err)
-{
-    return err_set(err, ERR_LIMIT,
-                   "state \"%s\" needs %" PRIu64 " more bytes, but the %" PRIu64
-                   " bytes of state memory of this worker are used up (%" PRIu64
-                   "): raise taskmanager.memory.process.size or taskmanager.memory.managed.fraction, or use more "
-                   "TaskManagers",
-                   t->decl->name, more, s->budget->limit_bytes,
-                   __atomic_load_n(&s->budget->used_bytes, __ATOMIC_RELAXED));
+    while (options->decl && options->decl[n].kind != 0)
+        n++;
+    decl = arena_alloc(&s->arena, (n + 1) * sizeof(*decl));
+    for (uint32_t i = 0; i < n; i++) {
+        decl[i] = options->decl[i];
+        decl[i].name = arena_strdup(&s->arena, options->decl[i].name);
+        decl[i].schema = copy_schema(s, options->decl[i].schema);
+        decl[i].map_key = copy_schema(s, options->decl[i].map_key);
+    }
+    s->options = *options;
+    s->options.decl = decl;
+    s->options.small_bytes = options->small_bytes ? options->small_bytes : SMALL_BYTES;
+    s->options.key = copy_schema(s, options->key);
+    s->options.uid = arena_strdup(&s->arena, options->uid ? options->uid : "");
+    s->options.name = arena_strdup(&s->arena, options->name ? options->name : "");
+    if (options->max_parallelism == 0) {
+        s->options.subtask = 0;
+        s->options.parallelism = s->options.max_parallelism = 1;
+    }
+    s->table_count = n;
+    s->described = arena_alloc(&s->arena, (n + 1) * sizeof(*s->described));
+    for (uint32_t i = 0; i < n; i++)
+        s->described[i] = (struct ckpt_state){.name = decl[i].name, .kind = decl[i].kind, .map_key = decl[i].map_key,
+                                              .key = decl[i].kind < RASK_OPERATOR_LIST ? s->options.key : NULL,
+                                              .value = decl[i].schema, .ttl_ms = decl[i].ttl_ms};
 }
 
 struct wk_state *wk_state_new(const struct wk_state_options *options)
 {
-    const rask_state *decl = options->decl;
-    uint32_t n = 0;
-    struct wk_state *s;
+    struct wk_state *s = MEM_NEW(struct wk_state);
+    uint64_t p, max;
 
-    while (decl && decl[n].kind != 0)
-        n++;
-    s = mem_alloc(sizeof(*s) + n * sizeof(struct table));
+    arena_init(&s->arena);
+    copy_options(s, options);
+    p = s->options.parallelism;
+    max = s->options.max_parallelism;
     s->budget = options->budget;
-    s->count = n;
-    for (uint32_t i = 0; i < n; i++) {
-        s->tables[i].decl = &decl[i];
-        s->tables[i].next_page_bytes = PAGE_FIRST_BYTES;
+    s->first_group = (uint32_t)((s->options.subtask * max + p - 1) / p);
+    s->group_count = (uint32_t)(((s->options.subtask + 1) * max + p - 1) / p) - s->first_group;
+    s->epoch = 1;
+    s->refs = 1;
+    s->tables = mem_alloc_array(s->table_count + 1u, sizeof(*s->tables));
+    s->lists = mem_alloc_array(s->table_count + 1u, sizeof(*s->lists));
+    for (uint32_t i = 0; i < s->table_count; i++) {
+        const rask_state *decl = &s->options.decl[i];
+        bool chunks = decl->kind == RASK_LIST || decl->kind == RASK_MAP;
+
+        s->tables[i].decl = s->lists[i].decl = decl;
+        s->tables[i].state = s;
+        s->tables[i].time_bytes = decl->ttl_ms > 0 && !chunks ? sizeof(int64_t) : 0;
     }
     return s;
 }
 
-static size_t room_bytes(uint32_t key_len, uint32_t value_cap)
+void wk_state_unref(struct wk_state *s)
 {
-    return sizeof(struct entry) + key_room(key_len) + pad8(value_cap);
-}
-
-static void free_table(struct wk_state *s, struct table *t)
-{
-    for (uint64_t i = 0; t->index && i <= t->mask; i++) {
-        struct entry *e = t->index[i] ? entry_of(t->index[i]) : NULL;
-
-        if (e && room_bytes(e->key_len, e->value_cap) > FREE_CLASSES * 8) {
-            refund(s, room_bytes(e->key_len, e->value_cap));
-            mem_free(e);
-        }
+    if (__atomic_sub_fetch(&s->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    for (uint32_t i = 0; i < s->table_count; i++) {
+        wk_table_free(&s->tables[i]);
+        wk_elements_free(s, &s->lists[i]);
     }
-    if (t->index)
-        refund(s, (t->mask + 1) * sizeof(uint64_t));
-    mem_free(t->index);
-    while (t->pages) {
-        struct page *p = t->pages;
-
-        t->pages = p->next;
-        refund(s, p->bytes);
-        mem_free(p);
-    }
+    mem_free(s->tables);
+    mem_free(s->lists);
+    arena_release(&s->arena);
+    mem_free(s);
 }
 
 void wk_state_free(struct wk_state *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; i < s->count; i++)
-        free_table(s, &s->tables[i]);
-    mem_free(s);
+    for (uint32_t i = 0; i < s->pending_count; i++)
+        mem_free(s->pending[i].imaged);
+    for (uint32_t i = 0; i < s->reading_count; i++)
+        wk_snapshot_unref(s->reading[i]);
+    mem_free(s->pending);
+    mem_free(s->reading);
+    s->pending = NULL;
+    s->reading = NULL;
+    s->pending_count = s->reading_count = 0;
+    wk_restore_free(s);
+    wk_state_unref(s);
 }
 
-/* A room for an entry; NULL when the budget is used up. */
-static struct entry *room_new(struct wk_state *s, struct table *t, size_t bytes)
+void wk_state_settle(struct wk_state *s, int64_t now_ms)
 {
-    size_t class = bytes / 8;
-    struct page *p = t->pages;
+    s->now_ms = now_ms;
+    if (s->table_count > 0)
+        wk_clean(s);
+}
 
-    if (class > FREE_CLASSES)
-        return charge(s, bytes) ? mem_alloc(bytes) : NULL;
-    if (t->free_rooms[class]) {
-        void *room = t->free_rooms[class];
+uint64_t wk_state_count(const struct wk_state *s, int state)
+{
+    return wk_table_of(s, state)->keys;
+}
 
-        t->free_rooms[class] = *(void **)room;
-        return room;
+/* ---- one key ---- */
+
+static bool is_expired(const struct table *t, struct entry *e)
+{
+    return t->time_bytes && *time_of(e) + t->decl->ttl_ms <= t->state->now_ms;
+}
+
+static void touch(const struct table *t, struct entry *e)
+{
+    if (t->time_bytes) {
+        struct page *p = page_of(e);
+
+        *time_of(e) = t->state->now_ms;
+        p->newest_ms = MAX(p->newest_ms, t->state->now_ms);
     }
-    if (!p || p->end - p->used < bytes) {
-        size_t head = sizeof(*p) + LINE_BYTES, rooms = MAX(t->next_page_bytes - head, bytes);
+}
 
-        if (!charge(s, head + rooms))
-            return NULL;
-        p = mem_alloc(head + rooms);
-        p->bytes = head + rooms;
-        /* The first room begins a cache line: an entry of 64 bytes, which a key of 16 and an accumulator are, is one.
-         * How much fits must not depend on where the page lies. */
-        p->used = sizeof(*p) + -((uintptr_t)p + sizeof(*p)) % LINE_BYTES;
-        p->end = p->used + rooms;
-        p->next = t->pages;
-        t->pages = p;
-        t->next_page_bytes = MIN(t->next_page_bytes * 2, (size_t)PAGE_BYTES);
+/* The entry as a reader sees it; NULL. */
+static struct entry *look(struct table *t, uint64_t hash, rask_str key)
+{
+    struct entry *e = wk_read_entry(t, hash, key, 0);
+
+    if (!e || !t->time_bytes)
+        return e;
+    if (is_expired(t, e))
+        return t->decl->ttl_show_expired ? e : NULL;
+    if (t->decl->ttl_on_read && *time_of(e) != t->state->now_ms) {
+        struct entry *fresh = wk_write_entry(t, hash, key, 0, e->value_len, e->value_len, NULL, NULL);
+
+        if (fresh)
+            touch(t, fresh);
+        e = fresh ? fresh : e;
     }
-    p->used += bytes;
-    return (struct entry *)(void *)((char *)p + p->used - bytes);
+    return e;
 }
 
-static void room_free(struct wk_state *s, struct table *t, struct entry *e)
+void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t size, bool create,
+                   bool *ret_created, struct err *err)
 {
-    size_t bytes = room_bytes(e->key_len, e->value_cap);
+    struct table *t = wk_table_of(s, state);
+    bool created = false;
+    struct entry *e;
 
-    if (bytes / 8 > FREE_CLASSES) {
-        refund(s, bytes);
-        mem_free(e);
-        return;
+    e = create ? wk_write_entry(t, hash, key, 0, size, size, &created, err) : look(t, hash, key);
+    if (create && e && !created && is_expired(t, e)) {
+        memset(value_of(t, e), 0, size);
+        created = true;
     }
-    *(void **)(void *)e = t->free_rooms[bytes / 8];
-    t->free_rooms[bytes / 8] = e;
+    if (ret_created)
+        *ret_created = created;
+    if (!e)
+        return NULL;
+    CHECK(e->value_len == size);
+    if (create)
+        touch(t, e);
+    return value_of(t, e);
 }
 
-static bool grow(struct wk_state *s, struct table *t)
+const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len)
 {
-    uint64_t old = t->index ? t->mask + 1 : 0, slots = old ? old * 2 : INDEX_FIRST;
-    uint64_t *index;
+    struct table *t = wk_table_of(s, state);
+    struct entry *e = look(t, hash, key);
 
-    if (!charge(s, slots * sizeof(uint64_t)))
-        return false;
-    index = mem_alloc_array(slots, sizeof(*index));
-    for (uint64_t i = 0; i < old; i++)
-        if (t->index[i]) {
-            uint64_t at = entry_of(t->index[i])->hash & (slots - 1);
-
-            while (index[at])
-                at = (at + 1) & (slots - 1);
-            index[at] = t->index[i];
-        }
-    mem_free(t->index);
-    refund(s, old * sizeof(uint64_t));
-    t->index = index;
-    t->mask = slots - 1;
-    return true;
+    if (!e)
+        return NULL;
+    *ret_len = e->value_len;
+    return value_of(t, e);
 }
 
-/* The slot that holds the key, or the empty one where it would stand. */
-static inline uint64_t find(const struct table *t, uint64_t hash, const struct key *key)
+int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, const void *value, size_t len,
+                   struct err *err)
 {
-    uint64_t at = slot_of(t, hash);
+    struct table *t = wk_table_of(s, state);
+    struct entry *e;
 
-    for (; t->index[at]; at = (at + 1) & t->mask)
-        if (((t->index[at] ^ hash) & ~ADDRESS_MASK) == 0 && key_is(entry_of(t->index[at]), key))
-            break;
-    return at;
+    if (len > WK_STATE_VALUE_MAX)
+        return err_set(err, ERR_LIMIT, "state \"%s\": a value of %zu bytes; at most %u can be kept", t->decl->name, len,
+                       WK_STATE_VALUE_MAX);
+    e = wk_write_entry(t, hash, key, 0, len, 0, NULL, err);
+    if (!e)
+        return ERR_LIMIT;
+    memcpy(value_of(t, e), value, len);
+    touch(t, e);
+    return 0;
 }
-static uint64_t find_word(const struct table *t, uint64_t hash, rask_str bytes)
+
+int wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, struct err *err)
 {
-    struct key key;
+    struct table *t = wk_table_of(s, state);
 
-    if (!t->index)
-        return 0;
-    key = key_from(bytes);
-    return t->index[find(t, hash, &key)];
+    if (t->decl->kind == RASK_MAP)
+        return wk_map_clear(s, state, hash, key, err);
+    if (t->decl->kind == RASK_LIST)
+        return wk_list_clear(s, state, hash, key, err);
+    return wk_delete_entry(t, hash, key, 0, err);
 }
 
-static struct table *table_of(struct wk_state *s, int state)
-{
-    CHECK(state >= 0 && (uint32_t)state < s->count);
-    return &s->tables[state];
-}
+/* ---- many keys ---- */
 
 void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
 {
-    struct table *t = table_of(s, state);
+    struct table *t = wk_table_of(s, state);
 
-    if (!t->index)
+    if (!t->groups)
         return;
     for (uint32_t i = 0; i < count + PREFETCH_AHEAD; i++) {
-        if (i < count)
-            __builtin_prefetch(&t->index[slot_of(t, hash[i])]);
+        if (i < count) {
+            const struct group *g = wk_group_of(t, hash[i]);
+
+            __builtin_prefetch(&g->index[hash[i] & g->mask]);
+        }
         if (i >= PREFETCH_AHEAD) {
-            uint64_t word = t->index[slot_of(t, hash[i - PREFETCH_AHEAD])];
+            const struct group *g = wk_group_of(t, hash[i - PREFETCH_AHEAD]);
+            uint64_t word = g->index ? g->index[hash[i - PREFETCH_AHEAD] & g->mask] : 0;
 
             if (word)
                 __builtin_prefetch(entry_of(word));
@@ -303,163 +244,74 @@ void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint3
     }
 }
 
-/* A new entry for an absent key, value zeroed. */
-static struct entry *insert(struct wk_state *s, struct table *t, uint64_t hash, const struct key *key, size_t size,
-                            struct err *err)
-{
-    size_t bytes = room_bytes(key->len, (uint32_t)size);
-    struct entry *e;
-
-    if (!t->index || (t->count + 1) * 2 > t->mask + 1)
-        if (!grow(s, t)) {
-            (void)over_budget(s, t, (t->mask + 1) * 16, err);
-            return NULL;
-        }
-    e = room_new(s, t, bytes);
-    if (!e) {
-        (void)over_budget(s, t, bytes, err);
-        return NULL;
-    }
-    e->hash = hash;
-    e->key_len = key->len;
-    e->value_len = (uint32_t)size;
-    e->value_cap = (uint32_t)pad8(size);
-    memcpy(key_of(e), key->head, KEY_HEAD_BYTES);
-    if (key->len > KEY_HEAD_BYTES)
-        memcpy(key_of(e), key->bytes, key->len);
-    memset(value_of(e), 0, pad8(size));
-    t->index[find(t, hash, key)] = word_of(hash, e);
-    t->count++;
-    return e;
-}
-
-void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t size, bool create,
-                   bool *ret_created, struct err *err)
-{
-    struct table *t = table_of(s, state);
-    uint64_t word = find_word(t, hash, key);
-    struct key absent;
-    struct entry *e;
-
-    if (ret_created)
-        *ret_created = false;
-    if (word) {
-        e = entry_of(word);
-        CHECK(e->value_len == size);
-        return value_of(e);
-    }
-    if (!create)
-        return NULL;
-    absent = key_from(key);
-    e = insert(s, t, hash, &absent, size, err);
-    if (!e)
-        return NULL;
-    if (ret_created)
-        *ret_created = true;
-    return value_of(e);
-}
-
 /*
  * The first word from the key's slot on whose tag is the key's: nearly always the one sought. 0: none. No entry is read,
  * so that all of a run can be fetched at a time.
  */
-static uint64_t find_tag(const struct table *t, uint64_t hash)
+static inline uint64_t find_tag(const struct group *g, uint64_t hash)
 {
-    uint64_t at = slot_of(t, hash);
+    uint64_t at = hash & g->mask;
 
-    while (t->index[at] && ((t->index[at] ^ hash) & ~ADDRESS_MASK))
-        at = (at + 1) & t->mask;
-    return t->index[at];
+    if (!g->index)
+        return 0;
+    while (g->index[at] && !tag_is(g->index[at], hash))
+        at = (at + 1) & g->mask;
+    return g->index[at];
+}
+
+static struct entry *get_slow(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size,
+                              struct err *err)
+{
+    uint64_t at = 0;
+    struct entry *e = wk_find(g, hash, key, &at);
+
+    e = e ? wk_renew(t, g, at, e, size, size) : wk_insert(t, g, hash, key, size);
+    if (!e)
+        (void)wk_over_budget(t, entry_bytes(t, key->len, pad8(size) / 8), err);
+    return e;
+}
+
+/* Of this epoch, current, and there: two words of its header. */
+static inline bool is_writable(const struct entry *e, uint32_t epoch)
+{
+    uint64_t life;
+
+    _Static_assert(offsetof(struct entry, dead) == offsetof(struct entry, born) + 4, "read as one word");
+    memcpy(&life, (const char *)e + offsetof(struct entry, born), sizeof(life));
+    return life == epoch && e->kind == ENTRY_PUT;
 }
 
 int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
                      void **values, struct err *err)
 {
-    struct table *t = table_of(s, state);
+    struct table *t = wk_table_of(s, state);
     struct entry *likely[KEY_RUN_ROWS];
+    struct group *group[KEY_RUN_ROWS];
 
-    for (uint32_t i = 0; t->index && i < keys->rows; i++)
-        __builtin_prefetch(&t->index[slot_of(t, hash[i])]);
+    if (!t->groups && !wk_table_begin(t))
+        return wk_over_budget(t, s->group_count * sizeof(struct group), err);
     for (uint32_t i = 0; i < keys->rows; i++) {
-        likely[i] = t->index ? entry_of(find_tag(t, hash[i])) : NULL;
+        group[i] = wk_group_of(t, hash[i]);
+        __builtin_prefetch(&group[i]->index[hash[i] & group[i]->mask]);
+    }
+    for (uint32_t i = 0; i < keys->rows; i++) {
+        likely[i] = entry_of(find_tag(group[i], hash[i]));
         __builtin_prefetch(likely[i]);
     }
     for (uint32_t i = 0; i < keys->rows; i++) {
-        struct key key = key_in_run(keys, i);
+        struct key key = {.head = {keys->head[i][0], keys->head[i][1]}, .len = keys->len[i]};
         struct entry *e = likely[i];
 
-        if (!e || !key_is(e, &key)) { /* absent then; by now a row before this one may have made it */
-            uint64_t word = t->index ? t->index[find(t, hash[i], &key)] : 0;
-
-            e = word ? entry_of(word) : insert(s, t, hash[i], &key, size, err);
+        if (key.len > KEY_HEAD_BYTES)
+            key.bytes = keys->text.data + keys->place[i];
+        /* Else it is absent or of an older epoch; by now a row before this one may have changed that. */
+        if (!e || !key_is(e, &key) || !is_writable(e, s->epoch)) {
+            e = get_slow(t, group[i], hash[i], &key, size, err);
+            if (!e)
+                return ERR_LIMIT;
         }
-        if (!e)
-            return ERR_LIMIT;
         CHECK(e->value_len == size);
-        values[i] = value_of(e);
+        values[i] = value_of(t, e);
     }
     return 0;
 }
-
-const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len)
-{
-    struct table *t = table_of(s, state);
-    uint64_t word = find_word(t, hash, key);
-
-    if (!word)
-        return NULL;
-    *ret_len = entry_of(word)->value_len;
-    return value_of(entry_of(word));
-}
-
-int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, const void *value, size_t len,
-                   struct err *err)
-{
-    struct table *t = table_of(s, state);
-    uint64_t word = find_word(t, hash, key);
-    struct key absent = key_from(key);
-    struct entry *e;
-
-    if (word && entry_of(word)->value_cap < len) {
-        wk_state_clear(s, state, hash, key);
-        word = 0;
-    }
-    e = word ? entry_of(word) : insert(s, t, hash, &absent, len, err);
-    if (!e)
-        return ERR_LIMIT;
-    e->value_len = (uint32_t)len;
-    memcpy(value_of(e), value, len);
-    return 0;
-}
-
-void wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key)
-{
-    struct table *t = table_of(s, state);
-    struct key bytes = key_from(key);
-    uint64_t at, next;
-
-    if (!t->index)
-        return;
-    at = find(t, hash, &bytes);
-    if (!t->index[at])
-        return;
-    room_free(s, t, entry_of(t->index[at]));
-    t->count--;
-    /* Backward shift: later words of the same run move up unless they stand at or behind their own slot. */
-    for (next = (at + 1) & t->mask; t->index[next]; next = (next + 1) & t->mask) {
-        uint64_t home = slot_of(t, entry_of(t->index[next])->hash);
-
-        if (((next - home) & t->mask) >= ((next - at) & t->mask)) {
-            t->index[at] = t->index[next];
-            at = next;
-        }
-    }
-    t->index[at] = 0;
-}
-
-uint64_t wk_state_count(const struct wk_state *s, int state)
-{
-    CHECK(state >= 0 && (uint32_t)state < s->count);
-    return s->tables[state].count;
-}
-

@@ -1,9 +1,12 @@
 /*
- * state.h - keyed state of one operator in one subtask: the only way to it.
+ * state.h - state of one operator in one subtask, keyed and not: the only way to it.
  *
- * A table per declared state, from (key hash, key bytes) to a value.  Owned by its task; nothing is locked.
+ * A table per declared state, from (key hash, key bytes) to a value, a list or a map.  Owned by its task; nothing is locked.
  * A batch is prepared first (hash words and entries are prefetched), then touched row by row.  All memory is drawn from the
  * worker's state budget; over it, calls fail with a sentence that names the state, the bytes and the key to raise.
+ * Checkpoints: snapshot.h.
+ *
+ * Pointers to values stay valid until the next wk_state_settle, and until the same key is changed again.
  */
 #ifndef WK_STATE_H
 #define WK_STATE_H
@@ -18,13 +21,16 @@ struct wk_state_budget { /* of the worker; shared by its tasks */
     uint64_t used_bytes; /* atomic */
 };
 
+#define WK_STATE_VALUE_MAX (128u << 20) /* bytes of one value, element or pair */
+
 struct wk_state_options {
-    const rask_state *decl;           /* ends with kind 0, NULL: none; borrowed for the state's life */
-    struct wk_state_budget *budget;   /* borrowed */
-    const rask_schema *key;           /* key columns, for files; borrowed; NULL: not keyed, or nobody will read it */
+    const rask_state *decl;           /* ends with kind 0, NULL: none; copied, as all texts and schemas */
+    struct wk_state_budget *budget;   /* borrowed for the life of the state and its snapshots */
+    const rask_schema *key;           /* key columns, for files; NULL: not keyed, or nobody will read it */
     uint8_t operator_id[16];
-    const char *uid, *name;           /* of the operator, borrowed; NULL: none */
+    const char *uid, *name;           /* of the operator; NULL: none */
     uint32_t subtask, parallelism, max_parallelism; /* 0, 0, 0: one subtask that owns all */
+    uint64_t small_bytes;             /* states below are imaged as a whole, not group by group; 0: 16 MiB */
 };
 struct wk_state;
 struct wk_state *wk_state_new(const struct wk_state_options *options);
@@ -33,7 +39,12 @@ void wk_state_free(struct wk_state *s);
 /* Prefetches for these hashes (a batch about to be processed). */
 void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint32_t count);
 /*
- * The value of a key: `size` bytes, changed in place, valid until the next call with create for this state.
+ * Between callbacks of the operator, once for each batch: cleans a little. Values handed out before are gone.
+ * now_ms: wall clock, for states with a TTL.
+ */
+void wk_state_settle(struct wk_state *s, int64_t now_ms);
+/*
+ * The value of a key: `size` bytes, changed in place.
  * Absent: NULL, or with create zeroed and *ret_created true (may be NULL). NULL with err set: over budget.
  */
 void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t size, bool create,
@@ -48,8 +59,38 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
 const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len);
 int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, const void *value, size_t len,
                    struct err *err) MUST_CHECK;
-void wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key);
+/* Of any kind: value, list, map. Over budget it can fail too: what a checkpoint knows leaves a mark. */
+int wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, struct err *err) MUST_CHECK;
 uint64_t wk_state_count(const struct wk_state *s, int state);
+
+/* ---- RASK_LIST: elements of bytes in the order in which they were added ---- */
+
+int wk_list_add(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes element, struct err *err) MUST_CHECK;
+int wk_list_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, struct err *err) MUST_CHECK;
+
+/* ---- RASK_MAP: pairs of bytes, in no order ---- */
+
+int wk_map_put(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, rask_bytes value,
+               struct err *err) MUST_CHECK;
+bool wk_map_get(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, rask_bytes *ret);
+int wk_map_remove(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, struct err *err) MUST_CHECK;
+int wk_map_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, struct err *err) MUST_CHECK;
+
+/* ---- their elements one by one: only the current one may be removed meanwhile, nothing added ---- */
+
+struct wk_cursor {
+    struct wk_state *state;
+    int number;
+    uint64_t hash;
+    rask_str key;         /* borrowed until the end */
+    uint32_t part, parts; /* chunk or bucket, and the last one */
+    uint32_t offset;      /* of the current element in it */
+    uint32_t next;        /* of the one behind it */
+    rask_bytes at, value; /* the current one, borrowed; at: maps alone */
+};
+void wk_cursor_begin(struct wk_cursor *c, struct wk_state *s, int state, uint64_t hash, rask_str key);
+bool wk_cursor_next(struct wk_cursor *c);
+int wk_cursor_remove(struct wk_cursor *c, struct err *err) MUST_CHECK;
 
 /*
  * Operator state: not keyed.  RASK_OPERATOR_LIST (split among subtasks when parallelism changes) and
@@ -58,6 +99,7 @@ uint64_t wk_state_count(const struct wk_state *s, int state);
 int wk_state_list_add(struct wk_state *s, int state, const void *data, size_t len, struct err *err) MUST_CHECK;
 uint32_t wk_state_list_count(const struct wk_state *s, int state);
 rask_bytes wk_state_list_get(const struct wk_state *s, int state, uint32_t i); /* borrowed until the next change */
+void wk_state_list_remove(struct wk_state *s, int state, uint32_t i); /* those behind it move up */
 void wk_state_list_clear(struct wk_state *s, int state);
 /* RASK_BROADCAST: a map in order of keys (bytes). */
 int wk_state_broadcast_put(struct wk_state *s, int state, rask_bytes key, rask_bytes value, struct err *err) MUST_CHECK;

@@ -71,7 +71,7 @@ static void step(struct wk_state *s, struct model *m, uint32_t i, int hash_bits)
         assert_true(!v || *v == m->value);
         break;
     case 3:
-        wk_state_clear(s, 0, hash, key);
+        assert_int_equal(wk_state_clear(s, 0, hash, key, NULL), 0);
         m->has = false;
         m->value = 0;
         break;

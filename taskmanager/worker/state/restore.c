@@ -1,0 +1,238 @@
+/*
+ * restore.c - state from the sections of a checkpoint or savepoint, fed in the order of ckpt_plan.
+ *
+ * Images come newest first and fill what is still bare of the hash space; an entry of an older image is taken only where
+ * no newer one is, one of a delta only where no image is as new.  So it does not matter how the writers had divided the
+ * hash space.  Before the task runs.
+ */
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/base/mem.h"
+#include "common/ckpt/ckpt_entry.h"
+#include "taskmanager/worker/state/state_private.h"
+
+struct restored {
+    struct ckpt_cover cover;
+    uint64_t elements; /* of a list, seen so far */
+};
+struct restore {
+    uint32_t hash_first, hash_last; /* of this subtask */
+    struct restored tables[];
+};
+
+void wk_restore_free(struct wk_state *s)
+{
+    for (uint32_t i = 0; s->restore && i < s->table_count; i++)
+        ckpt_cover_release(&s->restore->tables[i].cover);
+    mem_free(s->restore);
+    s->restore = NULL;
+}
+
+/* ---- what is declared, and what is there ---- */
+
+void wk_state_describe(const struct wk_state *s, struct ckpt_operator *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret->id, s->options.operator_id, sizeof(ret->id));
+    ret->uid = s->options.uid;
+    ret->name = s->options.name;
+    ret->parallelism = s->options.parallelism;
+    ret->max_parallelism = s->options.max_parallelism;
+    ret->states = s->described;
+    ret->state_count = s->table_count;
+}
+
+static int kinds_differ(const struct wk_state *s, const rask_state *decl, const struct ckpt_state *has, struct err *err)
+{
+    return err_set(err, ERR_INVALID, "operator \"%s\": state \"%s\" is a %s in the checkpoint, and the job declares a %s",
+                   s->options.name, decl->name, ckpt_state_kind_name(has->kind), ckpt_state_kind_name(decl->kind));
+}
+
+static int check_schema(const struct wk_state *s, const rask_state *decl, const char *what, const rask_schema *has,
+                        const rask_schema *now, struct err *err)
+{
+    struct bytes text;
+    int rc;
+
+    if (has == now || (has && now && schema_equal(has, now)))
+        return 0;
+    bytes_init(&text);
+    bytes_add_str(&text, "in the checkpoint (");
+    if (has)
+        schema_format(has, &text);
+    bytes_add_str(&text, "), in the job (");
+    if (now)
+        schema_format(now, &text);
+    rc = err_set(err, ERR_INVALID, "operator \"%s\": the %s of state \"%s\" is not the same: %s)", s->options.name, what,
+                 decl->name, (const char *)text.data);
+    bytes_release(&text);
+    return rc;
+}
+
+static int match(const struct wk_state *s, uint32_t number, const struct ckpt_state *has, struct err *err)
+{
+    const rask_state *decl = &s->options.decl[number];
+    const struct ckpt_state *now = &s->described[number];
+    int rc;
+
+    if (has->kind != (uint32_t)decl->kind)
+        return kinds_differ(s, decl, has, err);
+    rc = check_schema(s, decl, "key", has->key, now->key, err);
+    if (rc == 0)
+        rc = check_schema(s, decl, "map key", has->map_key, now->map_key, err);
+    if (rc == 0)
+        rc = check_schema(s, decl, "value", has->value, now->value, err);
+    return rc;
+}
+
+static int number_of(const struct wk_state *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->table_count; i++)
+        if (strcmp(s->options.decl[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, bool allow_dropped, struct err *err)
+{
+    struct restore *r;
+
+    CHECK(!s->restore && s->epoch == 1);
+    for (uint32_t i = 0; op && i < op->state_count; i++) {
+        int number = number_of(s, op->states[i].name), rc = 0;
+
+        if (number >= 0)
+            rc = match(s, (uint32_t)number, &op->states[i], err);
+        else if (!allow_dropped)
+            rc = err_set(err, ERR_INVALID,
+                         "operator \"%s\": the checkpoint has a state \"%s\", and the job declares none of this name: "
+                         "restore with --allowNonRestoredState to drop it",
+                         s->options.name, op->states[i].name);
+        if (rc != 0)
+            return rc;
+    }
+    r = mem_alloc(sizeof(*r) + s->table_count * sizeof(r->tables[0]));
+    r->hash_first = ckpt_hash_first(s->first_group, s->options.max_parallelism);
+    r->hash_last = ckpt_hash_last(s->first_group + s->group_count - 1, s->options.max_parallelism);
+    s->restore = r;
+    return 0;
+}
+
+/* ---- sections ---- */
+
+static int restore_entry(struct table *t, uint64_t hash, const struct ckpt_entry *in, struct err *err)
+{
+    rask_str key = {(const char *)in->key, in->key_len};
+    struct entry *e;
+
+    if (in->deleted)
+        return wk_delete_entry(t, hash, key, in->part, err);
+    e = wk_write_entry(t, hash, key, in->part, in->value_len, 0, NULL, err);
+    if (!e)
+        return ERR_LIMIT;
+    memcpy(value_of(t, e), in->value, in->value_len);
+    if (t->time_bytes)
+        *time_of(e) = in->has_time ? in->time_ms : t->state->now_ms;
+    if (t->decl->ttl_ms > 0) {
+        struct page *p = page_of(e);
+
+        p->newest_ms = MAX(p->newest_ms, t->time_bytes ? *time_of(e) : t->state->now_ms);
+    }
+    return 0;
+}
+
+/* Heads of lists and maps are read by their own code: they must be what it wrote. */
+static bool is_sound(const struct table *t, const struct ckpt_entry *e)
+{
+    bool chunks = t->decl->kind == RASK_LIST || t->decl->kind == RASK_MAP;
+
+    if (!chunks)
+        return e->part == 0;
+    return e->deleted || wk_container_check(t->decl, e->part, (const char *)e->value, e->value_len);
+}
+
+static int restore_keyed(struct wk_state *s, uint32_t number, const struct ckpt_section *section, struct reader *r,
+                         struct err *err)
+{
+    struct restored *into = &s->restore->tables[number];
+    struct table *t = &s->tables[number];
+    bool image = section->kind == CKPT_IMAGE;
+
+    if (image)
+        ckpt_cover_fill(&into->cover, section->hash_first, section->hash_last, section->to);
+    while (reader_left(r) > 0) {
+        struct ckpt_entry e;
+        uint64_t hash, covered;
+        uint32_t place;
+        int rc = ckpt_entry_take(r, &e, section->state, err);
+
+        if (rc != 0)
+            return rc;
+        hash = hash_xxh3(e.key, e.key_len);
+        place = (uint32_t)(hash >> 32);
+        if (place < section->hash_first || place > section->hash_last || (image && e.deleted) || !is_sound(t, &e))
+            return err_set(err, ERR_CORRUPT, "state \"%s\": an entry is not valid or lies outside its section", section->state);
+        if (place < s->restore->hash_first || place > s->restore->hash_last)
+            continue;
+        covered = ckpt_cover_at(&into->cover, place);
+        if (image ? covered != section->to : covered >= section->to)
+            continue;
+        rc = restore_entry(t, hash, &e, err);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int restore_elements(struct wk_state *s, uint32_t number, const struct ckpt_section *section, struct reader *r,
+                            struct err *err)
+{
+    struct restored *into = &s->restore->tables[number];
+    int rc = 0;
+
+    while (reader_left(r) > 0 && rc == 0) {
+        struct ckpt_entry e;
+
+        rc = ckpt_entry_take(r, &e, section->state, err);
+        if (rc != 0)
+            return rc;
+        if (section->kind == CKPT_BROADCAST)
+            rc = wk_state_broadcast_put(s, (int)number, (rask_bytes){(const char *)e.key, e.key_len},
+                                        (rask_bytes){(const char *)e.value, e.value_len}, err);
+        else if (section->kind == CKPT_UNION || into->elements++ % s->options.parallelism == s->options.subtask)
+            rc = wk_state_list_add(s, (int)number, e.value, e.value_len, err);
+    }
+    return rc;
+}
+
+int wk_state_restore(struct wk_state *s, const struct ckpt_section *section, const void *payload, size_t len, struct err *err)
+{
+    int number = number_of(s, section->state);
+    struct reader r = reader_of(payload, len);
+
+    CHECK(s->restore);
+    if (number < 0)
+        return 0; /* dropped: restore_begin has allowed it */
+    if (ckpt_is_keyed(section->kind) != (s->options.decl[number].kind < RASK_OPERATOR_LIST))
+        return err_set(err, ERR_CORRUPT, "state \"%s\": a section is %s, and the state is a %s", section->state,
+                       ckpt_kind_name(section->kind), ckpt_state_kind_name(s->options.decl[number].kind));
+    return ckpt_is_keyed(section->kind) ? restore_keyed(s, (uint32_t)number, section, &r, err)
+                                        : restore_elements(s, (uint32_t)number, section, &r, err);
+}
+
+void wk_state_restore_end(struct wk_state *s, uint64_t base)
+{
+    CHECK(s->restore);
+    wk_restore_free(s);
+    s->appended = 0;
+    if (base == 0)
+        return;
+    s->base = base;
+    s->base_epoch = s->epoch++;
+    for (uint32_t i = 0; i < s->table_count; i++)
+        for (uint32_t g = 0; s->tables[i].groups && g < s->group_count; g++)
+            s->tables[i].groups[g].changed[1] = 0;
+}

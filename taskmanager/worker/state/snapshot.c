@@ -1,0 +1,454 @@
+/*
+ * snapshot.c - a frozen view of the state, read out by another thread while the task goes on.
+ *
+ * Freezing notes where each group's log ends; the reader walks pages from there backwards and takes what is visible in its
+ * epoch.  An incremental snapshot consists of deltas, and of images of some groups: bytes of images follow bytes of deltas,
+ * in turn over all groups, so that nothing old is needed for ever and about twice the change is written.
+ */
+#include "taskmanager/worker/state/snapshot.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/ckpt/ckpt_entry.h"
+#include "taskmanager/worker/state/state_private.h"
+
+#define SECTION_BYTES (1u << 20)
+#define SMALL_CHAIN 16u          /* a small state is imaged as a whole after so many deltas, or when they come to half of it */
+#define LONG_CHAIN 256u          /* groups with so many deltas are imaged, earned or not */
+
+struct frozen { /* of a group */
+    struct page *tail;
+    uint32_t used, newest; /* of the tail, then */
+    bool image;
+};
+struct frozen_table {
+    struct frozen *groups; /* NULL: the table had no key yet */
+    bool image;            /* all of it */
+};
+struct frozen_list {
+    struct bytes payload;
+    uint64_t rows;
+};
+
+enum pass { PASS_DELTA, PASS_IMAGE, PASS_END };
+
+struct wk_snapshot {
+    struct wk_state *state;
+    uint64_t checkpoint, base;
+    uint32_t epoch, base_epoch;
+    int64_t now_ms;
+    struct frozen_table *tables;
+    struct frozen_list *lists;
+    /* where the reader is */
+    uint32_t list, table, group;
+    enum pass pass;
+    struct page *page; /* NULL: at the begin of the group */
+    uint32_t at, end;
+    bool in_group;
+    int is_read; /* atomic */
+    uint32_t refs; /* reader and task; atomic */
+};
+
+bool wk_snapshot_is_read(const struct wk_snapshot *snap)
+{
+    return __atomic_load_n(&snap->is_read, __ATOMIC_ACQUIRE) != 0;
+}
+uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap)
+{
+    return snap->epoch;
+}
+
+void wk_snapshot_unref(struct wk_snapshot *snap)
+{
+    if (__atomic_sub_fetch(&snap->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    for (uint32_t i = 0; i < snap->state->table_count; i++) {
+        mem_free(snap->tables[i].groups);
+        bytes_release(&snap->lists[i].payload);
+    }
+    mem_free(snap->tables);
+    mem_free(snap->lists);
+    wk_state_unref(snap->state);
+    mem_free(snap);
+}
+
+void wk_snapshot_free(struct wk_snapshot *snap)
+{
+    if (!snap)
+        return;
+    __atomic_store_n(&snap->is_read, 1, __ATOMIC_RELEASE);
+    wk_snapshot_unref(snap);
+}
+
+/* ---- freezing ---- */
+
+static uint64_t live_bytes(const struct group *g)
+{
+    return g->log_bytes - g->dead_bytes - g->tomb_bytes;
+}
+
+/* Which groups of a large table are imaged this time: the next in turn, as far as earned. */
+static void rotate(struct table *t, struct frozen_table *f, uint64_t live)
+{
+    const struct wk_state *s = t->state;
+
+    t->allowance = MIN(t->allowance, live);
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        const struct group *g = &t->groups[t->rotate_at];
+        uint64_t bytes = live_bytes(g);
+        bool late = i == 0 && g->chain >= LONG_CHAIN;
+
+        if (bytes > t->allowance && !late)
+            return;
+        t->allowance -= MIN(bytes, t->allowance);
+        f->groups[t->rotate_at].image = true;
+        t->rotate_at = (t->rotate_at + 1) % s->group_count;
+    }
+}
+
+static void freeze_table(struct wk_snapshot *snap, struct table *t, struct frozen_table *f)
+{
+    const struct wk_state *s = t->state;
+    uint64_t live = 0, changed = 0, fresh = 0;
+
+    f->image = snap->base == 0;
+    if (!t->groups)
+        return;
+    f->groups = mem_alloc_array(s->group_count, sizeof(*f->groups));
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        struct group *g = &t->groups[i];
+
+        f->groups[i].tail = g->tail;
+        f->groups[i].used = g->tail ? g->tail->used : 0;
+        f->groups[i].newest = g->tail ? g->tail->newest : 0;
+        fresh += g->changed[1];
+        g->changed[0] += g->changed[1];
+        g->changed[1] = 0;
+        changed += g->changed[0];
+        live += live_bytes(g);
+    }
+    t->allowance += fresh;
+    if (f->image || changed == 0)
+        return;
+    if (live >= s->options.small_bytes)
+        rotate(t, f, live);
+    else
+        f->image = t->chain >= SMALL_CHAIN || (t->delta_bytes + changed) * 2 >= live;
+}
+
+static void freeze_list(const struct elements *l, struct frozen_list *f)
+{
+    bytes_init(&f->payload);
+    f->rows = l->count;
+    for (uint32_t i = 0; i < l->count; i++) {
+        const struct element *e = &l->items[i];
+        struct ckpt_entry entry = {.key = (const uint8_t *)e->key.data, .key_len = e->key.len,
+                                   .value = (const uint8_t *)e->value.data, .value_len = e->value.len};
+
+        ckpt_entry_add(&f->payload, &entry);
+    }
+}
+
+static void *room_for_one(void *items, uint32_t count, uint32_t *room, size_t size)
+{
+    if (count < *room)
+        return items;
+    *room = MAX(*room * 2, 4u);
+    return mem_realloc(items, *room * size);
+}
+
+/* What has to be known when the end of the checkpoint is heard of. */
+static void remember(struct wk_state *s, const struct wk_snapshot *snap, enum wk_snapshot_kind kind)
+{
+    struct pending *p;
+
+    s->pending = room_for_one(s->pending, s->pending_count, &s->pending_room, sizeof(*s->pending));
+    p = &s->pending[s->pending_count++];
+    *p = (struct pending){.checkpoint = snap->checkpoint, .epoch = snap->epoch, .kind = kind};
+    p->imaged = mem_alloc_array((size_t)s->table_count * s->group_count + 1, 1);
+    for (uint32_t t = 0; t < s->table_count; t++)
+        for (uint32_t g = 0; g < s->group_count; g++)
+            p->imaged[t * s->group_count + g] =
+                snap->tables[t].image || (snap->tables[t].groups && snap->tables[t].groups[g].image);
+}
+
+struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enum wk_snapshot_kind kind)
+{
+    struct wk_snapshot *snap = MEM_NEW(struct wk_snapshot);
+
+    CHECK(checkpoint > s->base && !s->restore);
+    wk_update_held(s);
+    snap->state = s;
+    snap->checkpoint = checkpoint;
+    snap->epoch = s->epoch;
+    snap->base = kind == WK_SNAPSHOT_INCREMENTAL ? s->base : 0;
+    snap->base_epoch = kind == WK_SNAPSHOT_INCREMENTAL ? s->base_epoch : 0;
+    snap->now_ms = s->now_ms;
+    snap->tables = mem_alloc_array(s->table_count + 1u, sizeof(*snap->tables));
+    snap->lists = mem_alloc_array(s->table_count + 1u, sizeof(*snap->lists));
+    for (uint32_t i = 0; i < s->table_count; i++) {
+        if (s->options.decl[i].kind >= RASK_OPERATOR_LIST)
+            freeze_list(&s->lists[i], &snap->lists[i]);
+        else
+            freeze_table(snap, &s->tables[i], &snap->tables[i]);
+    }
+    remember(s, snap, kind);
+    s->reading = room_for_one(s->reading, s->reading_count, &s->reading_room, sizeof(struct wk_snapshot *));
+    s->reading[s->reading_count++] = snap;
+    snap->refs = 2;
+    __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
+    s->held = s->epoch;
+    s->epoch++;
+    return snap;
+}
+
+/* ---- the end of a checkpoint ---- */
+
+static void confirm_table(struct table *t, const uint8_t *imaged)
+{
+    uint32_t images = 0;
+    uint64_t changed = 0;
+
+    for (uint32_t i = 0; t->groups && i < t->state->group_count; i++) {
+        struct group *g = &t->groups[i];
+
+        changed += g->changed[0];
+        g->changed[0] = 0;
+        g->chain = imaged[i] ? 0 : g->chain + 1;
+        images += imaged[i];
+    }
+    if (images == t->state->group_count) {
+        t->chain = 0;
+        t->delta_bytes = 0;
+    } else if (changed > 0) {
+        t->chain++;
+        t->delta_bytes += changed;
+    }
+}
+
+static void forget_pending(struct wk_state *s, uint32_t at)
+{
+    mem_free(s->pending[at].imaged);
+    memmove(s->pending + at, s->pending + at + 1, (s->pending_count - at - 1) * sizeof(*s->pending));
+    s->pending_count--;
+}
+
+static uint32_t find_pending(const struct wk_state *s, uint64_t checkpoint)
+{
+    uint32_t at = 0;
+
+    while (at < s->pending_count && s->pending[at].checkpoint != checkpoint)
+        at++;
+    return at;
+}
+
+void wk_state_completed(struct wk_state *s, uint64_t checkpoint)
+{
+    uint32_t at = find_pending(s, checkpoint);
+    const struct pending *p = &s->pending[at];
+
+    if (at == s->pending_count)
+        return;
+    if (p->kind != WK_SNAPSHOT_SAVEPOINT && checkpoint > s->base) {
+        s->base = checkpoint;
+        s->base_epoch = p->epoch;
+        for (uint32_t i = 0; i < s->table_count; i++)
+            confirm_table(&s->tables[i], p->imaged + (size_t)i * s->group_count);
+    }
+    forget_pending(s, at);
+    for (uint32_t i = 0; i < s->pending_count;) /* they can only be aborted now */
+        if (s->pending[i].checkpoint < s->base && s->pending[i].kind != WK_SNAPSHOT_SAVEPOINT)
+            forget_pending(s, i);
+        else
+            i++;
+}
+
+void wk_state_aborted(struct wk_state *s, uint64_t checkpoint)
+{
+    uint32_t at = find_pending(s, checkpoint);
+
+    if (at < s->pending_count)
+        forget_pending(s, at);
+}
+
+/* ---- reading ---- */
+
+static void describe(const struct wk_snapshot *snap, uint32_t state, enum ckpt_section_kind kind, struct ckpt_section *ret)
+{
+    const struct wk_state_options *o = &snap->state->options;
+
+    *ret = (struct ckpt_section){.kind = kind, .subtask = o->subtask, .to = snap->checkpoint, .file = CKPT_NO_FILE};
+    memcpy(ret->operator_id, o->operator_id, sizeof(ret->operator_id));
+    ret->state = o->decl[state].name;
+    ret->hash_last = ckpt_is_keyed(kind) ? UINT32_MAX : 0;
+}
+
+static bool next_list(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
+{
+    static const enum ckpt_section_kind kinds[] = {CKPT_LIST, CKPT_UNION, CKPT_BROADCAST};
+
+    for (; snap->list < snap->state->table_count; snap->list++) {
+        enum rask_state_kind kind = snap->state->options.decl[snap->list].kind;
+        struct frozen_list *f = &snap->lists[snap->list];
+
+        if (kind < RASK_OPERATOR_LIST)
+            continue;
+        describe(snap, snap->list, kinds[kind - RASK_OPERATOR_LIST], section);
+        section->rows = f->rows;
+        bytes_add(payload, f->payload.data, f->payload.len);
+        snap->list++;
+        return true;
+    }
+    return false;
+}
+
+static bool wanted(const struct wk_snapshot *snap, const struct table *t, struct entry *e)
+{
+    if (!is_visible(e, snap->epoch))
+        return false;
+    if (snap->pass == PASS_DELTA ? e->born <= snap->base_epoch : e->kind == ENTRY_DELETE)
+        return false;
+    return e->kind == ENTRY_DELETE || !t->time_bytes || *time_of(e) + t->decl->ttl_ms > snap->now_ms;
+}
+
+static void add_entry(const struct table *t, struct entry *e, struct bytes *payload)
+{
+    struct ckpt_entry out = {.deleted = e->kind == ENTRY_DELETE, .part = e->part, .key = (const uint8_t *)key_of(e),
+                             .key_len = e->key_len, .value = (const uint8_t *)value_of(t, e), .value_len = e->value_len};
+
+    out.has_time = t->time_bytes && !out.deleted;
+    if (out.has_time)
+        out.time_ms = *time_of(e);
+    ckpt_entry_add(payload, &out);
+}
+
+/* Rows of the group until the payload is large enough. true: the group is through. */
+static bool read_group(struct wk_snapshot *snap, const struct table *t, const struct frozen *f, struct bytes *payload,
+                       uint64_t *rows)
+{
+    if (!snap->in_group) {
+        snap->in_group = true;
+        snap->page = f->tail;
+        snap->at = f->tail ? page_first(f->tail) : 0;
+        snap->end = f->used;
+        if (f->tail && snap->pass == PASS_DELTA && f->newest <= snap->base_epoch)
+            snap->at = snap->end;
+    }
+    while (snap->page) {
+        while (snap->at < snap->end) {
+            struct entry *e = (struct entry *)(void *)((char *)snap->page + snap->at);
+
+            if (payload->len >= SECTION_BYTES)
+                return false;
+            snap->at += (uint32_t)room_of(t, e);
+            if (wanted(snap, t, e)) {
+                add_entry(t, e, payload);
+                (*rows)++;
+            }
+        }
+        snap->page = snap->page->prev;
+        if (snap->page) {
+            bool skip = snap->pass == PASS_DELTA && snap->page->newest <= snap->base_epoch;
+
+            snap->at = page_first(snap->page);
+            snap->end = skip ? snap->at : snap->page->used;
+        }
+    }
+    snap->in_group = false;
+    return true;
+}
+
+static void interval(const struct wk_snapshot *snap, uint32_t first, uint32_t last, struct ckpt_section *section)
+{
+    const struct wk_state *s = snap->state;
+
+    section->hash_first = ckpt_hash_first(s->first_group + first, s->options.max_parallelism);
+    section->hash_last = ckpt_hash_last(s->first_group + last, s->options.max_parallelism);
+}
+
+/* A section of what groups of the table changed; false: there is no more. */
+static bool next_delta(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
+{
+    const struct table *t = &snap->state->tables[snap->table];
+    const struct frozen_table *f = &snap->tables[snap->table];
+    uint32_t first = UINT32_MAX, last = 0, groups = snap->state->group_count;
+
+    describe(snap, snap->table, CKPT_DELTA, section);
+    section->from = snap->base;
+    for (; f->groups && !f->image && snap->group < groups; snap->group++) {
+        uint64_t before = section->rows;
+        bool through;
+
+        if (f->groups[snap->group].image)
+            continue;
+        through = read_group(snap, t, &f->groups[snap->group], payload, &section->rows);
+        if (section->rows > before) {
+            first = MIN(first, snap->group);
+            last = snap->group;
+        }
+        if (!through)
+            break;
+    }
+    if (section->rows == 0)
+        return false;
+    interval(snap, first, last, section);
+    return true;
+}
+
+/* A section of current entries: of some adjacent groups, or of a part of one. */
+static bool next_image(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
+{
+    const struct table *t = &snap->state->tables[snap->table];
+    const struct frozen_table *f = &snap->tables[snap->table];
+    uint32_t groups = snap->state->group_count, first;
+
+    describe(snap, snap->table, CKPT_IMAGE, section);
+    while (snap->group < groups && !f->image && !(f->groups && f->groups[snap->group].image))
+        snap->group++;
+    if (snap->group >= groups)
+        return false;
+    first = snap->group;
+    while (snap->group < groups && payload->len < SECTION_BYTES && (f->image || f->groups[snap->group].image)) {
+        if (f->groups && !read_group(snap, t, &f->groups[snap->group], payload, &section->rows)) {
+            interval(snap, first, snap->group, section);
+            return true;
+        }
+        snap->group++;
+    }
+    interval(snap, first, snap->group - 1, section);
+    return true;
+}
+
+int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
+{
+    bytes_clear(payload);
+    if (next_list(snap, section, payload))
+        return 1;
+    for (; snap->table < snap->state->table_count; snap->table++, snap->pass = PASS_DELTA) {
+        if (snap->state->options.decl[snap->table].kind >= RASK_OPERATOR_LIST)
+            continue;
+        for (; snap->pass < PASS_END; snap->pass++, snap->group = 0)
+            if ((snap->pass == PASS_DELTA ? next_delta : next_image)(snap, section, payload))
+                return 1;
+    }
+    return 0;
+}
+
+/* ---- sizes ---- */
+
+void wk_state_size(const struct wk_state *s, struct wk_state_size *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    for (uint32_t i = 0; i < s->table_count; i++) {
+        const struct table *t = &s->tables[i];
+
+        ret->keys += t->keys + s->lists[i].count;
+        for (uint32_t g = 0; t->groups && g < s->group_count; g++)
+            ret->live_bytes += live_bytes(&t->groups[g]);
+        for (uint32_t k = 0; k < s->lists[i].count; k++)
+            ret->live_bytes += s->lists[i].items[k].key.len + s->lists[i].items[k].value.len;
+    }
+    ret->used_bytes = s->used_bytes;
+}

@@ -1,0 +1,271 @@
+/*
+ * state_private.h - the table: per declared state and key group an epoch log with an index.
+ *
+ * Log: entries in pages, appended; an entry is changed in place only in the epoch that wrote it.  A later change appends
+ * the new version and marks the old one dead; so what a checkpoint froze stays as it was.  A deleted key that a checkpoint
+ * may know leaves a tombstone, which stays in the index until a checkpoint that holds it is complete: each key has one
+ * current entry at most, and the order of entries in the log means nothing.
+ * Index: a power of two of 8-byte words (16-bit tag, 48-bit address), linear probing, backward-shift deletion (Knuth 6.4 R).
+ *
+ * Threads: the task's alone, but for frozen pages, which the reader of a snapshot walks too; `dead` is the one field that
+ * both see.  A page with entries of a snapshot's epoch or older is neither freed nor unlinked while that snapshot is read.
+ */
+#ifndef WK_STATE_PRIVATE_H
+#define WK_STATE_PRIVATE_H
+
+#include "common/base/list.h"
+#include "common/ckpt/ckpt_cover.h"
+#include "taskmanager/worker/state/snapshot.h"
+#include "taskmanager/worker/state/state.h"
+
+#define ADDRESS_MASK 0x0000ffffffffffffull
+#define PAGE_BYTES (64u << 10)
+#define PAGE_FIRST_BYTES 256u
+#define LINE_BYTES 64u /* of the cache */
+#define INDEX_FIRST 8u
+
+enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
+
+struct entry {
+    uint32_t slot;   /* low bits of the index hash */
+    uint32_t offset; /* from the begin of its page */
+    uint32_t born;   /* epoch that wrote it */
+    uint32_t dead;   /* epoch that replaced or deleted it; 0: current. Atomic. */
+    uint32_t key_len, value_len;
+    uint32_t cap : 28;  /* room for the value, in 8 bytes */
+    uint32_t kind : 2;  /* enum entry_kind */
+    uint32_t fresh : 1; /* no checkpoint knows this key: it goes without a tombstone */
+    uint32_t part;      /* 0; of lists and maps: number of the chunk or bucket */
+    /* key bytes, padded with 0 to 16 or, longer ones, to 8; the time of the last change where the state has a TTL; value */
+};
+
+struct page {
+    struct page *prev; /* older */
+    size_t bytes;      /* charged */
+    uint32_t used;     /* offset of the first free byte */
+    uint32_t end;
+    uint32_t oldest, newest; /* epochs of its entries */
+    uint32_t dead;           /* bytes of dead entries */
+    uint32_t tombs, tombs_newest; /* bytes of tombstones, epoch of the newest */
+    int64_t newest_ms;            /* with a TTL: of all that is in it */
+};
+
+struct group {
+    uint64_t *index;
+    uint64_t mask;        /* slots - 1; 0: no index yet */
+    struct page *tail;    /* the newest */
+    uint32_t words;       /* in the index */
+    uint32_t keys;        /* part 0, not deleted */
+    uint32_t page_bytes;  /* of the next page */
+    uint32_t chain;       /* deltas with something in them since the last image */
+    uint64_t log_bytes;   /* of entries, dead ones too */
+    uint64_t dead_bytes, tomb_bytes;
+    uint64_t changed[2];  /* bytes written since the base: up to the last freeze, and after it */
+};
+
+struct table {
+    const rask_state *decl;
+    struct wk_state *state;
+    struct group *groups; /* group_count of the state; NULL before the first key */
+    uint32_t time_bytes;  /* 8 with a TTL in front of each value (value, reducing, aggregating), else 0 */
+    uint64_t keys;
+    /* rotation of images */
+    uint64_t allowance;   /* bytes of images that deltas have earned */
+    uint32_t rotate_at;   /* group whose image is the oldest */
+    uint32_t chain;       /* deltas since all of it was imaged, and their bytes */
+    uint64_t delta_bytes;
+};
+
+/* Operator state: elements, or pairs sorted by key. */
+struct element {
+    rask_bytes key, value; /* owned, one allocation at key.data (or value.data in lists) */
+};
+struct elements {
+    const rask_state *decl;
+    struct element *items;
+    uint32_t count, room;
+};
+
+/* What the task remembers of a checkpoint until it hears of its end. */
+struct pending {
+    uint64_t checkpoint;
+    uint32_t epoch;
+    enum wk_snapshot_kind kind;
+    uint8_t *imaged; /* whether each group of each table is imaged in it */
+};
+
+struct wk_state {
+    struct wk_state_options options; /* texts, declarations and schemas are in the arena */
+    struct arena arena;
+    struct wk_state_budget *budget;
+    uint32_t table_count;
+    struct table *tables;     /* by number of the declaration; those of operator state are empty */
+    struct elements *lists;   /* likewise */
+    struct ckpt_state *described;
+    uint32_t first_group, group_count;
+    uint32_t epoch;           /* 1 .. */
+    uint32_t held;            /* epoch of the newest snapshot that is being read; 0: none */
+    uint64_t base;            /* checkpoint that deltas start at; 0: none */
+    uint32_t base_epoch;      /* the last one that it holds */
+    int64_t now_ms;           /* for TTL */
+    uint64_t appended;        /* bytes since the last cleaning */
+    uint32_t clean_at;        /* table * groups + group: where cleaning goes on */
+    uint64_t used_bytes;      /* charged */
+    struct pending *pending;  /* as many as the coordinator lets be under way */
+    uint32_t pending_count, pending_room;
+    struct wk_snapshot **reading; /* their pages are held */
+    uint32_t reading_count, reading_room;
+    uint32_t refs;            /* the task and the snapshots; atomic */
+    struct restore *restore;
+    bool cleaning;            /* may overdraw the budget by what it copies */
+};
+
+/* A key in hand: its first bytes as words, padded with 0, are all of most keys. */
+struct key {
+    uint64_t head[KEY_HEAD_BYTES / 8];
+    const void *bytes; /* all of them; used where len > 16 */
+    uint32_t len;
+    uint32_t part;
+};
+
+static inline size_t pad8(size_t n)
+{
+    return (n + 7) & ~(size_t)7;
+}
+static inline size_t key_room(uint32_t len)
+{
+    return len <= KEY_HEAD_BYTES ? KEY_HEAD_BYTES : pad8(len);
+}
+static inline uint64_t *key_of(struct entry *e)
+{
+    return (uint64_t *)(e + 1);
+}
+static inline char *value_of(const struct table *t, struct entry *e)
+{
+    return (char *)key_of(e) + key_room(e->key_len) + t->time_bytes;
+}
+static inline int64_t *time_of(struct entry *e)
+{
+    return (int64_t *)(void *)((char *)key_of(e) + key_room(e->key_len));
+}
+static inline size_t entry_bytes(const struct table *t, uint32_t key_len, size_t cap8)
+{
+    return sizeof(struct entry) + key_room(key_len) + t->time_bytes + cap8 * 8;
+}
+static inline size_t room_of(const struct table *t, const struct entry *e)
+{
+    return entry_bytes(t, e->key_len, e->cap);
+}
+static inline struct page *page_of(struct entry *e)
+{
+    return (struct page *)(void *)((char *)e - e->offset);
+}
+/* Offset of the first entry: it begins a cache line, so that one of 64 bytes, which a key of 16 and an accumulator are, is one.
+ * How much fits does not depend on where the page lies. */
+static inline uint32_t page_first(const struct page *p)
+{
+    return (uint32_t)(sizeof(*p) + -((uintptr_t)p + sizeof(*p)) % LINE_BYTES);
+}
+static inline struct entry *entry_of(uint64_t word)
+{
+    return (struct entry *)(uintptr_t)(word & ADDRESS_MASK);
+}
+/* Tag: 16 bits that neither the group nor the slot is made of. */
+static inline uint64_t word_of(uint64_t hash, const struct entry *e)
+{
+    return (hash << 16 & ~ADDRESS_MASK) | ((uint64_t)(uintptr_t)e & ADDRESS_MASK);
+}
+static inline bool tag_is(uint64_t word, uint64_t hash)
+{
+    return ((word ^ hash << 16) & ~ADDRESS_MASK) == 0;
+}
+static inline struct key key_from(rask_str bytes, uint32_t part)
+{
+    struct key k = {.bytes = bytes.data, .len = bytes.len, .part = part};
+
+    memcpy(k.head, bytes.data, bytes.len < KEY_HEAD_BYTES ? bytes.len : KEY_HEAD_BYTES);
+    return k;
+}
+static inline bool key_is(struct entry *e, const struct key *k)
+{
+    const uint64_t *has = key_of(e);
+
+    /* in one: a branch on what differs from key to key is often guessed wrong */
+    if (((has[0] ^ k->head[0]) | (has[1] ^ k->head[1]) | (e->key_len ^ k->len) | (e->part ^ k->part)) != 0)
+        return false;
+    return k->len <= KEY_HEAD_BYTES || memcmp(has, k->bytes, k->len) == 0;
+}
+/* What an entry is found by in its group's index; the group follows from the key's own hash. */
+static inline uint64_t index_hash(uint64_t hash, uint32_t part)
+{
+    return part == 0 ? hash : (hash ^ part) * 0x9e3779b97f4a7c15ull;
+}
+static inline bool is_visible(const struct entry *e, uint32_t epoch)
+{
+    uint32_t dead = __atomic_load_n(&e->dead, __ATOMIC_RELAXED);
+
+    return e->born <= epoch && (dead == 0 || dead > epoch);
+}
+
+/* ---- table.c ---- */
+struct table *wk_table_of(const struct wk_state *s, int state);
+/* The group of a hash; NULL: there are no groups yet. */
+static inline struct group *wk_group_of(const struct table *t, uint64_t hash)
+{
+    const struct wk_state *s = t->state;
+
+    return t->groups + (key_group_of(hash, s->options.max_parallelism) - s->first_group);
+}
+bool wk_table_begin(struct table *t); /* makes the groups; false: over budget */
+void wk_table_free(struct table *t);
+/* The current entry (a tombstone too); NULL. *ret_at: its slot. */
+struct entry *wk_find(const struct group *g, uint64_t index_hash, const struct key *key, uint64_t *ret_at);
+/* A new entry for a key without any, its value zeroed. NULL: over budget. */
+struct entry *wk_insert(struct table *t, struct group *g, uint64_t index_hash, const struct key *key, size_t size);
+/*
+ * An entry of this epoch with room for `size` bytes in place of e, which is current at slot `at`: e itself, or a copy
+ * (`keep` bytes of the value are taken along) that has replaced it.  Its value_len is set.  NULL: over budget.
+ */
+struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep);
+/* The key is gone. false: over budget (for the tombstone). */
+bool wk_delete(struct table *t, struct group *g, uint64_t at, struct entry *e);
+/* A tombstone that no checkpoint needs any more leaves index and log. */
+void wk_forget(struct table *t, struct group *g, struct entry *e);
+/* A current entry goes to the log's end, as old as it is. false: over budget. */
+bool wk_move(struct table *t, struct group *g, struct entry *e);
+/* Nothing in it is alive. */
+void wk_unlink_page(struct table *t, struct group *g, struct page **link);
+int wk_over_budget(const struct table *t, uint64_t more, struct err *err);
+bool wk_charge(struct wk_state *s, uint64_t bytes);
+void wk_refund(struct wk_state *s, uint64_t bytes);
+/* Lookup and change in one, by whole key. read: NULL: absent or expired. write: value_len is set, `keep` as in wk_renew. */
+struct entry *wk_read_entry(const struct table *t, uint64_t hash, rask_str key, uint32_t part);
+struct entry *wk_write_entry(struct table *t, uint64_t hash, rask_str key, uint32_t part, size_t size, size_t keep,
+                             bool *ret_created, struct err *err);
+int wk_delete_entry(struct table *t, uint64_t hash, rask_str key, uint32_t part, struct err *err) MUST_CHECK;
+
+/* ---- clean.c ---- */
+/* Frees dead room, within a bound that follows what was appended. */
+void wk_clean(struct wk_state *s);
+/* Looks which snapshots have been read out. */
+void wk_update_held(struct wk_state *s);
+
+/* ---- snapshot.c ---- */
+bool wk_snapshot_is_read(const struct wk_snapshot *snap); /* nobody reads it any more */
+uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap);
+void wk_snapshot_unref(struct wk_snapshot *snap);
+
+/* ---- restore.c ---- */
+void wk_restore_free(struct wk_state *s); /* one that was not ended */
+
+/* ---- state.c ---- */
+void wk_state_unref(struct wk_state *s);
+
+/* ---- containers.c ---- */
+/* Whether a part of a list or map that comes from a file is one. */
+bool wk_container_check(const rask_state *decl, uint32_t part, const char *data, size_t len);
+
+/* ---- operator_state.c ---- */
+void wk_elements_free(struct wk_state *s, struct elements *l);
+
+#endif

@@ -1,0 +1,452 @@
+/* table.c - logs and indexes: find, append, renew, delete (state_private.h). Runs in the task's step. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "taskmanager/worker/state/state_private.h"
+
+struct table *wk_table_of(const struct wk_state *s, int state)
+{
+    CHECK(state >= 0 && (uint32_t)state < s->table_count);
+    return &s->tables[state];
+}
+
+bool wk_charge(struct wk_state *s, uint64_t bytes)
+{
+    uint64_t used = __atomic_add_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
+
+    if (used <= s->budget->limit_bytes) {
+        __atomic_add_fetch(&s->used_bytes, bytes, __ATOMIC_RELAXED);
+        return true;
+    }
+    __atomic_sub_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
+    return false;
+}
+
+void wk_refund(struct wk_state *s, uint64_t bytes)
+{
+    __atomic_sub_fetch(&s->used_bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_sub_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
+}
+
+int wk_over_budget(const struct table *t, uint64_t more, struct err *err)
+{
+    const struct wk_state *s = t->state;
+
+    return err_set(err, ERR_LIMIT,
+                   "state \"%s\" holds %" PRIu64 " keys in %" PRIu64 " bytes and needs %" PRIu64
+                   " more, but the %" PRIu64 " bytes of state memory of this worker are used up (%" PRIu64
+                   "): raise taskmanager.memory.process.size or taskmanager.memory.managed.fraction, use more "
+                   "TaskManagers, or set state.backend.type: leveldb",
+                   t->decl->name, t->keys, s->used_bytes, more, s->budget->limit_bytes,
+                   __atomic_load_n(&s->budget->used_bytes, __ATOMIC_RELAXED));
+}
+
+bool wk_table_begin(struct table *t)
+{
+    struct wk_state *s = t->state;
+
+    if (!wk_charge(s, s->group_count * sizeof(*t->groups)))
+        return false;
+    t->groups = mem_alloc_array(s->group_count, sizeof(*t->groups));
+    return true;
+}
+
+static void free_pages(struct wk_state *s, struct group *g)
+{
+    while (g->tail) {
+        struct page *p = g->tail;
+
+        g->tail = p->prev;
+        wk_refund(s, p->bytes);
+        mem_free(p);
+    }
+}
+
+void wk_table_free(struct table *t)
+{
+    struct wk_state *s = t->state;
+
+    for (uint32_t i = 0; t->groups && i < s->group_count; i++) {
+        struct group *g = &t->groups[i];
+
+        free_pages(s, g);
+        if (g->index)
+            wk_refund(s, (g->mask + 1) * sizeof(uint64_t));
+        mem_free(g->index);
+    }
+    if (t->groups)
+        wk_refund(s, s->group_count * sizeof(*t->groups));
+    mem_free(t->groups);
+}
+
+/* ---- index ---- */
+
+struct entry *wk_find(const struct group *g, uint64_t hash, const struct key *key, uint64_t *ret_at)
+{
+    uint64_t at = hash & g->mask;
+
+    if (!g->index)
+        return NULL;
+    for (; g->index[at]; at = (at + 1) & g->mask)
+        if (tag_is(g->index[at], hash) && key_is(entry_of(g->index[at]), key)) {
+            *ret_at = at;
+            return entry_of(g->index[at]);
+        }
+    return NULL;
+}
+
+static void put_word(uint64_t *index, uint64_t mask, uint64_t slot, uint64_t word)
+{
+    uint64_t at = slot & mask;
+
+    while (index[at])
+        at = (at + 1) & mask;
+    index[at] = word;
+}
+
+#define GROW_AHEAD 16u
+
+/* One more word has room; load <= 0.6. */
+static bool index_room(struct wk_state *s, struct group *g)
+{
+    uint64_t old = g->index ? g->mask + 1 : 0, slots = old ? old * 2 : INDEX_FIRST;
+    uint64_t *index;
+
+    if (((uint64_t)g->words + 1) * 5 <= old * 3)
+        return true;
+    if (!wk_charge(s, slots * sizeof(*index)))
+        return false;
+    index = mem_alloc_array(slots, sizeof(*index));
+    for (uint64_t i = 0; i < old; i++) {
+        uint64_t ahead = i + GROW_AHEAD < old ? g->index[i + GROW_AHEAD] : 0;
+
+        if (ahead)
+            __builtin_prefetch(entry_of(ahead));
+        if (g->index[i])
+            put_word(index, slots - 1, entry_of(g->index[i])->slot, g->index[i]);
+    }
+    mem_free(g->index);
+    if (old)
+        wk_refund(s, old * sizeof(*index));
+    g->index = index;
+    g->mask = slots - 1;
+    return true;
+}
+
+static void index_remove(struct group *g, uint64_t at)
+{
+    /* Later words of the same run move up unless they stand at or behind their own slot. */
+    for (uint64_t next = (at + 1) & g->mask; g->index[next]; next = (next + 1) & g->mask) {
+        uint64_t home = entry_of(g->index[next])->slot & g->mask;
+
+        if (((next - home) & g->mask) >= ((next - at) & g->mask)) {
+            g->index[at] = g->index[next];
+            at = next;
+        }
+    }
+    g->index[at] = 0;
+    g->words--;
+}
+
+/* ---- log ---- */
+
+static struct page *page_new(struct table *t, struct group *g, size_t bytes)
+{
+    struct wk_state *s = t->state;
+    size_t head = sizeof(struct page) + LINE_BYTES, size = MAX(g->page_bytes ? g->page_bytes : PAGE_FIRST_BYTES, head + bytes);
+    struct page *p;
+
+    if (!wk_charge(s, size)) {
+        if (!s->cleaning)
+            return NULL;
+        __atomic_add_fetch(&s->used_bytes, size, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&s->budget->used_bytes, size, __ATOMIC_RELAXED);
+    }
+    p = mem_alloc(size);
+    p->bytes = size;
+    p->used = page_first(p);
+    p->end = (uint32_t)(p->used + size - head);
+    p->oldest = UINT32_MAX;
+    p->prev = g->tail;
+    g->tail = p;
+    g->page_bytes = (uint32_t)MIN(MAX(g->page_bytes, PAGE_FIRST_BYTES) * 2, PAGE_BYTES);
+    return p;
+}
+
+/* Room for an entry at the log's end; its offset is set. NULL: over budget. */
+static struct entry *append(struct table *t, struct group *g, size_t bytes, uint32_t born)
+{
+    struct page *p = g->tail;
+    struct entry *e;
+
+    if (!p || p->end - p->used < bytes) {
+        p = page_new(t, g, bytes);
+        if (!p)
+            return NULL;
+    }
+    e = (struct entry *)(void *)((char *)p + p->used);
+    e->offset = p->used;
+    p->used += (uint32_t)bytes;
+    p->oldest = MIN(p->oldest, born);
+    p->newest = MAX(p->newest, born);
+    g->log_bytes += bytes;
+    t->state->appended += bytes;
+    return e;
+}
+
+static void mark_dead(struct table *t, struct group *g, struct entry *e, uint32_t epoch)
+{
+    struct page *p = page_of(e);
+    uint32_t bytes = (uint32_t)room_of(t, e);
+
+    __atomic_store_n(&e->dead, epoch, __ATOMIC_RELAXED);
+    p->dead += bytes;
+    g->dead_bytes += bytes;
+    if (e->kind == ENTRY_DELETE) {
+        p->tombs -= bytes;
+        g->tomb_bytes -= bytes;
+    }
+}
+
+static void count_tomb(const struct table *t, struct group *g, struct entry *e)
+{
+    struct page *p = page_of(e);
+    uint32_t bytes = (uint32_t)room_of(t, e);
+
+    p->tombs += bytes;
+    p->tombs_newest = MAX(p->tombs_newest, e->born);
+    g->tomb_bytes += bytes;
+}
+
+static void count_key(struct table *t, struct group *g, const struct entry *e, int more)
+{
+    if (e->part != 0)
+        return;
+    g->keys += (uint32_t)more;
+    t->keys += (uint64_t)(int64_t)more;
+}
+
+/* All but key, offset and value. */
+static void fill(struct entry *e, uint32_t slot, uint32_t born, uint32_t key_len, uint32_t part, size_t size, size_t cap8)
+{
+    e->slot = slot;
+    e->born = born;
+    e->dead = 0;
+    e->key_len = key_len;
+    e->value_len = (uint32_t)size;
+    e->cap = (uint32_t)cap8 & 0xfffffffu;
+    e->kind = ENTRY_PUT;
+    e->fresh = 0;
+    e->part = part;
+}
+
+struct entry *wk_insert(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size)
+{
+    struct wk_state *s = t->state;
+    size_t cap8 = pad8(size) / 8, bytes = entry_bytes(t, key->len, cap8);
+    struct entry *e;
+
+    if (!index_room(s, g))
+        return NULL;
+    e = append(t, g, bytes, s->epoch);
+    if (!e)
+        return NULL;
+    fill(e, (uint32_t)hash, s->epoch, key->len, key->part, size, cap8);
+    e->fresh = 1;
+    memcpy(key_of(e), key->head, KEY_HEAD_BYTES);
+    if (key->len > KEY_HEAD_BYTES) {
+        key_of(e)[key_room(key->len) / 8 - 1] = 0;
+        memcpy(key_of(e), key->bytes, key->len);
+    }
+    memset(value_of(t, e) - t->time_bytes, 0, cap8 * 8 + t->time_bytes);
+    put_word(g->index, g->mask, hash, word_of(hash, e));
+    g->words++;
+    g->changed[1] += bytes;
+    count_key(t, g, e, 1);
+    return e;
+}
+
+/* A copy of e's header and key in a new room; the word at `at` names it. */
+static struct entry *replace(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t cap8)
+{
+    struct wk_state *s = t->state;
+    size_t bytes = entry_bytes(t, e->key_len, cap8);
+    struct entry *copy = append(t, g, bytes, s->epoch);
+
+    if (!copy)
+        return NULL;
+    fill(copy, e->slot, s->epoch, e->key_len, e->part, size, cap8);
+    copy->fresh = e->fresh && e->born == s->epoch;
+    memcpy(key_of(copy), key_of(e), key_room(e->key_len) + t->time_bytes);
+    g->index[at] = (g->index[at] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)copy;
+    g->changed[1] += bytes;
+    return copy;
+}
+
+struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep)
+{
+    uint32_t epoch = t->state->epoch;
+    size_t cap8 = pad8(size) / 8;
+    struct entry *copy;
+
+    if (e->kind == ENTRY_DELETE)
+        keep = 0;
+    if (e->born == epoch && cap8 <= e->cap) {
+        if (e->kind == ENTRY_DELETE) {
+            struct page *p = page_of(e);
+
+            p->tombs -= (uint32_t)room_of(t, e);
+            g->tomb_bytes -= room_of(t, e);
+            e->kind = ENTRY_PUT;
+            memset(value_of(t, e) - t->time_bytes, 0, e->cap * 8 + t->time_bytes);
+            count_key(t, g, e, 1);
+        }
+        e->value_len = (uint32_t)size;
+        return e;
+    }
+    if (e->born == epoch)
+        cap8 = MAX(cap8, (size_t)e->cap * 2); /* it grows in this epoch: let it have room */
+    copy = replace(t, g, at, e, size, cap8);
+    if (!copy)
+        return NULL;
+    if (e->kind == ENTRY_DELETE)
+        count_key(t, g, e, 1);
+    memcpy(value_of(t, copy), value_of(t, e), keep);
+    memset(value_of(t, copy) + keep, 0, cap8 * 8 - keep);
+    mark_dead(t, g, e, epoch);
+    return copy;
+}
+
+bool wk_delete(struct table *t, struct group *g, uint64_t at, struct entry *e)
+{
+    uint32_t epoch = t->state->epoch;
+    struct entry *tomb;
+
+    CHECK(e->kind == ENTRY_PUT);
+    if (e->born == epoch && e->fresh) {
+        index_remove(g, at);
+        mark_dead(t, g, e, epoch);
+        count_key(t, g, e, -1);
+        return true;
+    }
+    tomb = e;
+    if (e->born != epoch) {
+        tomb = replace(t, g, at, e, 0, 0);
+        if (!tomb)
+            return false;
+        mark_dead(t, g, e, epoch);
+    }
+    tomb->kind = ENTRY_DELETE;
+    tomb->value_len = 0;
+    count_tomb(t, g, tomb);
+    count_key(t, g, tomb, -1);
+    return true;
+}
+
+static uint64_t slot_of_entry(const struct group *g, const struct entry *e)
+{
+    uint64_t at = e->slot & g->mask;
+
+    while (entry_of(g->index[at]) != e) {
+        CHECK(g->index[at]);
+        at = (at + 1) & g->mask;
+    }
+    return at;
+}
+
+void wk_forget(struct table *t, struct group *g, struct entry *e)
+{
+    index_remove(g, slot_of_entry(g, e));
+    mark_dead(t, g, e, t->state->epoch);
+    if (e->kind == ENTRY_PUT)
+        count_key(t, g, e, -1);
+}
+
+bool wk_move(struct table *t, struct group *g, struct entry *e)
+{
+    size_t bytes = room_of(t, e);
+    struct entry *copy = append(t, g, bytes, e->born);
+    uint64_t at = slot_of_entry(g, e);
+    uint32_t offset;
+
+    if (!copy)
+        return false;
+    offset = copy->offset;
+    memcpy(copy, e, bytes);
+    copy->offset = offset;
+    page_of(copy)->newest_ms = MAX(page_of(copy)->newest_ms, page_of(e)->newest_ms);
+    g->index[at] = (g->index[at] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)copy;
+    if (copy->kind == ENTRY_DELETE)
+        count_tomb(t, g, copy);
+    mark_dead(t, g, e, t->state->epoch);
+    return true;
+}
+
+void wk_unlink_page(struct table *t, struct group *g, struct page **link)
+{
+    struct page *p = *link;
+    uint64_t entries = p->used - page_first(p);
+
+    *link = p->prev;
+    g->log_bytes -= entries;
+    g->dead_bytes -= p->dead;
+    CHECK(p->dead == entries && p->tombs == 0);
+    wk_refund(t->state, p->bytes);
+    mem_free(p);
+    while (g->page_bytes > PAGE_FIRST_BYTES && g->page_bytes > g->log_bytes - g->dead_bytes)
+        g->page_bytes /= 2;
+}
+
+/* ---- by key ---- */
+
+struct entry *wk_read_entry(const struct table *t, uint64_t hash, rask_str bytes, uint32_t part)
+{
+    struct key key = key_from(bytes, part);
+    struct entry *e;
+    uint64_t at;
+
+    if (!t->groups)
+        return NULL;
+    e = wk_find(wk_group_of(t, hash), index_hash(hash, part), &key, &at);
+    return e && e->kind == ENTRY_PUT ? e : NULL;
+}
+
+struct entry *wk_write_entry(struct table *t, uint64_t hash, rask_str bytes, uint32_t part, size_t size, size_t keep,
+                             bool *ret_created, struct err *err)
+{
+    struct key key = key_from(bytes, part);
+    struct entry *e = NULL;
+    struct group *g;
+    uint64_t at = 0;
+
+    if (ret_created)
+        *ret_created = false;
+    if (t->groups || wk_table_begin(t)) {
+        g = wk_group_of(t, hash);
+        e = wk_find(g, index_hash(hash, part), &key, &at);
+        if (ret_created)
+            *ret_created = !e || e->kind == ENTRY_DELETE;
+        e = e ? wk_renew(t, g, at, e, size, MIN(keep, e->value_len)) : wk_insert(t, g, index_hash(hash, part), &key, size);
+    }
+    if (!e)
+        (void)wk_over_budget(t, entry_bytes(t, bytes.len, pad8(size) / 8), err);
+    return e;
+}
+
+int wk_delete_entry(struct table *t, uint64_t hash, rask_str bytes, uint32_t part, struct err *err)
+{
+    struct key key = key_from(bytes, part);
+    struct entry *e;
+    struct group *g;
+    uint64_t at;
+
+    if (!t->groups)
+        return 0;
+    g = wk_group_of(t, hash);
+    e = wk_find(g, index_hash(hash, part), &key, &at);
+    if (!e || e->kind == ENTRY_DELETE || wk_delete(t, g, at, e))
+        return 0;
+    return wk_over_budget(t, entry_bytes(t, bytes.len, 0), err);
+}
