@@ -226,7 +226,7 @@ static int init_op(struct wk *wk, struct wk_task *t, struct wk_op *op, struct er
     }
     rc = type->init ? type->init(op, err) : 0;
     if (rc == 0)
-        op->state = wk_state_new(&(struct wk_state_options){.decl = op->ctx.states, .budget = &wk->state_budget});
+        rc = wk_op_state_new(op, &wk->state_budget, err);
     return rc;
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/base/check.h"
+#include "taskmanager/worker/task/task.h"
 
 /* ---- handing on ---- */
 
@@ -242,6 +243,8 @@ static int op_step(struct wk_op *op)
     arena_release(&op->ctx.scratch);
     if (rc != 0)
         return rc;
+    if (op->ctx.states)
+        wk_state_settle(op->state, wk_task_wall_ms(op));
     if (consumed == 0 || consumed > f->batch->rows - f->from)
         return wrong_count(op, consumed, f->batch->rows - f->from);
     f->from += consumed;

@@ -34,6 +34,9 @@ int64_t wk_op_property_i64(const struct wk_op *op, const char *key, int64_t othe
 /* Sets the current key of a keyed operator from a row of `input`. */
 int wk_op_set_key(struct wk_op *op, int input, const rask_row *row);
 
+/* op->state, for the states that it declares; its context is filled. budget: borrowed for the state's life. (op_state.c) */
+int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct err *err) MUST_CHECK;
+
 /* Rows that an operator emits carry the event time of the row that caused them. */
 static inline void wk_op_time_of(rask_out *out, const rask_batch *in, uint32_t position)
 {
