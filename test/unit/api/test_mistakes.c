@@ -227,8 +227,8 @@ static rask_stream *broadcast_rebalanced(rask_env *env)
 
     return rask_process2(keyed(env), rask_rebalance(words(env)), &fn);
 }
-static const rask_state one_state[] = {{RASK_VALUE, "seen", &seen_schema, NULL, 0},
-                                       {(enum rask_state_kind)0, NULL, NULL, NULL, 0}};
+static const rask_state one_state[] = {{.kind = RASK_VALUE, .name = "seen", .schema = &seen_schema},
+                                       {.kind = (enum rask_state_kind)0}};
 static rask_stream *state_without_key(rask_env *env)
 {
     static const rask_process_fn fn = {.abi = RASK_ABI,
@@ -241,9 +241,9 @@ static rask_stream *state_without_key(rask_env *env)
 }
 static rask_stream *state_twice(rask_env *env)
 {
-    static const rask_state states[] = {{RASK_VALUE, "seen", &seen_schema, NULL, 0},
-                                        {RASK_LIST, "seen", &seen_schema, NULL, 0},
-                                        {(enum rask_state_kind)0, NULL, NULL, NULL, 0}};
+    static const rask_state states[] = {{.kind = RASK_VALUE, .name = "seen", .schema = &seen_schema},
+                                        {.kind = RASK_LIST, .name = "seen", .schema = &seen_schema},
+                                        {.kind = (enum rask_state_kind)0}};
     static const rask_process_fn fn = {
         .abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = states, .on_row = row_fn};
 
@@ -251,8 +251,8 @@ static rask_stream *state_twice(rask_env *env)
 }
 static rask_stream *map_without_key_schema(rask_env *env)
 {
-    static const rask_state states[] = {{RASK_MAP, "seen", &seen_schema, NULL, 0},
-                                        {(enum rask_state_kind)0, NULL, NULL, NULL, 0}};
+    static const rask_state states[] = {{.kind = RASK_MAP, .name = "seen", .schema = &seen_schema},
+                                        {.kind = (enum rask_state_kind)0}};
     static const rask_process_fn fn = {
         .abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = states, .on_row = row_fn};
 

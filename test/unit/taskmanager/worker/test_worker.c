@@ -234,9 +234,9 @@ static int never_timer(rask_ctx *ctx, rask_ts at, rask_out *out)
     return 0;
 }
 static const rask_process_fn with_ttl = {RASK_ABI, "with ttl", .in = &number_schema, .out = &number_schema, .on_row = never,
-                                         .states = RASK_STATES({RASK_VALUE, "old", &number_schema, NULL, 1000})};
+                                         .states = RASK_STATES({.kind = RASK_VALUE, .name = "old", .schema = &number_schema, .ttl_ms = 1000})};
 static const rask_process_fn with_list = {RASK_ABI, "with list", .in = &number_schema, .out = &number_schema, .on_row = never,
-                                          .states = RASK_STATES({RASK_LIST, "many", &number_schema, NULL, 0})};
+                                          .states = RASK_STATES({.kind = RASK_LIST, .name = "many", .schema = &number_schema})};
 static const rask_process_fn with_timer = {RASK_ABI, "with timer", .in = &number_schema, .out = &number_schema, .on_row = never,
                                            .on_timer = never_timer};
 
