@@ -23,6 +23,8 @@ struct connector_args {
     const rask_schema *schema;             /* source: of its output; sink: of its input */
     const void *code;                      /* resolved spec->code (generator); else NULL */
     int out_fd, err_fd;                    /* print; -1: none */
+    const char *job;                       /* sink: 32 hex digits */
+    const char *operator_id;               /* sink: 32 hex digits, the same in every attempt */
     uint32_t readers;                      /* enumerator: parallelism of the source; else 0 */
 };
 

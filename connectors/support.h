@@ -18,7 +18,8 @@ static inline uint32_t connectors_row_max(rask_ctx *ctx)
 
 extern const rask_source connectors_text_source, connectors_csv_source, connectors_collection_source,
     connectors_sequence_source, connectors_generator_source, connectors_socket_source;
-extern const rask_sink connectors_text_sink, connectors_csv_sink, connectors_files_sink, connectors_print_sink, connectors_discard_sink;
+extern const rask_sink connectors_text_sink, connectors_csv_sink, connectors_files_sink, connectors_postgres_sink,
+    connectors_postgres_upsert_sink, connectors_print_sink, connectors_discard_sink;
 
 static inline const struct connector_args *connectors_args(rask_ctx *ctx)
 {

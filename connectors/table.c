@@ -12,6 +12,8 @@ const struct connector *const connectors_builtin[] = {
     CONNECTOR("generator", &connectors_generator_source, NULL),
     CONNECTOR("socket", &connectors_socket_source, NULL),
     CONNECTOR("files", NULL, &connectors_files_sink),
+    CONNECTOR("postgres", NULL, &connectors_postgres_sink),
+    CONNECTOR("postgres-upsert", NULL, &connectors_postgres_upsert_sink),
     CONNECTOR("print", NULL, &connectors_print_sink),
     CONNECTOR("discard", NULL, &connectors_discard_sink),
     NULL,

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building and testing Rask need, those that are missing and no others.
-#   scripts/setup.sh          for build and tests
+#   scripts/setup.sh          for the build
+#   scripts/setup.sh --test   also for the tests: servers that they start themselves
 #   scripts/setup.sh --dev    also for lint, format, clang builds, fuzzing and debugging
 #   scripts/setup.sh --list   prints the packages of the first form, one a line
 # The one place that names packages.
@@ -9,8 +10,11 @@ set -euo pipefail
 build_packages=(
     build-essential pkg-config
     libevent-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libssl-dev
-    libxxhash-dev libyaml-dev libzstd-dev
+    libpq-dev libxxhash-dev libyaml-dev libzstd-dev
     libcmocka-dev curl python3-minimal procps iproute2
+)
+test_packages=(
+    postgresql
 )
 dev_packages=(
     clang-14 clang-format-14 libclang-rt-14-dev shellcheck gdb valgrind python3 git
@@ -21,13 +25,14 @@ say() { echo "setup: $*" >&2; }
 wanted=("${build_packages[@]}")
 case ${1:-} in
 '') ;;
---dev) wanted+=("${dev_packages[@]}") ;;
+--test) wanted+=("${test_packages[@]}") ;;
+--dev) wanted+=("${test_packages[@]}" "${dev_packages[@]}") ;;
 --list)
     printf '%s\n' "${build_packages[@]}"
     exit 0
     ;;
 *)
-    say "unknown option '$1': the only ones are --dev and --list"
+    say "unknown option '$1': the only ones are --test, --dev and --list"
     exit 2
     ;;
 esac
@@ -56,6 +61,12 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
 fi
 as_root+=(env DEBIAN_FRONTEND=noninteractive)
+
+# Tests start their own servers: none is set up and started by its package.
+if [[ " ${missing[*]} " == *" postgresql "* && ! -e /etc/postgresql-common/createcluster.conf ]]; then
+    "${as_root[@]}" mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" | "${as_root[@]}" tee /etc/postgresql-common/createcluster.conf >/dev/null
+fi
 
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

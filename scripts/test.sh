@@ -21,7 +21,7 @@ export RASK_BUILD=$PWD/$build
 jobs=${JOBS:-$(nproc)}
 
 if [ $setup = yes ]; then
-    scripts/setup.sh
+    scripts/setup.sh --test
 fi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT

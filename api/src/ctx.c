@@ -66,6 +66,11 @@ uint32_t rask_attempt(rask_ctx *ctx)
     return ctx->attempt;
 }
 
+uint64_t rask_checkpoint_id(rask_ctx *ctx)
+{
+    return ctx->checkpoint;
+}
+
 const char *rask_task_name(rask_ctx *ctx)
 {
     return ctx->task_name;

@@ -141,6 +141,26 @@ rask_stream *rask_write_files(rask_stream *in, const char *folder, rask_files_op
     return finish(n, in);
 }
 
+rask_stream *rask_write_postgres(rask_stream *in, const char *conninfo, const char *table, const char *key)
+{
+    const char *fn = "rask_write_postgres";
+    struct node *n;
+
+    if (!api_input(in, fn))
+        return api_broken(in);
+    if (!table || !table[0] || strlen(table) > 200)
+        return api_fail(in->env, ERR_INVALID, "%s after '%s': the table is %s", fn, api_from(in),
+                        table && table[0] ? "longer than 200 bytes" : "not named");
+    n = sink(in, fn, key && key[0] ? "postgres-upsert" : "postgres", NAME_WRITER, "Sink");
+    if (!n)
+        return api_broken(in);
+    api_node_property(n, "conninfo", conninfo ? conninfo : "");
+    api_node_property(n, "table", table);
+    if (key && key[0])
+        api_node_property(n, "key", key);
+    return finish(n, in);
+}
+
 rask_stream *rask_discard(rask_stream *in)
 {
     struct node *n = sink(in, "rask_discard", "discard", NAME_WRITER, "Sink");

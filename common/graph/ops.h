@@ -43,6 +43,7 @@
  *   csv      path
  *   files    path, format (csv | text), bucket, bucket_time (absent: processing time), roll_bytes, roll_ms, inactivity_ms,
  *            roll_at_checkpoint, prefix, suffix
+ *   postgres, postgres-upsert   conninfo, table, key (columns with commas; upsert)
  *   discard
  */
 #define OP_SINK "sink"

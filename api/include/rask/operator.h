@@ -82,6 +82,8 @@ uint32_t rask_subtask(rask_ctx *ctx);         /* 0 .. parallelism - 1 */
 uint32_t rask_parallelism(rask_ctx *ctx);
 uint32_t rask_max_parallelism(rask_ctx *ctx);
 uint32_t rask_attempt(rask_ctx *ctx);
+/* Until the first barrier the checkpoint that was restored (0: none), then the one whose barrier came last. */
+uint64_t rask_checkpoint_id(rask_ctx *ctx);
 const char *rask_task_name(rask_ctx *ctx); /* "map (2/4)" */
 
 /* Fails the task: returns a negative code to be returned by the callback. The text gets operator, uid, subtask added. */

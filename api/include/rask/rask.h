@@ -241,6 +241,13 @@ typedef struct rask_files_options {
     const char *prefix, *suffix; /* of file names; NULL: "part", "" */
 } rask_files_options;
 rask_stream *rask_write_files(rask_stream *in, const char *folder, rask_files_options options);
+
+/*
+ * Rows into a table of PostgreSQL.  With key columns ("id" or "shop,id", a primary key or unique index of the table): upserts,
+ * which may be repeated.  key NULL: rows are inserted, exactly once, by prepared transactions that a checkpoint commits.
+ * conninfo: libpq's ("host=db dbname=shop user=rask"); keep the password in a ~/.pgpass of the workers' user.
+ */
+rask_stream *rask_write_postgres(rask_stream *in, const char *conninfo, const char *table, const char *key);
 rask_stream *rask_discard(rask_stream *in);
 rask_stream *rask_sink_to(rask_stream *in, const rask_sink *sink);
 

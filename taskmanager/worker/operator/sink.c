@@ -22,6 +22,18 @@ static int collect(struct rask_committables *out, const void *data, size_t len)
     return 0;
 }
 
+static const char *id_text(struct wk_op *op)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *text = arena_alloc(&op->names, 2 * op->node->operator_id.len + 1);
+
+    for (size_t i = 0; i < op->node->operator_id.len; i++) {
+        text[2 * i] = digits[op->node->operator_id.data[i] >> 4];
+        text[2 * i + 1] = digits[op->node->operator_id.data[i] & 15];
+    }
+    return text;
+}
+
 int wk_sink_init(struct wk_op *op, struct err *err)
 {
     const char *name = wk_op_property(op, "connector", NULL);
@@ -42,6 +54,8 @@ int wk_sink_init(struct wk_op *op, struct err *err)
         s->desc = c->sink;
         op->connector.spec = op->node->op;
         op->connector.out_fd = wk_task_of(op)->host->out_fd;
+        op->connector.job = wk_task_of(op)->host->job;
+        op->connector.operator_id = id_text(op);
         op->connector.err_fd = wk_task_of(op)->host->err_fd;
         op->ctx.args = &op->connector;
         op->ctx.args_size = sizeof(op->connector);
@@ -75,7 +89,7 @@ static int sink_flush(rask_ctx *ctx)
 
 static int sink_barrier(rask_op *ctx, uint64_t checkpoint)
 {
-    (void)checkpoint;
+    ctx->checkpoint = checkpoint;
     return sink_flush(ctx);
 }
 

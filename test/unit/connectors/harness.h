@@ -172,7 +172,7 @@ static inline struct harness *h_new(const char *connector, const rask_schema *sc
     h->ctx.parallelism = 1;
     h->ctx.name = connector;
     h->ctx.full = &h->full;
-    h->ctx.out = out_new(h->pool, schema, 0, &hooks, h);
+    h->ctx.out = out_new(h->pool, schema, BATCH_KIND, &hooks, h);
     h->sides[0] = out_new(h->pool, &rask_bad_row_schema, 0, &side, h);
     h->ctx.sides = h->sides;
     h->ctx.side_count = 1;
