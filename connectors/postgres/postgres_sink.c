@@ -213,7 +213,7 @@ static int open_transactions(rask_ctx *ctx, struct postgres_sink *s)
         rc = pq_query(s->pq, "SHOW max_prepared_transactions", &value, &err);
     if (rc != 0)
         return fail(ctx, "cannot write to", &err);
-    allowed = atol((const char *)value.data);
+    allowed = strtol((const char *)value.data, NULL, 10);
     bytes_release(&value);
     if (allowed < 2 * (long)rask_parallelism(ctx))
         return rask_fail(ctx, "the PostgreSQL server allows %ld prepared transactions, and this sink needs %u: set max_prepared_transactions "

@@ -17,7 +17,7 @@
 #define DECLARE(f) __typeof__(&f) f;
 static struct {
     FUNCTIONS(DECLARE)
-    char missing[128]; /* why there is no library; "": there is */
+    const char *missing; /* NULL: nothing */
 } lib;
 static pthread_once_t lib_once = PTHREAD_ONCE_INIT;
 
@@ -27,13 +27,13 @@ static void load(void)
     void *symbol;
 
     if (!handle) {
-        strcpy(lib.missing, "libpq.so.5");
+        lib.missing = "libpq.so.5";
         return;
     }
 #define LOAD(f)                                                                                                         \
     symbol = dlsym(handle, #f);                                                                                         \
     if (!symbol)                                                                                                        \
-        strcpy(lib.missing, #f " of libpq.so.5");                                                                       \
+        lib.missing = #f " of libpq.so.5";                                                                            \
     memcpy(&lib.f, &symbol, sizeof(symbol));
     FUNCTIONS(LOAD)
 }
@@ -74,7 +74,7 @@ struct pq *pq_open(const char *conninfo, struct err *err)
     struct pq *pq;
 
     pthread_once(&lib_once, load);
-    if (lib.missing[0]) {
+    if (lib.missing) {
         err_set(err, ERR_NOT_FOUND, "this host has no %s: install PostgreSQL's client library (Debian: libpq5)", lib.missing);
         return NULL;
     }

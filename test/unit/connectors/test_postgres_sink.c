@@ -13,10 +13,15 @@ static char server[64], conninfo[256];
 
 static int run_script(const char *verb, const char *setting)
 {
-    char command[256];
+    pid_t pid = fork();
+    int status = 0;
 
-    snprintf(command, sizeof(command), "test/postgres.sh %s %s %s", verb, server, setting);
-    return system(command);
+    if (pid == 0) {
+        execl("test/postgres.sh", "postgres.sh", verb, server, setting[0] ? setting : NULL, NULL);
+        _exit(127);
+    }
+    waitpid(pid, &status, 0);
+    return status;
 }
 
 static int server_start(void **state)
