@@ -1,14 +1,19 @@
 /*
- * text.c - cutting words off a line and lower-casing, 16 bytes at a time on x86-64.
+ * text.c - cutting words off a line and lower-casing, 16 bytes at a time on x86-64.  Many words at once are cut 64
+ * bytes at a time, by AVX2 where the processor has it.
  */
 #include <rask/rask.h>
 
-#ifdef __SSSE3__
-#include <tmmintrin.h>
-#endif
-#ifdef __SSE2__
+#if defined(__x86_64__) && defined(__SSSE3__)
+#include <immintrin.h>
+#elif defined(__SSE2__)
 #include <emmintrin.h>
+#endif
+#if defined(__x86_64__) && defined(__SSSE3__) && defined(__GNUC__)
+#define AVX2 __attribute__((target("avx2,bmi,popcnt")))
+#endif
 
+#ifdef __SSE2__
 /* Bit i: byte i is white space: a space, or \t .. \r. */
 static inline uint32_t space_mask(const char *p)
 {
@@ -119,9 +124,195 @@ bool rask_next_name(rask_str *text, rask_str *word)
     return name_found(text, word, start, at);
 }
 
-rask_str rask_lower(rask_ctx *ctx, rask_str text)
+/* ---- many at once: a bit for each of 64 bytes, words from the places where the bits change ---- */
+
+static uint64_t names_plain(const char *p)
 {
-    char *to = rask_alloc(ctx, text.len);
+    uint64_t mask = 0;
+
+    for (uint32_t i = 0; i < 64; i++)
+        mask |= (uint64_t)is_name[(uint8_t)p[i]] << i;
+    return mask;
+}
+
+static uint64_t words_plain(const char *p)
+{
+    uint64_t mask = 0;
+
+    for (uint32_t i = 0; i < 64; i++)
+        mask |= (uint64_t)!is_space(p[i]) << i;
+    return mask;
+}
+
+/* Less than 64 bytes. What lies behind them is read only where it is on the same page, and masked. */
+static inline __attribute__((always_inline)) uint64_t mask_of_rest(uint64_t (*mask_of)(const char *), const char *p,
+                                                                   uint32_t len)
+{
+    char block[64];
+
+    if (RASK_WIDE_LOADS_ && ((uintptr_t)p & 4095) <= 4096 - 64)
+        return mask_of(p) & ((UINT64_C(1) << len) - 1);
+    memcpy(block, p, len);
+    memset(block + len, ' ', sizeof(block) - len);
+    return mask_of(block);
+}
+
+/*
+ * Words begin where a bit is set and the one before is not, and end where it is the other way round; a word may go on in
+ * the next 64 bytes.  At most `room` words; *text begins behind the last one.
+ */
+#define DEFINE_CUT(name, mask_of, attributes)                                                        \
+    attributes static uint32_t name(rask_str *text, rask_str *words, uint32_t room)                  \
+    {                                                                                                \
+        const char *at = text->data, *end = at + text->len, *open = NULL;                            \
+        uint32_t n = 0;                                                                              \
+                                                                                                     \
+        for (; at < end && n < room; at += 64) {                                                     \
+            uint64_t mask = end - at >= 64 ? mask_of(at) : mask_of_rest(mask_of, at, (uint32_t)(end - at)); \
+            uint64_t before = mask << 1 | (open != NULL), begins = mask & ~before, ends = before & ~mask;   \
+            uint32_t count;                                                                          \
+                                                                                                     \
+            if (open && ends) {                                                                      \
+                words[n].data = open;                                                                \
+                words[n++].len = (uint32_t)(at + __builtin_ctzll(ends) - open);                      \
+                ends &= ends - 1;                                                                    \
+                open = NULL;                                                                         \
+            }                                                                                        \
+            count = (uint32_t)__builtin_popcountll(ends);                                            \
+            count = count < room - n ? count : room - n;                                             \
+            for (rask_str *w = words + n, *stop = w + count; w < stop; w++) {                        \
+                uint32_t from = (uint32_t)__builtin_ctzll(begins);                                   \
+                                                                                                     \
+                w->data = at + from;                                                                 \
+                w->len = (uint32_t)__builtin_ctzll(ends) - from;                                     \
+                begins &= begins - 1;                                                                \
+                ends &= ends - 1;                                                                    \
+            }                                                                                        \
+            n += count;                                                                              \
+            if (begins && !open)                                                                     \
+                open = at + __builtin_ctzll(begins);                                                 \
+        }                                                                                            \
+        if (n == room)                                                                               \
+            at = words[n - 1].data + words[n - 1].len;                                               \
+        else if (open) { /* up to the end of the text */                                             \
+            words[n].data = open;                                                                    \
+            words[n++].len = (uint32_t)(end - open);                                                 \
+        }                                                                                            \
+        text->data = n == room && at < end ? at : end;                                               \
+        text->len = (uint32_t)(end - text->data);                                                    \
+        return n;                                                                                    \
+    }
+
+DEFINE_CUT(cut_names, names_plain, )
+DEFINE_CUT(cut_words, words_plain, )
+
+#ifdef AVX2
+AVX2 static inline uint32_t names_of_32(const char *p)
+{
+    const __m256i lows = _mm256_setr_epi8(5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 2, 2, 2, 2, 10, /* as name_mask, twice */
+                                          5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 2, 2, 2, 2, 10);
+    const __m256i highs = _mm256_setr_epi8(0, 0, 0, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, /* */
+                                           0, 0, 0, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0);
+    __m256i v = _mm256_loadu_si256((const __m256i *)p), nibble = _mm256_set1_epi8(15);
+    __m256i low = _mm256_shuffle_epi8(lows, _mm256_and_si256(v, nibble));
+    __m256i high = _mm256_shuffle_epi8(highs, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
+    __m256i none = _mm256_cmpeq_epi8(_mm256_and_si256(low, high), _mm256_setzero_si256());
+
+    return ~(uint32_t)_mm256_movemask_epi8(none);
+}
+
+AVX2 static inline uint64_t names_avx2(const char *p)
+{
+    return names_of_32(p) | (uint64_t)names_of_32(p + 32) << 32;
+}
+
+AVX2 static inline uint32_t words_of_32(const char *p)
+{
+    __m256i v = _mm256_loadu_si256((const __m256i *)p);
+    __m256i space = _mm256_cmpeq_epi8(v, _mm256_set1_epi8(' '));
+    __m256i low = _mm256_add_epi8(v, _mm256_set1_epi8((char)(-128 - '\t')));
+    __m256i control = _mm256_cmpgt_epi8(_mm256_set1_epi8((char)(-128 + 5)), low);
+
+    return ~(uint32_t)_mm256_movemask_epi8(_mm256_or_si256(space, control));
+}
+
+AVX2 static inline uint64_t words_avx2(const char *p)
+{
+    return words_of_32(p) | (uint64_t)words_of_32(p + 32) << 32;
+}
+
+DEFINE_CUT(cut_names_avx2, names_avx2, AVX2)
+DEFINE_CUT(cut_words_avx2, words_avx2, AVX2)
+
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("popcnt");
+}
+#endif
+
+uint32_t rask_next_names(rask_str *text, rask_str *names, uint32_t room)
+{
+    if (room == 0)
+        return 0;
+#ifdef AVX2
+    if (has_avx2())
+        return cut_names_avx2(text, names, room);
+#endif
+    return cut_names(text, names, room);
+}
+
+uint32_t rask_next_words(rask_str *text, rask_str *words, uint32_t room)
+{
+    if (room == 0)
+        return 0;
+#ifdef AVX2
+    if (has_avx2())
+        return cut_words_avx2(text, words, room);
+#endif
+    return cut_words(text, words, room);
+}
+
+/* ---- texts of a column ---- */
+
+enum { TEXT_MAX = 8192 }; /* of several rows: small enough for what is done with it to stay in the cache */
+
+/* Nothing but white space lies between two cells, which refer to the same buffer. */
+static inline bool is_behind(const rask_batch *b, const rask_view *cell, uint32_t at)
+{
+    const char *gap = (const char *)b->buffers[cell->u.ref.buffer]->data + at;
+    uint32_t len = cell->u.ref.offset - at;
+
+    return (len == 1 || len == 2) && is_space(gap[0]) && is_space(gap[len - 1]);
+}
+
+bool rask_next_text(const rask_batch *b, int column, uint32_t *row, rask_str *text)
+{
+    const rask_view *cells = b->columns[column].data, *first;
+    uint32_t i = *row, end;
+
+    if (i >= b->rows)
+        return false;
+    first = &cells[rask_position(b, i)];
+    *text = rask_view_str(b, first);
+    *row = i + 1;
+    if (first->len <= 12)
+        return true;
+    end = first->u.ref.offset + first->len;
+    for (i++; i < b->rows; i++) {
+        const rask_view *cell = &cells[rask_position(b, i)];
+
+        if (cell->len <= 12 || cell->u.ref.buffer != first->u.ref.buffer || cell->u.ref.offset <= end ||
+            cell->u.ref.offset + cell->len - first->u.ref.offset > TEXT_MAX || !is_behind(b, cell, end))
+            break;
+        end = cell->u.ref.offset + cell->len;
+    }
+    *row = i;
+    text->len = end - first->u.ref.offset;
+    return true;
+}
+
+rask_str rask_lower_to(char *to, rask_str text)
+{
     uint32_t i = 0;
 
 #ifdef __SSE2__
@@ -138,4 +329,9 @@ rask_str rask_lower(rask_ctx *ctx, rask_str text)
         to[i] = (char)(text.data[i] | (text.data[i] >= 'A' && text.data[i] <= 'Z' ? 0x20 : 0));
     text.data = to;
     return text;
+}
+
+rask_str rask_lower(rask_ctx *ctx, rask_str text)
+{
+    return rask_lower_to(rask_alloc(ctx, text.len), text);
 }

@@ -12,19 +12,95 @@
 
 RASK_ROW(count, (STRING, word), (BIGINT, n));
 
-static int split(rask_ctx *ctx, const rask_row *line, rask_out *out)
+enum { TEXT = 64 * 1024, WORDS = 256 };
+
+struct words {
+    rask_batch *batch; /* that is being filled; NULL: none */
+    uint32_t rows;
+    rask_buffer *text; /* lower-cased, for cells to refer to; NULL: none */
+    uint32_t used;
+};
+
+static int send(rask_op *op, struct words *w)
 {
-    rask_str text = rask_lower(ctx, rask_string(line, 0)), word;
+    rask_batch *b = w->batch;
 
-    while (rask_next_name(&text, &word)) {
-        struct count one = {word, 1};
-        int rc = count_emit(out, &one);
+    w->batch = NULL;
+    b->rows = w->rows;
+    return rask_emit_batch(rask_main_out(op), &b);
+}
 
+static rask_str lower(rask_op *op, struct words *w, rask_str text)
+{
+    char *to;
+
+    if (!w->text || w->text->capacity - w->used < text.len) {
+        rask_buffer_unref(w->text);
+        w->text = rask_buffer_new(rask_main_out(op), text.len > TEXT ? text.len : TEXT);
+        w->used = 0;
+    }
+    to = (char *)w->text->data + w->used;
+    w->used += text.len;
+    return rask_lower_to(to, text);
+}
+
+/* A batch with room for n words, which refer to the text by the returned number. */
+static int make_room(rask_op *op, struct words *w, uint32_t n, uint32_t *ret_number)
+{
+    int rc = w->batch && w->rows + n > RASK_BATCH_ROWS_MAX ? send(op, w) : 0;
+
+    if (rc == 0 && w->batch && (*ret_number = rask_batch_hold(w->batch, w->text)) == RASK_NO_BUFFER)
+        rc = send(op, w);
+    if (rc == 0 && !w->batch) {
+        w->batch = rask_batch_new(rask_main_out(op), RASK_BATCH_ROWS_MAX);
+        w->rows = 0;
+        *ret_number = rask_batch_hold(w->batch, w->text);
+    }
+    return rc;
+}
+
+static int split_text(rask_op *op, struct words *w, rask_str text)
+{
+    rask_str words[WORDS];
+    uint32_t n, number;
+    int rc;
+
+    text = lower(op, w, text);
+    do {
+        n = rask_next_names(&text, words, WORDS);
+        rc = make_room(op, w, n, &number);
         if (rc)
             return rc;
-    }
+        for (uint32_t i = 0; i < n; i++, w->rows++) {
+            uint32_t at = (uint32_t)(words[i].data - (const char *)w->text->data);
+
+            ((rask_view *)w->batch->columns[count_col_word].data)[w->rows] = rask_view_at(w->text, number, at, words[i].len);
+            ((int64_t *)w->batch->columns[count_col_n].data)[w->rows] = 1;
+        }
+    } while (n == WORDS);
     return 0;
 }
+
+static int split(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct words w = {NULL, 0, NULL, 0};
+    uint32_t row = from;
+    rask_str text;
+    int rc = 0;
+
+    (void)input;
+    while (rc == 0 && rask_next_text(in, 0, &row, &text))
+        rc = split_text(op, &w, text);
+    if (rc == 0 && w.batch)
+        rc = send(op, &w);
+    rask_batch_unref(w.batch);
+    rask_buffer_unref(w.text);
+    *ret_consumed = row - from;
+    return rc;
+}
+
+static const rask_operator splitter = {
+    .abi = RASK_ABI, .name = "split", .in = &rask_text_schema, .out = &count_schema, .process = split};
 
 struct sums {
     uint64_t updates, checksum;
@@ -67,7 +143,7 @@ static const rask_sink checksum_sink = {
 int rask_job(rask_env *env, const rask_params *params)
 {
     rask_stream *lines = rask_read_text(env, rask_param_required(params, "input"));
-    rask_stream *words = rask_flat_map(lines, split, &count_schema);
+    rask_stream *words = rask_transform(lines, &splitter);
 
     rask_sink_to(rask_sum(rask_key_by(words, "word"), "n"), &checksum_sink);
     return rask_execute(env, "word count, measured");

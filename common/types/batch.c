@@ -167,7 +167,9 @@ uint32_t batch_add_buffer(rask_batch *b, rask_buffer *buffer)
 
     if (b->buffer_count > full->own_from && b->buffers[b->buffer_count - 1] == buffer)
         return b->buffer_count - 1;
-    CHECK(b->buffer_count < full->room);
+    CHECK(full->room > 0); /* a batch of other batches' views has no place for a buffer */
+    if (b->buffer_count == full->room)
+        return RASK_NO_BUFFER;
     b->buffers[b->buffer_count] = buffer_ref(buffer);
     return b->buffer_count++;
 }
@@ -438,6 +440,29 @@ static uint64_t inside_bytes(const rask_batch *b, uint32_t first, uint32_t count
     return bytes;
 }
 
+/* Lengths are not predictable: no branch. */
+static inline uint32_t if_long(uint32_t len)
+{
+    return len & (0u - (len > 12));
+}
+
+/* Of strings that do not lie in their cells. */
+static uint64_t long_bytes(const rask_batch *b, const rask_view *cells)
+{
+    uint64_t bytes = 0;
+
+    if (b->buffer_count == 0)
+        return 0;
+    if (b->sel) {
+        for (uint32_t i = 0; i < b->rows; i++)
+            bytes += if_long(cells[b->sel[i]].len);
+        return bytes;
+    }
+    for (const rask_view *v = cells + b->first, *end = v + b->rows; v < end; v++)
+        bytes += if_long(v->len);
+    return bytes;
+}
+
 uint64_t batch_row_bytes(const rask_batch *b)
 {
     uint64_t fixed = b->event_time.data ? 8 : 0, more = 0;
@@ -447,11 +472,7 @@ uint64_t batch_row_bytes(const rask_batch *b)
         const void *cells = b->columns[c].data;
 
         fixed += schema_width(f);
-        for (uint32_t i = 0; schema_is_view(f) && i < b->rows; i++) {
-            uint32_t len = ((const rask_view *)cells)[rask_position(b, i)].len;
-
-            more += len > 12 ? len : 0;
-        }
+        more += schema_is_view(f) ? long_bytes(b, cells) : 0;
         for (uint32_t i = 0; schema_is_nested(f) && i < b->rows; i++) {
             rask_span span = ((const rask_span *)cells)[rask_position(b, i)];
 

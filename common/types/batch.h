@@ -50,7 +50,7 @@ rask_batch *batch_with_event_time(rask_batch *b, uint32_t column);
  * added (batch_add_buffer). */
 rask_batch *batch_derive(struct pool *pool, rask_batch *b, const rask_schema *schema,
                          const int16_t *columns);
-/* Of a batch made with room for buffers. Takes a reference; the number for views. */
+/* Of a batch made with room for buffers. Takes a reference; the number for views, or RASK_NO_BUFFER: no room. */
 uint32_t batch_add_buffer(rask_batch *b, rask_buffer *buffer);
 /* hash[i] is of row i of b; copied. batch_gather carries hashes along when all inputs have them. */
 rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash);

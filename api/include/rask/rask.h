@@ -294,7 +294,17 @@ static inline bool rask_str_equal(rask_str a, rask_str b)
 bool rask_next_word(rask_str *text, rask_str *word);
 /* As above with words of [A-Za-z0-9_]. */
 bool rask_next_name(rask_str *text, rask_str *word);
+/* As above, up to `room` words a call, which is several times faster; returns how many, 0: no more. */
+uint32_t rask_next_words(rask_str *text, rask_str *words, uint32_t room);
+uint32_t rask_next_names(rask_str *text, rask_str *names, uint32_t room);
+/*
+ * For batch functions that cut a STRING column into words: the text of row *row, and of the rows behind it as far as they
+ * lie in the same memory with only white space between them, as lines of a file do; up to some KiB. *row moves on behind
+ * them. false: no more rows. A null is an empty text.
+ */
+bool rask_next_text(const rask_batch *b, int column, uint32_t *row, rask_str *text);
 rask_str rask_lower(rask_ctx *ctx, rask_str text); /* a copy with a-z for A-Z; lives as rask_alloc's memory */
+rask_str rask_lower_to(char *to, rask_str text);   /* likewise, to text.len bytes of the caller's */
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

@@ -6,11 +6,13 @@
 #include <cmocka.h>
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <rask/rask.h>
 
 #include "api/runtime.h"
+#include "common/base/check.h"
 
 static void assert_words(bool (*next)(rask_str *, rask_str *), const char *line,
                          const char *const *words)
@@ -55,13 +57,13 @@ static void takes_any_byte(void **state)
     assert_false(rask_next_word(&text, &word));
 }
 
-static bool is_space(unsigned char c)
+static bool is_blank_byte(unsigned char c)
 {
     return c == ' ' || (c >= 9 && c <= 13);
 }
 static bool is_of_word(unsigned char c)
 {
-    return !is_space(c);
+    return !is_blank_byte(c);
 }
 static bool is_of_name(unsigned char c)
 {
@@ -113,6 +115,89 @@ static void agrees_with_a_plain_loop(void **state)
     }
 }
 
+/* Many words a call are those of one a call, however many fit. */
+static void check_many(const unsigned char *line, uint32_t len, uint32_t room,
+                       uint32_t (*many)(rask_str *, rask_str *, uint32_t), bool (*next)(rask_str *, rask_str *))
+{
+    rask_str text = {(const char *)line, len}, rest = text, words[200], word;
+    uint32_t n;
+
+    do {
+        n = many(&text, words, room);
+        assert_true(n <= room);
+        for (uint32_t i = 0; i < n; i++) {
+            assert_true(next(&rest, &word));
+            assert_ptr_equal(words[i].data, word.data);
+            assert_int_equal(words[i].len, word.len);
+        }
+        if (n == room && text.len > 0)
+            assert_ptr_equal(text.data, words[n - 1].data + words[n - 1].len);
+        assert_ptr_equal(text.data + text.len, (const char *)line + len);
+    } while (n > 0);
+    assert_int_equal(text.len, 0);
+    assert_false(next(&rest, &word));
+}
+
+static void cuts_many_words_at_once(void **state)
+{
+    uint32_t seed = 7;
+
+    (void)state;
+    for (uint32_t round = 0; round < 20000; round++) {
+        uint32_t len = round % 330, room = 1 + (round % 5 ? round % 7 : 150), usual = 1 + round % 40;
+        unsigned char *line = malloc(len + 1); /* its end is guarded where the test is built so */
+
+        for (uint32_t i = 0; i < len; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            line[i] = (seed >> 10) % usual == 0 ? " \t\r\n-(,\xff"[seed >> 20 & 7] : "azAZ09_m"[seed >> 20 & 7];
+            if (round % 11 == 0)
+                line[i] = (unsigned char)(seed >> 24);
+        }
+        check_many(line, len, room, rask_next_names, rask_next_name);
+        check_many(line, len, room, rask_next_words, rask_next_word);
+        free(line);
+    }
+    assert_int_equal(rask_next_names(&(rask_str){"a", 1}, NULL, 0), 0);
+    assert_int_equal(rask_next_words(&(rask_str){NULL, 0}, &(rask_str){NULL, 0}, 1), 0);
+}
+
+/* Rows that lie behind each other with white space between them are one text; others are texts of their own. */
+static void texts_of_a_column(void **state)
+{
+    static const struct {
+        const char *cell; /* its place in `lines`, or a short one of its own */
+    } rows[] = {{"the first line, which is long"}, {"the second line is long too"}, {"short"},
+                {"after a comma, long enough"},    {"behind CR LF, and as long"},   {""},
+                {"not behind anything, long"}};
+    static const char lines[] = "the first line, which is long\nthe second line is long too,after a comma, long enough\r\n"
+                                "behind CR LF, and as long,,not behind anything, long";
+    static const char *const texts[] = {"the first line, which is long\nthe second line is long too", "short",
+                                        "after a comma, long enough\r\nbehind CR LF, and as long", "",
+                                        "not behind anything, long"};
+    rask_buffer buffer = {.data = (uint8_t *)(uintptr_t)lines}, *buffers[] = {&buffer};
+    rask_view cells[ARRAY_LEN(rows)];
+    rask_column column = {.data = cells};
+    rask_batch b = {.rows = ARRAY_LEN(rows), .columns = &column, .buffers = buffers, .buffer_count = 1};
+    uint32_t row = 0;
+    rask_str text;
+
+    (void)state;
+    for (uint32_t i = 0; i < ARRAY_LEN(rows); i++) {
+        uint32_t len = (uint32_t)strlen(rows[i].cell);
+
+        if (len <= 12)
+            cells[i] = rask_view_short(rows[i].cell, len);
+        else
+            cells[i] = rask_view_at(&buffer, 0, (uint32_t)(strstr(lines, rows[i].cell) - lines), len);
+    }
+    for (uint32_t i = 0; i < ARRAY_LEN(texts); i++) {
+        assert_true(rask_next_text(&b, 0, &row, &text));
+        assert_true(rask_str_equal(text, rask_str_of(texts[i])));
+    }
+    assert_int_equal(row, b.rows);
+    assert_false(rask_next_text(&b, 0, &row, &text));
+}
+
 static void lowers_letters_alone(void **state)
 {
     unsigned char all[256];
@@ -141,6 +226,8 @@ int main(void)
         cmocka_unit_test(cuts_words_at_white_space),
         cmocka_unit_test(takes_any_byte),
         cmocka_unit_test(agrees_with_a_plain_loop),
+        cmocka_unit_test(cuts_many_words_at_once),
+        cmocka_unit_test(texts_of_a_column),
         cmocka_unit_test(lowers_letters_alone),
     };
 
