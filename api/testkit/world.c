@@ -129,10 +129,10 @@ static uint64_t executor_now(struct wk_executor *e)
 }
 static int64_t executor_wall(struct wk_executor *e)
 {
-    return CONTAINER_OF(e, struct kit_world, executor)->wall_ms;
+    return CONTAINER_OF(e, struct kit_world, executor)->wall_ms * 1000;
 }
 static const struct wk_executor_ops executor_ops = {
-    .enqueue = enqueue, .wait = wait_for, .wake_waiter = wake_waiter, .wake_at = wake_at, .forget = forget, .now_ns = executor_now, .wall_ms = executor_wall};
+    .enqueue = enqueue, .wait = wait_for, .wake_waiter = wake_waiter, .wake_at = wake_at, .forget = forget, .now_ns = executor_now, .wall_us = executor_wall};
 
 static void on_state(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error)
 {

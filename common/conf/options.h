@@ -149,6 +149,16 @@
       "restart-strategy.exponential-delay.attempts-before-reset-backoff", INT, "infinite",         \
       "1..", JOB, "How many restarts in a row before the job fails.")
 
+#define CONF_OPTIONS_METRICS_(X)                                                                   \
+    X(METRICS_LATENCY_INTERVAL, "metrics.latency.interval", DURATION, "0 ms", "", JOB,             \
+      "How often sources send latency markers; 0: never.")                                         \
+    X(METRICS_LATENCY_GRANULARITY, "metrics.latency.granularity", ENUM, "operator",                \
+      "single|operator|subtask", JOB,                                                              \
+      "Whether an operator keeps one histogram of latency, one of each source, or one of each "    \
+      "subtask of a source.")                                                                      \
+    X(METRICS_LATENCY_HISTORY_SIZE, "metrics.latency.history-size", INT, "128", "1..100000", JOB,  \
+      "How many of the last markers a histogram of latency is made of.")
+
 #define CONF_OPTIONS_REST_(X)                                                                      \
     X(REST_ADDRESS, "rest.address", STRING, "localhost", "", START,                                \
       "Host name or address under which clients reach the REST API.")                              \
@@ -259,6 +269,7 @@
     CONF_OPTIONS_CLUSTER_(X)                                                                       \
     CONF_OPTIONS_MEMORY_(X)                                                                        \
     CONF_OPTIONS_JOB_(X)                                                                           \
+    CONF_OPTIONS_METRICS_(X)                                                                       \
     CONF_OPTIONS_CHECKPOINTS_(X)                                                                   \
     CONF_OPTIONS_REST_(X)                                                                          \
     CONF_OPTIONS_FILES_(X)                                                                         \

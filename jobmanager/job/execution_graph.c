@@ -36,7 +36,7 @@ void jm_graph_release(struct jm_graph *graph)
         struct jm_vertex *vertex = &graph->vertices[v];
 
         for (uint32_t i = 0; vertex->subtasks && i < vertex->spec->parallelism; i++)
-            mem_free(vertex->subtasks[i].rates);
+            jm_rates_free(vertex->subtasks[i].rates);
         mem_free(vertex->subtasks);
     }
     mem_free(graph->vertices);
@@ -57,7 +57,7 @@ void jm_graph_reset(struct jm_graph *graph, int64_t now_ms)
         for (uint32_t i = 0; i < parallelism; i++) {
             struct jm_subtask *task = &vertex->subtasks[i];
 
-            mem_free(task->rates);
+            jm_rates_free(task->rates);
             *task = (struct jm_subtask){.attempt = task->attempt + 1, .worker = JM_NO_WORKER};
             jm_task_life_init(&task->life, now_ms);
         }
@@ -128,7 +128,7 @@ void jm_graph_metrics(struct jm_graph *graph, const Rask__Control__TaskMetrics *
         .complete = final,
     };
     if (final) {
-        mem_free(task->rates);
+        jm_rates_free(task->rates);
         task->rates = NULL;
         return;
     }

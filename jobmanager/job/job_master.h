@@ -67,6 +67,7 @@ struct jm_worker {
     struct env_timer timer;
     /* accumulators of its finished tasks; of all of its tasks as it last said */
     struct jm_counts final, live;
+    uint64_t pool_in_use_bytes, pool_budget_bytes; /* of its blocks, likewise */
 };
 
 struct jm_failure {

@@ -29,6 +29,7 @@ static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask 
 
         *live = task->rates->live;
         s->live = live;
+        s->figures = jm_figures_ref(task->rates->figures);
     }
 }
 
@@ -66,6 +67,8 @@ static void fill_workers(struct jm_job_snapshot *s, const struct jm_job *job)
         id_format(&job->workers[i].taskmanager_id, s->workers[i].taskmanager_id);
         s->workers[i].host = arena_strdup(&s->arena, job->workers[i].host);
         s->workers[i].endpoint = arena_strdup(&s->arena, job->workers[i].endpoint);
+        s->workers[i].pool_in_use_bytes = job->workers[i].open > 0 ? job->workers[i].pool_in_use_bytes : 0;
+        s->workers[i].pool_budget_bytes = job->workers[i].open > 0 ? job->workers[i].pool_budget_bytes : 0;
     }
 }
 

@@ -206,6 +206,8 @@ static void on_metrics(void *arg, const struct err *error, const ProtobufCMessag
         if (task && task->worker == w->index)
             jm_graph_metrics(&w->job->graph, msg->tasks[i], false);
     }
+    w->pool_in_use_bytes = msg->pool_in_use_bytes;
+    w->pool_budget_bytes = msg->pool_budget_bytes;
     jm_counts_clear(&w->live);
     for (size_t i = 0; i < msg->n_accumulators; i++)
         jm_counts_add(&w->live, msg->accumulators[i]->name, msg->accumulators[i]->value);

@@ -2,6 +2,7 @@
 #include "jobmanager/job/rates.h"
 
 #include "common/base/check.h"
+#include "common/base/mem.h"
 
 #define TOO_SOON_US 100000u /* two pulls so close say nothing */
 
@@ -95,6 +96,13 @@ static void begin(struct jm_rates *r, const struct jm_sample *now)
     r->mid = r->old = r->last;
 }
 
+void jm_rates_free(struct jm_rates *r)
+{
+    if (r)
+        jm_figures_unref(r->figures);
+    mem_free(r);
+}
+
 void jm_rates_add(struct jm_rates *r, const Rask__Control__TaskMetrics *m)
 {
     struct jm_sample now = sample_of(m);
@@ -104,6 +112,8 @@ void jm_rates_add(struct jm_rates *r, const Rask__Control__TaskMetrics *m)
     if (now.at_us == 0)
         return;
     gauges(&r->live, m);
+    jm_figures_unref(r->figures);
+    r->figures = jm_figures_new(m);
     look_at_operator(r, m);
     if (first)
         begin(r, &now);

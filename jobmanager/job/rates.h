@@ -22,8 +22,10 @@ struct jm_rates {
     struct jm_live live;
     struct jm_sample last, mid, old; /* at_us 0: none yet */
     bool known;                      /* live has rates: two samples that lie apart */
+    struct jm_figures *figures;      /* one reference; NULL: none */
     bool looked;                     /* at a running operator: sink_permille is known */
 };
+void jm_rates_free(struct jm_rates *rates); /* NULL is legal */
 /* The figures of one pull; those without a time are not looked at. */
 void jm_rates_add(struct jm_rates *rates, const Rask__Control__TaskMetrics *metrics);
 

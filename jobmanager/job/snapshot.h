@@ -15,6 +15,7 @@
 
 #include "common/base/id.h"
 #include "common/base/mem.h"
+#include "jobmanager/job/figures.h"
 #include "proto/control.pb-c.h"
 #include "proto/graph.pb-c.h"
 
@@ -61,6 +62,7 @@ struct jm_subtask_snapshot {
     const char *endpoint;       /* host:port; "(unassigned)" */
     const char *taskmanager_id; /* "(unassigned)" */
     struct jm_metrics metrics;
+    struct jm_figures *figures; /* one reference; NULL: none */
     const struct jm_live *live; /* NULL: it does not run, or nobody has looked */
 };
 struct jm_vertex_snapshot {
@@ -78,6 +80,7 @@ struct jm_vertex_snapshot {
 struct jm_worker_snapshot {
     char taskmanager_id[ID_TEXT_MAX]; /* that it runs, or ran, on */
     char *host, *endpoint;            /* host:port of data */
+    uint64_t pool_in_use_bytes, pool_budget_bytes; /* of its blocks, when somebody looked last */
 };
 struct jm_failure_snapshot {
     int64_t at_ms;

@@ -12,7 +12,6 @@
 #include "common/base/check.h"
 #include "jobmanager/rest/rest_private.h"
 
-#define METRICS_MAX 64 /* of one thing */
 #define NAMES_MAX 100  /* asked for */
 
 enum metric_kind { METRIC_INT, METRIC_DOUBLE, METRIC_BOOL };
@@ -22,9 +21,10 @@ struct metric {
     double value; /* exact up to 2^53 */
     int64_t whole; /* METRIC_INT */
 };
-struct metric_set {
-    struct metric at[METRICS_MAX];
-    size_t count;
+struct metric_set { /* zero-initialised: empty; used again for one thing after the other */
+    struct metric *at;
+    size_t count, room;
+    struct arena *arena; /* the request's */
 };
 typedef void fill_fn(const struct rest_request *r, const void *item, struct metric_set *set);
 struct metric_source { /* things that have figures of the same names */
@@ -35,21 +35,32 @@ struct metric_source { /* things that have figures of the same names */
     bool numbered; /* names begin with the item's number: "0.numRecordsIn" */
 };
 
+static void put(struct metric_set *set, struct metric metric)
+{
+    if (set->count == set->room) {
+        struct metric *more = arena_alloc(set->arena, (set->room * 2 + 64) * sizeof(*more));
+
+        memcpy(more, set->at, set->count * sizeof(*more));
+        set->room = set->room * 2 + 64;
+        set->at = more;
+    }
+    set->at[set->count++] = metric;
+}
+
 static void put_int(struct metric_set *set, const char *name, int64_t value)
 {
-    CHECK(set->count < METRICS_MAX);
-    set->at[set->count++] = (struct metric){name, METRIC_INT, (double)value, value};
+    put(set, (struct metric){name, METRIC_INT, (double)value, value});
 }
 
 static void put_double(struct metric_set *set, const char *name, double value)
 {
-    CHECK(set->count < METRICS_MAX);
-    set->at[set->count++] = (struct metric){name, METRIC_DOUBLE, value, 0};
+    put(set, (struct metric){name, METRIC_DOUBLE, value, 0});
 }
 
-static void fill(const struct rest_request *r, const struct metric_source *from, size_t i, struct metric_set *set)
+static void fill(struct rest_request *r, const struct metric_source *from, size_t i, struct metric_set *set)
 {
     set->count = 0;
+    set->arena = &r->arena;
     from->fill(r, (const char *)from->items + i * from->size, set);
 }
 
@@ -63,7 +74,7 @@ static void fill_times(const struct jm_live *l, struct metric_set *set)
     put_int(set, "softBackPressuredTimeMsPerSecond", l->soft);
     put_int(set, "hardBackPressuredTimeMsPerSecond", l->hard);
     put_int(set, "readyTimeMsPerSecond", l->ready);
-    set->at[set->count++] = (struct metric){"isBackPressured", METRIC_BOOL, l->out_permille >= 1000, 0};
+    put(set, (struct metric){"isBackPressured", METRIC_BOOL, l->out_permille >= 1000, 0});
 }
 
 static void fill_live(const struct jm_live *l, struct metric_set *set)
@@ -110,6 +121,11 @@ static void fill_subtask(const struct rest_request *r, const void *item, struct 
     put_int(set, "accumulateBackPressuredTimeMs", (int64_t)m->backpressured_ms);
     if (s->live)
         fill_live(s->live, set);
+    for (uint32_t i = 0; s->figures && i < s->figures->count; i++) {
+        const struct jm_figure *f = &s->figures->at[i];
+
+        put(set, (struct metric){f->name, f->is_whole ? METRIC_INT : METRIC_DOUBLE, f->value, f->whole});
+    }
 }
 
 static void fill_job(const struct rest_request *r, const void *item, struct metric_set *set)
@@ -133,16 +149,31 @@ static void fill_job(const struct rest_request *r, const void *item, struct metr
     put_int(set, "fullRestarts", job->restarts);
 }
 
+/* Of the workers on a TaskManager, in the jobs that somebody looks at. */
+static uint64_t blocks_in_use(const struct jm_cluster_snapshot *c, const char *taskmanager_id)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < c->job_count; i++)
+        for (uint32_t w = 0; w < c->jobs[i]->worker_count; w++)
+            if (strcmp(c->jobs[i]->workers[w].taskmanager_id, taskmanager_id) == 0)
+                sum += c->jobs[i]->workers[w].pool_in_use_bytes;
+    return sum;
+}
+
 static void fill_taskmanager(const struct rest_request *r, const void *item, struct metric_set *set)
 {
     const struct jm_taskmanager_snapshot *t = item;
+    uint64_t used = blocks_in_use(r->snapshot, t->id), total = t->network_bytes;
 
-    (void)r;
     put_int(set, "Status.JVM.Memory.Heap.Used", (int64_t)t->rss_bytes);
     put_int(set, "Status.JVM.Memory.Heap.Committed", (int64_t)t->rss_bytes);
     put_int(set, "Status.JVM.Memory.Heap.Max", (int64_t)t->process_bytes);
     put_int(set, "Status.Flink.Memory.Managed.Total", (int64_t)t->managed_bytes);
-    put_int(set, "Status.Shuffle.Netty.TotalMemory", (int64_t)t->network_bytes);
+    put_int(set, "Status.Shuffle.Netty.TotalMemory", (int64_t)total);
+    put_int(set, "Status.Shuffle.Netty.UsedMemory", (int64_t)used);
+    put_int(set, "Status.Shuffle.Netty.AvailableMemory", (int64_t)(total - MIN(used, total)));
+    put_int(set, "Status.Shuffle.Netty.RequestedMemoryUsage", total ? (int64_t)(used * 100 / total) : 0);
 }
 
 static void fill_jobmanager(const struct rest_request *r, const void *item, struct metric_set *set)
@@ -220,9 +251,8 @@ static bool too_many(struct rest_request *r, const char *list)
     return true;
 }
 
-static void view_one(struct rest_request *r, const struct metric_source *from, const char *name)
+static void view_one(struct rest_request *r, const struct metric_source *from, const char *name, struct metric_set *set)
 {
-    struct metric_set set;
     const struct metric *m;
     char *end = NULL;
     unsigned long item = from->numbered ? strtoul(name, &end, 10) : 0;
@@ -231,8 +261,8 @@ static void view_one(struct rest_request *r, const struct metric_source *from, c
         return;
     if (item >= from->count)
         return;
-    fill(r, from, item, &set);
-    m = find(&set, from->numbered ? end + 1 : name);
+    fill(r, from, item, set);
+    m = find(set, from->numbered ? end + 1 : name);
     if (!m)
         return;
     jw_object(&r->w, NULL);
@@ -244,13 +274,13 @@ static void view_one(struct rest_request *r, const struct metric_source *from, c
 static void answer_each(struct rest_request *r, const struct metric_source *from)
 {
     const char *get = rest_query(r, "get"), *name;
-    struct metric_set set;
+    struct metric_set set = {0};
 
     if (too_many(r, get))
         return;
     jw_array(&r->w, NULL);
     while (get && (name = next_name(r, &get)) != NULL)
-        view_one(r, from, name);
+        view_one(r, from, name, &set);
     for (size_t i = 0; !rest_query(r, "get") && i < from->count; i++) {
         fill(r, from, i, &set);
         for (size_t k = 0; k < set.count; k++) {
@@ -315,12 +345,16 @@ static void view_aggregate(struct rest_request *r, const char *name, const doubl
 
 static void view_names(struct rest_request *r, const struct metric_source *from)
 {
-    struct metric_set set, most = {.count = 0};
+    struct metric_set set = {0}, most = {0};
 
     for (size_t i = 0; i < from->count; i++) {
         fill(r, from, i, &set);
-        if (set.count > most.count)
-            most = set;
+        if (set.count > most.count) {
+            struct metric_set kept = set;
+
+            set = most;
+            most = kept;
+        }
     }
     for (size_t i = 0; i < most.count; i++) {
         jw_object(&r->w, NULL);
@@ -332,6 +366,7 @@ static void view_names(struct rest_request *r, const struct metric_source *from)
 static void answer_aggregated(struct rest_request *r, const struct metric_source *from)
 {
     const char *get = rest_query(r, "get"), *name;
+    struct metric_set set = {0};
     bool wanted[AGG_COUNT];
     double *values;
 
@@ -345,7 +380,6 @@ static void answer_aggregated(struct rest_request *r, const struct metric_source
         size_t count = 0;
 
         for (size_t i = 0; i < from->count; i++) {
-            struct metric_set set;
             const struct metric *m;
 
             if (from->chosen && !from->chosen[i])

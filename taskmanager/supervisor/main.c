@@ -204,6 +204,21 @@ static int start_spawner(struct program *p, struct err *err)
     return code;
 }
 
+/* Resident pages of this process. */
+static uint64_t own_bytes(void *arg)
+{
+    unsigned long long size = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "re");
+
+    (void)arg;
+    if (!f)
+        return 0;
+    if (fscanf(f, "%llu %llu", &size, &resident) != 2)
+        resident = 0;
+    fclose(f);
+    return resident * (unsigned long long)sysconf(_SC_PAGESIZE);
+}
+
 /* One attempt per port of taskmanager.data.bind-port, else the one of taskmanager.data.port. */
 static int start_tm(struct program *p, struct err *err)
 {
@@ -222,6 +237,7 @@ static int start_tm(struct program *p, struct err *err)
         .tls = p->tls,
         .tls_data = tls_conf_data(conf),
         .pid = getpid(),
+        .own_bytes = own_bytes,
         .cpu_cores = (uint32_t)sysconf(_SC_NPROCESSORS_ONLN),
         .physical_memory_bytes = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE),
         .on_registered = on_registered,

@@ -89,6 +89,24 @@ static void memory_done(struct env_work *work)
         mem_free(s);
 }
 
+/* One read of a file that stays open: the pages that it has, shared ones included. */
+static bool memory_may_exceed_op(struct tm_spawner *base, void *worker, uint64_t bytes)
+{
+    struct spawn_worker *w = worker;
+    char path[64], text[128] = "";
+    unsigned long long size = 0, resident = 0;
+
+    (void)base;
+    if (w->statm < 0) {
+        snprintf(path, sizeof(path), "/proc/%d/statm", (int)w->pid);
+        w->statm = open(path, O_RDONLY | O_CLOEXEC);
+    }
+    if (w->statm < 0 || pread(w->statm, text, sizeof(text) - 1, 0) <= 0 ||
+        sscanf(text, "%llu %llu", &size, &resident) != 2)
+        return true;
+    return resident * (unsigned long long)sysconf(_SC_PAGESIZE) > bytes;
+}
+
 static void memory_op(struct tm_spawner *base, void *worker, tm_memory_fn *cb, void *arg)
 {
     struct memory_work *m = MEM_NEW(struct memory_work);
@@ -257,7 +275,7 @@ static void list_files_op(struct tm_spawner *base, tm_list_fn *cb, void *arg)
 }
 
 const struct tm_spawner_ops spawn_file_ops = {
-    .memory = memory_op, .read_file = read_file_op, .list_files = list_files_op};
+    .memory_may_exceed = memory_may_exceed_op, .memory = memory_op, .read_file = read_file_op, .list_files = list_files_op};
 
 /* ---- folders ---- */
 

@@ -168,6 +168,8 @@ static void worker_free(struct spawn_worker *w)
         env_libevent_unwatch_fd(w->spawn->env, w->watch);
     if (w->fd >= 0)
         close(w->fd);
+    if (w->statm >= 0)
+        close(w->statm);
     list_remove(&w->in_spawn);
     if (w->log)
         spawn_log_ended(w->log);
@@ -326,7 +328,7 @@ static void *spawn_op(struct tm_spawner *base, const Rask__Control__StartWorker 
     CHECK(rpc_id(&start->job_id, &job_id));
     id_format(&job_id, job);
     w->spawn = s;
-    w->fd = -1;
+    w->fd = w->statm = -1;
     w->on_exit = on_exit;
     w->arg = arg;
     w->deadline.cb = on_deadline;

@@ -42,6 +42,7 @@ struct spawn_worker {
     pid_t pid;
     int fd;      /* our end of the start pipe */
     void *watch; /* on fd; NULL once it has ended */
+    int statm;   /* its /proc/PID/statm; -1: not open */
     struct env_timer deadline;
     tm_exit_fn *on_exit;
     void *arg;

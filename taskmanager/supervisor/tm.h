@@ -39,7 +39,9 @@ struct tm_spawner_ops {
     void (*kill)(struct tm_spawner *s, void *worker, bool at_once); /* false: ask (end of the start pipe), kill after 1 s */
     /* Passes an accepted data connection, with the preamble that was read from it, to the worker. conn is taken. */
     void (*pass)(struct tm_spawner *s, void *worker, struct net_conn *conn, const Rask__Control__Hello *hello);
-    /* Memory of the worker now (PSS). Called each 100 ms while workers live, once at a time for each. cb later. NULL: nobody
+    /* A quick look, each 100 ms: may the worker's memory (PSS) be more than so much? NULL: yes. */
+    bool (*memory_may_exceed)(struct tm_spawner *s, void *worker, uint64_t bytes);
+    /* Memory of the worker now (PSS). Called when it may be more than it was, once at a time for each. cb later. NULL: nobody
      * watches it. */
     void (*memory)(struct tm_spawner *s, void *worker, tm_memory_fn *cb, void *arg);
     /* Reads a file of a job's worker ("out", "log"), or of the log folder (job_id NULL). cb later. NULL: has no files. */
@@ -62,6 +64,7 @@ struct tm_options {
     int32_t pid;                       /* for display, as the following */
     uint32_t cpu_cores;
     uint64_t physical_memory_bytes;
+    uint64_t (*own_bytes)(void *arg);  /* memory of this process now; NULL: unknown */
     void (*on_registered)(void *arg);  /* each time; may be NULL */
     /* An attempt to register failed (each one). May be NULL. */
     void (*on_failed)(void *arg, const struct err *why);

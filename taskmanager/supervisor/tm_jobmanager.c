@@ -93,6 +93,12 @@ static void on_report(struct env_timer *timer)
 
     arena_init(&arena);
     report.workers = tm_worker_statuses(tm, &arena, &report.n_workers);
+    if (tm->options.own_bytes) {
+        report.has_rss_bytes = true;
+        report.rss_bytes = tm->options.own_bytes(tm->options.arg);
+        for (size_t i = 0; i < report.n_workers; i++)
+            report.rss_bytes += report.workers[i]->pss_bytes;
+    }
     rpc_call(tm->peer, RPC_TASKMANAGER_REPORT, &report.base, 0, on_report_done, tm);
     arena_release(&arena);
     tm_obituary_send_all(tm);
@@ -119,7 +125,7 @@ static void on_register_done(void *arg, const struct err *error, const ProtobufC
     mem_free(tm->last_failure);
     tm->last_failure = NULL;
     rpc_set_heartbeat(tm->peer, ok->heartbeat_interval_ms, ok->heartbeat_timeout_ms);
-    env_timer_arm_ms(tm->env, &tm->report, tm->report_ms);
+    env_timer_arm(tm->env, &tm->report, 0);
     env_log(tm->env, LOG_INFO, "taskmanager", NULL, "registered at %s with %u slots of %llu MiB",
             rpc_peer_name(tm->peer), tm->slots, (unsigned long long)(tm->slot_bytes >> 20));
     tm_obituary_send_all(tm);

@@ -110,6 +110,19 @@ static void on_memory(void *arg, uint64_t pss_bytes)
                    worker->slots == 1 ? "" : "s", size_text(tm->process_bytes, size), tm->slots);
 }
 
+/* The exact figure costs the kernel a walk over all pages: for hundreds of idle workers more than what they do. */
+static bool memory_is_due(struct tm_worker *worker)
+{
+    const struct tm_spawner *spawner = worker->tm->options.spawner;
+    uint64_t known = worker->pss_bytes + worker->pss_bytes / 4 + TM_MEMORY_STEP_BYTES;
+
+    if (worker->budget_bytes > 0)
+        known = MIN(known, worker->budget_bytes);
+    if (worker->pss_bytes == 0 || ++worker->looks >= TM_EXACT_LOOKS || !spawner->ops->memory_may_exceed)
+        return true;
+    return spawner->ops->memory_may_exceed(worker->tm->options.spawner, worker->handle, known);
+}
+
 static void on_watch(struct env_timer *timer)
 {
     struct tm *tm = CONTAINER_OF(timer, struct tm, watch);
@@ -118,8 +131,9 @@ static void on_watch(struct env_timer *timer)
     for (struct map_iter it = map_iter(tm->workers); map_next(&it);) {
         struct tm_worker *worker = it.value;
 
-        if (worker->memory_asked)
+        if (worker->memory_asked || !memory_is_due(worker))
             continue;
+        worker->looks = 0;
         worker->memory_asked = true;
         spawner->ops->memory(spawner, worker->handle, on_memory, worker);
     }

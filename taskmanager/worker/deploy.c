@@ -268,6 +268,12 @@ static int build_chain(struct wk *wk, struct wk_task *t, struct err *err)
 
 /* ---- sending sides ---- */
 
+/* -1: only full blocks leave while a task is busy. */
+static int64_t flush_ns(int64_t ms)
+{
+    return ms < 0 ? -1 : (int64_t)env_ms_to_ns((uint64_t)ms);
+}
+
 static int compare_ranks(const void *a, const void *b)
 {
     const uint32_t *x = a, *y = b; /* worker, subtask */
@@ -279,10 +285,14 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
 {
     const Rask__Graph__JobEdge *je = info->edge;
     const Rask__Graph__JobVertex *target = graph_of(wk)->vertices[je->target_vertex];
+    const Rask__Graph__StreamNode *node = node_of(wk, je->source_vertex, je->source_operator);
     uint32_t first, count, (*rank)[2];
 
     wk_edge_targets(je->partitioner, t->subtask, info->sources, info->targets, &first, &count);
     e->id = je->id;
+    e->flush_interval_ns = t->flush_interval_ns;
+    if (node->has_buffer_timeout_ms) /* rask_set_buffer_timeout */
+        e->flush_interval_ns = flush_ns(node->buffer_timeout_ms);
     e->source_subtask = t->subtask;
     e->side = je->side;
     e->partitioner = je->partitioner;
@@ -407,6 +417,19 @@ static char *task_name(const struct wk *wk, uint32_t vertex, uint32_t subtask)
     return mem_printf("%s (%u/%u)", v->name, subtask + 1, v->parallelism);
 }
 
+static struct wk_latency_settings latency_settings(const struct conf *conf)
+{
+    const char *granularity = conf_string(conf, OPT_METRICS_LATENCY_GRANULARITY);
+
+    return (struct wk_latency_settings){
+        .interval_ns = env_ms_to_ns(conf_duration_ms(conf, OPT_METRICS_LATENCY_INTERVAL)),
+        .granularity = strcmp(granularity, "single") == 0    ? WK_PER_OPERATOR
+                       : strcmp(granularity, "subtask") == 0 ? WK_PER_SOURCE_SUBTASK
+                                                             : WK_PER_SOURCE,
+        .history = (uint32_t)conf_int(conf, OPT_METRICS_LATENCY_HISTORY_SIZE),
+    };
+}
+
 /* The job's options. Returns the flush interval: -1: only full blocks leave while a task is busy. */
 static int64_t apply_config(struct wk *wk)
 {
@@ -417,6 +440,8 @@ static int64_t apply_config(struct wk *wk)
     for (size_t i = 0; i < wk->deploy->n_config; i++)
         if (conf_set(conf, wk->deploy->config[i]->key, wk->deploy->config[i]->value, "the job master", NULL) != 0)
             continue;
+    wk->host.latency = latency_settings(conf);
+    wk->host.graph = graph_of(wk);
     if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
         ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
     pool_set_row_max(wk->pool, (uint32_t)MIN(conf_memory_bytes(conf, OPT_RASK_MAX_ROW_SIZE), (uint64_t)POOL_ROW_BYTES_MAX));
@@ -449,7 +474,7 @@ static int build_tasks(struct wk *wk, struct err *err)
             t->attempt = wk->deploy->attempt;
             t->name = task_name(wk, v, s);
             t->run.name = t->name;
-            t->flush_interval_ns = flush_ms < 0 ? -1 : flush_ms * 1000000;
+            t->flush_interval_ns = flush_ns(flush_ms);
             t->params.count = g->stream->n_params;
             t->params.names = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
             t->params.values = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));

@@ -33,7 +33,7 @@ enum wk_element_type {
     WK_WATERMARK, /* value: rask_ts */
     WK_BARRIER,   /* value: checkpoint id */
     WK_STATUS,    /* value: 1 idle, 0 active */
-    WK_LATENCY,   /* value: ns at the source */
+    WK_LATENCY,   /* value: source and time (task/latency.h); to one channel of an edge */
     WK_END,       /* end of input; the last element of a channel */
 };
 

@@ -397,6 +397,19 @@ static void end_splits(struct wk_edge *e)
     wk_edge_control(e, WK_END, 0);
 }
 
+/* The marker takes its place in a channel, which is returned. */
+static uint32_t marker_waits(struct wk_edge *e)
+{
+    struct wk_block *block = wk_block_new(e->pool, NULL, 1);
+    uint32_t rank = e->marker_rank;
+
+    e->marker_rank = (rank + 1) % e->channel_count;
+    e->has_marker = false;
+    wait_in(e, &e->channels[rank], wk_block_control(block, WK_LATENCY, e->marker));
+    wk_block_unref(block);
+    return rank;
+}
+
 static void cut(struct wk_edge *e)
 {
     if (e->held_count == 0)
@@ -407,6 +420,18 @@ static void cut(struct wk_edge *e)
         cut_whole(e);
     else
         cut_partitioned(e);
+    if (e->has_marker)
+        marker_waits(e);
+}
+
+void wk_edge_marker(struct wk_edge *e, int64_t value)
+{
+    if (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS || e->channel_count == 0)
+        return;
+    e->marker = value;
+    e->has_marker = true;
+    if (e->held_count == 0)
+        send_channel(e, marker_waits(e));
 }
 
 void wk_edge_emit(struct wk_edge *e, rask_batch *batch)

@@ -37,6 +37,9 @@ struct wk_edge {
     uint64_t random;             /* SHUFFLE: state of a splitmix generator */
     uint32_t next;               /* REBALANCE, RESCALE, SPLITS: round robin */
 
+    int64_t flush_interval_ns;   /* for the task: how long rows may be held; -1: until the block is full */
+    uint64_t last_flush_ns;
+
     rask_batch *held[EDGE_HELD_MAX];
     uint32_t held_count, held_rows;
     /* gauges, read by others (wk_counted) */
@@ -44,6 +47,9 @@ struct wk_edge {
     uint64_t blocks_waiting;
     uint64_t elements_waiting;   /* in all channels */
     uint64_t bytes_waiting;      /* of those */
+    bool has_marker;             /* marker goes with the block that is held */
+    int64_t marker;
+    uint32_t marker_rank;        /* channels take turns */
     bool end_wanted;             /* SPLITS: END follows the last held row */
     uint64_t rows_out, bytes_out; /* counters, read by others */
     struct wk_hot hot;           /* HASH */
@@ -64,6 +70,8 @@ void wk_edge_flush(struct wk_edge *e);
 bool wk_edge_send_waiting(struct wk_edge *e);
 /* A control element to all channels, behind everything emitted before. */
 void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value);
+/* A latency marker, to one channel, behind what is held of a block: it does not cut it. */
+void wk_edge_marker(struct wk_edge *e, int64_t value);
 /* Nothing is held and nothing waits. */
 bool wk_edge_drained(const struct wk_edge *e);
 /* Sent, credit not back yet; in all channels. Any thread. */

@@ -22,6 +22,7 @@ static void feed_push(struct wk_op *op, int input, rask_batch *batch)
 
     f->batch = batch;
     f->input = input;
+    wk_count(&op->rows_in, batch->rows);
     list_push_back(&op->feeds, &f->node);
     op->feed_count++;
     op->chain->feeds++;
@@ -318,6 +319,9 @@ static int control_call(struct wk_op *op, const struct wk_control *k)
         return d->on_status ? d->on_status(&op->ctx, k->value != 0) : 0;
     case WK_END:
         return d->finish ? d->finish(&op->ctx) : 0;
+    case WK_LATENCY:
+        op->chain->host.marker(op, k->value);
+        return 0;
     default:
         return 0;
     }
@@ -331,7 +335,10 @@ static void control_forward(struct wk_op *op, struct wk_control *k)
         for (uint32_t n = 0; n < o->child_count; n++)
             k->reached[o->children[n]->index] = true;
         for (uint32_t n = 0; n < o->edge_count; n++)
-            wk_edge_control(o->edges[n], k->type, k->value);
+            if (k->type == WK_LATENCY)
+                wk_edge_marker(o->edges[n], k->value);
+            else
+                wk_edge_control(o->edges[n], k->type, k->value);
     }
 }
 
@@ -435,6 +442,11 @@ int wk_chain_input_ended(struct wk_chain *c, int input)
 void wk_chain_control(struct wk_chain *c, enum wk_element_type type, int64_t value)
 {
     control_push(c, type, value, -1);
+}
+
+void wk_chain_marker(struct wk_chain *c, int64_t value)
+{
+    control_push(c, WK_LATENCY, value, 0);
 }
 
 /* ---- life ---- */

@@ -17,6 +17,7 @@
 #include "taskmanager/worker/exchange/edge.h"
 #include "taskmanager/worker/state/state.h"
 #include "taskmanager/worker/task/executor.h"
+#include "taskmanager/worker/task/latency.h"
 
 #define CHAIN_OVERDRAFT_BYTES (1u << 20)
 
@@ -67,7 +68,8 @@ struct wk_op {
     struct bytes key;          /* of the current row */
     struct map *counters;      /* name -> struct rask_counter */
     struct map *accumulators;
-    uint64_t rows_out;         /* handed on; wk_counted */
+    uint64_t rows_in, rows_out; /* given to it, handed on; wk_counted */
+    struct wk_latency latency; /* of markers that passed; the task's lock */
     const rask_source *source; /* head of a source vertex */
 };
 
@@ -86,6 +88,7 @@ struct wk_chain_host {
     struct wk_runnable *runnable; /* for wk_wait and operator_now */
     bool (*canceled)(void *arg);
     void (*waiting)(void *arg, bool waits); /* inside one row, for room */
+    void (*marker)(struct wk_op *op, int64_t value); /* of latency: it passes op */
     void *arg;
 };
 
@@ -117,6 +120,8 @@ void wk_chain_feed(struct wk_chain *c, int input, rask_batch *batch);
 int wk_chain_input_ended(struct wk_chain *c, int input);
 /* A control element for the head; runs in wk_chain_run, behind what was fed before. */
 void wk_chain_control(struct wk_chain *c, enum wk_element_type type, int64_t value);
+/* A latency marker that the head, a source, sends. */
+void wk_chain_marker(struct wk_chain *c, int64_t value);
 /* Runs until everything is consumed, an edge is full, deadline_ns has passed (executor's clock), or an operator failed. */
 enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns);
 /* What op has built so far goes on to the operators and edges behind it. */

@@ -45,7 +45,7 @@ struct wk_executor_ops {
     /* Step of r, the last one: takes a wake_at back. */
     void (*forget)(struct wk_executor *e, struct wk_runnable *r);
     uint64_t (*now_ns)(struct wk_executor *e);
-    int64_t (*wall_ms)(struct wk_executor *e);
+    int64_t (*wall_us)(struct wk_executor *e); /* Unix time */
 };
 struct wk_executor {
     const struct wk_executor_ops *ops;

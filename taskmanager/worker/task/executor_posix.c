@@ -83,13 +83,13 @@ static uint64_t now_ns(struct wk_executor *e)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static int64_t wall_ms(struct wk_executor *e)
+static int64_t wall_us(struct wk_executor *e)
 {
     struct timespec ts;
 
     (void)e;
     clock_gettime(CLOCK_REALTIME, &ts);
-    return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    return ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
 /* ---- finding a thread; lock held ---- */
@@ -531,7 +531,7 @@ static const struct wk_executor_ops pool_ops = {
     .wake_at = wake_at,
     .forget = forget,
     .now_ns = now_ns,
-    .wall_ms = wall_ms,
+    .wall_us = wall_us,
 };
 
 struct wk_executor *wk_executor_posix_new(const struct wk_executor_options *options)

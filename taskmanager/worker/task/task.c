@@ -31,7 +31,7 @@ void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_
     t->state = RASK__CONTROL__TASK_STATE__DEPLOYING;
     t->watermark = RASK_TS_MIN;
     wk_clock_init(&t->clock, executor->ops->now_ns(executor));
-    t->chain.host = (struct wk_chain_host){&t->run, task_canceled, task_waits, t};
+    t->chain.host = (struct wk_chain_host){&t->run, task_canceled, task_waits, wk_task_record_marker, t};
     pthread_mutex_init(&t->lock, NULL);
     arena_init(&t->arena);
 }
@@ -63,6 +63,7 @@ static void op_free(struct wk_op *op)
     bytes_release(&op->key);
     wk_counters_free(op->counters);
     wk_counters_free(op->accumulators);
+    wk_latency_release(&op->latency);
     arena_release(&op->ctx.scratch);
     mem_free(op);
 }
@@ -279,6 +280,8 @@ static int handle_control(struct wk_task *t)
         rc = channel_ended(t, in);
         break;
     case WK_LATENCY:
+        wk_chain_control(&t->chain, WK_LATENCY, e->value);
+        break;
     case WK_DATA:
         break;
     }
@@ -324,25 +327,27 @@ static bool take_input(struct wk_task *t)
 
 static void flush_edges(struct wk_task *t, uint64_t now)
 {
-    for (uint32_t i = 0; i < t->chain.edge_count; i++)
-        if (t->chain.edges[i]->held_count > 0)
-            wk_edge_flush(t->chain.edges[i]);
-    t->last_flush_ns = now;
-}
-
-/* The step ends, but the task goes on: what has waited for its interval leaves, and what a reader without work waits for. */
-static void flush_due(struct wk_task *t, uint64_t now)
-{
-    bool all = t->flush_interval_ns >= 0 && now - t->last_flush_ns >= (uint64_t)t->flush_interval_ns;
-
     for (uint32_t i = 0; i < t->chain.edge_count; i++) {
         struct wk_edge *e = t->chain.edges[i];
 
-        if (e->held_count > 0 && (all || wk_edge_in_flight(e) == 0))
+        if (e->held_count > 0)
+            wk_edge_flush(e);
+        e->last_flush_ns = now;
+    }
+}
+
+/* The task goes on: what has waited for its interval leaves, and at the end of a step what a reader without work waits for. */
+static void flush_due(struct wk_task *t, uint64_t now, bool step_ends)
+{
+    for (uint32_t i = 0; i < t->chain.edge_count; i++) {
+        struct wk_edge *e = t->chain.edges[i];
+        bool due = e->flush_interval_ns >= 0 && now - e->last_flush_ns >= (uint64_t)e->flush_interval_ns;
+
+        if (due)
+            e->last_flush_ns = now;
+        if (e->held_count > 0 && (due || (step_ends && wk_edge_in_flight(e) == 0)))
             wk_edge_flush(e);
     }
-    if (all)
-        t->last_flush_ns = now;
 }
 
 static bool edges_drained(const struct wk_task *t)
@@ -371,6 +376,8 @@ static bool open_task(struct wk_task *t)
 {
     for (uint32_t i = 0; i < t->chain.op_count; i++)
         t->has_sink = t->has_sink || t->chain.ops[i]->desc == &wk_sink_op;
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        t->flush_at_once = t->flush_at_once || t->chain.edges[i]->flush_interval_ns == 0;
     set_state(t, RASK__CONTROL__TASK_STATE__INITIALIZING, NULL);
     if (wk_chain_open(&t->chain) != 0) {
         task_failed(t);
@@ -409,8 +416,9 @@ static enum more next_work(struct wk_task *t)
             rc = wk_source_poll(head);
         }
 
+        /* It looks again at once, but what is held must not wait for that. */
         if (rc == RASK_MORE && head->rows_out == before && t->chain.feeds == 0)
-            flush_edges(t, t->last_flush_ns); /* it looks again at once, but what is held must not wait for that */
+            flush_edges(t, t->run.executor->ops->now_ns(t->run.executor));
         return rc < 0 ? MORE_FAILED : rc == RASK_WAIT ? MORE_WAIT : MORE_YES;
     } else if (!inputs_over) {
         return take_input(t) ? MORE_YES : MORE_WAIT;
@@ -446,12 +454,13 @@ static bool step(struct wk_task *t, uint64_t now)
     }
     for (uint32_t i = 0; i < t->chain.edge_count; i++)
         wk_edge_send_waiting(t->chain.edges[i]);
+    wk_task_send_marker(t, now);
     for (;;) {
         enum wk_chain_result r = wk_chain_run(&t->chain, deadline);
         enum more more = MORE_FAILED;
 
-        if (t->flush_interval_ns == 0) /* each row at once: each call's rows, which were there at the same time */
-            flush_edges(t, now);
+        if (t->flush_at_once) /* the rows of one call were there at the same time */
+            flush_due(t, now, false);
         if (r == WK_CHAIN_EMPTY && edge_errors(t) == 0)
             more = waits ? MORE_WAIT : next_work(t);
         if (more == MORE_WAIT && t->chain.feeds > 0) { /* a source that emitted rows, and waits */
@@ -486,7 +495,7 @@ static bool step(struct wk_task *t, uint64_t now)
             return true;
         if (r == WK_CHAIN_BUDGET || ex->ops->now_ns(ex) >= deadline) {
             t->stopped = TASK_STOP_BUDGET;
-            flush_due(t, now);
+            flush_due(t, ex->ops->now_ns(ex), true);
             return true;
         }
     }
@@ -509,7 +518,7 @@ static bool task_run(struct wk_runnable *r)
     if (wk_task_is_over(t))
         return false;
     wk_clock_move(&t->clock, WK_PHASE_RUNNING, began);
-    t->wall_ms = ex->ops->wall_ms(ex);
+    t->wall_ms = ex->ops->wall_us(ex) / 1000;
     if (task_canceled(t))
         task_over(t, RASK__CONTROL__TASK_STATE__CANCELED, NULL);
     else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))

@@ -14,6 +14,7 @@
 #include "proto/control.pb-c.h"
 #include "taskmanager/worker/operator/chain.h"
 #include "taskmanager/worker/task/clock.h"
+#include "taskmanager/worker/task/latency.h"
 
 #define TASK_BUDGET_NS 1000000u
 #define TASK_ROWS_PER_STEP 4096u
@@ -21,6 +22,12 @@
 #define TASK_POLL_NS 10000000u
 
 struct wk_task;
+
+struct wk_latency_settings { /* metrics.latency.*; all zero: no markers */
+    uint64_t interval_ns;    /* 0: sources send none */
+    enum wk_granularity granularity;
+    uint32_t history;        /* ages that a histogram keeps */
+};
 
 /* How a task reaches its worker. Any thread. */
 struct wk_task_host {
@@ -30,6 +37,8 @@ struct wk_task_host {
     const struct connector *const *connectors;
     int out_fd, err_fd;
     const char *job; /* 32 hex digits, for logs */
+    const Rask__Graph__JobGraph *graph; /* borrowed; NULL before the deployment */
+    struct wk_latency_settings latency;
     /* error: NULL unless FAILED. The task may be changed no more after a terminal state. */
     void (*on_state)(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error);
     /* Any thread: wk_ready(task) once when fd is readable. False: it cannot be watched. NULL: none can. */
@@ -70,8 +79,9 @@ struct wk_task {
     bool idle_sent;
     uint64_t barrier;       /* being aligned; 0: none */
     uint32_t barrier_count;
-    int64_t flush_interval_ns; /* execution.buffer-timeout.interval; -1: only full blocks and idle */
-    uint64_t last_flush_ns;
+    int64_t flush_interval_ns; /* execution.buffer-timeout.interval, for its edges */
+    bool flush_at_once;        /* an edge has the interval 0 */
+    uint64_t next_marker_ns; /* source: of latency */
     int64_t wall_ms;        /* read once per step */
 
     enum task_stop stopped; /* why the last step ended */
@@ -97,6 +107,12 @@ void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *ret, struct 
 void wk_task_accumulators(struct wk_task *t, struct map *into);
 /* A map of name -> struct rask_counter, with its counters. NULL is legal. */
 void wk_counters_free(struct map *m);
+/* ---- latency markers (task_latency.c) ---- */
+/* Step, at its start: sends one if the task is a source and it is time. */
+void wk_task_send_marker(struct wk_task *t, uint64_t now_ns);
+void wk_task_record_marker(struct wk_op *op, int64_t value); /* it passes op */
+void wk_task_latency_metrics(struct wk_task *t, Rask__Control__TaskMetrics *ret, struct arena *arena);
+
 Rask__Control__Counter *wk_counter_message(struct arena *arena, const char *name, const struct rask_counter *counter);
 
 /* ---- for operators (ctx_ops.c and adapters) ---- */

@@ -1,9 +1,14 @@
 /* task_metrics.c - the figures of a task, read while it runs. Thread: the worker's loop. */
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/base/map.h"
 #include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/task/task.h"
 
+#define OPERATOR_NAME_MAX 80 /* of the scope of a metric, as in Flink */
 #define SET(m, field, value) ((m)->has_##field = 1, (m)->field = (value))
 
 static void times(struct wk_task *t, Rask__Control__TaskMetrics *m)
@@ -94,22 +99,43 @@ Rask__Control__Counter *wk_counter_message(struct arena *arena, const char *name
     return c;
 }
 
-static void counters(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
+/* "count.numRecordsIn": what no scope of a metric may hold becomes an underscore, as in Flink. */
+static Rask__Control__Counter *figure(struct arena *arena, const struct wk_op *op, const char *name, int64_t value)
 {
-    size_t n = 0, at = 0;
+    Rask__Control__Counter *c = arena_alloc(arena, sizeof(*c));
+    size_t len = MIN(strlen(op->ctx.name), (size_t)OPERATOR_NAME_MAX), size = len + strlen(name) + 2;
+
+    rask__control__counter__init(c);
+    c->name = arena_alloc(arena, size);
+    c->value = value;
+    for (size_t i = 0; i < len; i++)
+        c->name[i] = isalnum((unsigned char)op->ctx.name[i]) ? op->ctx.name[i] : '_';
+    snprintf(c->name + len, size - len, ".%s", name);
+    return c;
+}
+
+/* Of each operator: its records, and the counters of its functions. */
+static void operators(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
+{
+    size_t n = 0;
 
     pthread_mutex_lock(&t->lock);
     for (uint32_t i = 0; i < t->chain.op_count; i++)
-        n += t->chain.ops[i]->counters ? map_size(t->chain.ops[i]->counters) : 0;
+        n += 2 + (t->chain.ops[i]->counters ? map_size(t->chain.ops[i]->counters) : 0);
     m->counters = arena_alloc(arena, (n + 1) * sizeof(*m->counters));
     for (uint32_t i = 0; i < t->chain.op_count; i++) {
-        if (!t->chain.ops[i]->counters)
+        const struct wk_op *op = t->chain.ops[i];
+
+        /* what a source reads: its input are splits */
+        m->counters[m->n_counters++] = figure(arena, op, "numRecordsIn",
+                                              (int64_t)wk_counted(t->is_source && i == 0 ? &op->rows_out : &op->rows_in));
+        m->counters[m->n_counters++] = figure(arena, op, "numRecordsOut", (int64_t)wk_counted(&op->rows_out));
+        if (!op->counters)
             continue;
-        for (struct map_iter it = map_iter(t->chain.ops[i]->counters); map_next(&it);)
-            m->counters[at++] = wk_counter_message(arena, it.key, it.value);
+        for (struct map_iter it = map_iter(op->counters); map_next(&it);)
+            m->counters[m->n_counters++] = figure(arena, op, it.key, rask_counter_value(it.value));
     }
     pthread_mutex_unlock(&t->lock);
-    m->n_counters = at;
 }
 
 void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *m, struct arena *arena)
@@ -120,5 +146,6 @@ void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *m, struct ar
     input(t, m);
     output(t, m, arena);
     operator_now(t, m);
-    counters(t, m, arena);
+    operators(t, m, arena);
+    wk_task_latency_metrics(t, m, arena);
 }

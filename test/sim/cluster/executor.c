@@ -67,9 +67,9 @@ static uint64_t now_ns(struct wk_executor *e)
     return env_now_ns(x->env) + x->clock_cost_ns;
 }
 
-static int64_t wall_ms(struct wk_executor *e)
+static int64_t wall_us(struct wk_executor *e)
 {
-    return env_wall_ms(executor_of(e)->env);
+    return env_wall_ms(executor_of(e)->env) * 1000;
 }
 
 static void enqueue(struct wk_executor *e, struct wk_runnable *r)
@@ -256,7 +256,7 @@ static void work(struct env_task *task)
         env_post(x->env, &x->work);
 }
 
-static const struct wk_executor_ops ops = {enqueue, wait_in_step, wake_waiter, wake_at, wake_over, now_ns, wall_ms};
+static const struct wk_executor_ops ops = {enqueue, wait_in_step, wake_waiter, wake_at, wake_over, now_ns, wall_us};
 
 struct wk_executor *sim_executor_new(struct env *env)
 {

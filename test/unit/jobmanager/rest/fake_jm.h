@@ -117,6 +117,7 @@ static struct jm_job_snapshot *fake_job(const char *id)
     j->vertices[0].hidden = true;
     fake_vertex(&j->arena, &j->vertices[1], FAKE_VERTEX, "Source: gen -> map", jobs[k].task);
     j->worker_count = 1;
+    j->workers = arena_alloc(&j->arena, sizeof(*j->workers));
     j->plan_json = arena_strdup(&j->arena,
                                 "{\"jid\":\"" FAKE_RUNNING "\",\"name\":\"x\",\"type\":\"STREAMING\",\"nodes\":[{\"id\":\"" FAKE_VERTEX
                                 "\",\"parallelism\":2,\"operator\":\"\",\"operator_strategy\":\"\",\"description\":\"gen<br/>\","

@@ -118,6 +118,8 @@ static void master_deploy(struct master *m)
     d.job_id = (ProtobufCBinaryData){16, job};
     d.job_epoch = 1;
     d.graph = m->graph;
+    d.n_config = m->graph->stream->n_config; /* as the job master does, with what else is set */
+    d.config = m->graph->stream->config;
     d.placements = arena_alloc(&m->arena, m->graph->n_vertices * sizeof(*d.placements));
     for (size_t v = 0; v < m->graph->n_vertices; v++) {
         Rask__Control__Placement *p = arena_alloc(&m->arena, sizeof(*p));

@@ -390,6 +390,52 @@ static void alignment_blocks_a_channel_and_keeps_its_order(void **state)
     pool_free(pool);
 }
 
+/* ---- latency markers: behind what is held, without cutting it, and to one channel at a time ---- */
+
+static uint32_t markers_of(struct bench *b, uint32_t target, uint32_t *ret_rows_before)
+{
+    struct wk_element *e;
+    struct wk_in *in;
+    uint32_t markers = 0;
+
+    *ret_rows_before = 0;
+    while ((e = wk_gate_take(&b->gates[target], &in)) != NULL) {
+        markers += e->type == WK_LATENCY;
+        if (e->type == WK_DATA && markers == 0)
+            *ret_rows_before += e->rows;
+        wk_element_free(e);
+    }
+    return markers;
+}
+
+static void markers_do_not_cut_blocks(void **state)
+{
+    struct bench b;
+    uint32_t before, markers = 0, rows_before = 0;
+
+    (void)state;
+    bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 3, 1u << 20);
+    wk_edge_emit(&b.edge, rows(&b, 0, 90, 90));
+    wk_edge_marker(&b.edge, 1);
+    wk_edge_marker(&b.edge, 2); /* the newer one says as much */
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(markers_of(&b, i, &before), 0);
+    assert_int_equal(b.edge.held_rows, 90);
+    wk_edge_flush(&b.edge);
+    for (uint32_t i = 0; i < 3; i++) {
+        markers += markers_of(&b, i, &before);
+        rows_before += before;
+    }
+    assert_int_equal(markers, 1);
+    assert_int_equal(rows_before, 90);
+    for (uint32_t round = 0; round < 6; round++) { /* nothing is held: it leaves at once, to the next channel */
+        wk_edge_marker(&b.edge, 3);
+        assert_int_equal(markers_of(&b, (round + 1) % 3, &before), 1);
+    }
+    assert_true(wk_edge_drained(&b.edge));
+    bench_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +446,7 @@ int main(void)
         cmocka_unit_test(control_elements_stay_behind_the_rows_before_them),
         cmocka_unit_test(splits_go_to_readers_that_ask),
         cmocka_unit_test(splits_that_come_one_by_one_make_the_edge_full),
+        cmocka_unit_test(markers_do_not_cut_blocks),
         cmocka_unit_test(alignment_blocks_a_channel_and_keeps_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

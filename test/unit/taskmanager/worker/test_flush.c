@@ -1,0 +1,217 @@
+/* test_flush.c - when rows that are held leave: execution.buffer-timeout.*, idle readers; and latency markers through tasks. */
+#include "test/unit/taskmanager/worker/master.h"
+
+#include "rask/rask.h"
+#include "taskmanager/worker/wk_private.h"
+
+RASK_ROW(number, (BIGINT, value));
+
+#define ROWS 2000
+
+static int written, writes; /* atomic: rows, and calls of the sink */
+static int done_polling;
+
+static void add_to(int *counter, int n)
+{
+    __atomic_add_fetch(counter, n, __ATOMIC_ACQ_REL);
+}
+
+struct cursor {
+    int64_t at;
+};
+static int one_split(rask_ctx *ctx, rask_splits *found)
+{
+    (void)ctx;
+    return rask_split_add(found, RASK_STR("all"), RASK_STR(""));
+}
+
+/* One row a call, and never without another one: the task is busy all the time. */
+static int busy_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    struct cursor *c = split->self;
+
+    (void)ctx;
+    if (c->at == ROWS)
+        return RASK_END;
+    return number_emit(out, &(struct number){c->at++}) ? -1 : RASK_MORE;
+}
+static const rask_source busy = {.abi = RASK_ABI, .name = "busy", .out = &number_schema, .split_size = sizeof(struct cursor),
+                                 .discover = one_split, .poll = busy_poll};
+
+/* One row, and then calls that bring none, for ever. */
+static int restless_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    struct cursor *c = split->self;
+
+    (void)ctx;
+    return c->at++ == 0 && number_emit(out, &(struct number){1}) ? -1 : RASK_MORE;
+}
+static const rask_source restless = {.abi = RASK_ABI, .name = "restless", .out = &number_schema,
+                                     .split_size = sizeof(struct cursor), .discover = one_split, .poll = restless_poll};
+
+static int count_write(rask_ctx *ctx, const rask_batch *rows)
+{
+    (void)ctx;
+    add_to(&writes, 1);
+    add_to(&written, (int)rows->rows);
+    return 0;
+}
+static const rask_sink counting = {.abi = RASK_ABI, .name = "counting", .write = count_write};
+
+static void start(struct master *m, rask_env *env, uint32_t workers)
+{
+    Rask__Graph__StreamGraph *graph;
+    struct err err = {0};
+
+    assert_int_equal(rask_execute(env, "flush"), 0);
+    if (rask_env_graph(env, &graph, &err) != 0)
+        fail_msg("%s", err.text);
+    written = writes = 0;
+    master_start(m, graph, workers, 2);
+}
+static void finish(struct master *m, rask_env *env)
+{
+    loop_until(m->env, &m->over, master_task_count(m));
+    assert_string_equal(m->error, "");
+    master_end(m);
+    rask_env_free(env);
+}
+
+/* Returns in how many pieces the rows came. */
+static int pieces(const char *key, const char *value, int64_t own_ms)
+{
+    rask_env *env = building();
+    rask_stream *source = rask_from_source(env, &busy, NULL);
+    struct master m;
+
+    if (key)
+        rask_set(env, key, value);
+    if (own_ms != -2)
+        rask_set_buffer_timeout(source, own_ms);
+    rask_set_parallelism(rask_sink_to(rask_rebalance(source), &counting), 1);
+    start(&m, env, 1);
+    finish(&m, env);
+    assert_int_equal(written, ROWS);
+    return writes;
+}
+
+static void zero_sends_each_row(void **state)
+{
+    (void)state;
+    assert_int_equal(pieces("execution.buffer-timeout.interval", "0", -2), ROWS);
+    assert_int_equal(pieces(NULL, NULL, 0), ROWS);
+}
+
+static void otherwise_rows_are_collected(void **state)
+{
+    (void)state;
+    assert_true(pieces("execution.buffer-timeout.interval", "100 ms", -2) < ROWS / 2);
+    assert_true(pieces("execution.buffer-timeout.enabled", "false", -2) < ROWS / 2);
+    assert_true(pieces("execution.buffer-timeout.interval", "0", -1) < ROWS / 2); /* the operator's own wins */
+}
+
+static void row_does_not_wait_for_a_source_without_rows(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_set(env, "execution.buffer-timeout.enabled", "false");
+    rask_sink_to(rask_rebalance(rask_set_parallelism(rask_from_source(env, &restless, NULL), 1)), &counting);
+    start(&m, env, 1);
+    loop_until(m.env, &written, 1);
+    master_cancel(&m);
+    finish(&m, env);
+}
+
+/* ---- markers ---- */
+
+static int patient_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    (void)split;
+    (void)out;
+    if (__atomic_load_n(&done_polling, __ATOMIC_ACQUIRE))
+        return RASK_END;
+    rask_wake_in(ctx, 1000);
+    return RASK_WAIT;
+}
+static const rask_source patient = {.abi = RASK_ABI, .name = "patient", .out = &number_schema, .discover = one_split,
+                                    .poll = patient_poll};
+
+/* Histograms at all operators of all workers that are of the given name. */
+static int markers_at(struct master *m, const char *operator, uint32_t *ret_histograms)
+{
+    int seen = 0;
+
+    *ret_histograms = 0;
+    for (uint32_t w = 0; w < m->worker_count; w++)
+        for (uint32_t i = 0; i < m->workers[w]->task_count; i++) {
+            struct wk_task *t = m->workers[w]->tasks[i];
+
+            pthread_mutex_lock(&t->lock);
+            for (uint32_t k = 0; k < t->chain.op_count; k++)
+                if (strcmp(t->chain.ops[k]->ctx.name, operator) == 0)
+                    for (uint32_t n = 0; n < t->chain.ops[k]->latency.count; n++) {
+                        *ret_histograms += 1;
+                        seen += (int)t->chain.ops[k]->latency.of[n].count;
+                    }
+            pthread_mutex_unlock(&t->lock);
+        }
+    return seen;
+}
+
+/* A source without rows still says how long they would take, to every subtask behind a shuffle and every operator. */
+static void markers_reach_every_operator(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+    uint32_t histograms = 0;
+    uint64_t end;
+
+    (void)state;
+    done_polling = 0;
+    rask_set(env, "metrics.latency.interval", "1 ms");
+    rask_set(env, "metrics.latency.granularity", "subtask");
+    rask_set(env, "metrics.latency.history-size", "7");
+    rask_name(rask_sink_to(rask_rebalance(rask_set_parallelism(rask_from_source(env, &patient, NULL), 1)), &counting),
+              "end");
+    start(&m, env, 2);
+    loop_until(m.env, &m.running, master_task_count(&m));
+    end = env_now_ns(m.env) + LOOP_PATIENCE_NS;
+    while (markers_at(&m, "end: Writer", &histograms) < 2 * 7 && env_now_ns(m.env) < end)
+        loop_settle(m.env);
+    assert_int_equal(histograms, 2);
+    assert_int_equal(markers_at(&m, "end: Writer", &histograms), 2 * 7);
+    __atomic_store_n(&done_polling, 1, __ATOMIC_RELEASE);
+    finish(&m, env);
+}
+
+static void no_markers_unless_asked_for(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+    uint32_t histograms;
+
+    (void)state;
+    done_polling = 0;
+    rask_name(rask_sink_to(rask_rebalance(rask_from_source(env, &patient, NULL)), &counting), "end");
+    start(&m, env, 1);
+    loop_until(m.env, &m.running, master_task_count(&m));
+    loop_settle(m.env);
+    assert_int_equal(markers_at(&m, "end: Writer", &histograms), 0);
+    __atomic_store_n(&done_polling, 1, __ATOMIC_RELEASE);
+    finish(&m, env);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(zero_sends_each_row),
+        cmocka_unit_test(otherwise_rows_are_collected),
+        cmocka_unit_test(row_does_not_wait_for_a_source_without_rows),
+        cmocka_unit_test(markers_reach_every_operator),
+        cmocka_unit_test(no_markers_unless_asked_for),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
