@@ -15,4 +15,6 @@ $(O)/bench/jobs/%.so: bench/jobs/%.c $(bench_headers) $(wildcard api/include/ras
 bench-programs: $(bench_programs) $(bench_jobs)
 bench: all bench-programs ## the figures, with their ratios: QUICK=1 JSON=1 ONLY=NAME (bench/README.md has the names)
 	@python3 bench/run.py --build $(O) $(if $(QUICK),--quick) $(if $(JSON),--json) $(if $(ONLY),--only $(ONLY))
-.PHONY: bench bench-programs
+bench-flink: all bench-programs ## the same jobs in Rask and in Flink, which it installs: QUICK=1 JSON=1 ONLY=q0,wordcount
+	@python3 bench/flink.py --build $(O) $(if $(QUICK),--quick) $(if $(JSON),--json) $(if $(ONLY),--only $(ONLY))
+.PHONY: bench bench-programs bench-flink

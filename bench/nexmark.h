@@ -33,7 +33,7 @@ enum {
 #define NEXMARK_GOLDEN 0x9e3779b97f4a7c15u
 #define NEXMARK_SEED   42u
 #define NEXMARK_BASE   INT64_C(1767225600000) /* 2026-01-01, UTC */
-#define NEXMARK_LOG    UINT64_C(85605435163)  /* log2(10^6) in units of 2^-32 */
+#define NEXMARK_LOG    UINT64_C(2675169849)   /* log2(10^6) in units of 2^-27 */
 
 struct nexmark_text {
     const char *data;
@@ -101,7 +101,7 @@ static inline int64_t nexmark_time(uint64_t k, uint64_t splits)
 /* round(100 * 10^(6 u)), u uniform: cents, 100 .. 100,000,000. */
 static inline int64_t nexmark_price(const struct nexmark *n, uint64_t draw)
 {
-    uint64_t x = (draw >> 32) * NEXMARK_LOG >> 32, part = x & 0xffffffffu, step = part >> 22;
+    uint64_t x = (draw >> 32) * NEXMARK_LOG >> 27, part = x & 0xffffffffu, step = part >> 22;
     uint64_t low = n->powers[step], power = low + ((n->powers[step + 1] - low) * (part & 0x3fffffu) >> 22);
 
     return (int64_t)(((100 * power << (x >> 32)) + (1u << 30)) >> 31);
