@@ -110,6 +110,20 @@ struct rask_ctx_ops {
     void *(*value)(rask_ctx *ctx, int state, const rask_schema *schema, size_t size);
     const void *(*peek)(rask_ctx *ctx, int state, const rask_schema *schema, size_t size);
     void (*clear)(rask_ctx *ctx, int state);
+    bool (*load)(rask_ctx *ctx, int state, const void *key, const rask_schema *schema, void *row,
+                 size_t size); /* key NULL: no map */
+    int (*store)(rask_ctx *ctx, int state, const void *key, const rask_schema *schema,
+                 const void *row, size_t size);
+    int (*add)(rask_ctx *ctx, int state, const rask_schema *schema, const void *row, size_t size);
+    int (*aggregate)(rask_ctx *ctx, int state, const void *more);
+    int (*remove_at)(rask_ctx *ctx, int state, const void *key);
+    void (*cursor)(rask_ctx *ctx, int state, rask_cursor *ret);
+    bool (*next)(rask_cursor *cursor);
+    int (*remove)(rask_cursor *cursor);
+    int (*read)(const rask_cursor *cursor, bool key, const rask_schema *schema, void *row,
+                size_t size);
+    int (*values_of)(rask_op *op, int input, int state, const rask_batch *in, uint32_t from,
+                     uint32_t count, const rask_schema *schema, size_t size, void **values);
     int (*set_key)(rask_ctx *ctx, const rask_row *row); /* sets ctx->key and ctx->key_hash */
     int (*timer_at)(rask_ctx *ctx, rask_ts event_time);
     int (*timer_in)(rask_ctx *ctx, int64_t delay_ms);

@@ -175,6 +175,79 @@ void rask_clear(rask_ctx *ctx, int state)
     ctx->ops->clear(ctx, state);
 }
 
+bool rask_state_load(rask_ctx *ctx, int state, const rask_schema *schema, void *row, size_t size)
+{
+    return ctx->ops->load(ctx, state, NULL, schema, row, size);
+}
+
+int rask_state_store(rask_ctx *ctx, int state, const rask_schema *schema, const void *row,
+                     size_t size)
+{
+    return ctx->ops->store(ctx, state, NULL, schema, row, size);
+}
+
+int rask_state_add(rask_ctx *ctx, int state, const rask_schema *schema, const void *row,
+                   size_t size)
+{
+    return ctx->ops->add(ctx, state, schema, row, size);
+}
+
+int rask_state_aggregate(rask_ctx *ctx, int state, const void *more)
+{
+    return ctx->ops->aggregate(ctx, state, more);
+}
+
+bool rask_state_load_at(rask_ctx *ctx, int state, const void *key, const rask_schema *schema,
+                        void *row, size_t size)
+{
+    return ctx->ops->load(ctx, state, key, schema, row, size);
+}
+
+int rask_state_store_at(rask_ctx *ctx, int state, const void *key, const rask_schema *schema,
+                        const void *row, size_t size)
+{
+    return ctx->ops->store(ctx, state, key, schema, row, size);
+}
+
+int rask_state_remove_at(rask_ctx *ctx, int state, const void *key)
+{
+    return ctx->ops->remove_at(ctx, state, key);
+}
+
+rask_cursor rask_cursor_of(rask_ctx *ctx, int state)
+{
+    rask_cursor cursor = {.ctx = ctx, .state = state};
+
+    ctx->ops->cursor(ctx, state, &cursor);
+    return cursor;
+}
+
+bool rask_next(rask_cursor *cursor)
+{
+    return cursor->ctx->ops->next(cursor);
+}
+
+int rask_remove(rask_cursor *cursor)
+{
+    return cursor->ctx->ops->remove(cursor);
+}
+
+int rask_cursor_value(const rask_cursor *cursor, const rask_schema *schema, void *row, size_t size)
+{
+    return cursor->ctx->ops->read(cursor, false, schema, row, size);
+}
+
+int rask_cursor_key(const rask_cursor *cursor, const rask_schema *schema, void *row, size_t size)
+{
+    return cursor->ctx->ops->read(cursor, true, schema, row, size);
+}
+
+int rask_values_of(rask_op *op, int input, int state, const rask_batch *in, uint32_t from,
+                   uint32_t count, const rask_schema *schema, size_t size, void **values)
+{
+    return op->ops->values_of(op, input, state, in, from, count, schema, size, values);
+}
+
 rask_str rask_key_bytes(rask_ctx *ctx)
 {
     return ctx->key;

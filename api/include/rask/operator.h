@@ -31,6 +31,9 @@ typedef struct rask_state {
     int64_t ttl_ms;             /* since its last change, in processing time; lists and maps: of each element. 0: for ever */
     bool ttl_on_read;           /* reading prolongs it too */
     bool ttl_show_expired;      /* what has expired is seen until it is cleaned up */
+    /* Reducing: adds another row of the schema; aggregating: what rask_state_aggregate was given. Both change *value, a
+     * struct of the schema (RASK_STATE); the first time it is the row itself, or zeroed. */
+    void (*add)(void *value, const void *more);
 } rask_state;
 #define RASK_STATES(...) ((const rask_state[]){__VA_ARGS__, {0}}) /* ends with kind 0 */
 
@@ -113,7 +116,49 @@ void *rask_alloc(rask_ctx *ctx, size_t size); /* zeroed; lives until the callbac
 /* State of the current key (keyed operators; process functions), by index into .states. */
 void *rask_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size);            /* zeroed when absent; NULL: failed */
 const void *rask_value_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size); /* NULL when absent */
-void rask_clear(rask_ctx *ctx, int state);
+void rask_clear(rask_ctx *ctx, int state); /* of any kind */
+
+/*
+ * Rows in state, as the structs that RASK_ROW declares (which wraps these: bid_load, bid_store, bid_add, price_load_at ...).
+ * Values are copied; strings read point into the state and stay until the callback returns.  Keys of a map are structs of the
+ * RASK_ROW that its map_key names.  int: 0, or a negative code to be returned; bool: whether it is there.
+ */
+bool rask_state_load(rask_ctx *ctx, int state, const rask_schema *schema, void *row, size_t size);
+int rask_state_store(rask_ctx *ctx, int state, const rask_schema *schema, const void *row, size_t size);
+/* To a list (also RASK_OPERATOR_LIST, RASK_OPERATOR_UNION), or into a reducing state. */
+int rask_state_add(rask_ctx *ctx, int state, const rask_schema *schema, const void *row, size_t size);
+int rask_state_aggregate(rask_ctx *ctx, int state, const void *more);
+/* Of a map (also RASK_BROADCAST). */
+bool rask_state_load_at(rask_ctx *ctx, int state, const void *key, const rask_schema *schema, void *row, size_t size);
+int rask_state_store_at(rask_ctx *ctx, int state, const void *key, const rask_schema *schema, const void *row, size_t size);
+int rask_state_remove_at(rask_ctx *ctx, int state, const void *key);
+
+/*
+ * The elements of a list or map, one by one:
+ *     rask_each(ctx, SEEN, each) {
+ *         struct bid b = bid_value(&each);
+ *         if (old(&b)) rask_remove(&each);
+ *     }
+ * Only the current element may be removed meanwhile, and nothing added.
+ */
+typedef struct rask_cursor {
+    rask_ctx *ctx;
+    int state;
+    uint64_t engine[14];
+} rask_cursor;
+rask_cursor rask_cursor_of(rask_ctx *ctx, int state);
+bool rask_next(rask_cursor *cursor);
+int rask_remove(rask_cursor *cursor);
+int rask_cursor_value(const rask_cursor *cursor, const rask_schema *schema, void *row, size_t size);
+int rask_cursor_key(const rask_cursor *cursor, const rask_schema *schema, void *row, size_t size);
+#define rask_each(ctx, state, cursor) for (rask_cursor cursor = rask_cursor_of(ctx, state); rask_next(&cursor);)
+
+/*
+ * Batch operators: the values of the keys of rows from .. from + count - 1 at once, created where absent, changed in place;
+ * values[i] is that of row from + i, valid until the callback returns. Keys of `input`; the same key gives the same value.
+ */
+int rask_values_of(rask_op *op, int input, int state, const rask_batch *in, uint32_t from, uint32_t count,
+                   const rask_schema *schema, size_t size, void **values);
 rask_str rask_key_bytes(rask_ctx *ctx);  /* key bytes of the current key */
 rask_str rask_key_string(rask_ctx *ctx); /* the key, when it is one STRING column */
 int64_t rask_key_i64(rask_ctx *ctx);     /* the key, when it is one BIGINT column */

@@ -374,7 +374,47 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
         else                                                                                       \
             N##_put_(out, column, v.value);                                                        \
     }                                                                                              \
+    RASK_ROW_KEPT_(N)                                                                              \
     enum { N##_slot_bytes = 0 RASK_EACH_(RASK_ROW_SLOT_, N, __VA_ARGS__) }
+
+/* In state: see rask/operator.h. N_value and N_key read the current element of a rask_each. */
+#define RASK_ROW_KEPT_(N)                                                                          \
+    RASK_UNUSED_ static inline bool N##_load(rask_ctx *ctx, int state, struct N *v)                \
+    {                                                                                              \
+        return rask_state_load(ctx, state, &N##_schema, v, sizeof(*v));                            \
+    }                                                                                              \
+    RASK_UNUSED_ static inline int N##_store(rask_ctx *ctx, int state, const struct N *v)          \
+    {                                                                                              \
+        return rask_state_store(ctx, state, &N##_schema, v, sizeof(*v));                           \
+    }                                                                                              \
+    RASK_UNUSED_ static inline int N##_add(rask_ctx *ctx, int state, const struct N *v)            \
+    {                                                                                              \
+        return rask_state_add(ctx, state, &N##_schema, v, sizeof(*v));                             \
+    }                                                                                              \
+    RASK_UNUSED_ static inline bool N##_load_at(rask_ctx *ctx, int state, const void *key,         \
+                                                struct N *v)                                       \
+    {                                                                                              \
+        return rask_state_load_at(ctx, state, key, &N##_schema, v, sizeof(*v));                    \
+    }                                                                                              \
+    RASK_UNUSED_ static inline int N##_store_at(rask_ctx *ctx, int state, const void *key,         \
+                                                const struct N *v)                                 \
+    {                                                                                              \
+        return rask_state_store_at(ctx, state, key, &N##_schema, v, sizeof(*v));                   \
+    }                                                                                              \
+    RASK_UNUSED_ static inline struct N N##_value(const rask_cursor *each)                         \
+    {                                                                                              \
+        struct N v;                                                                                \
+        memset(&v, 0, sizeof(v));                                                                  \
+        (void)rask_cursor_value(each, &N##_schema, &v, sizeof(v));                                 \
+        return v;                                                                                  \
+    }                                                                                              \
+    RASK_UNUSED_ static inline struct N N##_key(const rask_cursor *each)                           \
+    {                                                                                              \
+        struct N v;                                                                                \
+        memset(&v, 0, sizeof(v));                                                                  \
+        (void)rask_cursor_key(each, &N##_schema, &v, sizeof(v));                                   \
+        return v;                                                                                  \
+    }
 
 #define RASK_ROW(N, ...)                                                                           \
     struct N {                                                                                     \
@@ -397,6 +437,13 @@ static inline void rask_put_string(rask_out *out, int column, const char *data, 
     RASK_UNUSED_ static inline const struct N *N##_peek(rask_ctx *ctx, int state)                  \
     {                                                                                              \
         return (const struct N *)rask_value_peek(ctx, state, &N##_schema, sizeof(struct N));       \
+    }                                                                                              \
+    RASK_UNUSED_ static inline int N##_of_rows(rask_op *op, int input, int state,                  \
+                                               const rask_batch *in, uint32_t from,                \
+                                               uint32_t count, struct N **values)                  \
+    {                                                                                              \
+        return rask_values_of(op, input, state, in, from, count, &N##_schema, sizeof(struct N),    \
+                              (void **)values);                                                    \
     }                                                                                              \
     typedef struct N N##_state_type
 

@@ -23,6 +23,7 @@
 
 struct wk_op;
 struct wk_chain;
+struct wk_kept;
 
 struct wk_feed { /* rows an operator has not consumed yet */
     struct list node;
@@ -62,6 +63,8 @@ struct wk_op {
     void *adapter;             /* of the built-in that implements desc; mem_free'd */
     struct connector_args connector;
     struct wk_state *state;
+    struct wk_kept *kept;      /* how structs are kept in it (ctx_state.c); wk_kept_free */
+    bool may_broadcast;        /* the row at hand reaches every subtask: broadcast state may be changed */
     struct arena names;        /* state declarations and schemas of adapters */
     uint16_t *key_columns[2];
     uint32_t key_count[2];
@@ -107,6 +110,7 @@ struct wk_chain {
 
 enum wk_chain_result { WK_CHAIN_EMPTY, WK_CHAIN_BLOCKED, WK_CHAIN_BUDGET, WK_CHAIN_FAILED };
 
+void wk_kept_free(struct wk_kept *k);
 /* While a chain is built: what o gives goes to an input of child. */
 void wk_output_add_child(struct wk_output *o, struct wk_op *child, int input);
 /* Opens every operator, the last one first. */

@@ -44,60 +44,6 @@ static int ctx_set_key(rask_ctx *ctx, const rask_row *row)
     return wk_op_set_key(op, 0, row);
 }
 
-static bool state_usable(struct wk_op *op, int state)
-{
-    const rask_state *s = op->ctx.states;
-    int count = 0;
-
-    while (s && s[count].kind != 0)
-        count++;
-    if (state < 0 || state >= count) {
-        (void)rask_fail(&op->ctx, "state %d is not declared: this operator declares %d", state, count);
-        return false;
-    }
-    if (!op->ctx.key.data || op->key_count[0] == 0) {
-        (void)rask_fail(&op->ctx, "state \"%s\" needs a current key: use it on a keyed stream, inside on_row", s[state].name);
-        return false;
-    }
-    if (s[state].kind != RASK_VALUE) {
-        (void)rask_fail(&op->ctx, "state \"%s\" is not a value state: only RASK_VALUE can be used yet", s[state].name);
-        return false;
-    }
-    return true;
-}
-
-static void *ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
-{
-    struct wk_op *op = wk_op_of(ctx);
-    struct err err = {0};
-    void *value;
-
-    (void)schema;
-    if (!state_usable(op, state))
-        return NULL;
-    value = wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, true, NULL, &err);
-    if (!value && !ctx->error.code)
-        ctx->error = err;
-    return value;
-}
-
-static const void *ctx_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
-{
-    struct wk_op *op = wk_op_of(ctx);
-
-    (void)schema;
-    return state_usable(op, state) ? wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, false, NULL, NULL) : NULL;
-}
-
-static void ctx_clear(rask_ctx *ctx, int state)
-{
-    struct wk_op *op = wk_op_of(ctx);
-    struct err err = {0};
-
-    if (state_usable(op, state) && wk_state_clear(op->state, state, ctx->key_hash, ctx->key, &err) != 0 && !ctx->error.code)
-        ctx->error = err;
-}
-
 static struct rask_counter *ctx_counter(rask_ctx *ctx, const char *name)
 {
     struct wk_op *op = wk_op_of(ctx);
@@ -151,9 +97,19 @@ const struct rask_ctx_ops wk_ctx_ops = {
     .log = ctx_log,
     .counter = ctx_counter,
     .accumulate = ctx_accumulate,
-    .value = ctx_value,
-    .peek = ctx_peek,
-    .clear = ctx_clear,
+    .value = wk_ctx_value,
+    .peek = wk_ctx_peek,
+    .clear = wk_ctx_clear,
+    .load = wk_ctx_load,
+    .store = wk_ctx_store,
+    .add = wk_ctx_add,
+    .aggregate = wk_ctx_aggregate,
+    .remove_at = wk_ctx_remove_at,
+    .cursor = wk_ctx_cursor,
+    .next = wk_ctx_next,
+    .remove = wk_ctx_remove,
+    .read = wk_ctx_read,
+    .values_of = wk_ctx_values_of,
     .set_key = ctx_set_key,
     .timer_at = ctx_timer_at,
     .timer_in = ctx_timer_in,

@@ -37,6 +37,22 @@ int wk_op_set_key(struct wk_op *op, int input, const rask_row *row);
 /* op->state, for the states that it declares; its context is filled. budget: borrowed for the state's life. (op_state.c) */
 int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct err *err) MUST_CHECK;
 
+/* ---- members of struct rask_ctx_ops that are about state (ctx_state.c) ---- */
+void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size);
+const void *wk_ctx_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size);
+void wk_ctx_clear(rask_ctx *ctx, int state);
+bool wk_ctx_load(rask_ctx *ctx, int state, const void *key, const rask_schema *schema, void *row, size_t size);
+int wk_ctx_store(rask_ctx *ctx, int state, const void *key, const rask_schema *schema, const void *row, size_t size);
+int wk_ctx_add(rask_ctx *ctx, int state, const rask_schema *schema, const void *row, size_t size);
+int wk_ctx_aggregate(rask_ctx *ctx, int state, const void *more);
+int wk_ctx_remove_at(rask_ctx *ctx, int state, const void *key);
+void wk_ctx_cursor(rask_ctx *ctx, int state, rask_cursor *ret);
+bool wk_ctx_next(rask_cursor *cursor);
+int wk_ctx_remove(rask_cursor *cursor);
+int wk_ctx_read(const rask_cursor *cursor, bool key, const rask_schema *schema, void *row, size_t size);
+int wk_ctx_values_of(rask_op *op, int input, int state, const rask_batch *in, uint32_t from, uint32_t count,
+                     const rask_schema *schema, size_t size, void **values);
+
 /* Rows that an operator emits carry the event time of the row that caused them. */
 static inline void wk_op_time_of(rask_out *out, const rask_batch *in, uint32_t position)
 {

@@ -93,6 +93,7 @@ static int process_process(rask_op *ctx, int input, const rask_batch *in, uint32
     uint32_t i = from;
     int rc = 0;
 
+    op->may_broadcast = fn->broadcast && input == 1;
     while (i < in->rows && rc == 0 && !wk_op_stops(op, i - from)) {
         rask_row row = rask_batch_row(in, i);
 
@@ -102,6 +103,8 @@ static int process_process(rask_op *ctx, int input, const rask_batch *in, uint32
             wk_op_time_of(ctx->sides[s], in, row.position);
         if (keyed)
             rc = wk_op_set_key(op, input, &row);
+        else
+            ctx->key = (rask_str){NULL, 0};
         if (rc == 0)
             rc = on_row(ctx, &row, ctx->out);
         i++;
@@ -142,17 +145,8 @@ static int check_abi(const struct wk_op *op, uint32_t abi, struct err *err)
                    op->node->name, abi, RASK_ABI);
 }
 
-/* States and self of a descriptor. What cannot be kept yet is refused before the job runs, not when it is first touched. */
-static int take_over(struct wk_op *op, const rask_state *states, size_t self_size, struct err *err)
+static int take_over(struct wk_op *op, const rask_state *states, size_t self_size)
 {
-    for (const rask_state *s = states; s && s->kind != 0; s++) {
-        if (s->kind != RASK_VALUE)
-            return err_set(err, ERR_UNSUPPORTED, "operator \"%s\": state \"%s\" is a list, map, broadcast or operator state; only "
-                           "value states are there yet", op->node->name, s->name);
-        if (s->ttl_ms != 0)
-            return err_set(err, ERR_UNSUPPORTED, "operator \"%s\": state \"%s\" has a time to live, which is not there yet",
-                           op->node->name, s->name);
-    }
     op->ctx.states = states;
     op->ctx.self = self_size ? mem_alloc(self_size) : NULL;
     return 0;
@@ -169,7 +163,7 @@ int wk_process_init(struct wk_op *op, struct err *err)
         return err_set(err, ERR_INVALID, "process function \"%s\" has no on_row", op->node->name);
     if (fn->on_timer)
         return err_set(err, ERR_UNSUPPORTED, "operator \"%s\" has an on_timer; timers are not there yet", op->node->name);
-    return take_over(op, fn->states, fn->self_size, err);
+    return take_over(op, fn->states, fn->self_size);
 }
 
 int wk_batch_init(struct wk_op *op, struct err *err)
@@ -182,5 +176,6 @@ int wk_batch_init(struct wk_op *op, struct err *err)
     if (!d->process)
         return err_set(err, ERR_INVALID, "operator \"%s\" has no process function", op->node->name);
     op->desc = d;
-    return take_over(op, d->states, d->self_size, err);
+    op->may_broadcast = true; /* it knows what it does */
+    return take_over(op, d->states, d->self_size);
 }

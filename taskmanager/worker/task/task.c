@@ -60,6 +60,7 @@ static void op_free(struct wk_op *op)
     mem_free(op->ctx.self);
     mem_free(op->adapter);
     wk_state_free(op->state);
+    wk_kept_free(op->kept);
     bytes_release(&op->key);
     wk_counters_free(op->counters);
     wk_counters_free(op->accumulators);

@@ -233,10 +233,6 @@ static int never_timer(rask_ctx *ctx, rask_ts at, rask_out *out)
     (void)out;
     return 0;
 }
-static const rask_process_fn with_ttl = {RASK_ABI, "with ttl", .in = &number_schema, .out = &number_schema, .on_row = never,
-                                         .states = RASK_STATES({.kind = RASK_VALUE, .name = "old", .schema = &number_schema, .ttl_ms = 1000})};
-static const rask_process_fn with_list = {RASK_ABI, "with list", .in = &number_schema, .out = &number_schema, .on_row = never,
-                                          .states = RASK_STATES({.kind = RASK_LIST, .name = "many", .schema = &number_schema})};
 static const rask_process_fn with_timer = {RASK_ABI, "with timer", .in = &number_schema, .out = &number_schema, .on_row = never,
                                            .on_timer = never_timer};
 
@@ -276,8 +272,6 @@ static void an_exchange_that_cannot_fit_says_so_before_the_job_runs(void **state
 static void what_cannot_be_kept_yet_is_refused_at_deployment(void **state)
 {
     (void)state;
-    refused(&with_ttl, "time to live");
-    refused(&with_list, "\"many\"");
     refused(&with_timer, "on_timer");
 }
 
