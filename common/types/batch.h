@@ -66,6 +66,16 @@ rask_batch *batch_gather(struct pool *pool, rask_batch *const *in, uint32_t in_c
 /* hash[k] is of the k-th row; NULL: the inputs' hashes are carried along when all of them have some. */
 rask_batch *batch_gather_hashed(struct pool *pool, rask_batch *const *in, uint32_t in_count,
                                 const uint16_t *position, uint32_t rows, const uint64_t *hash);
+/*
+ * Rows of several batches, one after the other, as one batch; strings as above. Rows are counted as readers see them; no part
+ * may be empty. When all parts have hashes the result has them too.
+ */
+struct batch_part {
+    rask_batch *from; /* borrowed; of equal schemas */
+    uint32_t first, rows;
+};
+#define BATCH_PARTS_MAX 256
+rask_batch *batch_join(struct pool *pool, const struct batch_part *parts, uint32_t count);
 /* Estimate of the payload of all rows, strings included. */
 uint64_t batch_row_bytes(const rask_batch *b);
 

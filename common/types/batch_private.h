@@ -46,7 +46,7 @@ void batch_hold(rask_batch *b, rask_buffer *owner);
 /* Rows of child batches, one after the other: what cells refer to. */
 struct run {
     rask_batch *from; /* borrowed */
-    rask_span span;
+    rask_span span;   /* of physical positions */
 };
 struct runs {
     struct run *list;

@@ -9,6 +9,8 @@
 #include "common/base/mem.h"
 #include "common/types/batch_private.h"
 
+enum { PREFETCH_BYTES = 1024 }; /* of a column; longer runs are found by the processor */
+
 /* Cells are moved as plain memory of their width. */
 typedef uint8_t __attribute__((may_alias)) cell_1;
 typedef uint16_t __attribute__((may_alias)) cell_2;
@@ -303,6 +305,15 @@ static void spans_renumber(rask_span *spans, uint32_t rows)
     }
 }
 
+/* A run counts physical positions. */
+static void add_inside_run(struct runs *inside, const struct run *run, uint32_t column)
+{
+    const rask_column *c = &run->from->columns[column];
+
+    for (uint32_t i = 0; i < run->span.count; i++)
+        batch_runs_add(inside, c->child, ((const rask_span *)c->data)[run->span.first + i]);
+}
+
 static void concat_children(rask_batch *b, const struct runs *runs)
 {
     for (uint32_t c = 0; c < b->schema->columns; c++) {
@@ -312,18 +323,55 @@ static void concat_children(rask_batch *b, const struct runs *runs)
             continue;
         batch_runs_init(&inside);
         for (uint32_t i = 0; i < runs->count; i++)
-            batch_runs_add_cells(&inside, runs->list[i].from, c, runs->list[i].span.first,
-                           runs->list[i].span.count);
+            add_inside_run(&inside, &runs->list[i], c);
         spans_renumber(b->columns[c].data, b->rows);
         b->columns[c].child = batch_concat(b->pool, b->schema->fields[c].child, &inside);
         batch_runs_release(&inside);
     }
 }
 
+static uint32_t gather_extras(rask_batch *const *in, uint32_t in_count);
+
+/* Event times, kinds and hashes of the runs; rows inside cells have none. */
+static void concat_extras(const struct run *run, struct cells *cells, uint32_t at)
+{
+    const rask_batch *b = run->from;
+    rask_ts *time = cells->event_time.data ? (rask_ts *)cells->event_time.data + at : NULL;
+    uint8_t *kind = cells->kind.data ? (uint8_t *)cells->kind.data + at : NULL;
+    uint64_t *hash = cells->hash.data ? (uint64_t *)cells->hash.data + at : NULL;
+    uint32_t first = run->span.first, count = run->span.count;
+
+    if (time && b->event_time.data)
+        memcpy(time, (const rask_ts *)b->event_time.data + first, count * sizeof(*time));
+    for (uint32_t i = 0; time && !b->event_time.data && i < count; i++)
+        time[i] = RASK_TS_MIN;
+    if (kind && b->kind.data)
+        memcpy(kind, (const uint8_t *)b->kind.data + first, count);
+    else if (kind)
+        memset(kind, RASK_INSERT, count);
+    if (hash)
+        memcpy(hash, (const uint64_t *)b->hash.data + first, count * sizeof(*hash));
+}
+
+/* Short runs of many batches lie in lines that no prefetcher foresees, and mostly in another core's cache. */
+static void prefetch_run(const struct run *run)
+{
+    const rask_batch *b = run->from;
+
+    for (uint32_t c = 0; c <= b->schema->columns; c++) {
+        const rask_column *column = c < b->schema->columns ? &b->columns[c] : &b->hash;
+        uint64_t width = c < b->schema->columns ? schema_width(&b->schema->fields[c]) : 8;
+        const uint8_t *at = (const uint8_t *)column->data + run->span.first * width;
+
+        for (uint64_t i = 0; column->data && i < run->span.count * width && i < PREFETCH_BYTES; i += 64)
+            __builtin_prefetch(at + i);
+    }
+}
+
 rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const struct runs *runs)
 {
     uint64_t nullable = 0, all = 0;
-    uint32_t most = 0, at = 0;
+    uint32_t most = 0, at = 0, some = 0, each = runs->count ? BATCH_HASH : 0;
     struct text_list texts;
     struct cells cells;
     rask_batch *b;
@@ -334,14 +382,18 @@ rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const str
 
         for (uint32_t c = 0; c < schema->columns; c++)
             nullable |= (uint64_t)(from->columns[c].validity != NULL) << c;
+        some |= gather_extras((rask_batch *const *)&runs->list[i].from, 1);
+        each &= from->hash.data ? BATCH_HASH : 0;
         most = MAX(most, from->buffer_count);
         all += i && from == runs->list[i - 1].from ? 0 : from->buffer_count;
     }
-    cells_new(pool, schema, (uint32_t)runs->rows, 0, nullable, &cells);
+    cells_new(pool, schema, (uint32_t)runs->rows, (some & ~(uint32_t)BATCH_HASH) | each, nullable, &cells);
     text_list_init(&texts, all, most);
     for (uint32_t i = 0; i < runs->count; i++) {
         const struct run *run = &runs->list[i];
 
+        if (i + 2 < runs->count)
+            prefetch_run(run + 2);
         text_list_map(&texts, run->from);
         for (uint32_t c = 0; c < schema->columns; c++) {
             uint32_t width = schema_width(&schema->fields[c]);
@@ -349,12 +401,51 @@ rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const str
             concat_cells(&texts, run, c, (uint8_t *)cells.columns[c].data + (uint64_t)at * width);
             concat_nulls(run, c, &cells.columns[c], at);
         }
+        concat_extras(run, &cells, at);
         at += run->span.count;
     }
     b = text_list_finish(&texts, pool, schema, &cells, at);
     text_list_release(&texts);
     concat_children(b, runs);
     return b;
+}
+
+/* With selections in it: row by row. */
+static rask_batch *join_selected(struct pool *pool, const struct batch_part *parts, uint32_t count, uint32_t rows)
+{
+    rask_batch *slices[BATCH_PARTS_MAX], *joined;
+    uint16_t *position = mem_alloc_array(rows, sizeof(*position));
+
+    for (uint32_t i = 0; i < count; i++)
+        slices[i] = batch_slice(parts[i].from, parts[i].first, parts[i].rows);
+    for (uint32_t i = 0; i < rows; i++)
+        position[i] = (uint16_t)i;
+    joined = batch_gather(pool, slices, count, position, rows);
+    for (uint32_t i = 0; i < count; i++)
+        batch_unref(slices[i]);
+    mem_free(position);
+    return joined;
+}
+
+rask_batch *batch_join(struct pool *pool, const struct batch_part *parts, uint32_t count)
+{
+    struct run list[BATCH_PARTS_MAX];
+    struct runs runs = {.list = list, .room = BATCH_PARTS_MAX};
+    bool selected = false;
+
+    CHECK(count >= 1);
+    CHECK(count <= BATCH_PARTS_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        rask_batch *from = parts[i].from;
+
+        CHECK(parts[i].rows > 0);
+        CHECK(parts[i].first <= from->rows && parts[i].rows <= from->rows - parts[i].first);
+        selected |= from->sel != NULL;
+        batch_runs_add(&runs, from, (rask_span){from->first + parts[i].first, parts[i].rows});
+    }
+    CHECK(runs.rows <= BATCH_POSITIONS_MAX);
+    return selected ? join_selected(pool, parts, count, (uint32_t)runs.rows)
+                    : batch_concat(pool, parts[0].from->schema, &runs);
 }
 
 /* One child for all inputs, of which enough is used to share it. */

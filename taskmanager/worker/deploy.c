@@ -10,8 +10,9 @@
 #include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/wk_private.h"
 
-#define CREDIT_MIN_BYTES (4u << 10)
+#define CREDIT_MIN_BYTES (2u << 10)
 #define CREDIT_MAX_BYTES (256u << 10)
+#define UNDER_WAY_BYTES ((uint64_t)512 << 10) /* to a gate or from an edge, over all its channels: half of a core's cache */
 #define EDGE_MIN_BYTES (2 * EDGE_BLOCK_BYTES) /* a block of its own, and rows on their way into the next */
 
 extern const rask_schema wk_split_schema;
@@ -620,19 +621,32 @@ int wk_build(struct wk *wk, struct err *err)
     return 0;
 }
 
+/* Its part of the worker's share, and of what keeps a gate and the sender's edge busy: more would only leave the caches. */
+static uint32_t credit_of(const struct wk *wk, const struct wk_in *in, uint64_t channels)
+{
+    const struct wk_edge_info *info = &wk->edges[in->edge];
+    uint32_t first, targets;
+    uint64_t credit = wk->options.network_bytes / 2 / MAX(channels, 1u);
+
+    wk_edge_targets(info->edge->partitioner, in->source_subtask, info->sources, info->targets, &first, &targets);
+    credit = MIN(credit, UNDER_WAY_BYTES / MAX(in->gate->channel_count, targets));
+    return (uint32_t)MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
+}
+
 void wk_start_tasks(struct wk *wk)
 {
-    uint64_t channels = gate_channels(wk), credit = wk->options.network_bytes / 2 / MAX(channels, 1u);
+    uint64_t channels = gate_channels(wk);
 
+    for (uint32_t i = 0; i < wk->task_count; i++) {
+        struct wk_gate *g = &wk->tasks[i]->gate;
 
-    credit = MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
-    for (uint32_t i = 0; i < wk->task_count; i++)
-        for (uint32_t k = 0; k < wk->tasks[i]->gate.channel_count; k++) {
-            struct wk_in *in = &wk->tasks[i]->gate.channels[k];
+        for (uint32_t k = 0; k < g->channel_count; k++) {
+            struct wk_in *in = &g->channels[k];
             bool splits = wk->edges[in->edge].edge->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
 
-            wk_in_open(in, splits ? 1 : (uint32_t)credit);
+            wk_in_open(in, splits ? 1 : credit_of(wk, in, channels));
         }
+    }
     for (uint32_t i = 0; i < wk->task_count; i++)
         wk_ready(&wk->tasks[i]->run);
 }

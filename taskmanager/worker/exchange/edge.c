@@ -173,11 +173,29 @@ static void wait_in(struct wk_edge *e, struct wk_out *out, struct wk_element *el
     wk_count(&e->bytes_waiting, el->bytes);
 }
 
-/* What rows cost of the credit. With long strings it is counted row by row: one channel may get all of them. */
-static uint32_t slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count)
+/* What a row of the block costs of the credit; 0: it depends on the row. */
+static uint32_t row_bytes(const rask_batch *rows)
 {
-    rask_batch part = *rows; /* borrows everything */
+    uint32_t bytes = rows->event_time.data ? 8 : 0;
 
+    if (rows->buffer_count > 0)
+        return 0;
+    for (uint32_t c = 0; c < rows->schema->columns; c++) {
+        if (schema_is_nested(&rows->schema->fields[c]))
+            return 0;
+        bytes += schema_width(&rows->schema->fields[c]);
+    }
+    return bytes;
+}
+
+/* With long strings they are counted row by row: one channel may get all of them. */
+static uint32_t slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count, uint32_t each)
+{
+    rask_batch part;
+
+    if (each > 0)
+        return count * each;
+    part = *rows; /* borrows everything */
     part.rows = count;
     if (part.sel)
         part.sel += first;
@@ -313,7 +331,7 @@ static void cut_whole(struct wk_edge *e)
 
     if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH)
         rows = with_hash(e, rows);
-    bytes = slice_bytes(rows, 0, rows->rows);
+    bytes = slice_bytes(rows, 0, rows->rows, row_bytes(rows));
     block = block_of(e, rows);
     for (uint32_t i = 0; i < e->channel_count; i++)
         add_slice(e, i, block, 0, rows->rows, bytes);
@@ -326,7 +344,7 @@ static void cut_partitioned(struct wk_edge *e)
     uint16_t dest[RASK_BATCH_ROWS_MAX], position[RASK_BATCH_ROWS_MAX];
     uint64_t hash[RASK_BATCH_ROWS_MAX];
     bool hashed = e->partitioner == RASK__GRAPH__PARTITIONER__HASH;
-    uint32_t rows = e->held_rows, at = 0;
+    uint32_t rows = e->held_rows, at = 0, each;
     rask_batch *gathered;
     struct wk_block *block;
 
@@ -342,12 +360,13 @@ static void cut_partitioned(struct wk_edge *e)
     wk_partition_sort(&e->partition, dest, rows, position);
     gathered = batch_gather_hashed(e->pool, e->held, e->held_count, position, rows, hashed ? hash : NULL);
     block = block_of(e, gathered);
+    each = row_bytes(gathered);
     at = 0;
     for (uint32_t i = 0; i < e->channel_count; i++) {
         uint32_t n = e->partition.end[i] - at;
 
         if (n > 0)
-            add_slice(e, i, block, at, n, slice_bytes(gathered, at, n));
+            add_slice(e, i, block, at, n, slice_bytes(gathered, at, n, each));
         at += n;
     }
     wk_block_unref(block);

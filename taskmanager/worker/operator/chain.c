@@ -18,10 +18,10 @@ void wk_output_add_child(struct wk_output *o, struct wk_op *child, int input)
 
 static void feed_push(struct wk_op *op, int input, rask_batch *batch)
 {
-    struct wk_feed *f = MEM_NEW(struct wk_feed);
+    struct list *spare = list_pop_front(&op->chain->spare_feeds);
+    struct wk_feed *f = spare ? LIST_ENTRY(spare, struct wk_feed, node) : MEM_NEW(struct wk_feed);
 
-    f->batch = batch;
-    f->input = input;
+    *f = (struct wk_feed){.batch = batch, .input = input};
     wk_count(&op->rows_in, batch->rows);
     list_push_back(&op->feeds, &f->node);
     op->feed_count++;
@@ -32,7 +32,7 @@ static void feed_free(struct wk_op *op, struct wk_feed *f)
 {
     list_remove(&f->node);
     batch_unref(f->batch);
-    mem_free(f);
+    list_push_front(&op->chain->spare_feeds, &f->node);
     op->feed_count--;
     op->chain->feeds--;
 }
@@ -493,4 +493,6 @@ void wk_chain_drop(struct wk_chain *c)
         mem_free(k->reached);
         mem_free(k);
     }
+    for (struct list *n; (n = list_pop_front(&c->spare_feeds));)
+        mem_free(LIST_ENTRY(n, struct wk_feed, node));
 }

@@ -99,6 +99,7 @@ struct wk_chain {
     struct wk_op **ops;
     uint32_t op_count;
     uint32_t feeds;       /* in all operators */
+    struct list spare_feeds; /* for the next ones: no allocation per batch */
     struct wk_edge **edges;
     uint32_t edge_count;
     struct wk_control *control;

@@ -31,6 +31,7 @@ void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_
     t->state = RASK__CONTROL__TASK_STATE__DEPLOYING;
     t->watermark = RASK_TS_MIN;
     wk_clock_init(&t->clock, executor->ops->now_ns(executor));
+    list_init(&t->chain.spare_feeds);
     t->chain.host = (struct wk_chain_host){&t->run, task_canceled, task_waits, wk_task_record_marker, t};
     pthread_mutex_init(&t->lock, NULL);
     arena_init(&t->arena);
@@ -290,38 +291,73 @@ static int handle_control(struct wk_task *t)
     return rc;
 }
 
+/* Elements [from, from + count) of what was taken go into the chain: many small ones as one batch, large ones as they are. */
+static void feed_taken(struct wk_task *t, struct wk_element *const *e, uint32_t count, uint32_t rows)
+{
+    struct batch_part parts[TASK_SLICES_PER_STEP];
+    int input = (int)e[0]->in->input;
+
+    if (count == 1 || rows / count >= TASK_JOIN_BELOW_ROWS) {
+        for (uint32_t i = 0; i < count; i++)
+            wk_chain_feed(&t->chain, input, wk_element_rows(e[i]));
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        parts[i] = (struct batch_part){e[i]->block->rows, e[i]->first, e[i]->rows};
+    wk_chain_feed(&t->chain, input, batch_join(t->host->pool, parts, count));
+}
+
+static void feed_all(struct wk_task *t, struct wk_element *const *taken, uint32_t count)
+{
+    for (uint32_t i = 0, n; i < count; i += n) {
+        uint32_t rows = taken[i]->rows;
+
+        for (n = 1; i + n < count && taken[i + n]->in->input == taken[i]->in->input &&
+                    rows + taken[i + n]->rows <= RASK_BATCH_ROWS_MAX;
+             n++)
+            rows += taken[i + n]->rows;
+        feed_taken(t, taken + i, n, rows);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        wk_element_free(taken[i]);
+}
+
 /* Takes slices of up to TASK_ROWS_PER_STEP rows into the chain. False: the gate is empty. */
 static bool take_input(struct wk_task *t)
 {
-    uint32_t rows = 0;
+    struct wk_element *taken[TASK_SLICES_PER_STEP];
+    uint32_t rows = 0, n = 0;
 
     if (t->is_source && wk_source_reading(t->chain.ops[0]))
         return false;
-    while (rows < TASK_ROWS_PER_STEP && t->taken_count < ARRAY_LEN(t->taken)) {
+    while (rows < TASK_ROWS_PER_STEP && n < TASK_SLICES_PER_STEP) {
         struct wk_in *in = NULL;
         struct wk_element *e = wk_gate_take(&t->gate, &in);
 
-        if (!e)
-            break;
-        if (e->type != WK_DATA) {
+        if (e && e->type != WK_DATA) {
             t->control = e;
             t->control_in = in;
-            return true;
         }
+        if (!e || e->type != WK_DATA)
+            break;
         rows += e->rows;
         if (!t->is_source) { /* splits are no records */
             wk_count(&t->records_in, e->rows);
             wk_count(&t->bytes_in, e->bytes);
             wk_count(&t->remote_records_in, e->remote ? e->rows : 0);
         }
-        t->taken[t->taken_count].in = in;
-        t->taken[t->taken_count++].bytes = e->bytes;
-        wk_chain_feed(&t->chain, (int)in->input, wk_element_rows(e));
-        wk_element_free(e);
+        t->taken[n].in = in;
+        t->taken[n].bytes = e->bytes;
+        taken[n++] = e;
         if (t->is_source || ENV_BUGGIFY(t->host->env))
-            return true;
+            break;
     }
-    return rows > 0;
+    t->taken_count = n;
+    if (n > 0) {
+        wk_count(&t->takes, 1);
+        feed_all(t, taken, n);
+    }
+    return n > 0 || t->control != NULL;
 }
 
 /* ---- the step ---- */

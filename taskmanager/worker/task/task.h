@@ -17,7 +17,9 @@
 #include "taskmanager/worker/task/latency.h"
 
 #define TASK_BUDGET_NS 1000000u
-#define TASK_ROWS_PER_STEP 4096u
+#define TASK_ROWS_PER_STEP 4096u   /* and what the last slice has beyond it */
+#define TASK_SLICES_PER_STEP 128u
+#define TASK_JOIN_BELOW_ROWS 512u  /* slices that are smaller on average are copied into one batch: cheaper than a call each */
 #define TASK_WATCHED_MAX 16 /* descriptors that a source waits for at once; with more it looks each TASK_POLL_NS */
 #define TASK_POLL_NS 10000000u
 
@@ -73,7 +75,7 @@ struct wk_task {
     struct {
         struct wk_in *in;
         uint32_t bytes;
-    } taken[64];            /* consumed when the chain is empty */
+    } taken[TASK_SLICES_PER_STEP]; /* consumed when the chain is empty */
     uint32_t taken_count;
     rask_ts watermark;
     bool idle_sent;
@@ -87,6 +89,7 @@ struct wk_task {
     enum task_stop stopped; /* why the last step ended */
     struct wk_clock clock;
     uint64_t records_in, remote_records_in, bytes_in; /* read by others */
+    uint64_t takes;         /* likewise: times that rows were taken from the gate */
 
     pthread_mutex_t lock;   /* counters of all operators */
     int watched[TASK_WATCHED_MAX]; /* step: descriptors that wake it */

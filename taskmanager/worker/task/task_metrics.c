@@ -32,6 +32,7 @@ static void input(struct wk_task *t, Rask__Control__TaskMetrics *m)
     SET(m, records_in, wk_counted(&t->records_in));
     SET(m, remote_records_in, wk_counted(&t->remote_records_in));
     SET(m, bytes_in, wk_counted(&t->bytes_in));
+    SET(m, takes, wk_counted(&t->takes));
     if (t->is_source)
         SET(m, source_records, wk_counted(&t->chain.ops[0]->rows_out));
     SET(m, watermark, __atomic_load_n(&t->watermark, __ATOMIC_RELAXED));

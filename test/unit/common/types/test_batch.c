@@ -118,6 +118,34 @@ static void step_gather(struct world *w)
     mem_free(position);
 }
 
+static void step_join(struct world *w)
+{
+    struct batch_part parts[20];
+    struct mrow **model;
+    uint32_t count = 0, wanted = 1 + rng_below(&w->rng, 20), rows = 0, k = 0;
+
+    for (uint32_t i = 0; i < wanted; i++) {
+        rask_batch *from = w->live[rng_below(&w->rng, w->count)].b;
+        uint32_t first = rng_below(&w->rng, from->rows + 1), n = rng_below(&w->rng, from->rows - first + 1);
+
+        if (n == 0 || rows + n > 4096)
+            continue;
+        parts[count++] = (struct batch_part){from, first, n};
+        rows += n;
+    }
+    if (count == 0)
+        return;
+    model = rows_new(w, rows);
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t l = 0; l < w->count; l++)
+            if (w->live[l].b == parts[i].from) {
+                for (uint32_t r = 0; r < parts[i].rows; r++)
+                    model[k++] = w->live[l].rows[parts[i].first + r];
+                break;
+            }
+    world_add(w, batch_join(w->pool, parts, count), model);
+}
+
 static rask_batch *through_bytes(struct world *w, const rask_batch *b, uint32_t from, uint32_t rows)
 {
     struct bytes bytes;
@@ -263,7 +291,7 @@ static void step_derive(struct world *w, const struct mbatch *from)
 
 static void world_step(struct world *w, rask_out *out)
 {
-    uint32_t what = rng_below(&w->rng, 9);
+    uint32_t what = rng_below(&w->rng, 10);
     struct mbatch from;
 
     if (w->count < 2 || what == 0) {
@@ -288,6 +316,9 @@ static void world_step(struct world *w, rask_out *out)
         break;
     case 6:
         step_derive(w, &from);
+        break;
+    case 7:
+        step_join(w);
         break;
     default:
         step_gather(w);

@@ -8,7 +8,8 @@ RASK_ROW(number, (BIGINT, value));
 
 #define ROWS 2000
 
-static int written, writes; /* atomic: rows, and calls of the sink */
+static int written; /* atomic: rows that the sink saw */
+static int pushed;  /* elements that came into the gates of tasks that are no sources */
 static int done_polling;
 
 static void add_to(int *counter, int n)
@@ -52,7 +53,6 @@ static const rask_source restless = {.abi = RASK_ABI, .name = "restless", .out =
 static int count_write(rask_ctx *ctx, const rask_batch *rows)
 {
     (void)ctx;
-    add_to(&writes, 1);
     add_to(&written, (int)rows->rows);
     return 0;
 }
@@ -66,18 +66,24 @@ static void start(struct master *m, rask_env *env, uint32_t workers)
     assert_int_equal(rask_execute(env, "flush"), 0);
     if (rask_env_graph(env, &graph, &err) != 0)
         fail_msg("%s", err.text);
-    written = writes = 0;
+    written = pushed = 0;
     master_start(m, graph, workers, 2);
 }
 static void finish(struct master *m, rask_env *env)
 {
     loop_until(m->env, &m->over, master_task_count(m));
     assert_string_equal(m->error, "");
+    for (uint32_t i = 0; i < m->workers[0]->task_count; i++) {
+        const struct wk_task *t = m->workers[0]->tasks[i];
+
+        for (uint32_t k = 0; !t->is_source && !t->is_enumerator && k < t->gate.channel_count; k++)
+            pushed += (int)wk_counted(&t->gate.channels[k].pushed);
+    }
     master_end(m);
     rask_env_free(env);
 }
 
-/* Returns in how many pieces the rows came. */
+/* Returns in how many pieces the rows came; a few control elements are among them. */
 static int pieces(const char *key, const char *value, int64_t own_ms)
 {
     rask_env *env = building();
@@ -92,14 +98,14 @@ static int pieces(const char *key, const char *value, int64_t own_ms)
     start(&m, env, 1);
     finish(&m, env);
     assert_int_equal(written, ROWS);
-    return writes;
+    return pushed;
 }
 
 static void zero_sends_each_row(void **state)
 {
     (void)state;
-    assert_int_equal(pieces("execution.buffer-timeout.interval", "0", -2), ROWS);
-    assert_int_equal(pieces(NULL, NULL, 0), ROWS);
+    assert_true(pieces("execution.buffer-timeout.interval", "0", -2) >= ROWS);
+    assert_true(pieces(NULL, NULL, 0) >= ROWS);
 }
 
 static void otherwise_rows_are_collected(void **state)

@@ -261,7 +261,7 @@ static void an_exchange_that_cannot_fit_says_so_before_the_job_runs(void **state
     struct master m;
 
     (void)state;
-    master_start(&m, graph, 1, 60); /* 60 x 60 channels of 4 KiB and 120 edges into 8 MiB */
+    master_start(&m, graph, 1, 60); /* 60 x 60 channels of 2 KiB and 120 edges into 8 MiB */
     loop_until(m.env, &m.failed, 1);
     assert_non_null(strstr(m.error, "needs at least"));
     assert_non_null(strstr(m.error, "taskmanager.memory.network.fraction"));
