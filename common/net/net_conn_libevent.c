@@ -375,16 +375,18 @@ static void give_spare(struct net_loop *net, struct net_buffer *buffer)
 
 static void end_of_input(struct net_conn *conn, ssize_t got)
 {
+    const char *when = "";
     struct err err;
 
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
+    if (net_conn_handshaking(conn))
+        when = " in the middle of the TLS handshake";
     if (got < 0)
-        err_set(&err, ERR_CLOSED, "%s: %s", conn->text, strerror(errno));
+        err_set(&err, ERR_CLOSED, "%s: %s%s", conn->text, strerror(errno), when);
     else
-        err_set(&err, ERR_CLOSED, "%s: closed by the peer%s", conn->text,
-                net_conn_handshaking(conn)                  ? " in the middle of the TLS handshake"
-                : conn->body != NULL || conn->header_len > 0 ? " in the middle of a frame" : "");
+        err_set(&err, ERR_CLOSED, "%s: closed by the peer%s%s", conn->text, when,
+                conn->body != NULL || conn->header_len > 0 ? " in the middle of a frame" : "");
     net_conn_break(conn, &err);
 }
 

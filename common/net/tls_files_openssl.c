@@ -89,7 +89,7 @@ static int not_pem(FILE *f, const struct tls_setting *s, const char *what, struc
     else if (p12)
         hint = " (it looks like PKCS#12: openssl pkcs12 -in FILE -nodes makes PEM of it)";
     ERR_clear_error();
-    return err_set(err, ERR_INVALID, "%s: file %s holds no %s in PEM form%s", s->key, s->value, what, hint);
+    return err_set(err, ERR_INVALID, "%s: file %s holds no %s in PEM form (-----BEGIN ...)%s", s->key, s->value, what, hint);
 }
 
 static STACK_OF(X509) *read_certificates(FILE *f)
@@ -116,19 +116,27 @@ static int give_password(char *out, int size, int writing, void *arg)
     return (int)len;
 }
 
+static bool has_key(FILE *f)
+{
+    char line[256];
+
+    rewind(f);
+    while (fgets(line, sizeof(line), f) != NULL)
+        if (strncmp(line, "-----BEGIN ", 11) == 0 && strstr(line, "PRIVATE KEY-----") != NULL)
+            return true;
+    return false;
+}
+
 static int read_key(FILE *f, const struct tls_options *o, EVP_PKEY **ret, struct err *err)
 {
     const struct tls_setting *s = &o->keystore;
-    unsigned long code;
 
+    if (!has_key(f))
+        return not_pem(f, s, "private key", err);
     rewind(f);
-    ERR_clear_error();
     *ret = PEM_read_PrivateKey(f, NULL, give_password, (void *)&o->key_password);
     if (*ret != NULL)
         return 0;
-    code = ERR_peek_last_error();
-    if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
-        return not_pem(f, s, "private key (BEGIN PRIVATE KEY)", err);
     ERR_clear_error();
     if (o->key_password.value == NULL)
         return err_set(err, ERR_INVALID,
@@ -204,7 +212,7 @@ static int load_trust(SSL_CTX *ctx, const struct tls_options *o, struct err *err
         return code;
     list = read_certificates(f);
     if (sk_X509_num(list) == 0)
-        code = not_pem(f, s, "certificate (BEGIN CERTIFICATE)", err);
+        code = not_pem(f, s, "certificate", err);
     for (int i = 0; i < sk_X509_num(list) && code == 0; i++)
         if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), sk_X509_value(list, i)) != 1)
             code = err_set(err, ERR_INVALID, "%s: certificate %d of file %s cannot be used", s->key, i + 1, s->value);
@@ -253,7 +261,7 @@ static int load_keystore(struct net_tls *tls, const struct tls_options *o, struc
         return code;
     list = read_certificates(f);
     if (sk_X509_num(list) == 0)
-        code = not_pem(f, &o->keystore, "certificate (BEGIN CERTIFICATE)", err);
+        code = not_pem(f, &o->keystore, "certificate", err);
     if (code == 0)
         code = read_key(f, o, &key, err);
     if (code == 0)
@@ -296,11 +304,23 @@ static int read_fingerprint(struct net_tls *tls, const struct tls_setting *s, st
     return 0;
 }
 
+static bool is_cipher(const char *name)
+{
+    static const char *const names[] = {"TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384",
+                                        "TLS_CHACHA20_POLY1305_SHA256"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
 static int set_ciphers(struct net_tls *tls, const struct tls_setting *s, struct err *err)
 {
     const char *list = s->value != NULL ? s->value : TLS_CIPHERS_DEFAULT;
-    char text[CIPHERS_TEXT_MAX];
+    char text[CIPHERS_TEXT_MAX], *save = NULL;
     size_t len = 0;
+    int count = 0;
 
     if (strlen(list) >= sizeof(text))
         return err_set(err, ERR_LIMIT, "%s: a list of %zu characters, the limit is %d", s->key, strlen(list),
@@ -310,13 +330,16 @@ static int set_ciphers(struct net_tls *tls, const struct tls_setting *s, struct 
             text[len++] = *c == ',' ? ':' : *c;
     text[len] = '\0';
     ERR_clear_error();
-    if (SSL_CTX_set_ciphersuites(tls->ctx, text) != 1 || SSL_CTX_set_cipher_list(tls->ctx, "DEFAULT") != 1 || len == 0) {
-        ERR_clear_error();
+    if (SSL_CTX_set_ciphersuites(tls->ctx, text) != 1)
+        count = -1;
+    for (char *name = strtok_r(text, ":", &save); name != NULL && count >= 0; name = strtok_r(NULL, ":", &save))
+        count = is_cipher(name) ? count + 1 : -1; /* OpenSSL passes over what it does not know */
+    ERR_clear_error();
+    if (count <= 0)
         return err_set(err, ERR_INVALID,
                        "%s: \"%s\" is no list of TLS 1.3 ciphers; there are TLS_AES_128_GCM_SHA256, "
                        "TLS_AES_256_GCM_SHA384 and TLS_CHACHA20_POLY1305_SHA256",
                        s->key, list);
-    }
     tls->ciphers = mem_strdup(list);
     return 0;
 }

@@ -32,7 +32,8 @@ struct tls {
     uint8_t psk[NET_PSK_BYTES];
     bool (*psk_of)(void *arg, const char *psk_name, uint8_t ret_psk[NET_PSK_BYTES]);
     void *arg;
-    char *claimed; /* owned: the name of the secret that the other side claims */
+    char *claimed; /* owned: the name of the secret that the other side claims, and that is known here */
+    bool unknown;  /* it claims one that is not */
     const uint8_t *in;
     size_t in_len;
     bool began; /* a byte has arrived */
@@ -228,6 +229,8 @@ static int find_psk(SSL *ssl, const unsigned char *name, size_t len, SSL_SESSION
         mem_free(tls->claimed);
         tls->claimed = mem_strdup(text);
         *ret = session_of(ssl, psk);
+    } else {
+        tls->unknown = true; /* a certificate may follow */
     }
     OPENSSL_cleanse(psk, sizeof(psk));
     return !known || *ret != NULL;
@@ -403,6 +406,8 @@ static int explain(struct tls *tls, struct err *err)
     char reason[200];
 
     tls->failed = true;
+    if (tls->unknown && tls->claimed == NULL)
+        return err_set(err, ERR_AUTH, "the other side claims the secret of a job that is not known here, or is over");
     if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED && tls->psk_name != NULL)
         return err_set(err, ERR_AUTH, "the other side did not prove that it knows the job's secret");
     if (ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED)
