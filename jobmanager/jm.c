@@ -95,6 +95,7 @@ static void init_parts(struct jm *jm)
         .address = jm->address,
         .tls_ciphers = jm->tls ? tls_context_ciphers(jm->tls) : NULL,
         .tls_data = jm->tls && tls_conf_data(jm->conf),
+        .checkpoint_dir = jm->checkpoint_dir,
         .hooks = &dispatcher_hooks,
         .arg = jm,
     };
@@ -204,6 +205,7 @@ int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, s
         return code;
     }
     jm->address = reachable_address(jm);
+    jm->checkpoint_dir = mem_printf("%s/checkpoints", jm->dir);
     init_parts(jm);
     inbox_init(jm);
     jm_publish_init(jm);
@@ -226,6 +228,7 @@ void jm_free(struct jm *jm)
     jm_store_clear(&jm->store);
     inbox_clear(jm);
     mem_free(jm->address);
+    mem_free(jm->checkpoint_dir);
     mem_free(jm->dir);
     jm->magic = 0;
     mem_free(jm);

@@ -16,6 +16,7 @@ struct jm {
     struct env *env;
     const struct conf *conf;
     char *dir;
+    char *checkpoint_dir; /* of jobs that set none */
     char *address; /* as workers reach it */
     uint64_t fence;
     struct net_tls *tls; /* borrowed, or NULL */

@@ -238,6 +238,12 @@ static void on_worker_request(struct jm_session *s, enum rpc_method method,
     else if (method == RPC_TASK_STATE_CHANGED)
         code = jm_worker_task_changed(s->worker, (const Rask__Control__TaskStateChanged *)message,
                                       &err);
+    else if (method == RPC_ACK_CHECKPOINT)
+        code = jm_worker_ack_checkpoint(s->worker, (const Rask__Control__AckCheckpoint *)message,
+                                        &err);
+    else if (method == RPC_CHECKPOINT_WANTED)
+        code = jm_worker_checkpoint_wanted(
+            s->worker, (const Rask__Control__CheckpointWanted *)message, &err);
     else if (method == RPC_OPERATOR_EVENT)
         code = jm_worker_operator_event(s->worker, (const Rask__Control__OperatorEvent *)message,
                                         &err);

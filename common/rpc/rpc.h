@@ -45,7 +45,12 @@ enum { RPC_FENCED = 1, RPC_IDEMPOTENT = 2 };
     X(DEPLOY, 20, deploy, empty, JOBMANAGER, 30000, RPC_FENCED | RPC_IDEMPOTENT)                                  \
     X(CANCEL_TASKS, 21, cancel_tasks, empty, JOBMANAGER, 10000, RPC_FENCED | RPC_IDEMPOTENT)                      \
     X(GET_METRICS, 22, get_metrics, worker_metrics, JOBMANAGER, 5000, RPC_FENCED | RPC_IDEMPOTENT)                \
-    X(DELIVER_EVENT, 23, operator_event, empty, JOBMANAGER, 10000, RPC_FENCED)
+    X(DELIVER_EVENT, 23, operator_event, empty, JOBMANAGER, 10000, RPC_FENCED)                                    \
+    X(ACK_CHECKPOINT, 15, ack_checkpoint, empty, WORKER, 30000, RPC_FENCED | RPC_IDEMPOTENT)                      \
+    X(CHECKPOINT_WANTED, 16, checkpoint_wanted, empty, WORKER, 10000, RPC_FENCED | RPC_IDEMPOTENT)                \
+    X(TRIGGER_CHECKPOINT, 24, trigger_checkpoint, empty, JOBMANAGER, 30000, RPC_FENCED | RPC_IDEMPOTENT)          \
+    X(COMPLETE_CHECKPOINT, 25, complete_checkpoint, empty, JOBMANAGER, 30000, RPC_FENCED | RPC_IDEMPOTENT)        \
+    X(ABORT_CHECKPOINT, 26, abort_checkpoint, abort_checkpoint_ok, JOBMANAGER, 2000, RPC_FENCED | RPC_IDEMPOTENT)
 
 enum rpc_method {
 #define RPC_ENUM_(method, number, ...) RPC_##method = number,

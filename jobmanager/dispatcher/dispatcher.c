@@ -157,6 +157,7 @@ void jm_dispatcher_init(struct jm_dispatcher *d)
         .jobmanager_address = d->address,
         .tls_ciphers = d->tls_ciphers,
         .tls_data = d->tls_data,
+        .checkpoint_dir = d->checkpoint_dir,
         .hooks = &job_hooks,
         .arg = d,
     };

@@ -32,6 +32,7 @@ struct jm_dispatcher {
     const char *address; /* as workers reach the JobManager */
     const char *tls_ciphers; /* NULL: no TLS */
     bool tls_data;
+    const char *checkpoint_dir; /* of jobs that set none */
     const struct jm_dispatcher_hooks *hooks;
     void *arg;
 

@@ -192,6 +192,11 @@ int jm_job_new(const struct jm_job_context *ctx, const struct id *id,
     jm_restart_init(&job->restart, job->conf);
     draw_secret(job);
     jm_graph_init(&job->graph, job->job_graph, job->start_ms);
+    code = jm_job_init_checkpoints(job, err);
+    if (code < 0) {
+        jm_job_free(job);
+        return code;
+    }
     jm_job_set_state(job, JM_JOB_CREATED);
     env_timer_arm_ms(ctx->env, &job->wait_timer,
                      conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT));
@@ -219,6 +224,7 @@ void jm_job_free(struct jm_job *job)
     env_timer_cancel(env, &job->cancel_timer);
     env_timer_cancel(env, &job->cancel_again_timer);
     env_timer_cancel(env, &job->restart_timer);
+    jm_ckpt_free(job->ckpt);
     jm_job_free_workers(job);
     jm_schedule_release(&job->schedule);
     jm_graph_release(&job->graph);
@@ -328,6 +334,7 @@ static void tear_down(struct jm_job *job)
     struct env *env = job->ctx->env;
 
     job->ending = true;
+    jm_ckpt_epoch_end(job->ckpt, "the job ended, or started again, before it was complete");
     env_timer_cancel(env, &job->wait_timer);
     env_timer_cancel(env, &job->send_timer);
     env_timer_cancel(env, &job->restart_timer);
@@ -508,9 +515,17 @@ static void on_turn(struct env_timer *timer)
     if (job->workers_gone < job->worker_count)
         return;
     if (job->life.state == JM_JOB_RESTARTING) {
-        restart_when_due(job);
+        if (!jm_ckpt_is_busy(job->ckpt)) /* it may become the one to begin with */
+            restart_when_due(job);
         return;
     }
+    if (!job->ckpt_over) {
+        job->ckpt_over = true;
+        jm_ckpt_epoch_end(job->ckpt, "the job is over");
+        jm_ckpt_job_over(job->ckpt, final_state(job));
+    }
+    if (jm_ckpt_is_busy(job->ckpt))
+        return;
     jm_job_release_slots(job);
     env_timer_cancel(job->ctx->env, &job->cancel_timer);
     env_timer_cancel(job->ctx->env, &job->cancel_again_timer);

@@ -16,6 +16,7 @@
 #define JM_JOB_MASTER_H
 
 #include "common/conf/conf.h"
+#include "jobmanager/checkpoint/coordinator.h"
 #include "jobmanager/job/execution_graph.h"
 #include "jobmanager/job/restart.h"
 #include "jobmanager/resource/resource.h"
@@ -94,6 +95,7 @@ struct jm_job_context { /* what all jobs share; borrowed */
     const char *jobmanager_address; /* as workers reach it */
     const char *tls_ciphers;        /* NULL: no TLS */
     bool tls_data;
+    const char *checkpoint_dir;     /* of jobs that set none */
     const struct jm_job_hooks *hooks;
     void *arg;
 };
@@ -127,6 +129,8 @@ struct jm_job {
     struct jm_failure failures[JM_FAILURES_MAX];
     uint32_t failure_count;
     struct jm_restart restart;
+    struct jm_ckpt *ckpt;
+    bool ckpt_over; /* its checkpoints are being removed, or stay */
     bool ending; /* this epoch: nothing new starts, what runs is asked to end */
     uint32_t restarts;
     uint64_t restart_at_ns; /* RESTARTING, ending: not before */
@@ -169,6 +173,13 @@ int jm_worker_task_changed(struct jm_worker *worker, const Rask__Control__TaskSt
                            struct err *err) MUST_CHECK;
 int jm_worker_operator_event(struct jm_worker *worker, const Rask__Control__OperatorEvent *msg,
                              struct err *err) MUST_CHECK;
+/* ---- checkpoints (job_checkpoints.c) ---- */
+int jm_worker_ack_checkpoint(struct jm_worker *worker, const Rask__Control__AckCheckpoint *msg,
+                             struct err *err) MUST_CHECK;
+int jm_worker_checkpoint_wanted(struct jm_worker *worker,
+                                const Rask__Control__CheckpointWanted *msg,
+                                struct err *err) MUST_CHECK;
+
 bool jm_job_pull_metrics(struct jm_job *job); /* false: nobody has looked at the job lately */
 
 /* ---- pictures (job_snapshot.c) ---- */

@@ -33,7 +33,13 @@ void jm_job_free_workers(struct jm_job *job); /* their slots, too */
 /* Slots that a restart would have used again. */
 void jm_job_release_slots(struct jm_job *job);
 
+/* job_checkpoints.c */
+int jm_job_init_checkpoints(struct jm_job *job, struct err *err) MUST_CHECK;
+
 /* job_tasks.c */
+/* A message of this job and its epoch. */
+int jm_job_check_ids(const struct jm_job *job, const ProtobufCBinaryData *job_id, uint64_t epoch,
+                     struct err *err) MUST_CHECK;
 void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask,
                       Rask__Control__TaskState to);
 /* Tasks that no worker has got are CANCELED, the others CANCELING. */

@@ -79,7 +79,7 @@ void jm_worker_tasks_end(struct jm_worker *w, Rask__Control__TaskState to)
     jm_job_changed(job, true);
 }
 
-static int check_ids(const struct jm_job *job, const ProtobufCBinaryData *job_id, uint64_t epoch,
+int jm_job_check_ids(const struct jm_job *job, const ProtobufCBinaryData *job_id, uint64_t epoch,
                      struct err *err)
 {
     if (job_id->len != sizeof(job->id.bytes) ||
@@ -124,7 +124,7 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
     struct arena arena;
     char *name;
 
-    if (check_ids(job, &msg->job_id, msg->job_epoch, err) < 0)
+    if (jm_job_check_ids(job, &msg->job_id, msg->job_epoch, err) < 0)
         return err->code;
     task = jm_graph_subtask(&job->graph, msg->vertex, msg->subtask);
     if (!task || task->worker != w->index)
@@ -173,7 +173,7 @@ int jm_worker_operator_event(struct jm_worker *w, const Rask__Control__OperatorE
     struct jm_subtask *task;
     struct jm_worker *target;
 
-    if (check_ids(job, &msg->job_id, msg->job_epoch, err) < 0)
+    if (jm_job_check_ids(job, &msg->job_id, msg->job_epoch, err) < 0)
         return err->code;
     task = jm_graph_subtask(&job->graph, msg->vertex, msg->subtask);
     if (!task || task->worker == JM_NO_WORKER)

@@ -253,11 +253,14 @@ static void on_deployed(void *arg, const struct err *error, const ProtobufCMessa
 static Rask__Control__Deploy *make_deploy(struct jm_job *job, struct arena *arena)
 {
     Rask__Control__Deploy *msg = arena_alloc(arena, sizeof(*msg));
+    Rask__Control__Restore *restore = arena_alloc(arena, sizeof(*restore));
 
     rask__control__deploy__init(msg);
     msg->job_id = rpc_id_data(&job->id);
     msg->job_epoch = job->epoch;
     msg->attempt = job->restarts;
+    if (jm_ckpt_latest(job->ckpt, restore, arena))
+        msg->restore = restore;
     msg->graph = (Rask__Graph__JobGraph *)job->job_graph;
     msg->n_config = job->config_count;
     msg->config = job->config;
@@ -320,6 +323,8 @@ void jm_job_deploy(struct jm_job *job)
     job->send_next = 0;
     job->send_timer.cb = on_send_deploys;
     on_send_deploys(&job->send_timer);
+    jm_ckpt_restored(job->ckpt);
+    jm_ckpt_epoch_begin(job->ckpt);
 }
 
 /* ---- stop ---- */

@@ -214,6 +214,7 @@ static int init_op(struct wk *wk, struct wk_task *t, struct wk_op *op, struct er
     op->ctx.uid = node->uid;
     op->ctx.task_name = t->name;
     op->ctx.watermark = RASK_TS_MIN;
+    op->ctx.checkpoint = wk->deploy->restore ? wk->deploy->restore->checkpoint : 0;
     op->ctx.full = &op->full;
     op->ctx.params = &t->params;
     op->connector.out_fd = wk->options.out_fd;
@@ -431,11 +432,15 @@ static struct wk_latency_settings latency_settings(const struct conf *conf)
     };
 }
 
-/* The job's options. Returns the flush interval: -1: only full blocks leave while a task is busy. */
-static int64_t apply_config(struct wk *wk)
+struct task_config { /* the job's options that tasks need */
+    int64_t flush_ms; /* -1: only full blocks leave while a task is busy */
+    bool checkpointing, exactly_once;
+};
+
+static struct task_config apply_config(struct wk *wk)
 {
     struct conf *conf = conf_new();
-    int64_t ms = -1;
+    struct task_config ret = {.flush_ms = -1};
 
     /* The values were checked when the job was submitted. */
     for (size_t i = 0; i < wk->deploy->n_config; i++)
@@ -444,16 +449,29 @@ static int64_t apply_config(struct wk *wk)
     wk->host.latency = latency_settings(conf);
     wk->host.graph = graph_of(wk);
     if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
-        ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
+        ret.flush_ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
+    ret.checkpointing = conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_INTERVAL);
+    ret.exactly_once = strcmp(conf_string(conf, OPT_EXECUTION_CHECKPOINTING_MODE), "EXACTLY_ONCE") == 0;
     pool_set_row_max(wk->pool, (uint32_t)MIN(conf_memory_bytes(conf, OPT_RASK_MAX_ROW_SIZE), (uint64_t)POOL_ROW_BYTES_MAX));
     conf_free(conf);
-    return ms;
+    return ret;
+}
+
+/* All subtasks of the vertex had ended when the checkpoint was taken. */
+static bool had_finished(const struct wk *wk, uint32_t vertex)
+{
+    const Rask__Control__Restore *restore = wk->deploy->restore;
+
+    for (size_t i = 0; restore && i < restore->n_finished_vertices; i++)
+        if (restore->finished_vertices[i] == vertex)
+            return true;
+    return false;
 }
 
 static int build_tasks(struct wk *wk, struct err *err)
 {
     const Rask__Graph__JobGraph *g = graph_of(wk);
-    int64_t flush_ms = apply_config(wk);
+    struct task_config config = apply_config(wk);
     uint32_t n = 0;
 
     for (uint32_t v = 0; v < g->n_vertices; v++)
@@ -475,7 +493,10 @@ static int build_tasks(struct wk *wk, struct err *err)
             t->attempt = wk->deploy->attempt;
             t->name = task_name(wk, v, s);
             t->run.name = t->name;
-            t->flush_interval_ns = flush_ns(flush_ms);
+            t->flush_interval_ns = flush_ns(config.flush_ms);
+            t->checkpointing = config.checkpointing;
+            t->barriers.exactly_once = config.exactly_once;
+            t->restored_finished = t->chain.skip_finish = had_finished(wk, v);
             t->params.count = g->stream->n_params;
             t->params.names = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
             t->params.values = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));

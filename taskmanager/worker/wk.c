@@ -131,11 +131,24 @@ static void send_reports(struct env_task *task)
         if (!n)
             break;
         r = LIST_ENTRY(n, struct wk_report, node);
+        wk_collector_drain(wk->collector); /* what it had frozen before it ended */
+        if (r->state == RASK__CONTROL__TASK_STATE__FINISHED)
+            wk_collector_task_finished(wk->collector, r->task);
         send_state(wk, r);
         mem_free(r);
     }
     if (!wk->peer && wk->task_count > 0 && wk_tasks_alive(wk) == 0)
         worker_done(wk, 1, "the job master is gone and every task has ended");
+}
+
+static void on_snapshot(void *arg, struct wk_task_snapshot *snapshot)
+{
+    wk_collector_snapshot(((struct wk *)arg)->collector, snapshot);
+}
+
+static void on_checkpoint_wanted(void *arg)
+{
+    wk_collector_wanted(((struct wk *)arg)->collector);
 }
 
 static void lost_timer_fired(struct env_timer *timer)
@@ -185,7 +198,7 @@ static void handshake_done(void *arg, struct net_conn *conn, const struct rpc_id
 
 static void use_conn(struct wk *wk, struct net_conn *conn, uint32_t index)
 {
-    if (!wk->deploy || wk->deploy_request) {
+    if (!wk->deploy || wk->deploy_request || wk->restoring) { /* what comes makes tasks run */
         struct wk_waiting_conn *w = MEM_NEW(struct wk_waiting_conn);
 
         ENV_PROBE(wk->env, "worker: a peer connects before the deployment");
@@ -261,6 +274,28 @@ static void deploy_failed(struct wk *wk, const struct err *err)
     rpc_fail(request, err->code, "%s", err->text);
 }
 
+static void start_tasks(struct wk *wk)
+{
+    open_links(wk);
+    wk_start_tasks(wk);
+    if (wk->canceling)
+        wk_cancel(wk);
+}
+
+/* A failure is that of one task: the job master ends the others. */
+static void restored(void *arg, const struct err *error)
+{
+    struct wk *wk = arg;
+
+    wk->restoring = NULL;
+    if (!error)
+        start_tasks(wk);
+    else if (wk->task_count > 0 && !wk->canceling)
+        wk_task_refuse(wk->tasks[0], error);
+    else
+        start_tasks(wk);
+}
+
 static void artifact_loaded(void *arg, int code, const char *error)
 {
     struct wk *wk = arg;
@@ -280,10 +315,17 @@ static void artifact_loaded(void *arg, int code, const char *error)
     wk->deploy_request = NULL;
     env_log(wk->env, LOG_INFO, "worker", wk->job, "deployed %u tasks of job \"%s\"", wk->task_count,
             wk->deploy->graph->stream->job_name);
-    open_links(wk);
-    wk_start_tasks(wk);
-    if (wk->canceling)
-        wk_cancel(wk);
+    wk->collector = wk_collector_new(&(struct wk_collector_options){.env = wk->env,
+                                                                    .job_id = &wk->job_id,
+                                                                    .job_epoch = wk->start->job_epoch,
+                                                                    .worker = wk->start->worker_index,
+                                                                    .tasks = wk->tasks,
+                                                                    .task_count = wk->task_count,
+                                                                    .peer = &wk->peer});
+    if (wk->deploy->restore)
+        wk->restoring = wk_restore_start(wk->env, wk->tasks, wk->task_count, wk->deploy->restore, restored, wk);
+    else
+        start_tasks(wk);
 }
 
 /* A repeated call: it is one deployment. */
@@ -347,6 +389,24 @@ static void answer_metrics(struct wk *wk, struct rpc_request *request)
     arena_release(&arena);
 }
 
+static void on_checkpoint_request(struct wk *wk, enum rpc_method method, const ProtobufCMessage *message,
+                                  struct rpc_request *request)
+{
+    if (!wk->collector) {
+        rpc_fail(request, ERR_STATE, "nothing is deployed");
+        return;
+    }
+    if (method == RPC_ABORT_CHECKPOINT) {
+        wk_collector_abort(wk->collector, (const Rask__Control__AbortCheckpoint *)message, request);
+        return;
+    }
+    rpc_ok(request);
+    if (method == RPC_TRIGGER_CHECKPOINT)
+        wk_collector_trigger(wk->collector, (const Rask__Control__TriggerCheckpoint *)message);
+    else
+        wk_collector_complete(wk->collector, (const Rask__Control__CompleteCheckpoint *)message);
+}
+
 static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method, const ProtobufCMessage *message,
                        struct rpc_request *request)
 {
@@ -364,6 +424,11 @@ static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
             deploy(wk, m, request);
         break;
     }
+    case RPC_TRIGGER_CHECKPOINT:
+    case RPC_COMPLETE_CHECKPOINT:
+    case RPC_ABORT_CHECKPOINT:
+        on_checkpoint_request(wk, method, message, request);
+        break;
     case RPC_CANCEL_TASKS:
         wk_cancel(wk);
         rpc_ok(request);
@@ -591,6 +656,8 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
         .err_fd = options->err_fd,
         .job = wk->job,
         .on_state = on_state,
+        .on_snapshot = on_snapshot,
+        .on_checkpoint_wanted = on_checkpoint_wanted,
         .watch_fd = options->watch_fd,
         .unwatch_fd = options->unwatch_fd,
         .arg = wk,
@@ -631,6 +698,8 @@ void wk_free(struct wk *wk)
         rpc_data_cancel(h->data);
         mem_free(h);
     }
+    wk_restore_drop(wk->restoring);
+    wk_collector_free(wk->collector);
     wk_unbuild(wk);
     env_unpost(wk->env, &wk->report_task);
     LIST_FOREACH_SAFE(n, &wk->waiting_conns)

@@ -3,6 +3,8 @@
 #define WK_PRIVATE_H
 
 #include "common/rpc/rpc.h"
+#include "taskmanager/worker/checkpoint/collect.h"
+#include "taskmanager/worker/checkpoint/restore.h"
 #include "taskmanager/worker/exchange/link.h"
 #include "taskmanager/worker/task/task.h"
 #include "taskmanager/worker/wk.h"
@@ -51,6 +53,8 @@ struct wk {
     struct wk_task **tasks;
     uint32_t link_count;               /* by worker index; NULL: itself, or nothing to exchange */
     struct wk_link **links;
+    struct wk_collector *collector;    /* of the deployment's checkpoints */
+    struct wk_restoring *restoring;    /* not NULL: the tasks wait for it */
     struct list handshakes, fetches;
     uint32_t accepted_handshakes;
     struct env_log_rate refusals;

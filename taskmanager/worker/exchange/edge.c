@@ -500,7 +500,11 @@ void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value
         wk_edge_flush(e);
         return;
     }
-    cut(e);
+    if (e->ended) /* a barrier: who is behind this edge has counted it as come */
+        return;
+    e->ended = type == WK_END;
+    if (e->partitioner != RASK__GRAPH__PARTITIONER__SPLITS) /* barriers overtake splits that nobody has: they are state */
+        cut(e);
     block = wk_block_new(e->pool, NULL, e->channel_count);
     for (uint32_t i = 0; i < e->channel_count; i++)
         wait_in(e, &e->channels[i], wk_block_control(block, type, value));

@@ -51,6 +51,7 @@ struct wk_edge {
     int64_t marker;
     uint32_t marker_rank;        /* channels take turns */
     bool end_wanted;             /* SPLITS: END follows the last held row */
+    bool ended;                  /* END was sent: nothing follows it */
     uint64_t rows_out, bytes_out; /* counters, read by others */
     struct wk_hot hot;           /* HASH */
     int error;                   /* a custom partitioner returned a channel that does not exist */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "common/base/check.h"
+#include "taskmanager/worker/checkpoint/barrier.h"
 #include "taskmanager/worker/task/task.h"
 
 /* ---- handing on ---- */
@@ -300,6 +301,8 @@ static void control_pop(struct wk_chain *c)
 
     if (k->type == WK_END)
         c->ended = true;
+    if (k->type == WK_BARRIER)
+        c->barrier = k->value;
     c->control = k->below;
     mem_free(k->reached);
     mem_free(k);
@@ -314,11 +317,11 @@ static int control_call(struct wk_op *op, const struct wk_control *k)
         op->ctx.watermark = k->value;
         return d->on_watermark ? d->on_watermark(&op->ctx, k->value) : 0;
     case WK_BARRIER:
-        return d->on_barrier ? d->on_barrier(&op->ctx, (uint64_t)k->value) : 0;
+        return d->on_barrier ? d->on_barrier(&op->ctx, wk_barrier_id(k->value)) : 0;
     case WK_STATUS:
         return d->on_status ? d->on_status(&op->ctx, k->value != 0) : 0;
     case WK_END:
-        return d->finish ? d->finish(&op->ctx) : 0;
+        return d->finish && !op->chain->skip_finish ? d->finish(&op->ctx) : 0;
     case WK_LATENCY:
         op->chain->host.marker(op, k->value);
         return 0;
@@ -437,6 +440,16 @@ int wk_chain_input_ended(struct wk_chain *c, int input)
         return 0;
     call_begin(head);
     return call_end(head, head->desc->on_end(&head->ctx, input));
+}
+
+int wk_chain_completed(struct wk_op *op, uint64_t checkpoint, bool aborted)
+{
+    int (*fn)(rask_op *ctx, uint64_t) = aborted ? op->desc->on_aborted : op->desc->on_complete;
+
+    if (!fn)
+        return 0;
+    call_begin(op);
+    return call_end(op, fn(&op->ctx, checkpoint));
 }
 
 void wk_chain_control(struct wk_chain *c, enum wk_element_type type, int64_t value)

@@ -106,6 +106,8 @@ struct wk_chain {
     struct wk_chain_host host;
     bool failed;
     bool ended;           /* the END control went through */
+    bool skip_finish;     /* its operators have ended before, in an earlier life */
+    int64_t barrier;      /* a BARRIER control went through: its value; taken by the task */
     struct err error;
 };
 
@@ -127,6 +129,8 @@ int wk_chain_input_ended(struct wk_chain *c, int input);
 void wk_chain_control(struct wk_chain *c, enum wk_element_type type, int64_t value);
 /* A latency marker that the head, a source, sends. */
 void wk_chain_marker(struct wk_chain *c, int64_t value);
+/* A checkpoint is durable, or was given up: tells one operator. Between two runs of the chain. */
+int wk_chain_completed(struct wk_op *op, uint64_t checkpoint, bool aborted);
 /* Runs until everything is consumed, an edge is full, deadline_ns has passed (executor's clock), or an operator failed. */
 enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns);
 /* What op has built so far goes on to the operators and edges behind it. */

@@ -84,6 +84,8 @@ rask_str wk_source_position(const struct wk_op *op);
 int wk_source_poll(struct wk_op *op);
 /* Enumerator: discovers; true when it will not find more. */
 int wk_enumerator_step(struct wk_op *op, bool *ret_done);
+/* Nothing is prepared that a checkpoint still has to commit. */
+bool wk_sink_committed(const struct wk_op *op);
 /* The sink may write out what it holds back (the task goes idle). */
 int wk_sink_idle(struct wk_op *op);
 

@@ -1,24 +1,40 @@
 /*
- * sink.c - sinks as operators.  Rows are written as they come, written out when the task goes idle and at
- * barriers; a two-phase sink prepares and commits at the end of input (checkpoints will do so at barriers).
+ * sink.c - sinks as operators.  Rows are written as they come, written out when the task goes idle and at barriers.
+ *
+ * A two-phase sink prepares at each barrier: what it gives then (committables) is state, part of that checkpoint and of
+ * all later ones until it is committed, which happens when a checkpoint that holds it is complete; after a recovery
+ * at once, for the checkpoint was complete.  What was prepared for a checkpoint that was given up is committed with
+ * the next one.  A job without checkpoints commits at the end of its input.
  */
 #include "common/base/check.h"
 #include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/task/task.h"
 
+struct committable {
+    struct list node;
+    uint64_t checkpoint; /* the first that holds it; 0: none yet */
+    struct bytes data;
+};
 struct sink {
     const rask_sink *desc;
-    struct bytes committables; /* u32 length, bytes ... */
-    struct rask_committables collector;
+    struct list prepared; /* in the order of prepare */
+    bool finished;
+    struct rask_committables collector, saver;
 };
+enum { COMMITTABLES, WRITER };
+static const rask_state sink_states[] = {{.kind = RASK_OPERATOR_LIST, .name = "committables"},
+                                         {.kind = RASK_OPERATOR_LIST, .name = "writer"},
+                                         {0}};
 
 static int collect(struct rask_committables *out, const void *data, size_t len)
 {
     struct wk_op *op = out->engine;
     struct sink *s = op->adapter;
+    struct committable *c = MEM_NEW(struct committable);
 
-    bytes_add_u32(&s->committables, (uint32_t)len);
-    bytes_add(&s->committables, data, len);
+    bytes_init(&c->data);
+    bytes_add(&c->data, data, len);
+    list_push_back(&s->prepared, &c->node);
     return 0;
 }
 
@@ -34,13 +50,29 @@ static const char *id_text(struct wk_op *op)
     return text;
 }
 
+static int collect_saved(struct rask_committables *out, const void *data, size_t len)
+{
+    struct wk_op *op = out->engine;
+
+    return wk_state_list_add(op->state, WRITER, data, len, &op->ctx.error);
+}
+
+static void committable_free(struct committable *c)
+{
+    list_remove(&c->node);
+    bytes_release(&c->data);
+    mem_free(c);
+}
+
 int wk_sink_init(struct wk_op *op, struct err *err)
 {
     const char *name = wk_op_property(op, "connector", NULL);
     struct sink *s = MEM_NEW(struct sink);
 
     op->adapter = s;
+    list_init(&s->prepared);
     s->collector = (struct rask_committables){collect, op};
+    s->saver = (struct rask_committables){collect_saved, op};
     if (!name) {
         s->desc = op->code;
         if (!s->desc || s->desc->abi != RASK_ABI || !s->desc->write)
@@ -60,6 +92,8 @@ int wk_sink_init(struct wk_op *op, struct err *err)
         op->ctx.args = &op->connector;
         op->ctx.args_size = sizeof(op->connector);
     }
+    if (s->desc->prepare || s->desc->save)
+        op->ctx.states = sink_states;
     op->ctx.self = s->desc->self_size ? mem_alloc(s->desc->self_size) : NULL;
     return 0;
 }
@@ -69,9 +103,71 @@ static const rask_sink *desc_of(rask_ctx *ctx)
     return ((struct sink *)wk_op_of(ctx)->adapter)->desc;
 }
 
+/* Everything that checkpoints up to this one hold. */
+static int commit_up_to(rask_op *ctx, uint64_t checkpoint)
+{
+    struct sink *s = wk_op_of(ctx)->adapter;
+
+    while (!list_empty(&s->prepared)) {
+        struct committable *c = LIST_ENTRY(s->prepared.next, struct committable, node);
+        int rc = 0;
+
+        if (c->checkpoint == 0 || c->checkpoint > checkpoint) /* later ones are behind it */
+            break;
+        if (s->desc->commit)
+            rc = s->desc->commit(ctx, (rask_bytes){(const char *)c->data.data, (uint32_t)c->data.len});
+        if (rc != 0)
+            return rc;
+        committable_free(c);
+    }
+    return 0;
+}
+
+/* Those without a checkpoint belong to this one. */
+static void assign(struct sink *s, uint64_t checkpoint)
+{
+    LIST_FOREACH (n, &s->prepared) {
+        struct committable *c = LIST_ENTRY(n, struct committable, node);
+
+        if (c->checkpoint == 0)
+            c->checkpoint = checkpoint;
+    }
+}
+
 static int sink_open(rask_op *ctx)
 {
-    return desc_of(ctx)->open ? desc_of(ctx)->open(ctx) : 0;
+    struct wk_op *op = wk_op_of(ctx);
+    struct sink *s = op->adapter;
+    int rc = s->desc->open ? s->desc->open(ctx) : 0;
+
+    for (uint32_t i = 0; rc == 0 && s->desc->prepare && i < wk_state_list_count(op->state, COMMITTABLES); i++) {
+        rask_bytes data = wk_state_list_get(op->state, COMMITTABLES, i);
+
+        rc = collect(&s->collector, data.data, data.len);
+    }
+    assign(s, 1);
+    if (rc == 0)
+        rc = commit_up_to(ctx, 1);
+    for (uint32_t i = 0; rc == 0 && s->desc->restore && i < wk_state_list_count(op->state, WRITER); i++)
+        rc = s->desc->restore(ctx, wk_state_list_get(op->state, WRITER, i));
+    return rc;
+}
+
+/* What is of this barrier's checkpoint: all that is not committed, and what the writer goes on with. */
+static int save_state(rask_ctx *ctx, struct sink *s)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    int rc = 0;
+
+    wk_state_list_clear(op->state, COMMITTABLES);
+    LIST_FOREACH (n, &s->prepared) {
+        const struct committable *c = LIST_ENTRY(n, struct committable, node);
+
+        if (rc == 0)
+            rc = wk_state_list_add(op->state, COMMITTABLES, c->data.data, c->data.len, &ctx->error);
+    }
+    wk_state_list_clear(op->state, WRITER);
+    return rc == 0 && s->desc->save && !s->finished ? s->desc->save(ctx, &s->saver) : rc;
 }
 
 static int sink_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
@@ -89,8 +185,28 @@ static int sink_flush(rask_ctx *ctx)
 
 static int sink_barrier(rask_op *ctx, uint64_t checkpoint)
 {
+    struct wk_op *op = wk_op_of(ctx);
+    struct sink *s = op->adapter;
+    int rc;
+
     ctx->checkpoint = checkpoint;
-    return sink_flush(ctx);
+    rc = s->finished ? 0 : sink_flush(ctx);
+    if (rc == 0 && !s->finished && s->desc->prepare)
+        rc = s->desc->prepare(ctx, &s->collector);
+    if (rc != 0 || !op->ctx.states)
+        return rc;
+    assign(s, checkpoint);
+    return save_state(ctx, s);
+}
+
+static int sink_complete(rask_op *ctx, uint64_t checkpoint)
+{
+    return commit_up_to(ctx, checkpoint);
+}
+
+bool wk_sink_committed(const struct wk_op *op)
+{
+    return list_empty(&((const struct sink *)op->adapter)->prepared);
 }
 
 int wk_sink_idle(struct wk_op *op)
@@ -103,34 +219,21 @@ int wk_sink_idle(struct wk_op *op)
     return rc != 0 || op->ctx.error.code ? wk_op_failed(op, rc) : 0;
 }
 
-static int commit_all(rask_op *ctx, struct sink *s)
-{
-    struct reader r = reader_of(s->committables.data, s->committables.len);
-    int rc = 0;
-
-    while (rc == 0 && reader_left(&r) > 0) {
-        uint32_t len = reader_u32(&r);
-        const uint8_t *data = reader_take(&r, len);
-
-        CHECK(!r.bad);
-        rc = s->desc->commit(ctx, (rask_bytes){(const char *)data, len});
-    }
-    bytes_clear(&s->committables);
-    return rc;
-}
-
 static int sink_finish(rask_op *ctx)
 {
-    struct sink *s = wk_op_of(ctx)->adapter;
+    struct wk_op *op = wk_op_of(ctx);
+    struct sink *s = op->adapter;
     int rc = sink_flush(ctx);
 
     if (rc == 0 && s->desc->finish)
         rc = s->desc->finish(ctx);
     if (rc == 0 && s->desc->prepare)
         rc = s->desc->prepare(ctx, &s->collector);
-    if (rc == 0 && s->desc->commit)
-        rc = commit_all(ctx, s);
-    return rc;
+    s->finished = true;
+    if (rc != 0 || wk_task_of(op)->checkpointing)
+        return rc;
+    assign(s, 1);
+    return commit_up_to(ctx, UINT64_MAX);
 }
 
 static void sink_close(rask_op *ctx)
@@ -139,7 +242,8 @@ static void sink_close(rask_op *ctx)
 
     if (s->desc->close)
         s->desc->close(ctx);
-    bytes_release(&s->committables);
+    while (!list_empty(&s->prepared))
+        committable_free(LIST_ENTRY(s->prepared.next, struct committable, node));
 }
 
 const rask_operator wk_sink_op = {
@@ -148,6 +252,7 @@ const rask_operator wk_sink_op = {
     .open = sink_open,
     .process = sink_process,
     .on_barrier = sink_barrier,
+    .on_complete = sink_complete,
     .finish = sink_finish,
     .close = sink_close,
 };

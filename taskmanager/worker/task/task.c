@@ -34,6 +34,7 @@ void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_
     list_init(&t->chain.spare_feeds);
     t->chain.host = (struct wk_chain_host){&t->run, task_canceled, task_waits, wk_task_record_marker, t};
     pthread_mutex_init(&t->lock, NULL);
+    wk_barriers_init(&t->barriers);
     arena_init(&t->arena);
 }
 
@@ -126,6 +127,7 @@ void wk_task_release(struct wk_task *t)
     mem_free(t->edges);
     mem_free(t->edge_list);
     wk_gate_release(&t->gate);
+    wk_barriers_release(&t->barriers);
     mem_free(t->name);
     arena_release(&t->arena);
     pthread_mutex_destroy(&t->lock);
@@ -144,6 +146,11 @@ bool wk_task_is_over(const struct wk_task *t)
 
     return s == RASK__CONTROL__TASK_STATE__FINISHED || s == RASK__CONTROL__TASK_STATE__CANCELED ||
            s == RASK__CONTROL__TASK_STATE__FAILED;
+}
+
+bool wk_task_is_finished(const struct wk_task *t)
+{
+    return __atomic_load_n(&t->state, __ATOMIC_ACQUIRE) == RASK__CONTROL__TASK_STATE__FINISHED;
 }
 
 /* ---- states ---- */
@@ -177,6 +184,15 @@ static void task_failed(struct wk_task *t)
     }
     err_wrap(&error, "task \"%s\"", t->name);
     task_over(t, RASK__CONTROL__TASK_STATE__FAILED, &error);
+}
+
+void wk_task_refuse(struct wk_task *t, const struct err *error)
+{
+    struct err named = *error;
+
+    CHECK(t->state == RASK__CONTROL__TASK_STATE__DEPLOYING);
+    err_wrap(&named, "task \"%s\"", t->name);
+    task_over(t, RASK__CONTROL__TASK_STATE__FAILED, &named);
 }
 
 /* ---- input ---- */
@@ -216,19 +232,6 @@ static void combine(struct wk_task *t)
     }
 }
 
-/* The barrier that the channels wait for has come on all that still live. */
-static void barrier_complete(struct wk_task *t)
-{
-    uint64_t checkpoint = t->barrier;
-
-    if (t->barrier_count < t->gate.channel_count - t->gate.ended_count)
-        return;
-    t->barrier = 0;
-    t->barrier_count = 0;
-    wk_gate_unblock(&t->gate);
-    wk_chain_control(&t->chain, WK_BARRIER, (int64_t)checkpoint);
-}
-
 static int channel_ended(struct wk_task *t, struct wk_in *in)
 {
     struct task_input *input = &t->inputs[in->input];
@@ -239,24 +242,8 @@ static int channel_ended(struct wk_task *t, struct wk_in *in)
     if (input->ended == input->channels && wk_chain_input_ended(&t->chain, (int)in->input) != 0)
         return -1;
     combine(t);
-    if (t->barrier_count > 0) /* who ends sends no barrier any more */
-        barrier_complete(t);
+    wk_barrier_channel_ended(t);
     return 0;
-}
-
-/* Chandy-Lamport alignment: the channel waits until the barrier has come on all others. */
-static void barrier_arrived(struct wk_task *t, struct wk_in *in, uint64_t checkpoint)
-{
-    if (checkpoint < t->barrier) /* given up on the other channels already */
-        return;
-    if (t->barrier != checkpoint) { /* a newer one takes over from one that was given up */
-        wk_gate_unblock(&t->gate);
-        t->barrier = checkpoint;
-        t->barrier_count = 0;
-    }
-    t->barrier_count++;
-    wk_in_block(in);
-    barrier_complete(t);
 }
 
 static int handle_control(struct wk_task *t)
@@ -276,7 +263,7 @@ static int handle_control(struct wk_task *t)
         combine(t);
         break;
     case WK_BARRIER:
-        barrier_arrived(t, in, (uint64_t)e->value);
+        wk_barrier_arrived(t, in, e->value);
         break;
     case WK_END:
         rc = channel_ended(t, in);
@@ -326,11 +313,9 @@ static void feed_all(struct wk_task *t, struct wk_element *const *taken, uint32_
 static bool take_input(struct wk_task *t)
 {
     struct wk_element *taken[TASK_SLICES_PER_STEP];
-    uint32_t rows = 0, n = 0;
+    uint32_t rows = 0, n = 0, before = t->taken_count; /* of a reader: the split that it reads */
 
-    if (t->is_source && wk_source_reading(t->chain.ops[0]))
-        return false;
-    while (rows < TASK_ROWS_PER_STEP && n < TASK_SLICES_PER_STEP) {
+    while (rows < TASK_ROWS_PER_STEP && before + n < TASK_SLICES_PER_STEP) {
         struct wk_in *in = NULL;
         struct wk_element *e = wk_gate_take(&t->gate, &in);
 
@@ -346,13 +331,13 @@ static bool take_input(struct wk_task *t)
             wk_count(&t->bytes_in, e->bytes);
             wk_count(&t->remote_records_in, e->remote ? e->rows : 0);
         }
-        t->taken[n].in = in;
-        t->taken[n].bytes = e->bytes;
+        t->taken[before + n].in = in;
+        t->taken[before + n].bytes = e->bytes;
         taken[n++] = e;
         if (t->is_source || ENV_BUGGIFY(t->host->env))
             break;
     }
-    t->taken_count = n;
+    t->taken_count = before + n;
     if (n > 0) {
         wk_count(&t->takes, 1);
         feed_all(t, taken, n);
@@ -426,37 +411,61 @@ static bool open_task(struct wk_task *t)
 
 enum more { MORE_YES, MORE_WAIT, MORE_FAILED };
 
+static enum more read_source(struct wk_task *t)
+{
+    struct wk_op *head = t->chain.ops[0];
+    uint64_t before = head->rows_out;
+    int rc = RASK_WAIT;
+
+    if (t->gate.ended_count < t->gate.channel_count && take_input(t)) /* no split comes while it has one, but barriers do */
+        return MORE_YES;
+    if (!wk_op_blocked(head)) {
+        unwatch(t);
+        rc = wk_source_poll(head);
+    }
+    if (rc == RASK_MORE && head->rows_out == before && t->chain.feeds == 0)
+        flush_edges(t, t->run.executor->ops->now_ns(t->run.executor)); /* it looks again at once: what is held must not wait */
+    return rc < 0 ? MORE_FAILED : rc == RASK_WAIT ? MORE_WAIT : MORE_YES;
+}
+
+/* No row: a barrier that has passed, or control elements. MORE_WAIT: neither. */
+static enum more next_control(struct wk_task *t)
+{
+    int64_t value = t->chain.barrier;
+
+    if (value) { /* it has passed through all of the chain */
+        t->chain.barrier = 0;
+        wk_barrier_passed(t, value);
+        return MORE_YES;
+    }
+    if (t->control)
+        return handle_control(t) == 0 ? MORE_YES : MORE_FAILED;
+    return wk_barrier_begin(t) ? MORE_YES : MORE_WAIT;
+}
+
 /* The chain is empty: what comes next? */
 static enum more next_work(struct wk_task *t)
 {
     struct wk_op *head = t->chain.ops[0];
-    bool inputs_over = t->gate.ended_count == t->gate.channel_count;
+    bool head_ended = t->draining || t->restored_finished; /* a source's own end */
+    bool inputs_over = t->gate.ended_count == t->gate.channel_count || (t->is_source && t->draining);
+    enum more more;
 
     /* The credit of a split goes back when it is read: one that waits behind it would starve a reader with nothing to do. */
     if (!t->is_source || !wk_source_reading(head))
         return_credits(t);
-    if (t->control)
-        return handle_control(t) == 0 ? MORE_YES : MORE_FAILED;
-    if (t->is_enumerator && !t->end_sent) {
+    more = next_control(t);
+    if (more != MORE_WAIT || (t->suspended && (t->is_source || t->is_enumerator)))
+        return more;
+    if (t->is_enumerator && !t->end_sent && !head_ended) {
         bool done;
 
         if (wk_enumerator_step(head, &done) != 0)
             return MORE_FAILED;
         if (!done)
             return MORE_WAIT;
-    } else if (t->is_source && wk_source_reading(head)) {
-        uint64_t before = head->rows_out;
-        int rc = RASK_WAIT;
-
-        if (!wk_op_blocked(head)) {
-            unwatch(t);
-            rc = wk_source_poll(head);
-        }
-
-        /* It looks again at once, but what is held must not wait for that. */
-        if (rc == RASK_MORE && head->rows_out == before && t->chain.feeds == 0)
-            flush_edges(t, t->run.executor->ops->now_ns(t->run.executor));
-        return rc < 0 ? MORE_FAILED : rc == RASK_WAIT ? MORE_WAIT : MORE_YES;
+    } else if (t->is_source && wk_source_reading(head) && !head_ended) {
+        return read_source(t);
     } else if (!inputs_over) {
         return take_input(t) ? MORE_YES : MORE_WAIT;
     }
@@ -475,6 +484,22 @@ static int idle_sinks(struct wk_task *t)
     return 0;
 }
 
+/* What the sinks of an ended chain have prepared is committed by a checkpoint that is still to come. */
+static bool committed(struct wk_task *t)
+{
+    bool all = true;
+
+    if (t->stop)
+        return false;
+    for (uint32_t i = 0; i < t->chain.op_count && all; i++)
+        all = t->chain.ops[i]->desc != &wk_sink_op || wk_sink_committed(t->chain.ops[i]);
+    if (!all && !t->final_asked) {
+        t->final_asked = true;
+        t->host->on_checkpoint_wanted(t->host->arg);
+    }
+    return all;
+}
+
 static bool step(struct wk_task *t, uint64_t now)
 {
     struct wk_executor *ex = t->run.executor;
@@ -488,6 +513,10 @@ static bool step(struct wk_task *t, uint64_t now)
     if (ENV_BUGGIFY(t->host->env)) {
         ENV_PROBE(t->host->env, "task: blocks are cut early");
         flush_edges(t, now);
+    }
+    if (wk_barrier_take_mail(t) != 0) {
+        task_failed(t);
+        return false;
     }
     for (uint32_t i = 0; i < t->chain.edge_count; i++)
         wk_edge_send_waiting(t->chain.edges[i]);
@@ -519,7 +548,7 @@ static bool step(struct wk_task *t, uint64_t now)
             t->run.ending = !t->has_sink;
             flush_edges(t, now);
             if (t->chain.ended) {
-                if (edges_drained(t))
+                if (edges_drained(t) && committed(t))
                     task_over(t, RASK__CONTROL__TASK_STATE__FINISHED, NULL);
                 else
                     t->stopped = TASK_STOP_OUTPUT;

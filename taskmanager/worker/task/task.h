@@ -12,6 +12,7 @@
 
 #include "common/env/env.h"
 #include "proto/control.pb-c.h"
+#include "taskmanager/worker/checkpoint/barrier.h"
 #include "taskmanager/worker/operator/chain.h"
 #include "taskmanager/worker/task/clock.h"
 #include "taskmanager/worker/task/latency.h"
@@ -43,6 +44,10 @@ struct wk_task_host {
     struct wk_latency_settings latency;
     /* error: NULL unless FAILED. The task may be changed no more after a terminal state. */
     void (*on_state)(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error);
+    /* A barrier has passed the task; the snapshot is the worker's. */
+    void (*on_snapshot)(void *arg, struct wk_task_snapshot *snapshot);
+    /* It has ended, and waits for a checkpoint that commits what its sinks hold. */
+    void (*on_checkpoint_wanted)(void *arg);
     /* Any thread: wk_ready(task) once when fd is readable. False: it cannot be watched. NULL: none can. */
     bool (*watch_fd)(void *arg, int fd, struct wk_runnable *task);
     void (*unwatch_fd)(void *arg, int fd);
@@ -79,11 +84,16 @@ struct wk_task {
     uint32_t taken_count;
     rask_ts watermark;
     bool idle_sent;
-    uint64_t barrier;       /* being aligned; 0: none */
-    uint32_t barrier_count;
     int64_t flush_interval_ns; /* execution.buffer-timeout.interval, for its edges */
     bool flush_at_once;        /* an edge has the interval 0 */
     uint64_t next_marker_ns; /* source: of latency */
+    struct wk_barriers barriers;
+    bool checkpointing;     /* the job takes checkpoints: sinks commit with them */
+    int64_t stop;           /* barrier value of a savepoint that stops the job, and is not complete; 0: none */
+    bool suspended;         /* it has passed: sources give nothing more */
+    bool draining;          /* it waits for the end of the input, which is now */
+    bool restored_finished; /* it had ended when the checkpoint was taken that it is restored from */
+    bool final_asked;       /* on_checkpoint_wanted was called, and no checkpoint was complete since */
     int64_t wall_ms;        /* read once per step */
 
     enum task_stop stopped; /* why the last step ended */
@@ -101,9 +111,12 @@ struct wk_task {
 void wk_task_init(struct wk_task *t, const struct wk_task_host *host, struct wk_executor *executor);
 /* Never while the executor may step it. */
 void wk_task_release(struct wk_task *t);
+/* Instead of its first step: it reports FAILED. Loop. */
+void wk_task_refuse(struct wk_task *t, const struct err *error);
 /* Any thread. The task reports CANCELED (or what it had come to before). */
 void wk_task_cancel(struct wk_task *t);
 bool wk_task_is_over(const struct wk_task *t);
+bool wk_task_is_finished(const struct wk_task *t); /* over, neither failed nor canceled */
 /* Figures up to now, the step that runs included. Loop. (task_metrics.c) */
 void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *ret, struct arena *arena);
 /* Sums of the accumulators of all its operators are added to `into` (name -> struct rask_counter). */

@@ -30,6 +30,7 @@
 #define T(name)      RASK__CONTROL__TASK_STATE__##name
 
 struct manners { /* what fakes do not do by themselves */
+    bool no_ack, decline, finished;
     bool refuse_start, no_worker, no_running, ignore_cancel, ignore_stop, finish, plan_silent;
     const char *plan_error;
 };
@@ -47,6 +48,10 @@ struct fake_worker {
     } tasks[FAKE_TASKS];
     uint32_t task_count;
     int deploys, cancels, events, refused;
+    int triggers, completes, aborts;
+    uint64_t last_checkpoint, restored; /* triggered last; that its deployment names */
+    uint32_t finished_vertices;
+    char dir[256];
     struct err last;
 };
 struct fake_tm {
@@ -134,6 +139,8 @@ static void fake_deployed(struct fake_worker *w, const Rask__Control__Deploy *ms
 {
     w->deploys++;
     w->attempt = msg->attempt;
+    w->restored = msg->restore ? msg->restore->checkpoint : 0;
+    w->finished_vertices = msg->restore ? (uint32_t)msg->restore->n_finished_vertices : 0;
     for (size_t p = 0; p < msg->n_placements; p++)
         for (size_t i = 0; i < msg->placements[p]->n_worker; i++)
             if (msg->placements[p]->worker[i] == w->index) {
@@ -147,6 +154,56 @@ static void fake_deployed(struct fake_worker *w, const Rask__Control__Deploy *ms
     fake_report_all(w, T(RUNNING));
     if (w->tm->world->manners.finish)
         fake_report_all(w, T(FINISHED));
+}
+
+/* Says that all its tasks have frozen nothing. */
+static UNUSED void fake_ack(struct fake_worker *w, uint64_t checkpoint, const char *error)
+{
+    Rask__Control__AckCheckpoint msg = RASK__CONTROL__ACK_CHECKPOINT__INIT;
+    Rask__Control__SubtaskCheckpoint parts[FAKE_TASKS], *list[FAKE_TASKS];
+
+    msg.job_id = rpc_id_data(&w->job_id);
+    msg.job_epoch = w->epoch;
+    msg.checkpoint = checkpoint;
+    msg.error = (char *)error;
+    for (uint32_t i = 0; i < w->task_count; i++) {
+        rask__control__subtask_checkpoint__init(&parts[i]);
+        parts[i].vertex = w->tasks[i].vertex;
+        parts[i].subtask = w->tasks[i].subtask;
+        parts[i].has_state_bytes = true;
+        parts[i].state_bytes = 100;
+        parts[i].has_finished = true;
+        parts[i].finished = w->tm->world->manners.finished;
+        list[i] = &parts[i];
+    }
+    msg.n_subtasks = error ? 0 : w->task_count;
+    msg.subtasks = list;
+    rpc_call(w->peer, RPC_ACK_CHECKPOINT, &msg.base, 0, fake_ignore, w);
+}
+
+static void fake_triggered(struct fake_worker *w, const Rask__Control__TriggerCheckpoint *msg)
+{
+    w->triggers++;
+    w->last_checkpoint = msg->checkpoint;
+    snprintf(w->dir, sizeof(w->dir), "%s", msg->dir);
+    if (!w->tm->world->manners.no_ack)
+        fake_ack(w, msg->checkpoint, w->tm->world->manners.decline ? "no space left" : NULL);
+}
+
+static void fake_aborted(struct fake_worker *w, const Rask__Control__AbortCheckpoint *msg,
+                         struct rpc_request *request)
+{
+    Rask__Control__AbortCheckpointOk ok = RASK__CONTROL__ABORT_CHECKPOINT_OK__INIT;
+    Rask__Control__SubtaskPhase phase = RASK__CONTROL__SUBTASK_PHASE__INIT, *list[] = {&phase};
+
+    w->aborts++;
+    phase.vertex = w->tasks[0].vertex;
+    phase.subtask = w->tasks[0].subtask;
+    phase.phase = (char *)"had not got a barrier";
+    ok.checkpoint = msg->checkpoint;
+    ok.n_late = 1;
+    ok.late = list;
+    rpc_reply(request, &ok.base);
 }
 
 static void fake_metrics(struct fake_worker *w, struct rpc_request *request)
@@ -173,7 +230,15 @@ static void fake_worker_request(void *arg, struct rpc_peer *peer, enum rpc_metho
         fake_metrics(w, request);
         return;
     }
+    if (method == RPC_ABORT_CHECKPOINT) {
+        fake_aborted(w, (const Rask__Control__AbortCheckpoint *)message, request);
+        return;
+    }
     rpc_ok(request);
+    if (method == RPC_TRIGGER_CHECKPOINT)
+        fake_triggered(w, (const Rask__Control__TriggerCheckpoint *)message);
+    if (method == RPC_COMPLETE_CHECKPOINT)
+        w->completes++;
     if (method == RPC_DEPLOY)
         fake_deployed(w, (const Rask__Control__Deploy *)message);
     if (method == RPC_DELIVER_EVENT)

@@ -1,0 +1,91 @@
+/* coordinator_private.h - between the files of the checkpoint coordinator. */
+#ifndef JM_COORDINATOR_PRIVATE_H
+#define JM_COORDINATOR_PRIVATE_H
+
+#include "common/base/map.h"
+#include "common/ckpt/ckpt_meta.h"
+#include "jobmanager/checkpoint/coordinator.h"
+#include "jobmanager/checkpoint/sweep.h"
+
+#define CK_MODULE  "checkpoint"
+#define KIND(name) RASK__CONTROL__CHECKPOINT_KIND__##name
+
+enum pending_state { PENDING_PREPARING, PENDING_COLLECTING, PENDING_WRITING };
+
+struct pending { /* a checkpoint under way */
+    struct list link;
+    struct jm_ckpt *c;
+    uint64_t id;
+    enum pending_state state;
+    struct jm_ckpt_entry *entry; /* one reference */
+    char *dir;                   /* of _metadata */
+    uint64_t begun_ns;
+    uint32_t workers, acked;
+    uint64_t *acked_set; /* bit by worker */
+    struct ckpt_meta *meta;
+    struct bytes packed;
+    struct env_timer timeout;
+    jm_ckpt_done *done; /* NULL: nobody asked */
+    void *arg;
+    bool reported; /* in the book as failed already, its late subtasks are not known yet */
+};
+
+struct complete { /* a checkpoint that may be restored from */
+    struct list link;
+    uint64_t id;
+    char *dir;
+    struct ckpt_meta *meta;
+    struct jm_ckpt_entry *entry;
+    bool foreign; /* not this job's: nothing of it is removed */
+};
+
+struct wish { /* asked for, not begun yet */
+    struct list link;
+    Rask__Control__CheckpointKind kind;
+    bool full;
+    char *dir;
+    jm_ckpt_done *done;
+    void *arg;
+};
+
+struct jm_ckpt {
+    struct jm_ckpt_options options;
+    struct env *env;
+    char job[ID_TEXT_MAX];
+    struct jm_ckpt_settings settings;
+    uint32_t retained;
+    bool keep_failed, keep_canceled;
+    char *dir, *shared_dir, *savepoint_dir; /* owned; savepoint_dir NULL: not set */
+
+    bool running;     /* an epoch that takes checkpoints */
+    bool shared_made; /* shared_dir is there */
+    uint64_t counter; /* of the last one begun */
+    uint64_t last_begun_ns, last_end_ns;
+    uint64_t failed_in_row;
+    bool due, wanted; /* an interval has passed; a task waits at its end */
+    bool strays;      /* a checkpoint was given up: files of it may lie in shared_dir */
+    struct env_timer timer;
+    struct list pendings;  /* oldest first */
+    struct list completes; /* oldest first */
+    struct list wishes;
+    struct map *refs; /* absolute path of a file -> how many completes name it, as a pointer */
+    struct jm_sweeper sweeper;
+    struct jm_ckpt_book book;
+    struct jm_ckpt_stats *picture;
+    bool dirty;
+};
+
+void jm_ck_changed(struct jm_ckpt *c);
+void jm_ck_turn_soon(struct jm_ckpt *c);
+/* Given up: tells the workers when the epoch lives. counts: towards the tolerable ones. */
+void jm_ck_pending_fail(struct pending *p, bool tell, bool counts, int code, const char *text);
+void jm_ck_pending_free(struct pending *p);
+
+/* finish.c */
+void jm_ck_finish(struct pending *p); /* every worker has acknowledged */
+void jm_ck_complete_free(struct complete *done);
+bool jm_ck_folder_in_use(const struct jm_ckpt *c, const char *dir);
+void jm_ck_retain(struct jm_ckpt *c); /* removes what is more than retained */
+void jm_ck_sweep_pending(struct pending *p);
+
+#endif

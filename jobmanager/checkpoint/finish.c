@@ -1,0 +1,396 @@
+/*
+ * finish.c - from the last acknowledgement to a complete checkpoint, and its end: `_metadata`, what
+ * is carried over, references to shared files, retention.  Pure; thread: the control loop.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "jobmanager/checkpoint/coordinator_private.h"
+
+/* ---- what the coordinator itself keeps in _metadata: the operators that had ended ---- */
+
+static bool vertex_finished(const struct jm_ckpt_vertex *v)
+{
+    for (uint32_t i = 0; i < v->parallelism; i++)
+        if (!v->subtasks[i].finished)
+            return false;
+    return true;
+}
+
+static const uint8_t *operator_id(const Rask__Graph__JobGraph *graph, const Rask__Graph__ChainedOperator *op)
+{
+    const Rask__Graph__StreamNode *node = graph_node(graph->stream, op->node);
+
+    return node && node->operator_id.len == CKPT_OPERATOR_ID_BYTES ? node->operator_id.data : NULL;
+}
+
+static void add_finished(struct pending *p)
+{
+    const Rask__Graph__JobGraph *graph = p->c->options.graph;
+    struct bytes extra;
+
+    bytes_init(&extra);
+    for (uint32_t v = 0; v < p->entry->vertex_count; v++) {
+        if (!vertex_finished(&p->entry->vertices[v]))
+            continue;
+        for (size_t i = 0; i < graph->vertices[v]->n_operators; i++) {
+            const uint8_t *id = operator_id(graph, graph->vertices[v]->operators[i]);
+
+            if (id)
+                bytes_add(&extra, id, CKPT_OPERATOR_ID_BYTES);
+        }
+    }
+    if (extra.len > 0)
+        p->meta->extra = (rask_bytes){arena_dup(&p->meta->arena, extra.data, extra.len), (uint32_t)extra.len};
+    bytes_release(&extra);
+}
+
+static bool is_in_extra(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYTES])
+{
+    for (size_t at = 0; at + CKPT_OPERATOR_ID_BYTES <= m->extra.len; at += CKPT_OPERATOR_ID_BYTES)
+        if (memcmp(m->extra.data + at, id, CKPT_OPERATOR_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
+static bool was_finished(const struct ckpt_meta *m, const Rask__Graph__JobGraph *graph, size_t vertex)
+{
+    const Rask__Graph__JobVertex *v = graph->vertices[vertex];
+
+    for (size_t i = 0; i < v->n_operators; i++) {
+        const uint8_t *id = operator_id(graph, v->operators[i]);
+
+        if (!id || !is_in_extra(m, id))
+            return false;
+    }
+    return true;
+}
+
+/* ---- files and who names them ---- */
+
+/* Absolute, without "..": of a path in the _metadata of dir. Owned. */
+static char *absolute(const char *dir, const char *path)
+{
+    size_t len = strlen(dir);
+
+    if (path[0] == '/')
+        return mem_strdup(path);
+    while (strncmp(path, "../", 3) == 0) {
+        while (len > 0 && dir[--len] != '/')
+            continue;
+        path += 3;
+    }
+    return mem_printf("%.*s/%s", (int)len, dir, path);
+}
+
+static uintptr_t ref_count(const struct jm_ckpt *c, const char *path)
+{
+    return (uintptr_t)map_get_str(c->refs, path);
+}
+
+static void ref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta *m)
+{
+    for (uint32_t i = 0; i < m->file_count; i++) {
+        char *path = absolute(dir, m->files[i].path);
+
+        map_put_str(c->refs, path, (void *)(ref_count(c, path) + 1)); /* NOLINT: a number */
+        mem_free(path);
+    }
+}
+
+/* Paths inside the job's own folder may be removed, others belong to somebody else. */
+static bool is_ours(const struct jm_ckpt *c, const char *path)
+{
+    size_t len = strlen(c->dir);
+
+    return strncmp(path, c->dir, len) == 0 && path[len] == '/';
+}
+
+static void unref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta *m, struct jm_sweep *sweep)
+{
+    for (uint32_t i = 0; i < m->file_count; i++) {
+        char *path = absolute(dir, m->files[i].path);
+        uintptr_t count = ref_count(c, path);
+
+        if (count > 1)
+            map_put_str(c->refs, path, (void *)(count - 1)); /* NOLINT: a number */
+        else
+            map_remove_str(c->refs, path);
+        if (count <= 1 && is_ours(c, path))
+            jm_sweep_add(sweep, path);
+        mem_free(path);
+    }
+}
+
+void jm_ck_complete_free(struct complete *done)
+{
+    list_remove(&done->link);
+    ckpt_meta_free(done->meta);
+    jm_ckpt_entry_unref(done->entry);
+    mem_free(done->dir);
+    mem_free(done);
+}
+
+/* _metadata first: what is left of a half removed checkpoint must not look whole. */
+static void discard(struct jm_ckpt *c, struct complete *done)
+{
+    struct jm_sweep *sweep = jm_sweep_new(&c->sweeper);
+    char *path = mem_printf("%s/_metadata", done->dir);
+
+    if (!done->foreign)
+        jm_sweep_add(sweep, path);
+    mem_free(path);
+    unref_files(c, done->dir, done->meta, sweep);
+    if (!done->foreign && !jm_ck_folder_in_use(c, done->dir))
+        jm_sweep_add(sweep, done->dir);
+    jm_sweep_go(sweep);
+    jm_ck_complete_free(done);
+}
+
+/* A later checkpoint names a file of this folder. */
+bool jm_ck_folder_in_use(const struct jm_ckpt *c, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    for (struct map_iter it = map_iter(c->refs); map_next(&it);)
+        if (strncmp(it.key, dir, len) == 0 && ((const char *)it.key)[len] == '/')
+            return true;
+    return false;
+}
+
+void jm_ck_retain(struct jm_ckpt *c)
+{
+    uint32_t n = 0;
+
+    LIST_FOREACH (at, &c->completes)
+        n++;
+    for (; n > c->retained; n--)
+        discard(c, LIST_ENTRY(c->completes.next, struct complete, link));
+}
+
+/* The exclusive folder of one that was given up, and shared files that only it has. */
+void jm_ck_sweep_pending(struct pending *p)
+{
+    struct jm_ckpt *c = p->c;
+    struct jm_sweep *sweep = jm_sweep_new(&c->sweeper);
+
+    for (uint32_t i = 0; i < p->meta->file_count; i++) {
+        char *path = absolute(p->dir, p->meta->files[i].path);
+
+        if (ref_count(c, path) == 0 && is_ours(c, path))
+            jm_sweep_add(sweep, path);
+        mem_free(path);
+    }
+    jm_sweep_add(sweep, p->dir);
+    jm_sweep_go(sweep);
+}
+
+/* A name in the shared folder is <worker>-<checkpoint>-<number>.state. */
+static bool is_stray(void *arg, const char *name)
+{
+    struct jm_ckpt *c = arg;
+    const char *dash = strchr(name, '-');
+    uint64_t first = UINT64_MAX;
+    char *path = mem_printf("%s/%s", c->shared_dir, name);
+    bool named = ref_count(c, path) > 0;
+
+    mem_free(path);
+    LIST_FOREACH (at, &c->pendings)
+        first = MIN(first, LIST_ENTRY(at, struct pending, link)->id);
+    return !named && dash && strtoull(dash + 1, NULL, 10) < first;
+}
+
+static void sweep_strays(struct jm_ckpt *c)
+{
+    struct jm_sweep *sweep;
+
+    if (!c->strays)
+        return;
+    c->strays = false;
+    sweep = jm_sweep_new(&c->sweeper);
+    jm_sweep_add_some(sweep, c->shared_dir, is_stray, c);
+    jm_sweep_go(sweep);
+}
+
+/* ---- complete ---- */
+
+static void end_subsumed(struct jm_ckpt *c, uint64_t id)
+{
+    LIST_FOREACH_SAFE (at, &c->pendings) {
+        struct pending *p = LIST_ENTRY(at, struct pending, link);
+        char *text;
+
+        if (p->id >= id || p->state == PENDING_WRITING || jm_ckpt_is_savepoint(p->entry->kind))
+            continue;
+        text = mem_printf("checkpoint %llu was complete before it", (unsigned long long)id);
+        jm_ck_pending_fail(p, true, false, ERR_STATE, text);
+        mem_free(text);
+    }
+}
+
+static struct complete *newest(const struct jm_ckpt *c)
+{
+    return list_empty(&c->completes) ? NULL : LIST_ENTRY(c->completes.prev, struct complete, link);
+}
+
+static void keep(struct pending *p)
+{
+    struct jm_ckpt *c = p->c;
+    struct complete *done = MEM_NEW(struct complete);
+
+    *done = (struct complete){
+        .id = p->id, .dir = p->dir, .meta = p->meta, .entry = jm_ckpt_entry_ref(p->entry)};
+    p->dir = NULL;
+    p->meta = NULL;
+    if (newest(c) && newest(c)->id > done->id) /* one that was begun later was faster */
+        list_push_front(&c->completes, &done->link);
+    else
+        list_push_back(&c->completes, &done->link);
+    ref_files(c, done->dir, done->meta);
+    jm_ck_retain(c);
+}
+
+static void on_written(void *arg, const struct fs_result *result)
+{
+    struct pending *p = arg;
+    struct jm_ckpt *c = p->c;
+    struct jm_ckpt_entry *e = p->entry;
+    uint64_t id = p->id;
+
+    if (result->code < 0) {
+        char *text = mem_printf("its _metadata could not be written: %s", result->err.text);
+
+        jm_ck_pending_fail(p, c->running, true, result->code, text);
+        mem_free(text);
+        return;
+    }
+    e->status = JM_CKPT_COMPLETED;
+    e->end_ms = env_wall_ms(c->env);
+    e->path = mem_strdup(p->dir);
+    e->state_bytes = ckpt_meta_bytes(p->meta, NULL);
+    jm_ckpt_book_end(&c->book, e);
+    c->last_end_ns = env_now_ns(c->env);
+    env_log(c->env, LOG_DEBUG, CK_MODULE, c->job, "%s %llu complete: %llu bytes in %llu ms",
+            jm_ckpt_is_savepoint(e->kind) ? "savepoint" : "checkpoint", (unsigned long long)id,
+            (unsigned long long)e->checkpointed_bytes,
+            (unsigned long long)jm_ckpt_entry_duration_ms(e, e->end_ms));
+    if (!jm_ckpt_is_savepoint(e->kind)) {
+        c->failed_in_row = 0;
+        keep(p);
+        end_subsumed(c, id);
+        sweep_strays(c);
+    }
+    if (c->running)
+        c->options.hooks->complete(c->options.arg, id, e->kind);
+    if (p->done)
+        p->done(p->arg, NULL, id, e->path);
+    jm_ck_pending_free(p);
+    jm_ck_changed(c);
+    jm_ck_turn_soon(c);
+    c->options.hooks->idle(c->options.arg);
+}
+
+/* Files of an older checkpoint's own folder are named from the new one's. */
+static const char *path_from(void *arg, struct arena *arena, const char *path)
+{
+    const struct complete *before = arg;
+    const char *folder = strrchr(before->dir, '/') + 1;
+    size_t size;
+    char *made;
+
+    if (path[0] == '/' || strncmp(path, "../", 3) == 0)
+        return path;
+    size = strlen(before->dir) + strlen(path) + 8;
+    made = arena_alloc(arena, size);
+    if (before->foreign)
+        snprintf(made, size, "%s/%s", before->dir, path);
+    else
+        snprintf(made, size, "../%s/%s", folder, path);
+    return made;
+}
+
+void jm_ck_finish(struct pending *p)
+{
+    struct jm_ckpt *c = p->c;
+    struct complete *before = newest(c);
+    struct err err = {0};
+    char *path;
+    int code = 0;
+
+    memcpy(p->meta->job, c->options.job_id.bytes, sizeof(p->meta->job));
+    p->meta->checkpoint = p->id;
+    p->meta->kind = jm_ckpt_is_savepoint(p->entry->kind) ? CKPT_SAVEPOINT : CKPT_CHECKPOINT;
+    p->meta->created_ms = p->entry->trigger_ms;
+    p->meta->completed_ms = env_wall_ms(c->env);
+    p->meta->job_name = arena_strdup(&p->meta->arena, c->options.job_name);
+    p->meta->version = arena_strdup(&p->meta->arena, RASK_VERSION);
+    add_finished(p);
+    if (before && !jm_ckpt_is_savepoint(p->entry->kind) && before->id < p->id)
+        code = ckpt_meta_carry(p->meta, before->meta, path_from, before, &err);
+    if (code < 0) {
+        jm_ck_pending_fail(p, true, true, code, err.text);
+        return;
+    }
+    p->state = PENDING_WRITING;
+    ckpt_meta_pack(p->meta, &p->packed);
+    path = mem_printf("%s/_metadata", p->dir);
+    c->env->fs->ops->write_all(c->env->fs, path, p->packed.data, p->packed.len, on_written, p);
+    mem_free(path);
+}
+
+/* ---- where the next epoch begins, and the end ---- */
+
+bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena *arena)
+{
+    struct complete *at = newest(c);
+    const Rask__Graph__JobGraph *graph = c->options.graph;
+
+    if (!at)
+        return false;
+    rask__control__restore__init(ret);
+    ret->dir = arena_strdup(arena, at->dir);
+    ret->checkpoint = at->id;
+    ret->has_base_checkpoint = true;
+    ret->base_checkpoint = at->foreign ? 0 : at->id;
+    ret->finished_vertices = arena_alloc(arena, (graph->n_vertices + 1) * sizeof(uint32_t));
+    for (size_t v = 0; v < graph->n_vertices; v++)
+        if (was_finished(at->meta, graph, v))
+            ret->finished_vertices[ret->n_finished_vertices++] = (uint32_t)v;
+    return true;
+}
+
+void jm_ckpt_restored(struct jm_ckpt *c)
+{
+    if (newest(c)) {
+        jm_ckpt_book_restored(&c->book, newest(c)->entry);
+        jm_ck_changed(c);
+    }
+}
+
+void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
+{
+    bool stays = (state == JM_JOB_CANCELED && c->keep_canceled) || (state == JM_JOB_FAILED && c->keep_failed);
+    struct jm_sweep *sweep;
+
+    CHECK(!c->running);
+    if (stays) {
+        sweep_strays(c);
+        return;
+    }
+    if (c->counter == 0)
+        return;
+    sweep = jm_sweep_new(&c->sweeper);
+    while (!list_empty(&c->completes)) {
+        struct complete *done = LIST_ENTRY(c->completes.next, struct complete, link);
+        char *path = mem_printf("%s/_metadata", done->dir);
+
+        if (!done->foreign)
+            jm_sweep_add(sweep, path);
+        mem_free(path);
+        jm_ck_complete_free(done);
+    }
+    jm_sweep_add(sweep, c->dir);
+    jm_sweep_go(sweep);
+}

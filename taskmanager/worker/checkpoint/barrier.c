@@ -1,0 +1,314 @@
+/* barrier.c - see barrier.h. */
+#include "taskmanager/worker/checkpoint/barrier.h"
+
+#include "common/base/check.h"
+#include "taskmanager/worker/operator/ops.h"
+#include "taskmanager/worker/task/task.h"
+
+struct mail {
+    struct list node;
+    enum wk_mail_type type;
+    int64_t value;
+};
+
+static uint64_t now_ns(const struct wk_task *t)
+{
+    return t->run.executor->ops->now_ns(t->run.executor);
+}
+
+static void show(struct wk_barriers *b, int64_t value, enum wk_barrier_phase phase, uint32_t missing)
+{
+    __atomic_store_n(&b->shown_missing, missing, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->shown_phase, phase, __ATOMIC_RELAXED);
+    __atomic_store_n(&b->shown, wk_barrier_id(value), __ATOMIC_RELAXED);
+}
+
+void wk_barriers_init(struct wk_barriers *b)
+{
+    b->exactly_once = true;
+    list_init(&b->mail);
+}
+
+void wk_barriers_release(struct wk_barriers *b)
+{
+    for (struct list *n; (n = list_pop_front(&b->mail));)
+        mem_free(LIST_ENTRY(n, struct mail, node));
+}
+
+void wk_task_snapshot_free(struct wk_task_snapshot *s)
+{
+    if (!s)
+        return;
+    for (uint32_t i = 0; i < s->op_count; i++)
+        if (s->ops[i])
+            wk_snapshot_free(s->ops[i]);
+    mem_free(s->ops);
+    mem_free(s);
+}
+
+/* ---- mail ---- */
+
+void wk_barrier_mail(struct wk_task *t, enum wk_mail_type type, int64_t value)
+{
+    struct mail *m = MEM_NEW(struct mail);
+
+    m->type = type;
+    m->value = value;
+    pthread_mutex_lock(&t->lock);
+    list_push_back(&t->barriers.mail, &m->node);
+    pthread_mutex_unlock(&t->lock);
+    wk_ready(&t->run);
+}
+
+static int call_completed(struct wk_task *t, int64_t value, bool aborted)
+{
+    uint64_t checkpoint = wk_barrier_id(value);
+    Rask__Control__CheckpointKind kind = wk_barrier_kind(value);
+    bool commits = kind != RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT;
+
+    for (uint32_t i = 0; i < t->chain.op_count; i++) {
+        struct wk_op *op = t->chain.ops[i];
+
+        if (op->state && aborted)
+            wk_state_aborted(op->state, checkpoint);
+        else if (op->state && kind == RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT)
+            wk_state_completed(op->state, checkpoint);
+        /* what a savepoint holds is not committed by it: nobody recovers from it on their own */
+        if ((aborted || commits) && wk_chain_completed(op, checkpoint, aborted) != 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* A savepoint that is to stop the job has come: without a drain sources fall silent behind its barrier, else they end. */
+static void begin_of_stop(struct wk_task *t, int64_t value)
+{
+    Rask__Control__CheckpointKind kind = wk_barrier_kind(value);
+
+    if (kind == RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_SUSPEND) {
+        t->stop = value;
+        t->suspended = true;
+        t->chain.skip_finish = true; /* the job goes on elsewhere: this is not the end of its input */
+    } else if (kind == RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_TERMINATE) {
+        t->stop = value;
+        t->draining = true;
+    }
+}
+
+/* It is complete, or is not to be. */
+static void end_of_stop(struct wk_task *t, int64_t value, bool aborted)
+{
+    if (!t->stop || wk_barrier_id(t->stop) != wk_barrier_id(value))
+        return;
+    t->stop = 0;
+    if (!t->suspended)
+        return;
+    if (aborted) {
+        t->suspended = false;
+        t->chain.skip_finish = t->restored_finished;
+    } else if (t->is_source || t->is_enumerator) {
+        t->end_sent = true;
+        wk_chain_control(&t->chain, WK_END, 0);
+    }
+}
+
+static void give_up(struct wk_task *t, uint64_t checkpoint)
+{
+    struct wk_barriers *b = &t->barriers;
+
+    if (wk_barrier_id(b->triggered) <= checkpoint)
+        b->triggered = 0;
+    if (checkpoint <= b->last)
+        return;
+    b->last = checkpoint;
+    if (b->value && wk_barrier_id(b->value) <= checkpoint) {
+        b->value = 0;
+        b->count = 0;
+        wk_gate_unblock(&t->gate);
+    }
+}
+
+int wk_barrier_take_mail(struct wk_task *t)
+{
+    struct wk_barriers *b = &t->barriers;
+    int rc = 0;
+
+    while (rc == 0) {
+        struct list *n;
+        struct mail *m;
+
+        pthread_mutex_lock(&t->lock);
+        n = list_pop_front(&b->mail);
+        pthread_mutex_unlock(&t->lock);
+        if (!n)
+            break;
+        m = LIST_ENTRY(n, struct mail, node);
+        if (m->type == WK_MAIL_TRIGGER && wk_barrier_id(m->value) > b->last) {
+            b->triggered = m->value;
+            if (wk_barrier_kind(m->value) == RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_TERMINATE)
+                begin_of_stop(t, m->value);
+        }
+        if (m->type == WK_MAIL_ABORT)
+            give_up(t, wk_barrier_id(m->value));
+        if (m->type != WK_MAIL_TRIGGER) {
+            rc = call_completed(t, m->value, m->type == WK_MAIL_ABORT);
+            end_of_stop(t, m->value, m->type == WK_MAIL_ABORT);
+            t->final_asked = false;
+        }
+        mem_free(m);
+    }
+    return rc;
+}
+
+/* ---- alignment ---- */
+
+static void pass(struct wk_task *t, int64_t value)
+{
+    struct wk_barriers *b = &t->barriers;
+
+    b->last = wk_barrier_id(value);
+    b->value = 0;
+    b->count = 0;
+    b->aligned_ns = now_ns(t);
+    if (wk_barrier_id(b->triggered) <= b->last)
+        b->triggered = 0;
+    show(b, value, WK_BARRIER_PASSING, 0);
+    wk_chain_control(&t->chain, WK_BARRIER, value);
+}
+
+static void first_seen(struct wk_task *t)
+{
+    struct wk_barriers *b = &t->barriers;
+
+    b->first_ns = now_ns(t);
+    b->first_bytes = t->bytes_in;
+    b->first_ms = t->run.executor->ops->wall_us(t->run.executor) / 1000;
+}
+
+/* It has come on all channels that still live. */
+static void check_complete(struct wk_task *t)
+{
+    struct wk_barriers *b = &t->barriers;
+    uint32_t alive = t->gate.channel_count - t->gate.ended_count;
+    int64_t value = b->value;
+
+    if (b->count < alive) {
+        show(b, value, WK_BARRIER_ALIGNING, alive - b->count);
+        return;
+    }
+    if (b->exactly_once)
+        wk_gate_unblock(&t->gate);
+    pass(t, value);
+}
+
+void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value)
+{
+    struct wk_barriers *b = &t->barriers;
+    uint64_t id = wk_barrier_id(value);
+
+    if (id <= b->last || (b->value && id < wk_barrier_id(b->value)))
+        return; /* given up already */
+    if (b->value != value) { /* a newer one takes over from one that others have given up */
+        wk_gate_unblock(&t->gate);
+        b->value = value;
+        b->count = 0;
+        first_seen(t);
+    }
+    b->count++;
+    if (b->exactly_once)
+        wk_in_block(in);
+    check_complete(t);
+}
+
+void wk_barrier_channel_ended(struct wk_task *t)
+{
+    if (t->barriers.value)
+        check_complete(t);
+}
+
+bool wk_barrier_begin(struct wk_task *t)
+{
+    struct wk_barriers *b = &t->barriers;
+
+    if (!b->triggered || (t->gate.ended_count < t->gate.channel_count && !(t->is_source && t->draining)))
+        return false;
+    if (t->draining && !t->chain.ended) /* the end of the input comes first */
+        return false;
+    first_seen(t);
+    pass(t, b->triggered);
+    return true;
+}
+
+/* ---- freezing ---- */
+
+/* Everything is on its way to those behind it, and the end behind that. */
+static bool has_ended(const struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        if (!t->chain.edges[i]->ended)
+            return false;
+    return t->chain.ended;
+}
+
+static enum wk_snapshot_kind snapshot_kind(int64_t value)
+{
+    if (wk_barrier_kind(value) != RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT)
+        return WK_SNAPSHOT_SAVEPOINT;
+    return value & WK_BARRIER_FULL ? WK_SNAPSHOT_FULL : WK_SNAPSHOT_INCREMENTAL;
+}
+
+void wk_barrier_passed(struct wk_task *t, int64_t value)
+{
+    struct wk_barriers *b = &t->barriers;
+    struct wk_task_snapshot *s = MEM_NEW(struct wk_task_snapshot);
+    uint64_t began = now_ns(t);
+
+    list_init(&s->node);
+    s->task = t;
+    s->value = value;
+    s->finished = has_ended(t);
+    s->first_ms = b->first_ms;
+    s->alignment_ms = (b->aligned_ns - b->first_ns) / 1000000;
+    s->processed_bytes = t->bytes_in - b->first_bytes;
+    s->op_count = t->chain.op_count;
+    s->ops = mem_alloc_array(s->op_count, sizeof(*s->ops));
+    for (uint32_t i = 0; i < s->op_count; i++)
+        if (t->chain.ops[i]->state)
+            s->ops[i] = wk_state_freeze(t->chain.ops[i]->state, wk_barrier_id(value), snapshot_kind(value));
+    s->sync_us = (now_ns(t) - began) / 1000;
+    show(b, value, WK_BARRIER_FROZEN, 0);
+    if (wk_barrier_kind(value) == RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_SUSPEND)
+        begin_of_stop(t, value);
+    t->host->on_snapshot(t->host->arg, s);
+}
+
+/* ---- why it is late ---- */
+
+char *wk_barrier_explain(struct wk_task *t, uint64_t checkpoint, uint32_t *ret_rank)
+{
+    const struct wk_barriers *b = &t->barriers;
+    uint32_t missing = __atomic_load_n(&b->shown_missing, __ATOMIC_RELAXED);
+    enum wk_barrier_phase phase = (enum wk_barrier_phase)__atomic_load_n(&b->shown_phase, __ATOMIC_RELAXED);
+    const char *operator_now = __atomic_load_n(&t->run.operator_now, __ATOMIC_RELAXED);
+
+    if (__atomic_load_n(&b->shown, __ATOMIC_RELAXED) < checkpoint)
+        phase = WK_BARRIER_NONE;
+    *ret_rank = 3 - (uint32_t)phase;
+    switch (phase) {
+    case WK_BARRIER_ALIGNING:
+        return mem_printf("was aligning: the barrier had not come on %u of its %u channels", missing,
+                          t->gate.channel_count);
+    case WK_BARRIER_PASSING:
+        return mem_printf("had got the barrier, which waited inside it%s%s: its outputs were full (back pressure), or it "
+                          "had no time",
+                          operator_now ? " at " : "", operator_now ? operator_now : "");
+    case WK_BARRIER_FROZEN:
+        return mem_strdup("had frozen its state, which was being written");
+    case WK_BARRIER_NONE:
+        break;
+    }
+    return t->gate.ended_count < t->gate.channel_count
+               ? mem_strdup("had not got a barrier: it waited behind rows that were not taken yet")
+               : mem_printf("had not begun%s%s: its operator did not return", operator_now ? ", in " : "",
+                            operator_now ? operator_now : "");
+}

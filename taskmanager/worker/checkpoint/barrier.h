@@ -1,0 +1,93 @@
+/*
+ * barrier.h - a task's part in checkpoints: mail from the loop, alignment, freezing, confirmation.
+ *
+ * Chandy-Lamport, as in "Lightweight Asynchronous Snapshots for Distributed Dataflows": a barrier
+ * travels in every channel behind the rows that were sent before it.  A task that has got it on one
+ * channel takes nothing more from that channel until it has come on all others (exactly once), then
+ * lets it pass through its chain, and freezes what its operators hold.  A task without living
+ * channels (an enumerator, a reader whose splits have all come, one that has seen the end of its
+ * input) begins by itself, when the loop tells it.
+ *
+ * Thread: wk_barrier_mail any; everything else the task's step.
+ */
+#ifndef WK_BARRIER_H
+#define WK_BARRIER_H
+
+#include "common/base/list.h"
+#include "proto/control.pb-c.h"
+#include "taskmanager/worker/state/snapshot.h"
+
+struct wk_task;
+struct wk_in;
+
+/* The value of a WK_BARRIER element: checkpoint in the low 48 bits, then its kind. */
+#define WK_BARRIER_FULL (1ll << 56)
+static inline uint64_t wk_barrier_id(int64_t value)
+{
+    return (uint64_t)value & ((1ull << 48) - 1);
+}
+static inline Rask__Control__CheckpointKind wk_barrier_kind(int64_t value)
+{
+    return (Rask__Control__CheckpointKind)(value >> 48 & 0xff);
+}
+static inline int64_t wk_barrier_value(uint64_t checkpoint, Rask__Control__CheckpointKind kind, bool full)
+{
+    return (int64_t)(checkpoint | (uint64_t)kind << 48) | (full ? WK_BARRIER_FULL : 0);
+}
+
+enum wk_mail_type { WK_MAIL_TRIGGER, WK_MAIL_COMPLETE, WK_MAIL_ABORT };
+
+enum wk_barrier_phase { /* of `shown`, for whoever asks why a checkpoint is late */
+    WK_BARRIER_NONE,
+    WK_BARRIER_ALIGNING, /* has come on some channels */
+    WK_BARRIER_PASSING,  /* is on its way through the chain: waits for room in the outputs */
+    WK_BARRIER_FROZEN
+};
+
+struct wk_barriers { /* in a task */
+    int64_t value;         /* of the one being aligned; 0: none */
+    uint32_t count;        /* of channels that it has come on */
+    uint64_t last;         /* no barrier up to this one is waited for any more: taken or given up */
+    int64_t triggered;     /* value to begin with once no channel lives; 0: none */
+    uint64_t first_ns, first_bytes; /* when the first barrier came; what had come until then */
+    int64_t first_ms;               /* wall clock */
+    uint64_t aligned_ns;
+    bool exactly_once;
+
+    uint64_t shown; /* atomic, as below: checkpoint */
+    uint32_t shown_phase, shown_missing;
+    struct list mail; /* lock of the task */
+};
+
+/* What a task hands over at a barrier. */
+struct wk_task_snapshot {
+    struct list node;
+    struct wk_task *task;
+    int64_t value;
+    bool finished;           /* it has given everything that it will ever give */
+    struct wk_snapshot **ops; /* owned; by operator of the chain */
+    uint32_t op_count;
+    int64_t first_ms;
+    uint64_t alignment_ms, sync_us, processed_bytes;
+};
+void wk_task_snapshot_free(struct wk_task_snapshot *s);
+
+void wk_barriers_init(struct wk_barriers *b);
+void wk_barriers_release(struct wk_barriers *b);
+
+/* Any thread. The task is made ready. */
+void wk_barrier_mail(struct wk_task *t, enum wk_mail_type type, int64_t value);
+/* Acts on what has come. Negative: an operator failed. */
+int wk_barrier_take_mail(struct wk_task *t);
+/* A barrier has come on a channel. */
+void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value);
+/* A channel has ended: it sends no barrier any more. */
+void wk_barrier_channel_ended(struct wk_task *t);
+/* The chain is empty, no control is on its way: true: one was begun (a trigger, and no channel lives). */
+bool wk_barrier_begin(struct wk_task *t);
+/* The barrier has passed through the chain: freezes its operators and hands over. */
+void wk_barrier_passed(struct wk_task *t, int64_t value);
+/* Why the task has not acknowledged a checkpoint. Loop. Owned text; *ret_rank: the smaller, the earlier it hangs. */
+char *wk_barrier_explain(struct wk_task *t, uint64_t checkpoint, uint32_t *ret_rank);
+
+#endif

@@ -1,0 +1,296 @@
+/* write.c - see write.h. */
+#include "taskmanager/worker/checkpoint/write.h"
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/ckpt/ckpt_file.h"
+#include "common/fs/fs.h"
+
+#define PIECE_BYTES      (1u << 20)
+#define INLINE_ALL_BYTES (64u << 10) /* of records in one acknowledgement */
+
+struct output {
+    const char *dir, *prefix; /* prefix: from the folder of _metadata */
+    bool shared;
+    uint32_t number; /* of its next file */
+    /* the file under way: */
+    struct ckpt_writer *writer; /* NULL: none */
+    uint32_t file;              /* index in meta */
+    char *path;
+    struct bytes piece; /* made, not appended yet */
+    struct fs_file *handle;
+    bool ended, synced, used;
+};
+enum { EXCLUSIVE, SHARED, OUTPUTS };
+
+struct wk_writing {
+    struct wk_write_options options; /* dir, shared_dir: owned */
+    struct ckpt_meta *meta;
+    struct wk_task_snapshot **snapshots;
+    uint64_t *stored;
+    uint32_t count, at, at_op;
+    struct output outputs[OUTPUTS];
+    struct bytes payload, record;
+    size_t inline_bytes;
+    bool exhausted, all_ended, dropped, working;
+    uint32_t dirs_synced;
+    struct env_work work;
+    struct err err;
+};
+
+static void next(struct wk_writing *w);
+
+static void writing_free(struct wk_writing *w)
+{
+    for (int i = 0; i < OUTPUTS; i++) {
+        struct output *o = &w->outputs[i];
+
+        if (o->handle)
+            w->options.env->fs->ops->close(w->options.env->fs, o->handle);
+        ckpt_writer_free(o->writer);
+        bytes_release(&o->piece);
+        mem_free(o->path);
+    }
+    for (uint32_t i = 0; i < w->count; i++)
+        wk_task_snapshot_free(w->snapshots[i]);
+    mem_free(w->snapshots);
+    mem_free(w->stored);
+    ckpt_meta_free(w->meta);
+    bytes_release(&w->payload);
+    bytes_release(&w->record);
+    mem_free((char *)w->options.dir);
+    mem_free((char *)w->options.shared_dir);
+    mem_free(w);
+}
+
+void wk_writing_drop(struct wk_writing *w)
+{
+    w->options.env->fs->ops->forget(w->options.env->fs, w);
+    w->dropped = true;
+    if (!w->working)
+        writing_free(w);
+}
+
+static void finish(struct wk_writing *w, const struct err *error)
+{
+    w->options.done(w->options.arg, error, w->meta, w->stored);
+    writing_free(w);
+}
+
+/* ---- on a thread of env_work: sections ---- */
+
+static void begin_file(struct wk_writing *w, struct output *o)
+{
+    struct ckpt_file_head head = {.checkpoint = w->options.checkpoint, .worker = w->options.worker};
+    char *name = o->shared ? mem_printf("%u-%llu-%u.state", w->options.worker,
+                                        (unsigned long long)w->options.checkpoint, o->number)
+                           : mem_printf("%u-%u.state", w->options.worker, o->number);
+    char *named = mem_printf("%s%s", o->prefix, name);
+
+    memcpy(head.job, w->options.job, sizeof(head.job));
+    head.created_ms = w->meta->created_ms;
+    o->number++;
+    o->used = true;
+    o->ended = o->synced = false;
+    o->path = mem_printf("%s/%s", o->dir, name);
+    o->writer = ckpt_writer_new(&head, CKPT_PLAIN);
+    o->file = ckpt_meta_file(w->meta, named, 0, 0);
+    ckpt_writer_begin(o->writer, &o->piece);
+    mem_free(named);
+    mem_free(name);
+}
+
+static void end_file(struct wk_writing *w, struct output *o)
+{
+    ckpt_writer_end(o->writer, w->meta, &o->piece);
+    w->meta->files[o->file].size = ckpt_writer_size(o->writer);
+    w->meta->files[o->file].crc = ckpt_writer_crc(o->writer);
+    o->ended = true;
+}
+
+static bool is_keyed(const struct ckpt_section *s)
+{
+    return s->kind == CKPT_DELTA || s->kind == CKPT_IMAGE;
+}
+
+static void put_section(struct wk_writing *w, struct ckpt_section *s)
+{
+    struct output *o = &w->outputs[is_keyed(s) && w->options.shared_dir ? SHARED : EXCLUSIVE];
+
+    if (w->payload.len <= CKPT_INLINE_MAX / 2 && w->inline_bytes + w->payload.len <= INLINE_ALL_BYTES) {
+        bytes_clear(&w->record);
+        ckpt_record_add(s, w->payload.data, w->payload.len, CKPT_PLAIN, &w->record);
+        s->file = CKPT_NO_FILE;
+        s->data = (rask_bytes){(const char *)w->record.data, (uint32_t)w->record.len};
+        w->inline_bytes += w->record.len;
+    } else {
+        if (!o->writer)
+            begin_file(w, o);
+        s->file = o->file;
+        ckpt_writer_section(o->writer, s, w->payload.data, w->payload.len, &o->piece);
+        if (ckpt_writer_size(o->writer) > CKPT_FILE_SPLIT_BYTES)
+            end_file(w, o);
+    }
+    w->stored[w->at] += s->stored_bytes;
+    ckpt_meta_add(w->meta, s);
+}
+
+static struct wk_snapshot *current(struct wk_writing *w)
+{
+    while (w->at < w->count) {
+        struct wk_task_snapshot *s = w->snapshots[w->at];
+
+        for (; w->at_op < s->op_count; w->at_op++)
+            if (s->ops[w->at_op])
+                return s->ops[w->at_op];
+        w->at++;
+        w->at_op = 0;
+    }
+    return NULL;
+}
+
+static bool enough(const struct wk_writing *w)
+{
+    for (int i = 0; i < OUTPUTS; i++)
+        if (w->outputs[i].piece.len >= PIECE_BYTES || w->outputs[i].ended)
+            return true;
+    return false;
+}
+
+static void make_pieces(struct env_work *work)
+{
+    struct wk_writing *w = CONTAINER_OF(work, struct wk_writing, work);
+    struct wk_snapshot *snap;
+
+    while (!enough(w) && (snap = current(w)) != NULL) {
+        struct ckpt_section section = {.kind = 0};
+        struct wk_task_snapshot *s = w->snapshots[w->at];
+
+        if (wk_snapshot_next(snap, &section, &w->payload) == 1) {
+            put_section(w, &section);
+            continue;
+        }
+        wk_snapshot_free(snap); /* at once: what it held can be cleaned */
+        s->ops[w->at_op] = NULL;
+    }
+    if (enough(w))
+        return;
+    w->exhausted = true;
+    for (int i = 0; i < OUTPUTS; i++)
+        if (w->outputs[i].writer && !w->outputs[i].ended)
+            end_file(w, &w->outputs[i]);
+}
+
+static void pieces_made(struct env_work *work)
+{
+    struct wk_writing *w = CONTAINER_OF(work, struct wk_writing, work);
+
+    w->working = false;
+    if (w->dropped)
+        writing_free(w);
+    else
+        next(w);
+}
+
+/* ---- on the loop: files ---- */
+
+static void on_fs(void *arg, const struct fs_result *result)
+{
+    struct wk_writing *w = arg;
+
+    if (result->code < 0) {
+        w->err = result->err;
+        finish(w, &w->err);
+        return;
+    }
+    next(w);
+}
+
+static void on_open(void *arg, const struct fs_result *result)
+{
+    struct wk_writing *w = arg;
+
+    for (int i = 0; i < OUTPUTS && result->code == 0; i++)
+        if (w->outputs[i].path && !w->outputs[i].handle) {
+            w->outputs[i].handle = result->file;
+            break;
+        }
+    on_fs(arg, result);
+}
+
+/* Starts the next call of fs for this file; false: it wants none. */
+static bool push_file(struct wk_writing *w, struct output *o)
+{
+    struct fs *fs = w->options.env->fs;
+
+    if (!o->writer)
+        return false;
+    if (!o->handle) {
+        fs->ops->open(fs, o->path, FS_CREATE, on_open, w);
+        return true;
+    }
+    if (o->piece.len > 0) {
+        fs->ops->append(fs, o->handle, o->piece.data, o->piece.len, on_fs, w);
+        bytes_clear(&o->piece);
+        return true;
+    }
+    if (o->ended && !o->synced) {
+        o->synced = true;
+        fs->ops->sync(fs, o->handle, on_fs, w);
+        return true;
+    }
+    if (!o->ended)
+        return false;
+    fs->ops->close(fs, o->handle);
+    o->handle = NULL;
+    ckpt_writer_free(o->writer);
+    o->writer = NULL;
+    mem_free(o->path);
+    o->path = NULL;
+    o->ended = false;
+    return false;
+}
+
+static void next(struct wk_writing *w)
+{
+    struct fs *fs = w->options.env->fs;
+
+    for (int i = 0; i < OUTPUTS; i++)
+        if (push_file(w, &w->outputs[i]))
+            return;
+    if (!w->exhausted) {
+        w->working = true;
+        env_work(w->options.env, &w->work);
+        return;
+    }
+    while (w->dirs_synced < OUTPUTS) {
+        struct output *o = &w->outputs[w->dirs_synced++];
+
+        if (o->used) {
+            fs->ops->sync_dir(fs, o->dir, on_fs, w);
+            return;
+        }
+    }
+    finish(w, NULL);
+}
+
+struct wk_writing *wk_writing_start(const struct wk_write_options *options, struct ckpt_meta *meta,
+                                    struct wk_task_snapshot **snapshots, uint32_t count)
+{
+    struct wk_writing *w = MEM_NEW(struct wk_writing);
+
+    w->options = *options;
+    w->options.dir = mem_strdup(options->dir);
+    w->options.shared_dir = options->shared_dir ? mem_strdup(options->shared_dir) : NULL;
+    w->meta = meta;
+    w->snapshots = snapshots;
+    w->count = count;
+    w->stored = mem_alloc_array(count + 1, sizeof(*w->stored));
+    w->outputs[EXCLUSIVE] = (struct output){.dir = w->options.dir, .prefix = ""};
+    w->outputs[SHARED] = (struct output){.dir = w->options.shared_dir, .prefix = "../shared/", .shared = true};
+    w->work.run = make_pieces;
+    w->work.done = pieces_made;
+    next(w);
+    return w;
+}

@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Checkpoints through real daemons: a job counts lines per key into part files while its workers and a TaskManager are
+# killed; every count is in the output exactly once.  Prints "ok NAME" and "FAIL NAME" lines.
+# shellcheck disable=SC2317
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
+build=${RASK_BUILD:-$PWD/build}
+top=$(mktemp -d)
+unset RASK_LOG_DIR RASK_BUILD
+export RASK_CONF_DIR="$top/conf"
+status=0
+out=
+failures=0
+declare -A pids=()
+
+cleanup() {
+    kill -KILL "${pids[@]}" 2>/dev/null
+    if [[ -n ${KEEP:-} ]]; then echo "kept: $top"; else rm -rf "$top"; fi
+}
+trap cleanup EXIT
+
+# check NAME CONDITION...
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        echo "ok $name"
+    else
+        echo "FAIL $name: exit status $status; output:"
+        printf '%s\n' "$out" | sed 's/^/    /' | head -40
+        failures=$((failures + 1))
+    fi
+}
+run() {
+    out=$("$@" 2>&1 </dev/null)
+    status=$?
+}
+said() {
+    [[ $status -eq $1 ]] && [[ $out == *"$2"* ]]
+}
+# eventually CONDITION...: within 30 s
+eventually() {
+    local i
+    for ((i = 0; i < 600; i++)); do
+        "$@" && return 0
+        sleep 0.05
+    done
+    return 1
+}
+rest() { # rest PATH: the answer's body
+    local fd
+    exec {fd}<>"/dev/tcp/127.0.0.1/$rest_port" || return 1
+    printf 'GET %s HTTP/1.1\r\nHost: localhost:%s\r\nConnection: close\r\n\r\n' "$1" "$rest_port" >&"$fd"
+    timeout 5 cat <&"$fd"
+    exec {fd}<&-
+}
+has_taskmanagers() {
+    out=$(rest /overview 2>&1)
+    [[ $out == *"\"taskmanagers\":$1,"* ]]
+}
+start() { # start NAME PROGRAM ARGUMENT...
+    "$build/bin/$2" "${@:3}" --log "$top/log/$1.log" 2>/dev/null &
+    pids[$1]=$!
+    disown
+}
+rask() { # rask VERB ARGUMENT...
+    run timeout 60 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
+}
+# submit ARGUMENT...: detached; sets job
+submit() {
+    rask run -d "$@"
+    job=${out##*JobID }
+    job=${job%%[!0-9a-f]*}
+    [[ ${#job} -eq 32 ]]
+}
+state_is() { # state_is JOB STATE
+    out=$(rest "/jobs/$1" 2>&1)
+    [[ $out == *"\"state\":\"$2\""* ]]
+}
+chk() { # the newest complete checkpoint of a job
+    find "$top/ckpt/$1" -path '*/chk-*/_metadata' 2>/dev/null | sed 's/.*chk-\([0-9]*\).*/\1/' | sort -n | tail -1
+}
+chk_beyond() {
+    local n
+    n=$(chk "$1")
+    [[ ${n:-0} -gt $2 ]]
+}
+restarts_are() { # restarts_are JOB N
+    out=$(rest "/jobs/$1/metrics?get=numRestarts" 2>&1)
+    [[ $out == *"\"value\":\"$2\""* ]]
+}
+workers_of() { # process ids of the workers of a TaskManager
+    ps -o pid= --ppid "${pids[$1]}"
+}
+# every count of K keys of N lines once: from the finished parts of a folder
+output_is_exact() { # output_is_exact FOLDER K N
+    out=$(diff <(awk -v k="$2" -v n="$3" 'BEGIN {for (i = 1; i <= n; i++) print i % k "," ++c[i % k]}' | sort) \
+        <(find "$1" -type f -name 'part-*' ! -name '.*' -exec cat {} + | sort) | head -20)
+    [[ -z $out ]]
+}
+
+rest_port=$(free_port)
+rpc_port=$(free_port)
+mkdir -p "$top/conf" "$top/log" "$top/tmp" "$top/ckpt"
+cat >"$top/conf/rask-conf.yaml" <<CONF
+rest.port: $rest_port
+jobmanager.rpc.port: $rpc_port
+taskmanager.numberOfTaskSlots: 2
+taskmanager.memory.process.size: 256m
+io.tmp.dirs: '$top/tmp'
+env.log.dir: '$top/log'
+execution.checkpointing.dir: file://$top/ckpt
+execution.checkpointing.interval: 200 ms
+CONF
+run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/exact.so" test/integration/jobs/exact.c
+check compiles said 0 ""
+start jm rask-jobmanager
+start tm1 rask-taskmanager
+start tm2 rask-taskmanager
+check cluster_is_there eventually has_taskmanagers 2
+seq 1 40000 >"$top/input.txt"
+
+# ---- nothing fails ----
+check job_is_taken submit "$top/exact.so" --input "$top/input.txt" --output "$top/out0" --pause 20
+check finishes eventually state_is "$job" FINISHED
+check output_is_exact output_is_exact "$top/out0" 7 40000
+check finished_job_leaves_no_checkpoints test ! -e "$top/ckpt/$job"
+
+# ---- a worker dies ----
+check job_is_taken_again submit -p 2 "$top/exact.so" --input "$top/input.txt" --output "$top/out1" --pause 100
+check checkpoints_are_taken eventually chk_beyond "$job" 1
+# shellcheck disable=SC2046
+kill -KILL $(workers_of tm1)
+check restarts eventually restarts_are "$job" 1
+last=$(chk "$job")
+check checkpoints_go_on eventually chk_beyond "$job" "$((${last:-0} + 1))"
+# shellcheck disable=SC2046
+kill -KILL $(workers_of tm2)
+check restarts_again eventually restarts_are "$job" 2
+check finishes_after_deaths eventually state_is "$job" FINISHED
+check output_is_exact_after_deaths output_is_exact "$top/out1" 7 40000
+
+# ---- a TaskManager dies ----
+check job_is_taken_third submit -p 2 "$top/exact.so" --input "$top/input.txt" --output "$top/out2" --pause 100
+check checkpoints_are_taken_third eventually chk_beyond "$job" 1
+kill -KILL "${pids[tm1]}"
+check restarts_elsewhere eventually restarts_are "$job" 1
+check finishes_after_a_taskmanager eventually state_is "$job" FINISHED
+check output_is_exact_after_a_taskmanager output_is_exact "$top/out2" 7 40000
+
+echo "$failures failed"
+[[ $failures -eq 0 ]]

@@ -1,0 +1,316 @@
+/* test_checkpoints.c - the checkpoint coordinator between workers that do as a test says. */
+#include "test/unit/jobmanager/world.h"
+
+static struct world *world_with_interval(const char *interval)
+{
+    struct world *w = world_with(1, 1);
+
+    world_set(w, "execution.checkpointing.interval", interval);
+    world_set(w, "execution.checkpointing.dir", "/ckpt");
+    world_submit(w, 1, 1);
+    world_run_ms(w, 100);
+    return w;
+}
+
+static struct jm_ckpt *ckpt_of(struct world *w)
+{
+    struct id id = id_from_u64(0x10b, 1);
+    struct jm_job *job = jm_dispatcher_job(&w->jm->dispatcher, &id);
+
+    assert_non_null(job);
+    return job->ckpt;
+}
+
+struct look { /* at a folder of the JobManager's disk */
+    bool done;
+    int code;
+    size_t names;
+};
+static void looked(void *arg, const struct fs_result *result)
+{
+    struct look *l = arg;
+
+    l->done = true;
+    l->code = result->code;
+    l->names = result->name_count;
+}
+/* Of the job's checkpoints; folder: inside, or "". */
+static size_t names_in(struct world *w, const char *folder)
+{
+    struct look l = {0};
+    char path[300], id[ID_TEXT_MAX];
+    struct id job = id_from_u64(0x10b, 1);
+    struct fs *fs = w->jm->env->fs;
+
+    snprintf(path, sizeof(path), "/ckpt/%s%s%s", id_format(&job, id), *folder ? "/" : "", folder);
+    fs->ops->list(fs, path, looked, &l);
+    world_run_ms(w, 50);
+    assert_true(l.done);
+    return l.code == 0 ? l.names : 0;
+}
+
+static void checkpoints_come_at_the_interval(void **state)
+{
+    struct world *w = world_with_interval("1s");
+    struct fake_worker *worker = world_worker(w, 0, 1);
+    struct jm_ckpt_stats *s;
+
+    (void)state;
+    world_run_ms(w, 800);
+    assert_int_equal(worker->triggers, 0);
+    world_run_ms(w, 400);
+    assert_int_equal(worker->triggers, 1);
+    assert_int_equal(worker->completes, 1);
+    world_run_ms(w, 2000);
+    assert_int_equal(worker->completes, 3);
+    s = jm_ckpt_picture(ckpt_of(w));
+    assert_int_equal(s->completed, 3);
+    assert_int_equal(s->failed, 0);
+    assert_int_equal(s->history_count, 3);
+    assert_int_equal(s->history[0]->id, 3);
+    assert_int_equal(s->latest_completed->id, 3);
+    assert_int_equal(s->history[0]->acked, 2);
+    assert_int_equal(s->summary[JM_CKPT_CHECKPOINTED].max, 300);
+    jm_ckpt_stats_unref(s);
+    assert_int_equal(names_in(w, ""), 2); /* shared, and the one that is retained */
+    assert_int_equal(names_in(w, "chk-3"), 1);
+    world_free(w);
+}
+
+static void a_lost_worker_begins_at_the_last_one(void **state)
+{
+    struct world *w = world_with_interval("1s");
+
+    (void)state;
+    w->manners.finished = true;
+    world_run_ms(w, 2500);
+    assert_int_equal(world_worker(w, 0, 1)->last_checkpoint, 2);
+    fake_die(world_worker(w, 0, 1), true, true, false, "killed");
+    world_run_ms(w, 100);
+    assert_int_equal(world_worker(w, 0, 1)->epoch, 2);
+    assert_int_equal(world_worker(w, 0, 1)->restored, 2);
+    assert_int_equal(world_worker(w, 0, 1)->finished_vertices, 3);
+    world_run_ms(w, 1200);
+    assert_int_equal(world_worker(w, 0, 1)->last_checkpoint, 3);
+    world_free(w);
+}
+
+static void a_declined_one_fails_the_job_unless_tolerated(void **state)
+{
+    struct world *w = world_with_interval("1s");
+    struct jm_job_snapshot *job;
+
+    (void)state;
+    w->manners.decline = true;
+    world_run_ms(w, 1200);
+    job = world_job(w, 1);
+    assert_int_equal(job->restarts, 0);
+    assert_int_equal(job->state, JM_JOB_RESTARTING);
+    assert_non_null(strstr(job->failures[0].text, "tolerable-failed-checkpoints is 0: no space left"));
+    jm_job_snapshot_unref(job);
+    w->manners.decline = false;
+    world_run_ms(w, 3000);
+    assert_state(w, 1, RUNNING);
+    assert_true(world_worker(w, 0, 1)->completes > 0);
+    world_free(w);
+}
+
+static void tolerated_failures_leave_the_job_alone(void **state)
+{
+    struct world *w = world_with(1, 1);
+    struct fake_worker *worker;
+
+    (void)state;
+    world_set(w, "execution.checkpointing.interval", "1s");
+    world_set(w, "execution.checkpointing.tolerable-failed-checkpoints", "2");
+    world_submit(w, 1, 1);
+    world_run_ms(w, 100);
+    worker = world_worker(w, 0, 1);
+    w->manners.decline = true;
+    world_run_ms(w, 2200);
+    assert_int_equal(worker->aborts, 2);
+    w->manners.decline = false;
+    world_run_ms(w, 1000);
+    assert_int_equal(worker->completes, 1);
+    w->manners.decline = true;
+    world_run_ms(w, 2000);
+    assert_state(w, 1, RUNNING);
+    world_run_ms(w, 1000);
+    assert_state(w, 1, RESTARTING);
+    world_free(w);
+}
+
+static void who_holds_it_up_is_told(void **state)
+{
+    struct world *w = world_with(1, 1);
+    struct jm_ckpt_stats *s;
+
+    (void)state;
+    world_set(w, "execution.checkpointing.interval", "1s");
+    world_set(w, "execution.checkpointing.timeout", "500ms");
+    world_set(w, "execution.checkpointing.tolerable-failed-checkpoints", "9");
+    world_submit(w, 1, 1);
+    w->manners.no_ack = true;
+    world_run_ms(w, 1900);
+    s = jm_ckpt_picture(ckpt_of(w));
+    assert_int_equal(s->failed, 1);
+    assert_non_null(strstr(s->history[0]->failure, "it expired after 0.5 s"));
+    assert_non_null(strstr(s->history[0]->failure, "(1/1) had not got a barrier"));
+    assert_string_equal(s->latest_failed->failure, s->history[0]->failure);
+    jm_ckpt_stats_unref(s);
+    w->manners.no_ack = false;
+    world_run_ms(w, 1000);
+    assert_int_equal(world_worker(w, 0, 1)->completes, 1);
+    world_free(w);
+}
+
+static void a_full_disk_fails_the_checkpoint_only(void **state)
+{
+    struct world *w = world_with(1, 1);
+
+    (void)state;
+    world_set(w, "execution.checkpointing.interval", "1s");
+    world_set(w, "execution.checkpointing.dir", "/ckpt");
+    world_set(w, "execution.checkpointing.tolerable-failed-checkpoints", "9");
+    world_submit(w, 1, 1);
+    world_run_ms(w, 100);
+    sim_disk_capacity(w->jm_node, 1);
+    world_run_ms(w, 1100);
+    assert_int_equal(world_worker(w, 0, 1)->completes, 0);
+    assert_state(w, 1, RUNNING);
+    sim_disk_capacity(w->jm_node, 0);
+    world_run_ms(w, 1000);
+    assert_int_equal(world_worker(w, 0, 1)->completes, 1);
+    world_free(w);
+}
+
+struct asked {
+    bool done;
+    int code;
+    char path[300];
+};
+static void asked_done(void *arg, const struct err *error, uint64_t checkpoint, const char *path)
+{
+    struct asked *a = arg;
+
+    (void)checkpoint;
+    a->done = true;
+    a->code = error ? error->code : 0;
+    snprintf(a->path, sizeof(a->path), "%s", path ? path : "");
+}
+
+static void a_savepoint_has_a_folder_of_its_own(void **state)
+{
+    struct world *w = world_with(1, 1);
+    struct asked a = {0};
+    struct err err = {0};
+
+    (void)state;
+    world_submit(w, 1, 1);
+    world_run_ms(w, 100);
+    assert_int_equal(jm_ckpt_request(ckpt_of(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, NULL, asked_done, &a, &err),
+                     ERR_INVALID);
+    assert_non_null(strstr(err.text, "execution.checkpointing.savepoint-dir"));
+    assert_int_equal(jm_ckpt_request(ckpt_of(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, "file:///save", asked_done,
+                                     &a, &err), 0);
+    world_run_ms(w, 100);
+    assert_true(a.done);
+    assert_int_equal(a.code, 0);
+    assert_int_equal(strncmp(a.path, "/save/savepoint-", 16), 0);
+    assert_int_equal(jm_ckpt_request(ckpt_of(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, "s3://bucket", asked_done,
+                                     &a, &err), ERR_UNSUPPORTED);
+    world_free(w);
+}
+
+static void what_is_over_leaves_nothing(void **state)
+{
+    struct world *w = world_with_interval("1s");
+
+    (void)state;
+    world_run_ms(w, 2500);
+    assert_int_not_equal(names_in(w, ""), 0);
+    assert_int_equal(world_cancel(w, 1), 0);
+    world_run_ms(w, 200);
+    assert_state(w, 1, CANCELED);
+    assert_int_equal(names_in(w, ""), 0);
+    assert_all_free(w, 1);
+    world_free(w);
+}
+
+static void what_is_retained_stays(void **state)
+{
+    struct world *w = world_with(1, 1);
+
+    (void)state;
+    world_set(w, "execution.checkpointing.interval", "1s");
+    world_set(w, "execution.checkpointing.dir", "/ckpt");
+    world_set(w, "execution.checkpointing.num-retained", "3");
+    world_set(w, "execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION");
+    world_submit(w, 1, 1);
+    world_run_ms(w, 5500);
+    assert_int_equal(world_cancel(w, 1), 0);
+    world_run_ms(w, 200);
+    assert_state(w, 1, CANCELED);
+    assert_int_equal(names_in(w, ""), 4);
+    world_free(w);
+}
+
+static void a_pause_is_kept_and_none_overlaps(void **state)
+{
+    struct world *w = world_with(1, 1);
+    struct fake_worker *worker;
+
+    (void)state;
+    world_set(w, "execution.checkpointing.interval", "1s");
+    world_set(w, "execution.checkpointing.min-pause", "700ms");
+    world_submit(w, 1, 1);
+    world_run_ms(w, 100);
+    worker = world_worker(w, 0, 1);
+    w->manners.no_ack = true;
+    world_run_ms(w, 2000);
+    assert_int_equal(worker->triggers, 1);
+    fake_ack(worker, 1, NULL);
+    world_run_ms(w, 600);
+    assert_int_equal(worker->completes, 1);
+    assert_int_equal(worker->triggers, 1);
+    world_run_ms(w, 200);
+    assert_int_equal(worker->triggers, 2);
+    world_free(w);
+}
+
+static void bad_folders_are_refused(void **state)
+{
+    static const char *const bad[] = {"s3://bucket/a", "relative", "file:relative", "hdfs://x/y", "//host/a"};
+    static const char *const good[][2] = {
+        {"/a/b/", "/a/b"}, {"file:/a", "/a"}, {"file:///a//", "/a"}, {"/", "/"}};
+    struct err err;
+    char *path;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_true(jm_ckpt_path(bad[i], &path, &err) < 0);
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        assert_int_equal(jm_ckpt_path(good[i][0], &path, &err), 0);
+        assert_string_equal(path, good[i][1]);
+        mem_free(path);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(checkpoints_come_at_the_interval),
+        cmocka_unit_test(a_lost_worker_begins_at_the_last_one),
+        cmocka_unit_test(a_declined_one_fails_the_job_unless_tolerated),
+        cmocka_unit_test(tolerated_failures_leave_the_job_alone),
+        cmocka_unit_test(who_holds_it_up_is_told),
+        cmocka_unit_test(a_full_disk_fails_the_checkpoint_only),
+        cmocka_unit_test(a_savepoint_has_a_folder_of_its_own),
+        cmocka_unit_test(what_is_over_leaves_nothing),
+        cmocka_unit_test(what_is_retained_stays),
+        cmocka_unit_test(a_pause_is_kept_and_none_overlaps),
+        cmocka_unit_test(bad_folders_are_refused),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
