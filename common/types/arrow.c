@@ -1,6 +1,6 @@
 /*
- * arrow.c - batches through the Arrow C Data Interface (rask/arrow.h).
- * Export shares columns: each exported array holds a reference to the batch.  Import copies.
+ * arrow.c - batches out through the Arrow C Data Interface (rask/arrow.h); in: arrow_in.c.
+ * Export shares columns: each exported array holds a reference to the batch.
  */
 #include <rask/arrow.h>
 
@@ -11,14 +11,14 @@
 #include "common/base/mem.h"
 #include "common/types/batch_private.h"
 
-/* The format of a column; DECIMAL writes its numbers into text. */
-static const char *format_of(const rask_field *f, char text[16])
+const char *batch_arrow_format(const rask_field *f, char text[16])
 {
     static const char *const formats[] = {
         [RASK_T_BOOLEAN] = "b", [RASK_T_TINYINT] = "c", [RASK_T_SMALLINT] = "s",
         [RASK_T_INT] = "i",     [RASK_T_BIGINT] = "l",  [RASK_T_FLOAT] = "f",
         [RASK_T_DOUBLE] = "g",  [RASK_T_STRING] = "vu", [RASK_T_BYTES] = "vz",
         [RASK_T_DATE] = "tdD",  [RASK_T_TIME] = "ttm",  [RASK_T_TIMESTAMP] = "tsm:",
+        [RASK_T_ARRAY] = "+l",  [RASK_T_MAP] = "+m",    [RASK_T_ROW] = "+s",
     };
 
     if (f->type != RASK_T_DECIMAL)
@@ -57,16 +57,35 @@ static void schema_fill(struct ArrowSchema *s, const char *format, const char *n
         s->children[i] = MEM_NEW(struct ArrowSchema);
 }
 
+static void columns_schema(const rask_schema *schema, struct ArrowSchema *ret);
+
+/* An element is called "item", the rows of a MAP "entries": Arrow's names. */
+static void field_schema(const rask_field *f, const char *name, struct ArrowSchema *ret)
+{
+    uint32_t children = f->type == RASK_T_ROW ? f->child->columns : schema_is_nested(f) ? 1 : 0;
+    char text[16];
+
+    schema_fill(ret, batch_arrow_format(f, text), name, f->nullable ? ARROW_FLAG_NULLABLE : 0, children);
+    if (f->type == RASK_T_ARRAY) {
+        field_schema(&f->child->fields[0], "item", ret->children[0]);
+    } else if (f->type == RASK_T_MAP) {
+        schema_fill(ret->children[0], "+s", "entries", 0, 2);
+        columns_schema(f->child, ret->children[0]);
+    } else if (f->type == RASK_T_ROW) {
+        columns_schema(f->child, ret);
+    }
+}
+
+static void columns_schema(const rask_schema *schema, struct ArrowSchema *ret)
+{
+    for (uint32_t i = 0; i < schema->columns; i++)
+        field_schema(&schema->fields[i], schema->fields[i].name, ret->children[i]);
+}
+
 static void schema_export(const rask_schema *schema, struct ArrowSchema *ret)
 {
     schema_fill(ret, "+s", schema->name ? schema->name : "", 0, schema->columns);
-    for (uint32_t i = 0; i < schema->columns; i++) {
-        const rask_field *f = &schema->fields[i];
-        char text[16];
-
-        schema_fill(ret->children[i], format_of(f, text), f->name,
-                    f->nullable ? ARROW_FLAG_NULLABLE : 0, 0);
-    }
+    columns_schema(schema, ret);
 }
 
 /* ---- array out ---- */
@@ -132,14 +151,125 @@ static void *decimals_made(const rask_batch *b, const int64_t *cells)
     return wide;
 }
 
+static void views_export(rask_batch *b, struct exported *e, struct ArrowArray *ret)
+{
+    int64_t *lengths = e->made = mem_alloc_array(b->buffer_count + 1, sizeof(*lengths));
+
+    for (uint32_t i = 0; i < b->buffer_count; i++) {
+        ret->buffers[2 + i] = b->buffers[i]->data;
+        lengths[i] = b->buffers[i]->used;
+    }
+    ret->buffers[2 + b->buffer_count] = lengths;
+}
+
+static void column_export(rask_batch *b, uint32_t column, struct ArrowArray *ret);
+
+static void columns_export(rask_batch *b, struct ArrowArray *ret)
+{
+    for (uint32_t i = 0; i < b->schema->columns; i++)
+        column_export(b, i, ret->children[i]);
+}
+
+/* ARRAY and MAP: the rows inside, one after the other, and where those of each cell begin. */
+static void list_export(rask_batch *b, uint32_t column, struct ArrowArray *ret)
+{
+    const rask_field *f = &b->schema->fields[column];
+    const rask_column *c = &b->columns[column];
+    struct exported *e = array_fill(ret, b, 2, 1);
+    int32_t *begins = e->made = mem_alloc_array((size_t)b->first + b->rows + 1, sizeof(*begins));
+    struct runs runs;
+    rask_batch *inside;
+    int32_t at = 0;
+
+    batch_runs_init(&runs);
+    batch_runs_add_cells(&runs, b, column, 0, b->rows);
+    CHECK(runs.rows <= INT32_MAX);
+    inside = runs.count == 1
+                 ? batch_slice(runs.list[0].from, runs.list[0].span.first, runs.list[0].span.count)
+                 : batch_concat(b->pool, f->child, &runs);
+    batch_runs_release(&runs);
+    for (uint32_t i = b->first; i < b->first + b->rows; i++) {
+        begins[i] = at;
+        at += (int32_t)((const rask_span *)c->data)[i].count;
+    }
+    begins[b->first + b->rows] = at;
+    ret->offset = b->first;
+    ret->null_count = c->validity ? -1 : 0;
+    ret->buffers[0] = c->validity;
+    ret->buffers[1] = begins;
+    if (f->type == RASK_T_ARRAY) {
+        column_export(inside, 0, ret->children[0]);
+    } else {
+        array_fill(ret->children[0], inside, 1, 2);
+        columns_export(inside, ret->children[0]);
+    }
+    batch_unref(inside);
+}
+
+/* Rows of zeros, which stand where a ROW is null. */
+static rask_batch *rows_of_zeros(struct pool *pool, const rask_schema *schema, uint32_t rows)
+{
+    rask_batch *b = batch_new_with_room(pool, schema, rows, 0);
+
+    for (uint32_t i = 0; i < schema->columns; i++) {
+        const rask_field *f = &schema->fields[i];
+        rask_span *spans = b->columns[i].data;
+
+        memset(b->columns[i].data, 0, (uint64_t)rows * schema_width(f));
+        for (uint32_t k = 0; f->type == RASK_T_ROW && k < rows; k++)
+            spans[k] = (rask_span){k, 1};
+        if (schema_is_nested(f))
+            b->columns[i].child = rows_of_zeros(pool, f->child, f->type == RASK_T_ROW ? rows : 0);
+    }
+    return b;
+}
+
+/* Arrow has a row inside for each cell, also for a null. */
+static void row_export(rask_batch *b, uint32_t column, struct ArrowArray *ret)
+{
+    const rask_field *f = &b->schema->fields[column];
+    const rask_column *c = &b->columns[column];
+    rask_batch *zeros = rows_of_zeros(b->pool, f->child, 1), *inside;
+    struct exported *e;
+    struct runs runs;
+    uint8_t *valid = NULL;
+
+    batch_runs_init(&runs);
+    if (c->validity)
+        valid = mem_alloc(b->rows / 8 + 1);
+    for (uint32_t i = 0; i < b->rows; i++) {
+        bool null = rask_column_is_null(c, b->first + i);
+
+        batch_runs_add(&runs, null ? zeros : c->child,
+                       null ? (rask_span){0, 1} : ((const rask_span *)c->data)[b->first + i]);
+        if (valid && !null)
+            valid[i / 8] |= (uint8_t)(1u << (i % 8));
+    }
+    inside = runs.count == 1 && runs.list[0].from != zeros
+                 ? batch_slice(runs.list[0].from, runs.list[0].span.first, runs.list[0].span.count)
+                 : batch_concat(b->pool, f->child, &runs);
+    batch_runs_release(&runs);
+    e = array_fill(ret, b, 1, f->child->columns);
+    e->made = valid;
+    ret->null_count = valid ? -1 : 0;
+    ret->buffers[0] = valid;
+    columns_export(inside, ret);
+    batch_unref(inside);
+    batch_unref(zeros);
+}
+
 static void column_export(rask_batch *b, uint32_t column, struct ArrowArray *ret)
 {
     const rask_field *f = &b->schema->fields[column];
     const rask_column *c = &b->columns[column];
     bool views = schema_is_view(f);
-    struct exported *e = array_fill(ret, b, views ? 3 + b->buffer_count : 2, 0);
-    int64_t *lengths;
+    struct exported *e;
 
+    if (schema_is_nested(f)) {
+        (f->type == RASK_T_ROW ? row_export : list_export)(b, column, ret);
+        return;
+    }
+    e = array_fill(ret, b, views ? 3 + b->buffer_count : 2, 0);
     ret->offset = b->first;
     ret->null_count = c->validity ? -1 : 0;
     ret->buffers[0] = c->validity;
@@ -148,14 +278,8 @@ static void column_export(rask_batch *b, uint32_t column, struct ArrowArray *ret
         ret->buffers[1] = e->made = bits_made(b, c->data);
     if (f->type == RASK_T_DECIMAL && f->precision <= 18)
         ret->buffers[1] = e->made = decimals_made(b, c->data);
-    if (!views)
-        return;
-    e->made = lengths = mem_alloc_array(b->buffer_count + 1, sizeof(*lengths));
-    for (uint32_t i = 0; i < b->buffer_count; i++) {
-        ret->buffers[2 + i] = b->buffers[i]->data;
-        lengths[i] = b->buffers[i]->used;
-    }
-    ret->buffers[2 + b->buffer_count] = lengths;
+    if (views)
+        views_export(b, e, ret);
 }
 
 /* Arrow has no selection: the rows are copied together. */
@@ -180,225 +304,6 @@ void rask_batch_to_arrow(rask_batch *batch, struct ArrowSchema *schema, struct A
 
     schema_export(b->schema, schema);
     array_fill(array, b, 1, b->schema->columns);
-    for (uint32_t i = 0; i < b->schema->columns; i++)
-        column_export(b, i, array->children[i]);
+    columns_export(b, array);
     batch_unref(b);
-}
-
-/* ---- in ---- */
-
-enum { IMPORT_TEXT_MAX = 1 << 30 };
-
-struct import {
-    rask_batch *b;
-    const rask_field *field;
-    const struct ArrowArray *array; /* of the column */
-    const char *format;
-    int64_t at; /* index of the first row in the column's buffers */
-    char why[256];
-};
-
-static bool bit_at(const void *bits, int64_t i)
-{
-    return (((const uint8_t *)bits)[i / 8] >> (i % 8)) & 1;
-}
-
-static bool import_is_null(const struct import *in, uint32_t row)
-{
-    return in->array->buffers[0] && !bit_at(in->array->buffers[0], in->at + row);
-}
-
-/* The string of a row, in any of Arrow's layouts. false: it lies outside its buffer. */
-static bool import_string(const struct import *in, uint32_t row, rask_str *ret)
-{
-    const struct ArrowArray *a = in->array;
-    int64_t i = in->at + row, from, to;
-
-    if (in->format[0] == 'v') {
-        const rask_view *v = (const rask_view *)a->buffers[1] + i;
-        const int64_t *lengths = a->buffers[a->n_buffers - 1];
-
-        ret->len = v->len;
-        ret->data = v->u.text;
-        if (v->len <= 12)
-            return true;
-        if ((int64_t)v->u.ref.buffer >= a->n_buffers - 3 ||
-            (int64_t)v->u.ref.offset + v->len > lengths[v->u.ref.buffer])
-            return false;
-        ret->data = (const char *)a->buffers[2 + v->u.ref.buffer] + v->u.ref.offset;
-        return true;
-    }
-    if (in->format[0] == 'u' || in->format[0] == 'z') {
-        from = ((const int32_t *)a->buffers[1])[i];
-        to = ((const int32_t *)a->buffers[1])[i + 1];
-    } else {
-        from = ((const int64_t *)a->buffers[1])[i];
-        to = ((const int64_t *)a->buffers[1])[i + 1];
-    }
-    ret->data = (const char *)a->buffers[2] + from;
-    ret->len = (uint32_t)(to - from);
-    return from >= 0 && to >= from && to - from <= UINT32_MAX;
-}
-
-/* Bytes of strings that do not fit into cells; -1: one lies outside its buffer. */
-static int64_t import_text_bytes(struct import *in)
-{
-    int64_t bytes = 0;
-    rask_str s;
-
-    for (uint32_t i = 0; i < in->b->rows; i++) {
-        if (import_is_null(in, i))
-            continue;
-        if (!import_string(in, i, &s)) {
-            snprintf(in->why, sizeof(in->why),
-                     "row %" PRIu32 ": the string lies outside its buffer", i);
-            return -1;
-        }
-        bytes += s.len > 12 ? s.len : 0;
-    }
-    if (bytes <= IMPORT_TEXT_MAX)
-        return bytes;
-    snprintf(in->why, sizeof(in->why),
-             "its strings have %" PRId64 " bytes; import fewer rows at once", bytes);
-    return -1;
-}
-
-static int import_strings(struct import *in, rask_column *to)
-{
-    rask_view *views = to->data;
-    int64_t bytes = import_text_bytes(in);
-    uint32_t number = in->b->buffer_count;
-    rask_buffer *text = NULL;
-    rask_str s;
-
-    if (bytes < 0)
-        return -1;
-    if (bytes)
-        text = in->b->buffers[in->b->buffer_count++] = pool_get(in->b->pool, (uint64_t)bytes);
-    for (uint32_t i = 0; i < in->b->rows; i++) {
-        memset(&views[i], 0, sizeof(views[i]));
-        if (import_is_null(in, i) || !import_string(in, i, &s) || s.len == 0)
-            continue;
-        views[i].len = s.len;
-        memcpy(views[i].u.text, s.data, MIN(s.len, s.len <= 12 ? 12u : 4u));
-        if (s.len <= 12)
-            continue;
-        views[i].u.ref.buffer = number;
-        views[i].u.ref.offset = text->used;
-        memcpy(text->data + text->used, s.data, s.len);
-        text->used += s.len;
-    }
-    return 0;
-}
-
-static int import_decimals(struct import *in, rask_column *to)
-{
-    const rask_decimal128 *from = (const rask_decimal128 *)in->array->buffers[1] + in->at;
-    int64_t *cells = to->data;
-
-    for (uint32_t i = 0; i < in->b->rows; i++) {
-        cells[i] = import_is_null(in, i) ? 0 : (int64_t)from[i].low;
-        if (!import_is_null(in, i) && from[i].high != (cells[i] < 0 ? -1 : 0)) {
-            snprintf(in->why, sizeof(in->why),
-                     "row %" PRIu32 ": the number has more digits than its type", i);
-            return -1;
-        }
-    }
-    return 0;
-}
-
-static int import_cells(struct import *in, rask_column *to)
-{
-    uint32_t width = schema_width(in->field);
-
-    if (in->field->type == RASK_T_BOOLEAN)
-        for (uint32_t i = 0; i < in->b->rows; i++)
-            ((uint8_t *)to->data)[i] = bit_at(in->array->buffers[1], in->at + i);
-    else if (in->field->type == RASK_T_DECIMAL && width == 8)
-        return import_decimals(in, to);
-    else if (schema_is_view(in->field))
-        return import_strings(in, to);
-    else if (in->b->rows)
-        memcpy(to->data, (const uint8_t *)in->array->buffers[1] + (size_t)in->at * width,
-               (size_t)in->b->rows * width);
-    return 0;
-}
-
-static bool format_fits(const struct import *in)
-{
-    char text[16];
-
-    if (strcmp(in->format, format_of(in->field, text)) == 0)
-        return true;
-    if (in->field->type == RASK_T_STRING)
-        return strcmp(in->format, "u") == 0 || strcmp(in->format, "U") == 0;
-    return in->field->type == RASK_T_BYTES &&
-           (strcmp(in->format, "z") == 0 || strcmp(in->format, "Z") == 0);
-}
-
-static int import_column(struct import *in, rask_column *to)
-{
-    char text[16];
-    int64_t buffers = schema_is_view(in->field) ? 3 : 2;
-
-    if (!format_fits(in)) {
-        snprintf(in->why, sizeof(in->why), "its Arrow format is '%.40s', which should be '%s'",
-                 in->format, format_of(in->field, text));
-        return -1;
-    }
-    if (in->array->offset + in->array->length < in->at + in->b->rows ||
-        in->array->n_buffers < buffers) {
-        snprintf(in->why, sizeof(in->why),
-                 "its Arrow array has %" PRId64 " rows and %" PRId64 " buffers, too few",
-                 in->array->length, in->array->n_buffers);
-        return -1;
-    }
-    for (uint32_t i = 0; i < in->b->rows; i++) {
-        if (!import_is_null(in, i))
-            continue;
-        if (!to->validity) {
-            snprintf(in->why, sizeof(in->why), "it is NOT NULL and row %" PRIu32 " is null", i);
-            return -1;
-        }
-        to->validity[i >> 6] &= ~(UINT64_C(1) << (i & 63));
-    }
-    return import_cells(in, to);
-}
-
-int rask_batch_from_arrow(rask_out *out, const struct ArrowSchema *schema,
-                          const struct ArrowArray *array, int64_t from, uint32_t rows,
-                          rask_batch **ret)
-{
-    const rask_schema *s = out->schema;
-    struct import in = {.b = NULL};
-    char text[512];
-
-    if (strcmp(schema->format, "+s") != 0 || schema->n_children != s->columns ||
-        array->n_children != s->columns || from < 0 || rows > RASK_BATCH_ROWS_MAX ||
-        from > array->length - (int64_t)rows || array->null_count > 0) {
-        snprintf(
-            text, sizeof(text),
-            "rows %" PRId64 " to %" PRId64 " of an Arrow array of format '%.20s' with %" PRId64
-            " rows and %" PRId64
-            " columns: %s takes a struct array (\"+s\") without nulls of %u columns, at most %d "
-             "rows at once",
-            from, from + rows, schema->format, array->length, schema->n_children, s->name,
-            s->columns, RASK_BATCH_ROWS_MAX);
-        return out_refuse(out, text);
-    }
-    in.b = batch_new_with_buffers(out_pool(out), s, rows, 0, s->columns);
-    in.b->buffer_count = 0; /* grows with each column that needs one */
-    for (uint32_t i = 0; i < s->columns; i++) {
-        in.field = &s->fields[i];
-        in.array = array->children[i];
-        in.format = schema->children[i]->format;
-        in.at = array->offset + in.array->offset + from;
-        if (import_column(&in, &in.b->columns[i]) == 0)
-            continue;
-        snprintf(text, sizeof(text), "column '%s' of %s: %s", in.field->name, s->name, in.why);
-        batch_unref(in.b);
-        return out_refuse(out, text);
-    }
-    *ret = in.b;
-    return 0;
 }

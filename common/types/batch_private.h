@@ -38,6 +38,8 @@ rask_batch *batch_header(struct pool *pool, const rask_schema *schema, uint32_t 
 /* A root over cells, whose reference is taken. The caller fills buffers. */
 rask_batch *batch_over_cells(struct pool *pool, const rask_schema *schema,
                              const struct cells *cells, uint32_t buffer_count, uint32_t rows);
+/* The Arrow format of a column; DECIMAL writes its numbers into text. */
+const char *batch_arrow_format(const rask_field *f, char text[16]);
 /* What the output's owner answers to rows that are refused. */
 int out_refuse(rask_out *out, const char *text);
 /* Adds one reference for each column of the batch to the buffer that holds them all. */

@@ -3,7 +3,7 @@
  *
  * A batch is a struct array of its columns: BOOLEAN "b", TINYINT "c", SMALLINT "s", INT "i", BIGINT
  * "l", FLOAT "f", DOUBLE "g", DECIMAL "d:p,s" (128 bits), STRING "vu", BYTES "vz", DATE "tdD", TIME
- * "ttm", TIMESTAMP "tsm:".  Event time, row kinds and hashes do not travel.
+ * "ttm", TIMESTAMP "tsm:", ARRAY "+l", MAP "+m", ROW "+s".  Event time, row kinds and hashes do not travel.
  *
  * Readable from C11 and C++17; includes libc alone.
  */
@@ -58,14 +58,14 @@ struct ArrowArray {
 /*
  * Fills both structs, which the caller releases (their children may be moved out, as Arrow allows).
  * Columns are shared: the array holds the batch.  Copied are BOOLEAN, DECIMAL of up to 18 digits,
- * and all of a selection.
+ * all of a selection, and what is inside cells where it does not lie in the order of the cells.
  */
 void rask_batch_to_arrow(rask_batch *batch, struct ArrowSchema *schema, struct ArrowArray *array);
 
 /*
  * Copies rows [from, from + rows) of a struct array into a new batch for `out`, to be handed on by
  * rask_emit_batch. rows <= RASK_BATCH_ROWS_MAX.  Columns are matched by place; formats are those
- * above, for strings also "u", "U", "z", "Z".  schema and array are borrowed.  Returns 0, or a
+ * above, for strings also "u", "U", "z", "Z", for ARRAY "+L".  schema and array are borrowed.  Returns 0, or a
  * negative code with a text as rask_out_end does.
  */
 int rask_batch_from_arrow(rask_out *out, const struct ArrowSchema *schema,
