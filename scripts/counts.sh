@@ -46,6 +46,7 @@ run_integration() {
             echo "FAIL $script: ended with status $status"
         fi
         [ "$f" -eq 0 ] || sed "s|^|    |" "$out"
+        grep '^skipped: ' "$out" || true
         echo "$script: $p ok, $f failed"
         passed=$((passed + p))
         failed=$((failed + f))

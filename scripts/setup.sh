@@ -17,7 +17,7 @@ test_packages=(
     postgresql
 )
 dev_packages=(
-    clang-14 clang-format-14 libclang-rt-14-dev shellcheck gdb valgrind python3 git
+    clang-14 clang-format-14 libclang-rt-14-dev shellcheck gdb valgrind python3 python3-venv git
 )
 
 say() { echo "setup: $*" >&2; }
