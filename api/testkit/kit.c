@@ -26,7 +26,7 @@ rask_kit *rask_kit_new(rask_kit_build *build, const rask_schema *in, const rask_
     kit->task.name = mem_strdup("test (1/1)");
     for (int i = 0; i < 2; i++)
         if (kit->in_schema[i])
-            kit->in[i] = out_new(kit->pool, kit->in_schema[i], BATCH_EVENT_TIME, &kit_in_hooks, kit);
+            kit->in[i] = out_new(kit->pool, kit->in_schema[i], BATCH_EVENT_TIME | BATCH_KIND, &kit_in_hooks, kit);
     return kit;
 }
 

@@ -52,7 +52,7 @@ const char *rask_kit_error(const rask_kit *kit); /* "" while nothing failed */
 /* ---- input ---- */
 
 /* Rows are emitted here (count_emit ...) and given to the operator by the next call of any other function of the kit, in
- * one batch if they fit in one. Their event time is in rask_out's event_time. NULL after a failure, or without such an input. */
+ * one batch if they fit in one. Their event time is in rask_out's event_time, their row_kind too. NULL after a failure, or without such an input. */
 rask_out *rask_kit_in(rask_kit *kit, int input);
 int rask_kit_push(rask_kit *kit);                         /* gives them now */
 int rask_kit_watermark(rask_kit *kit, rask_ts watermark); /* event time has come this far */

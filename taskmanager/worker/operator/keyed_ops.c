@@ -37,6 +37,7 @@ struct rolling {
     uint64_t hash[RASK_BATCH_ROWS_MAX];
     struct key_run keys; /* sharing form */
     bool plain_sum;      /* the sum of a BIGINT that is NOT NULL */
+    __int128 decimal_limit; /* of a DECIMAL(p, s): 10^p; else 0 */
 };
 
 static int64_t load_int(const rask_field *f, const void *data, uint32_t p)
@@ -95,7 +96,19 @@ static int compare(const rask_field *f, union cell a, union cell b)
     return a.i < b.i ? -1 : a.i > b.i;
 }
 
-/* false: the sum does not fit the column's type. */
+/* A DECIMAL has p digits, however wide its cell is. */
+static bool fits(const struct rolling *r, union cell c)
+{
+    __int128 v = c.i;
+
+    if (!r->decimal_limit)
+        return true;
+    if (schema_width(&r->field) == 16)
+        v = (__int128)((unsigned __int128)(uint64_t)c.d.high << 64 | c.d.low);
+    return v < r->decimal_limit && v > -r->decimal_limit;
+}
+
+/* false: the sum does not fit the column's cell. */
 static bool add(const rask_field *f, union cell *to, union cell v)
 {
     uint32_t width = schema_width(f);
@@ -123,7 +136,37 @@ static bool add(const rask_field *f, union cell *to, union cell v)
 
 static int sum_overflow(struct wk_op *op, const struct rolling *r)
 {
-    return rask_fail(&op->ctx, "the sum of column \"%s\" does not fit its type any more", r->field.name);
+    struct bytes type;
+    int rc;
+
+    bytes_init(&type);
+    schema_format_type(&r->field, &type);
+    rc = rask_fail(&op->ctx, "the sum of column \"%s\" does not fit its type any more, %s", r->field.name,
+                   (const char *)type.data);
+    bytes_release(&type);
+    return rc;
+}
+
+/* A rolling result is the aggregate of rows that came. One that takes rows back would have to be told apart by whoever
+ * reads the results, and min, max and reduce cannot forget; so changelogs are refused rather than counted as rows. */
+static int insertions_only(struct wk_op *op, const rask_batch *in)
+{
+    static const char *const kinds[] = {"+I", "-U", "+U", "-D"};
+    const uint8_t *kind = in->kind.data;
+    struct bytes row;
+    int rc = 0;
+
+    for (uint32_t i = 0; kind && i < in->rows && rc == 0; i++) {
+        if (kind[rask_position(in, i)] == RASK_INSERT)
+            continue;
+        bytes_init(&row);
+        batch_format_row(in, i, 120, &row);
+        rc = rask_fail(&op->ctx,
+                       "%s takes insertions (+I) only, not the changes of a changelog, and was given %s %s",
+                       op->desc->name, kinds[kind[rask_position(in, i)] % ARRAY_LEN(kinds)], (const char *)row.data);
+        bytes_release(&row);
+    }
+    return rc;
 }
 
 static int update(struct wk_op *op, struct rolling *r, struct accumulator *acc, bool null, union cell v)
@@ -135,12 +178,20 @@ static int update(struct wk_op *op, struct rolling *r, struct accumulator *acc, 
     }
     if (null)
         return 0;
-    if (!acc->has) {
+    if (r->kind == ROLLING_SUM) {
+        union cell sum = acc->value;
+
+        if (!acc->has)
+            sum = v;
+        else if (!add(&r->field, &sum, v))
+            return sum_overflow(op, r);
+        if (!fits(r, sum))
+            return sum_overflow(op, r);
+        acc->value = sum;
+        acc->has = 1;
+    } else if (!acc->has) {
         acc->value = v;
         acc->has = 1;
-    } else if (r->kind == ROLLING_SUM) {
-        if (!add(&r->field, &acc->value, v))
-            return sum_overflow(op, r);
     } else if (r->kind == ROLLING_MIN ? compare(&r->field, v, acc->value) < 0 : compare(&r->field, v, acc->value) > 0) {
         acc->value = v;
     }
@@ -306,10 +357,10 @@ static int rolling_process(rask_op *ctx, int input, const rask_batch *in, uint32
     struct rolling *r = op->adapter;
     const uint64_t *hash = hashes(op, r, in);
     uint32_t i = from;
-    int rc = 0;
+    int rc = insertions_only(op, in);
 
     (void)input;
-    if (r->share) {
+    if (rc == 0 && r->share) {
         CHECK(from == 0);
         *ret_consumed = in->rows;
         return process_shared(op, r, in, hash);
@@ -367,6 +418,9 @@ int wk_rolling_init(struct wk_op *op, struct err *err)
     r->field = schema->fields[column];
     if (schema_is_view(&r->field) || r->field.type >= RASK_T_ARRAY)
         return err_set(err, ERR_INVALID, "operator \"%s\": column \"%s\" is not a number or a time", op->node->name, name);
+    r->decimal_limit = r->field.type == RASK_T_DECIMAL;
+    for (uint32_t i = 0; r->decimal_limit && i < r->field.precision; i++)
+        r->decimal_limit *= 10;
     r->share = !is_key(op, r->column);
     r->plain_sum = r->kind == ROLLING_SUM && r->field.type == RASK_T_BIGINT && !r->field.nullable;
     for (uint32_t i = 0; i < schema->columns; i++) {
@@ -509,7 +563,7 @@ static int reduce_process(rask_op *ctx, int input, const rask_batch *in, uint32_
 {
     struct wk_op *op = wk_op_of(ctx);
     uint32_t i = from;
-    int rc = 0;
+    int rc = insertions_only(op, in);
 
     while (i < in->rows && rc == 0 && !wk_op_stops(op, i - from)) {
         rask_row row = rask_batch_row(in, i);

@@ -143,6 +143,93 @@ static void several_operators_and_inputs(void **state)
     rask_kit_free(kit);
 }
 
+/* ---- rolling results ---- */
+
+RASK_ROW(price, (STRING, article), (DECIMAL(5, 2), amount));
+RASK_ROW(wide_price, (STRING, article), (DECIMAL(20, 2), amount), (ARRAY(STRING), notes));
+
+static rask_stream *sum_of_prices(rask_env *env, rask_stream *in, rask_stream *in2)
+{
+    (void)env;
+    (void)in2;
+    return rask_sum(rask_key_by(in, "article"), "amount");
+}
+
+static int first_price(rask_ctx *ctx, const rask_row *so_far, const rask_row *row, rask_out *out)
+{
+    (void)ctx;
+    (void)row;
+    return rask_forward(out, so_far);
+}
+
+static rask_stream *reduced(rask_env *env, rask_stream *in, rask_stream *in2)
+{
+    (void)env;
+    (void)in2;
+    return rask_reduce(rask_key_by(in, "article"), first_price);
+}
+
+static rask_stream *counted(rask_env *env, rask_stream *in, rask_stream *in2)
+{
+    (void)env;
+    (void)in2;
+    return rask_count(rask_key_by(in, "article"), "n");
+}
+
+/* The sum of a DECIMAL(5, 2) fits 64 bits long after it has more than five digits. */
+static void a_decimal_sum_has_the_digits_of_its_type(void **state)
+{
+    rask_kit *kit = rask_kit_new(sum_of_prices, &price_schema, NULL);
+
+    (void)state;
+    assert_int_equal(price_emit(rask_kit_in(kit, 0), &(struct price){RASK_STR("a"), 99998}), 0);
+    assert_int_equal(price_emit(rask_kit_in(kit, 0), &(struct price){RASK_STR("a"), 1}), 0);
+    assert_string_equal(rask_kit_text(kit, RASK_KIT_MAIN), "a,999.98\na,999.99\n");
+    assert_int_equal(price_emit(rask_kit_in(kit, 0), &(struct price){RASK_STR("a"), 1}), 0);
+    assert_true(rask_kit_push(kit) < 0);
+    assert_non_null(strstr(rask_kit_error(kit), "the sum of column \"amount\" does not fit its type any more, DECIMAL(5, 2)"));
+    rask_kit_free(kit);
+}
+
+static void a_wide_decimal_sum_too(void **state)
+{
+    rask_kit *kit = rask_kit_new(sum_of_prices, &wide_price_schema, NULL);
+    struct wide_price p = {.article = RASK_STR("a")};
+    __int128 most = -1;
+
+    (void)state;
+    for (int i = 0; i < 20; i++)
+        most *= 10;
+    most += 1; /* -99999999999999999999 */
+    p.amount = (rask_decimal128){(uint64_t)most, (int64_t)(most >> 64)};
+    assert_int_equal(rask_add_string(rask_out_nested(rask_kit_in(kit, 0), wide_price_col_notes), RASK_STR("first")), 0);
+    assert_int_equal(wide_price_emit(rask_kit_in(kit, 0), &p), 0);
+    assert_string_equal(rask_kit_text(kit, RASK_KIT_MAIN), "a,-999999999999999999.99,[first]\n");
+    p.amount = (rask_decimal128){(uint64_t)-1, -1};
+    assert_int_equal(wide_price_emit(rask_kit_in(kit, 0), &p), 0);
+    assert_true(rask_kit_push(kit) < 0);
+    assert_non_null(strstr(rask_kit_error(kit), "does not fit its type any more, DECIMAL(20, 2)"));
+    rask_kit_free(kit);
+}
+
+static void changelogs_are_not_summed_up(void **state)
+{
+    static rask_kit_build *const builds[] = {sum_of_prices, reduced, counted};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(builds) / sizeof(builds[0]); i++) {
+        rask_kit *kit = rask_kit_new(builds[i], &price_schema, NULL);
+
+        assert_int_equal(price_emit(rask_kit_in(kit, 0), &(struct price){RASK_STR("a"), 5}), 0);
+        rask_kit_in(kit, 0)->row_kind = RASK_DELETE;
+        assert_int_equal(price_emit(rask_kit_in(kit, 0), &(struct price){RASK_STR("a"), 5}), 0);
+        assert_true(rask_kit_push(kit) < 0);
+        assert_non_null(strstr(rask_kit_error(kit), "takes insertions (+I) only, not the changes of a changelog, "
+                                                    "and was given -D {article=\"a\", amount=0.05}"));
+        rask_kit_free(kit);
+    }
+}
+
 /* ---- a source: numbers in two splits, one number a millisecond ---- */
 
 RASK_ROW(number, (BIGINT, n));
@@ -386,6 +473,9 @@ int main(void)
         cmocka_unit_test(failures_are_told),
         cmocka_unit_test(mistakes_of_the_graph_are_told),
         cmocka_unit_test(several_operators_and_inputs),
+        cmocka_unit_test(a_decimal_sum_has_the_digits_of_its_type),
+        cmocka_unit_test(a_wide_decimal_sum_too),
+        cmocka_unit_test(changelogs_are_not_summed_up),
         cmocka_unit_test(source),
         cmocka_unit_test(sink),
         cmocka_unit_test(sources_and_functions_of_whole_batches),
