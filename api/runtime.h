@@ -148,6 +148,7 @@ struct rask_ctx {
     rask_out **sides; /* side_count */
     uint32_t side_count;
     uint32_t subtask, parallelism, max_parallelism, attempt;
+    uint64_t unwanted;   /* bit per column of a source that nobody reads */
     uint64_t checkpoint; /* rask_checkpoint_id */
     const char *name, *uid, *task_name; /* uid NULL: none given */
     rask_ts watermark;

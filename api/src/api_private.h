@@ -113,6 +113,8 @@ void api_node_connect(struct node *node, rask_stream *in, uint32_t input);
 void api_node_keyed(struct node *node, const rask_stream *in,
                     uint32_t input); /* its state is per key of `in` */
 rask_stream *api_finish(struct node *node);
+/* The property "wanted" of sources, when the graph is complete. */
+void api_tell_sources(rask_env *env);
 /* Offset of any pointer, for edges. */
 bool api_code(rask_env *env, const char *where, const char *what, const void *pointer,
               uint64_t *ret_offset);

@@ -27,6 +27,11 @@ rask_out *rask_main_out(rask_ctx *ctx)
     return ctx->out;
 }
 
+bool rask_wanted(rask_ctx *ctx, int column)
+{
+    return column < 0 || column >= RASK_COLUMNS_MAX || !(ctx->unwanted >> column & 1);
+}
+
 rask_out *rask_side(rask_ctx *ctx, int side)
 {
     CHECK(side >= 0);

@@ -394,6 +394,8 @@ int rask_execute(rask_env *env, const char *job_name)
     check_uids(env);
     if (env->error.code == 0 && graph_validate(&env->graph, &err) != 0)
         api_fail(env, err.code, "rask_execute: %s", err.text);
+    if (env->error.code == 0)
+        api_tell_sources(env);
     return env->error.code;
 }
 

@@ -18,6 +18,7 @@
  *   sequence    first, last
  *   generator   code = rask_generate_fn; rows_per_second (0: unlimited), count (negative: without end)
  *   socket      host, port
+ * Any: wanted (hexadecimal; bit i: column i is read by somebody; absent: all are).
  * The hidden node of type OP_SOURCE_ENUMERATOR has the same spec.
  */
 #define OP_SOURCE            "source"
@@ -26,6 +27,7 @@
 #define OP_MAP      "map"      /* code = rask_row_fn that emits one row */
 #define OP_FLAT_MAP "flat_map" /* code = rask_row_fn */
 #define OP_FILTER   "filter"   /* code = rask_test_fn */
+#define OP_PROJECT  "project"  /* property columns: "2,0": those of the input that are the output's, in its order */
 #define OP_PROCESS  "process"  /* code = rask_process_fn; schemas = its side outputs, in order */
 #define OP_BATCH    "batch"    /* code = rask_operator; schemas = its side outputs */
 #define OP_REDUCE   "reduce"   /* keyed; code = rask_reduce_fn */

@@ -18,6 +18,21 @@ rask_batch *rask_batch_new(rask_out *out, uint32_t rows)
     return batch_new_with_room(out_pool(out), out->schema, rows, RASK_BATCH_BUFFERS_MAX);
 }
 
+void rask_batch_omit(rask_batch *b, int column)
+{
+    static const rask_decimal128 zeros[RASK_BATCH_ROWS_MAX]; /* the widest cell */
+    rask_column *c;
+
+    CHECK(column >= 0);
+    CHECK(column < b->schema->columns);
+    CHECK(b->positions <= RASK_BATCH_ROWS_MAX);
+    c = &b->columns[column];
+    if (schema_is_nested(&b->schema->fields[column]))
+        memset(c->data, 0, (uint64_t)b->positions * sizeof(rask_span)); /* its child stays what it is */
+    else
+        c->data = (void *)(uintptr_t)zeros; /* the owner is still that of all columns */
+}
+
 rask_batch *rask_batch_ref(const rask_batch *b)
 {
     return batch_ref(shared(b));

@@ -59,7 +59,7 @@ bool schema_fits_csv(const rask_field *field)
     return true;
 }
 
-static bool field_equal(const rask_field *a, const rask_field *b)
+bool schema_field_equal(const rask_field *a, const rask_field *b)
 {
     if (a->type != b->type || !a->nullable != !b->nullable || strcmp(a->name, b->name) != 0)
         return false;
@@ -75,7 +75,7 @@ bool schema_equal(const rask_schema *a, const rask_schema *b)
     if (!a || !b || a->columns != b->columns)
         return false;
     for (uint32_t i = 0; i < a->columns; i++)
-        if (!field_equal(&a->fields[i], &b->fields[i]))
+        if (!schema_field_equal(&a->fields[i], &b->fields[i]))
             return false;
     return true;
 }

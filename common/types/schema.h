@@ -21,6 +21,7 @@ bool schema_can_be_key(const rask_field *field);
 /* Same columns in number, name, type, nullability; the schema's own name does not matter. Equal
  * pointers are fast. */
 bool schema_equal(const rask_schema *a, const rask_schema *b);
+bool schema_field_equal(const rask_field *a, const rask_field *b);
 int schema_column(const rask_schema *schema, const char *name); /* index; -1 */
 /* "word STRING NOT NULL, n BIGINT" */
 void schema_format(const rask_schema *schema, struct bytes *out);

@@ -125,7 +125,7 @@ static int bad_row(rask_ctx *ctx, struct csv_source *c, struct csv_split *s, ras
 
 /* ---- records ---- */
 
-static bool is_good(struct csv_source *c, const rask_schema *schema, rask_str record, rask_out *out)
+static bool is_good(rask_ctx *ctx, struct csv_source *c, const rask_schema *schema, rask_str record, rask_out *out)
 {
     uint32_t count;
     struct bytes *reason = &c->reason;
@@ -141,6 +141,8 @@ static bool is_good(struct csv_source *c, const rask_schema *schema, rask_str re
     for (uint32_t i = 0; i < count; i++) {
         const rask_field *f = &schema->fields[i];
 
+        if (f->type == RASK_T_STRING && !rask_wanted(ctx, (int)i))
+            continue; /* any text is good; it stays empty */
         if (csv_cell(&c->format, &c->fields[i], f, (int)i, out, reason))
             continue;
         struct bytes expected = *reason;
@@ -169,7 +171,7 @@ static int take_record(rask_ctx *ctx, struct csv_source *c, struct csv_split *s,
     rc = rask_out_begin(out, out->schema);
     if (rc != 0)
         return rc;
-    if (is_good(c, out->schema, record, out))
+    if (is_good(ctx, c, out->schema, record, out))
         return rask_out_end(out);
     rask_out_drop(out);
     return bad_row(ctx, c, s, record);

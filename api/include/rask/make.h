@@ -33,6 +33,9 @@ extern "C" {
  * A null is a bit cleared (rask_cell_null) and a cell of zeros.  b->rows may be lowered before the batch is emitted.
  */
 rask_batch *rask_batch_new(rask_out *out, uint32_t rows);
+/* A column of a new batch becomes zeros and empty strings at no cost, instead of being written: nobody reads it
+ * (rask_wanted). */
+void rask_batch_omit(rask_batch *b, int column);
 rask_batch *rask_batch_ref(const rask_batch *b); /* one more reference, to hand on what was borrowed */
 void rask_batch_unref(rask_batch *b);            /* NULL is legal */
 

@@ -197,6 +197,8 @@ typedef struct rask_source {
     void (*close_split)(rask_ctx *ctx, rask_split *split);
     void (*close)(rask_ctx *ctx);
 } rask_source;
+/* Whether anybody reads a column of the source's output (rask_project): if not, it may be left out (rask_batch_omit). */
+bool rask_wanted(rask_ctx *ctx, int column);
 void rask_wake_in(rask_ctx *ctx, int64_t delay_us); /* poll again after this time */
 void rask_wake_on_fd(rask_ctx *ctx, int fd);        /* poll again when fd is readable */
 void rask_wake(rask_ctx *ctx);                      /* any thread */

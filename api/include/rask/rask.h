@@ -154,6 +154,11 @@ rask_stream *rask_map(rask_stream *in, rask_row_fn *fn, const rask_schema *out);
 /* any number of rows */
 rask_stream *rask_flat_map(rask_stream *in, rask_row_fn *fn, const rask_schema *out);
 rask_stream *rask_filter(rask_stream *in, rask_test_fn *fn);
+/*
+ * Columns of `in`, by name and of the same types, in any order; nothing is copied.  Close behind a source it keeps the
+ * source from making the others (rask_wanted): functions are taken to read every column that they are given.
+ */
+rask_stream *rask_project(rask_stream *in, const rask_schema *schema);
 
 /*
  * Process functions: row functions with state, timers, side outputs and two inputs.  on_row2

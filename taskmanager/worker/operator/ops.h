@@ -21,7 +21,7 @@ struct wk_op_type {
 };
 const struct wk_op_type *wk_ops_find(const char *type); /* NULL: not registered */
 
-extern const rask_operator wk_map_op, wk_flat_map_op, wk_filter_op, wk_process_op, wk_sum_op, wk_count_op, wk_reduce_op,
+extern const rask_operator wk_map_op, wk_flat_map_op, wk_filter_op, wk_project_op, wk_process_op, wk_sum_op, wk_count_op, wk_reduce_op,
     wk_event_time_op, wk_source_op, wk_enumerator_op, wk_sink_op;
 
 static inline struct wk_op *wk_op_of(rask_ctx *ctx)
@@ -65,6 +65,7 @@ static inline bool wk_op_stops(const struct wk_op *op, uint32_t consumed)
     return op->full || (consumed > 0 && wk_hurries(op->chain->host.runnable));
 }
 
+int wk_project_init(struct wk_op *op, struct err *err);
 int wk_process_init(struct wk_op *op, struct err *err);
 int wk_batch_init(struct wk_op *op, struct err *err);
 int wk_rolling_init(struct wk_op *op, struct err *err); /* sum, min, max */

@@ -10,6 +10,7 @@ static const struct wk_op_type types[] = {
     {OP_MAP, &wk_map_op, true, 1, NULL},
     {OP_FLAT_MAP, &wk_flat_map_op, true, 1, NULL},
     {OP_FILTER, &wk_filter_op, true, 1, NULL},
+    {OP_PROJECT, &wk_project_op, false, 1, wk_project_init},
     {OP_PROCESS, &wk_process_op, true, sizeof(rask_process_fn), wk_process_init},
     {OP_BATCH, NULL, true, sizeof(rask_operator), wk_batch_init},
     {OP_REDUCE, &wk_reduce_op, true, 1, wk_reduce_init},

@@ -1,4 +1,6 @@
 /* row_ops.c - row functions as batch operators: map, flat_map, filter, process. */
+#include <stdlib.h>
+
 #include "common/base/check.h"
 #include "taskmanager/worker/operator/ops.h"
 
@@ -74,6 +76,43 @@ static int filter_process(rask_op *ctx, int input, const rask_batch *in, uint32_
     return rask_emit_batch(ctx->out, &passed);
 }
 const rask_operator wk_filter_op = {.abi = RASK_ABI, .name = OP_FILTER, .process = filter_process};
+
+/* ---- project ---- */
+
+int wk_project_init(struct wk_op *op, struct err *err)
+{
+    const char *text = wk_op_property(op, "columns", "");
+    const Rask__Graph__Schema *in = op->node->in;
+    uint32_t count = 0;
+    int16_t *columns = mem_alloc_array(RASK_COLUMNS_MAX, sizeof(*columns));
+
+    op->adapter = columns;
+    for (char *rest = (char *)(uintptr_t)text; *rest && count < RASK_COLUMNS_MAX; rest += *rest == ',') {
+        const char *from = rest;
+        unsigned long column = strtoul(from, &rest, 10);
+
+        if (rest == from || !in || column >= in->n_fields)
+            break;
+        columns[count++] = (int16_t)column;
+    }
+    if (count != op->ctx.out->schema->columns)
+        return err_set(err, ERR_PROTOCOL, "operator \"%s\": columns \"%s\" are not %u of its input's", op->node->name, text,
+                       op->ctx.out->schema->columns);
+    return 0;
+}
+
+static int project_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    rask_batch *kept;
+
+    (void)input;
+    CHECK(from == 0);
+    *ret_consumed = in->rows;
+    kept = batch_derive(out_pool(ctx->out), (rask_batch *)(uintptr_t)in, ctx->out->schema, op->adapter);
+    return rask_emit_batch(ctx->out, &kept);
+}
+const rask_operator wk_project_op = {.abi = RASK_ABI, .name = OP_PROJECT, .process = project_process};
 
 /* ---- process functions ---- */
 

@@ -4,6 +4,7 @@
  * The enumerator is a task of parallelism 1; splits go down a SPLITS edge to whichever reader has room, so
  * readers pull.  A reader takes the next split from its gate when the one it reads is over.
  */
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -73,6 +74,7 @@ int wk_source_init(struct wk_op *op, struct err *err)
     list_init(&((struct split_reader *)op->adapter)->waiting);
     op->ctx.states = split_states;
     op->connector.schema = op->ctx.out->schema;
+    op->ctx.unwanted = ~strtoull(wk_op_property(op, "wanted", "ffffffffffffffff"), NULL, 16);
     op->ctx.self = op->source->self_size ? mem_alloc(op->source->self_size) : NULL;
     return 0;
 }

@@ -123,6 +123,14 @@ static rask_stream *time_negative(rask_env *env)
 {
     return rask_event_time(words(env), "n", -5);
 }
+static rask_stream *project_unknown(rask_env *env)
+{
+    return rask_project(words(env), rask_schema_of(env, "p", "m BIGINT NOT NULL"));
+}
+static rask_stream *project_type(rask_env *env)
+{
+    return rask_project(words(env), rask_schema_of(env, "p", "n BIGINT"));
+}
 static rask_stream *union_differs(rask_env *env)
 {
     return rask_union(words(env), rask_read_csv(env, "x.csv", &other_schema));
@@ -449,6 +457,9 @@ static const struct mistake {
     {time_of_text,
      "rask_event_time after 'Flat Map': column 'word' is of type STRING; TIMESTAMP or BIGINT (ms) is needed"},
     {time_negative, "rask_event_time after 'Flat Map': an out-of-orderness of -5 ms is negative"},
+    {project_unknown,
+     "rask_project after 'Flat Map': there is no column 'm'; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
+    {project_type, "rask_project after 'Flat Map': column 'n' is of type BIGINT*, not BIGINT*"},
     {union_differs,
      "rask_union: the schemas differ: 'Flat Map' has (word STRING NOT NULL, n BIGINT NOT NULL), 'Source: CSV File "
      "Source' has (name STRING NOT NULL, x DOUBLE NOT NULL)"},

@@ -236,6 +236,81 @@ static void properties_reach_the_node(void **state)
     rask_env_free(env);
 }
 
+/* ---- which columns of a source are wanted ---- */
+
+RASK_ROW(wide, (BIGINT, a), (STRING, b), (TIMESTAMP, c), (BIGINT, d));
+RASK_ROW(some, (BIGINT, d), (TIMESTAMP, c), (BIGINT, a));
+RASK_ROW(less, (BIGINT, d));
+
+static rask_stream *wide_rows(rask_env *env)
+{
+    return rask_read_csv(env, "in.csv", &wide_schema);
+}
+
+static rask_stream *some_of(rask_stream *in)
+{
+    return rask_project(in, &some_schema);
+}
+
+static bool any(rask_ctx *ctx, const rask_row *row)
+{
+    (void)ctx;
+    (void)row;
+    return true;
+}
+
+static uint32_t first(const rask_row *row, uint32_t channels)
+{
+    (void)row;
+    return channels - 1;
+}
+
+static void print_all(rask_stream *rows) { rask_print(rows); }
+static void project_and_print(rask_stream *rows) { rask_print(some_of(rows)); }
+static void project_twice(rask_stream *rows) { rask_print(rask_project(some_of(rows), &less_schema)); }
+static void discard_all(rask_stream *rows) { rask_discard(rows); }
+static void key_and_discard(rask_stream *rows) { rask_discard(rask_key_by(rows, "b")); }
+static void filter_first(rask_stream *rows) { rask_print(some_of(rask_filter(rows, any))); }
+static void filter_behind(rask_stream *rows) { rask_print(rask_filter(some_of(rows), any)); }
+static void time_between(rask_stream *rows)
+{
+    rask_print(rask_project(rask_event_time(rows, "c", 0), &less_schema));
+}
+static void two_readers(rask_stream *rows)
+{
+    rask_print(rask_project(rows, &less_schema));
+    rask_discard(rask_key_by(rows, "a"));
+}
+static void custom(rask_stream *rows) { rask_discard(rask_partition_custom(rows, first)); }
+static void custom_behind(rask_stream *rows) { rask_discard(rask_partition_custom(some_of(rows), first)); }
+
+static void sources_are_told_what_is_read(void **state)
+{
+    static const struct {
+        void (*build)(rask_stream *rows);
+        const char *wanted;
+    } cases[] = {{print_all, NULL},    {project_and_print, "d"}, {project_twice, "8"}, {discard_all, "0"},
+                 {key_and_discard, "2"}, {filter_first, NULL},     {filter_behind, "d"}, {time_between, "c"},
+                 {two_readers, "9"},     {custom, NULL},           {custom_behind, "d"}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        rask_env *env = building();
+        const Rask__Graph__OperatorSpec *source;
+        const char *wanted = NULL;
+
+        cases[i].build(wide_rows(env));
+        source = done(env)->nodes[0]->op;
+        for (size_t k = 0; k < source->n_properties; k++)
+            if (strcmp(source->properties[k]->key, "wanted") == 0)
+                wanted = source->properties[k]->value;
+        if (cases[i].wanted)
+            assert_non_null(wanted);
+        assert_string_equal(wanted ? wanted : "all", cases[i].wanted ? cases[i].wanted : "all");
+        rask_env_free(env);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +321,7 @@ int main(void)
         cmocka_unit_test(counting_has_rows_of_its_own),
         cmocka_unit_test(bad_rows_may_go_aside),
         cmocka_unit_test(properties_reach_the_node),
+        cmocka_unit_test(sources_are_told_what_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

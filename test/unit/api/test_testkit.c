@@ -387,18 +387,24 @@ static int counting_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
 {
     enum { TEXT = 20 };
     struct counting *c = split->self;
-    uint32_t rows = c->next + 3000 <= 10000 ? 3000 : (uint32_t)(10000 - c->next), number;
+    uint32_t rows = c->next + 3000 <= 10000 ? 3000 : (uint32_t)(10000 - c->next), number = 0;
     rask_batch *b = rask_batch_new(out, rows);
-    rask_buffer *text = rask_buffer_new(out, (uint64_t)rows * TEXT + 1);
+    rask_buffer *text = NULL;
     int rc;
 
-    (void)ctx;
-    number = rask_batch_hold(b, text);
+    if (rask_wanted(ctx, event_col_text)) {
+        text = rask_buffer_new(out, (uint64_t)rows * TEXT + 1);
+        number = rask_batch_hold(b, text);
+    } else {
+        rask_batch_omit(b, event_col_text);
+    }
     for (uint32_t i = 0; i < rows; i++) {
         uint32_t len = i % 2 ? TEXT : 4;
 
-        snprintf((char *)text->data + i * TEXT, TEXT + 1, "%020lld", (long long)c->next);
         ((int64_t *)b->columns[event_col_number].data)[i] = c->next++;
+        if (!text)
+            continue;
+        snprintf((char *)text->data + i * TEXT, TEXT + 1, "%020lld", (long long)c->next - 1);
         ((rask_view *)b->columns[event_col_text].data)[i] = rask_view_at(text, number, (i + 1) * TEXT - len, len);
     }
     rask_buffer_unref(text);
@@ -466,6 +472,42 @@ static void sources_and_functions_of_whole_batches(void **state)
     rask_kit_free(kit);
 }
 
+RASK_ROW(number_alone, (BIGINT, number));
+
+static rask_stream *projected(rask_env *env, rask_stream *in, rask_stream *in2)
+{
+    (void)in;
+    (void)in2;
+    return rask_project(rask_from_source(env, &counting, NULL), &number_alone_schema);
+}
+
+/* The first one keeps a column that the second one drops. */
+static rask_stream *projected_twice(rask_env *env, rask_stream *in, rask_stream *in2)
+{
+    (void)in;
+    (void)in2;
+    return rask_project(rask_project(rask_from_source(env, &counting, NULL), &event_schema), &number_alone_schema);
+}
+
+static void columns_that_nobody_reads_are_not_made(void **state)
+{
+    rask_kit_build *const builds[] = {projected, projected_twice};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        rask_kit *kit = rask_kit_new(builds[i], NULL, NULL);
+
+        assert_int_equal(rask_kit_read(kit, 100000), 0);
+        assert_int_equal(rask_kit_rows(kit, RASK_KIT_MAIN), 10000);
+        for (uint32_t n = 0; n < 10000; n++) {
+            rask_row row = rask_kit_row(kit, RASK_KIT_MAIN, n);
+
+            assert_int_equal(rask_i64(&row, 0), n);
+        }
+        rask_kit_free(kit);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +521,7 @@ int main(void)
         cmocka_unit_test(source),
         cmocka_unit_test(sink),
         cmocka_unit_test(sources_and_functions_of_whole_batches),
+        cmocka_unit_test(columns_that_nobody_reads_are_not_made),
     };
 
     return cmocka_run_group_tests_name("testkit", tests, NULL, NULL);
