@@ -35,11 +35,11 @@ class Figure:
         self.baseline = best(baseline) if baseline else None
         self.baseline_values = sorted(baseline or [])
 
-    HEAD = f"{'figure':<46} {'value':>8} {'unit':<10} {'baseline':<16} {'ratio':>9}  min / median / max"
+    HEAD = f"{'figure':<56} {'value':>8} {'unit':<10} {'baseline':<16} {'ratio':>9}  min / median / max"
 
     def line(self):
         spread = (self.values[0], statistics.median(self.values), self.values[-1])
-        text = f"{self.name:<46} {short(self.value):>8} {self.unit:<10}"
+        text = f"{self.name:<56} {short(self.value):>8} {self.unit:<10}"
         if self.baseline:
             told = f"{self.baseline_name} {short(self.baseline)}"
             text += f" {told:<16} {self.value / self.baseline:7.3f} x "
@@ -81,6 +81,7 @@ class Cluster:
         self.bench = bench
         self.folder = tempfile.mkdtemp(dir=bench.folder)
         self.rest = free_port()
+        self.read = {}  # of each output file, how much printed() has told
         for name in ("conf", "tmp"):
             os.mkdir(os.path.join(self.folder, name))
         self.write("conf/masters", "localhost\n")
@@ -156,12 +157,14 @@ class Cluster:
         return [int(p) for p in os.listdir("/proc") if p.isdigit() and parent_of(p) in parents]
 
     def printed(self):
-        """What jobs and daemons have written to standard output so far."""
+        """What jobs and daemons have written to standard output since the last call."""
         text = ""
         for name in sorted(os.listdir(self.folder + "/log")):
             if name.endswith(".out"):
                 with open(f"{self.folder}/log/{name}", encoding="utf-8", errors="replace") as f:
+                    f.seek(self.read.get(name, 0))
                     text += f.read()
+                    self.read[name] = f.tell()
         return text
 
     def running_since(self, job):

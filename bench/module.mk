@@ -17,4 +17,6 @@ bench: all bench-programs ## the figures, with their ratios: QUICK=1 JSON=1 ONLY
 	@python3 bench/run.py --build $(O) $(if $(QUICK),--quick) $(if $(JSON),--json) $(if $(ONLY),--only $(ONLY))
 bench-flink: all bench-programs ## the same jobs in Rask and in Flink, which it installs: QUICK=1 JSON=1 ONLY=q0,wordcount
 	@python3 bench/flink.py --build $(O) $(if $(QUICK),--quick) $(if $(JSON),--json) $(if $(ONLY),--only $(ONLY))
-.PHONY: bench bench-programs bench-flink
+bench-timely: all bench-programs ## Timely Dataflow beside Rask, where there is cargo: QUICK=1
+	@python3 bench/timely.py --build $(O) $(if $(QUICK),--quick)
+.PHONY: bench bench-programs bench-flink bench-timely

@@ -17,6 +17,7 @@ sys.dont_write_bytecode = True  # the source tree stays as it is
 
 # pylint: disable=wrong-import-position
 import footprint
+import latency
 import throughput
 from harness import HOME, Bench, Failure, Figure
 
@@ -39,6 +40,13 @@ PARTS = {
     "q1": throughput.q1,
     "q2": throughput.q2,
     "wordcount": throughput.wordcount,
+    "tls": latency.tls,
+    "latency": latency.latency,
+    "latency-half": latency.latency_half,
+    "latency-spin": latency.latency_spin,
+    "one-row": latency.one_row,
+    "idle-job": latency.idle_job,
+    "idle-jobs": latency.idle_jobs,
     "start": footprint.start,
     "run": footprint.submit,
     "idle": footprint.idle,
