@@ -31,6 +31,7 @@ PARTS = {
     "channel": throughput.channel,
     "shuffle": throughput.shuffle,
     "tcp": throughput.tcp,
+    "tls": throughput.tls,
     "sum100": throughput.sum100,
     "sum1m": throughput.sum1m,
     "sum10m": throughput.sum10m,

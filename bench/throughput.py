@@ -88,6 +88,16 @@ def tcp(bench):
             raise Failure(f"{rows} rows were to cross between the workers, {got} did")
 
 
+def tls(bench):
+    """The same shuffle with security.ssl.internal.enabled, against the one in clear."""
+    with Cluster(bench, taskmanagers=2, slots=1) as secure, Cluster(bench, taskmanagers=2, slots=1).start() as plain:
+        secure.rask("security", "init", "--write-conf")
+        secure.start()
+        ours, theirs = (Rows(bench, cluster, 2, "--way", "cross") for cluster in (secure, plain))
+        bench.versus("shuffle 2x2, two workers, TLS on", ours, theirs, ours.enough(10_000_000), ">= 0.5 x",
+                     baseline_name="in clear")
+
+
 def keyed_sum(bench, keys, name, goal, least):
     with Cluster(bench, settings=["taskmanager.memory.process.size: 8g"]).start() as cluster:
         job = Rows(bench, cluster, 2, "--way", "sum", "--keys", str(keys))

@@ -9,7 +9,7 @@
  * Wire form of a frame: a 32-byte little-endian header, then the payload.
  *    0 u16 magic 0x4b52 ("RK")     2 u8  version (1)      3 u8 kind (enum net_kind)
  *    4 u16 flags                   6 u16 reserved (0)     8 u32 payload length
- *   12 u32 CRC32C of header (with this field 0) and payload
+ *   12 u32 CRC32C of header (with this field 0) and payload; 0 under TLS, which checks more than that
  *   16 u64 epoch: job epoch (data) or leader token (control)
  *   24 u32 stream: request id or channel                 28 u32 credit, bytes
  *

@@ -89,13 +89,15 @@ static uint8_t *reserve(struct net_conn *conn, size_t len)
     return at;
 }
 
-static void encode(const struct net_frame *frame, const struct net_iov *parts, size_t part_count,
-                   uint8_t header[NET_HEADER_BYTES])
+/* Under TLS the tag of each record protects it better than a checksum, whose field is 0 then. */
+static void encode(const struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
+                   size_t part_count, uint8_t header[NET_HEADER_BYTES])
 {
     CHECK(frame->kind > 0 && frame->kind < NET_KIND_MAX);
     CHECK(frame->length <= NET_PAYLOAD_MAX);
     net_header_encode(frame, 0, header);
-    net_header_encode(frame, net_frame_crc(header, parts, part_count), header);
+    if (conn->tls == NULL)
+        net_header_encode(frame, net_frame_crc(header, parts, part_count), header);
 }
 
 static void after_append(struct net_conn *conn)
@@ -120,7 +122,7 @@ void net_conn_append(struct net_conn *conn, const struct net_frame *frame)
     if (!can_send(conn))
         return;
     at = reserve(conn, NET_HEADER_BYTES + frame->length);
-    encode(frame, &part, 1, at);
+    encode(conn, frame, &part, 1, at);
     if (frame->length > 0)
         memcpy(at + NET_HEADER_BYTES, frame->payload, frame->length);
     after_append(conn);
@@ -141,7 +143,7 @@ void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
             release(release_arg);
         return;
     }
-    encode(frame, parts, part_count, reserve(conn, NET_HEADER_BYTES));
+    encode(conn, frame, parts, part_count, reserve(conn, NET_HEADER_BYTES));
     if (part_count == 0) {
         if (release != NULL)
             release(release_arg);
