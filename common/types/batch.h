@@ -82,6 +82,18 @@ uint64_t batch_row_bytes(const rask_batch *b);
 /* Compact encoding of rows [from, from+rows) for a frame or a file: fixed columns, validity, views
  * with their bytes, extras. */
 void batch_encode(const rask_batch *b, uint32_t from_row, uint32_t rows, struct bytes *out);
+/*
+ * The same bytes without copying columns: pieces that follow each other, of which those with data NULL lie in `out`, from `at`
+ * on.  The others lie in the batch.  Returns how many; 0 when the batch has to be encoded by batch_encode (a selection, long
+ * strings, rows inside cells).
+ */
+struct batch_piece {
+    const void *data;
+    size_t at, len;
+};
+#define BATCH_PIECES_MAX (3 * RASK_COLUMNS_MAX + 8)
+uint32_t batch_encode_pieces(const rask_batch *b, uint32_t from_row, uint32_t rows, struct bytes *out,
+                             struct batch_piece pieces[BATCH_PIECES_MAX]);
 /* Decodes in place: columns and strings point into payload, which owner keeps alive (one reference
  * is taken). Every offset is checked; ERR_CORRUPT with a sentence. Alignment of payload: 8. */
 int batch_decode(struct pool *pool, const rask_schema *schema, const uint8_t *payload, size_t len,

@@ -237,6 +237,99 @@ void batch_encode(const rask_batch *b, uint32_t from_row, uint32_t rows, struct 
             add_inside(b, c, from_row, rows, out);
 }
 
+/* ---- encode in pieces ---- */
+
+struct piece_list {
+    struct batch_piece *list;
+    uint32_t count;
+    struct bytes *out;
+};
+
+/* What out has got since `from` follows the pieces so far. */
+static void piece_of_out(struct piece_list *p, size_t from)
+{
+    struct batch_piece *last = p->count ? &p->list[p->count - 1] : NULL;
+    size_t len = p->out->len - from;
+
+    if (len == 0)
+        return;
+    if (last && !last->data && last->at + last->len == from)
+        last->len += len;
+    else
+        p->list[p->count++] = (struct batch_piece){NULL, from, len};
+}
+
+static void pieces_add_cells(struct piece_list *p, const struct encoder *e, const void *data, uint32_t width)
+{
+    static const uint8_t zeros[8];
+    uint64_t len = (uint64_t)e->rows * width;
+    size_t from = p->out->len;
+
+    p->list[p->count++] =
+        (struct batch_piece){(const uint8_t *)data + (uint64_t)enc_position(e, 0) * width, 0, len};
+    bytes_add(p->out, zeros, align8(len) - len);
+    piece_of_out(p, from);
+}
+
+static void pieces_add_bitmap(struct piece_list *p, struct encoder *e, const rask_column *c)
+{
+    uint64_t len = ((uint64_t)e->rows + 63) / 64 * 8;
+    size_t from = p->out->len;
+
+    bytes_reserve(p->out, len);
+    e->at = p->out->data + from;
+    put_bitmap(e, c);
+    p->out->len += len;
+    piece_of_out(p, from);
+}
+
+/* False for what has to be rewritten on the way. */
+static bool has_plain_cells(const rask_batch *b)
+{
+    for (uint32_t c = 0; c < b->schema->columns; c++)
+        if (schema_is_nested(&b->schema->fields[c]))
+            return false;
+    return !b->sel && b->buffer_count == 0;
+}
+
+uint32_t batch_encode_pieces(const rask_batch *b, uint32_t from_row, uint32_t rows, struct bytes *out,
+                             struct batch_piece pieces[BATCH_PIECES_MAX])
+{
+    struct encoder e = {b, from_row, rows, NULL, NULL};
+    uint32_t extras = (b->event_time.data ? BATCH_EVENT_TIME : 0) |
+                      (b->kind.data ? BATCH_KIND : 0) | (b->hash.data ? BATCH_HASH : 0);
+    struct piece_list p = {pieces, 0, out};
+    uint64_t with_bitmap = 0;
+    size_t from = out->len;
+
+    CHECK(from_row <= b->rows);
+    CHECK(rows <= b->rows - from_row);
+    if (rows == 0 || !has_plain_cells(b))
+        return 0;
+    for (uint32_t c = 0; c < b->schema->columns; c++)
+        with_bitmap |= (uint64_t)has_null(&e, &b->columns[c]) << c;
+    bytes_add_u16(out, CODE_VERSION);
+    bytes_add_u16(out, b->schema->columns);
+    bytes_add_u32(out, rows);
+    bytes_add_u32(out, extras);
+    bytes_add_u32(out, 0);
+    bytes_add_u64(out, with_bitmap);
+    piece_of_out(&p, from);
+    for (uint32_t c = 0; c < b->schema->columns; c++) {
+        if ((with_bitmap >> c) & 1)
+            pieces_add_bitmap(&p, &e, &b->columns[c]);
+        pieces_add_cells(&p, &e, b->columns[c].data, schema_width(&b->schema->fields[c]));
+    }
+    if (b->event_time.data)
+        pieces_add_cells(&p, &e, b->event_time.data, 8);
+    if (b->kind.data)
+        pieces_add_cells(&p, &e, b->kind.data, 1);
+    if (b->hash.data)
+        pieces_add_cells(&p, &e, b->hash.data, 8);
+    CHECK(p.count <= BATCH_PIECES_MAX);
+    return p.count;
+}
+
 /* ---- decode ---- */
 
 /* Strings of a decoded batch lie in a buffer that is a window of the owner. */

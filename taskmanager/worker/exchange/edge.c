@@ -122,7 +122,7 @@ static void send_run(struct wk_edge *e, uint32_t rank)
     struct wk_block *block = el->block;
     struct wk_run run;
 
-    wk_run_begin(&run, e->id, e->source_subtask, block->rows, el->first);
+    wk_run_begin(&run, e->id, e->source_subtask, block, el->first);
     wk_run_add(&run, out->target_subtask, el->rows, el->bytes);
     slice_sent(e, block);
     for (uint32_t i = rank + 1; i < e->channel_count; i++) {

@@ -15,7 +15,10 @@
 struct out_frame {
     struct list node;
     struct net_frame frame;
-    struct bytes payload;
+    struct bytes payload;   /* owned: what was written for it */
+    struct wk_block *block; /* a reference, while parts point into it; or NULL */
+    uint32_t part_count;
+    struct net_iov parts[];
 };
 
 struct wk_link {
@@ -83,7 +86,20 @@ static void out_frame_free(void *arg)
     struct out_frame *f = arg;
 
     bytes_release(&f->payload);
+    if (f->block)
+        wk_block_unref(f->block);
     mem_free(f);
+}
+
+static struct out_frame *out_frame_new(uint8_t kind, uint32_t stream, uint32_t part_count)
+{
+    struct out_frame *f = mem_alloc(sizeof(*f) + part_count * sizeof(f->parts[0]));
+
+    list_init(&f->node);
+    f->frame.kind = kind;
+    f->frame.stream = stream;
+    f->part_count = part_count;
+    return f;
 }
 
 static void drop_frames(struct wk_link *l)
@@ -118,13 +134,20 @@ void wk_link_free(struct wk_link *link)
 
 /* ---- sending ---- */
 
+/* The payload is complete: it is the one part, if there are no others. */
+static void out_frame_seal(struct out_frame *f)
+{
+    if (!f->block)
+        f->parts[0] = (struct net_iov){f->payload.data, f->payload.len};
+    f->frame.length = 0;
+    for (uint32_t i = 0; i < f->part_count; i++)
+        f->frame.length += (uint32_t)f->parts[i].len;
+}
+
 static void send_frame(struct wk_link *l, struct out_frame *f)
 {
-    struct net_iov part = {f->payload.data, f->payload.len};
-
     f->frame.epoch = l->job_epoch;
-    f->frame.length = (uint32_t)f->payload.len;
-    l->env->net->ops->send_parts(l->conn, &f->frame, &part, 1, out_frame_free, f);
+    l->env->net->ops->send_parts(l->conn, &f->frame, f->parts, f->part_count, out_frame_free, f);
 }
 
 /* Loop: everything queued goes to the connection. */
@@ -150,10 +173,10 @@ static void drain(struct env_task *task)
     l->queued_bytes = 0;
     pthread_mutex_unlock(&l->lock);
     if (credits.len > 0) {
-        struct out_frame *f = MEM_NEW(struct out_frame);
+        struct out_frame *f = out_frame_new(NET_CREDIT, 0, 1);
 
-        f->frame.kind = NET_CREDIT;
         f->payload = credits;
+        out_frame_seal(f);
         send_frame(l, f);
     } else {
         bytes_release(&credits);
@@ -164,9 +187,10 @@ static void drain(struct env_task *task)
 
 static void queue_frame(struct wk_link *l, struct out_frame *f)
 {
+    out_frame_seal(f);
     pthread_mutex_lock(&l->lock);
     list_push_back(&l->frames, &f->node);
-    l->queued_bytes += f->payload.len;
+    l->queued_bytes += f->frame.length;
     pthread_mutex_unlock(&l->lock);
     env_post(l->env, &l->drain);
 }
@@ -174,10 +198,8 @@ static void queue_frame(struct wk_link *l, struct out_frame *f)
 void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, enum wk_element_type type,
                      int64_t value)
 {
-    struct out_frame *f = MEM_NEW(struct out_frame);
+    struct out_frame *f = out_frame_new(NET_CONTROL, edge, 1);
 
-    f->frame.kind = NET_CONTROL;
-    f->frame.stream = edge;
     bytes_add_u32(&f->payload, source);
     bytes_add_u32(&f->payload, target);
     bytes_add_u32(&f->payload, type);
@@ -198,7 +220,7 @@ void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_
     env_post(link->env, &link->drain);
 }
 
-void wk_run_begin(struct wk_run *run, uint32_t edge, uint32_t source, const rask_batch *block, uint32_t first)
+void wk_run_begin(struct wk_run *run, uint32_t edge, uint32_t source, struct wk_block *block, uint32_t first)
 {
     *run = (struct wk_run){.edge = edge, .source = source, .first = first, .block = block};
     bytes_init(&run->table);
@@ -213,19 +235,33 @@ void wk_run_add(struct wk_run *run, uint32_t target, uint32_t rows, uint32_t byt
     run->count++;
 }
 
+/* Columns stay where they are until the socket has them; long strings and the like are written anew. */
 void wk_run_send(struct wk_run *run, struct wk_link *link)
 {
-    struct out_frame *f = MEM_NEW(struct out_frame);
+    struct batch_piece pieces[BATCH_PIECES_MAX + 1];
+    struct bytes head;
+    struct out_frame *f;
+    uint32_t count;
 
-    f->frame.kind = NET_DATA;
-    f->frame.stream = run->edge;
-    bytes_add_u32(&f->payload, run->source);
-    bytes_add_u32(&f->payload, run->count);
-    bytes_add(&f->payload, run->table.data, run->table.len);
-    while (f->payload.len % 8)
-        bytes_add_u8(&f->payload, 0);
-    batch_encode(run->block, run->first, run->rows, &f->payload);
+    bytes_init(&head);
+    bytes_add_u32(&head, run->source);
+    bytes_add_u32(&head, run->count);
+    bytes_add(&head, run->table.data, run->table.len);
     bytes_release(&run->table);
+    while (head.len % 8)
+        bytes_add_u8(&head, 0);
+    pieces[0] = (struct batch_piece){NULL, 0, head.len};
+    count = batch_encode_pieces(run->block->rows, run->first, run->rows, &head, pieces + 1);
+    f = out_frame_new(NET_DATA, run->edge, count + 1);
+    if (count == 0)
+        batch_encode(run->block->rows, run->first, run->rows, &head);
+    f->payload = head;
+    for (uint32_t i = 0; count > 0 && i <= count; i++)
+        f->parts[i] = (struct net_iov){pieces[i].data ? pieces[i].data : head.data + pieces[i].at, pieces[i].len};
+    if (count > 0) {
+        __atomic_add_fetch(&run->block->refs, 1, __ATOMIC_RELAXED);
+        f->block = run->block;
+    }
     queue_frame(link, f);
 }
 

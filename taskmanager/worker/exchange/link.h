@@ -52,10 +52,10 @@ void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_
 /* A run of slices of one block to one peer. */
 struct wk_run {
     uint32_t edge, source, first, rows, count;
-    const rask_batch *block; /* borrowed until wk_run_send */
+    struct wk_block *block; /* borrowed until wk_run_send, which holds it until the last byte has left */
     struct bytes table;
 };
-void wk_run_begin(struct wk_run *run, uint32_t edge, uint32_t source, const rask_batch *block, uint32_t first);
+void wk_run_begin(struct wk_run *run, uint32_t edge, uint32_t source, struct wk_block *block, uint32_t first);
 void wk_run_add(struct wk_run *run, uint32_t target, uint32_t rows, uint32_t bytes);
 void wk_run_send(struct wk_run *run, struct wk_link *link);
 

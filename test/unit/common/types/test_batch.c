@@ -146,6 +146,29 @@ static void step_join(struct world *w)
     world_add(w, batch_join(w->pool, parts, count), model);
 }
 
+/* In pieces it is the same. */
+static void check_pieces(const rask_batch *b, uint32_t from, uint32_t rows, const struct bytes *whole)
+{
+    struct batch_piece pieces[BATCH_PIECES_MAX];
+    struct bytes out, joined;
+    uint32_t n;
+
+    bytes_init(&out);
+    bytes_init(&joined);
+    bytes_add_str(&out, "before");
+    n = batch_encode_pieces(b, from, rows, &out, pieces);
+    for (uint32_t i = 0; i < n; i++)
+        bytes_add(&joined, pieces[i].data ? pieces[i].data : out.data + pieces[i].at, pieces[i].len);
+    if (n > 0) {
+        assert_int_equal(joined.len, whole->len);
+        assert_memory_equal(joined.data, whole->data, whole->len);
+    } else {
+        assert_int_equal(out.len, 6);
+    }
+    bytes_release(&joined);
+    bytes_release(&out);
+}
+
 static rask_batch *through_bytes(struct world *w, const rask_batch *b, uint32_t from, uint32_t rows)
 {
     struct bytes bytes;
@@ -155,6 +178,7 @@ static rask_batch *through_bytes(struct world *w, const rask_batch *b, uint32_t 
 
     bytes_init(&bytes);
     batch_encode(b, from, rows, &bytes);
+    check_pieces(b, from, rows, &bytes);
     owner = pool_get(w->pool, bytes.len);
     memcpy(owner->data, bytes.data, bytes.len);
     assert_int_equal(batch_decode(w->pool, w->schema, owner->data, bytes.len, owner, &got, &err),
