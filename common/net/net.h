@@ -117,7 +117,8 @@ struct net_ops {
     size_t (*queued_bytes)(struct net_conn *conn); /* accepted by send, not yet by the operating system */
     /* While paused, the end of the connection is noticed only by a send that fails, or after the pause. */
     void (*pause_reading)(struct net_conn *conn, bool paused);
-    /* No callback runs after it, on_close neither. Queued frames are flushed first, for at most one second. */
+    /* No callback runs after it, on_close neither: what send_parts has borrowed is released inside. Queued frames are flushed
+     * first, for at most one second. */
     void (*close)(struct net_conn *conn);
     const char *(*peer)(struct net_conn *conn); /* text for messages; never NULL */
     /* TLS from here on: frames sent before leave in clear, those sent after it once the handshake is over. Legal before

@@ -67,6 +67,7 @@ static void op_close(struct net_conn *conn)
     }
     conn->handler = NULL;
     conn->state = CONN_CLOSING;
+    net_conn_own_output(conn);
     env_unpost(conn->net->env, &conn->task);
     env_timer_arm(conn->net->env, &conn->timer,
                   conn->tls != NULL ? tls_close_ns(conn->tls) : NET_CLOSE_NS);

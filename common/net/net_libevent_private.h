@@ -121,6 +121,7 @@ void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
                            size_t part_count, void (*release)(void *arg), void *release_arg);
 void net_conn_write(struct net_conn *conn);
 void net_conn_drop_output(struct net_conn *conn);
+void net_conn_own_output(struct net_conn *conn); /* what is borrowed is copied and released; no callback but releases */
 int net_conn_gather(const struct net_conn *conn, struct iovec iov[NET_WRITE_PARTS_MAX]);
 void net_conn_advance(struct net_conn *conn, size_t sent); /* the connection may be dead after it */
 void net_conn_write_failed(struct net_conn *conn, const char *why);

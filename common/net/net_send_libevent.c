@@ -173,6 +173,38 @@ static void pop_chunk(struct net_conn *conn)
     chunk_free(conn->net, chunk);
 }
 
+/* A chunk of our own with what lies in the parts of another, which it replaces. */
+static struct out_chunk *chunk_copy(const struct out_chunk *from)
+{
+    struct out_chunk *chunk = mem_realloc(NULL, sizeof(*chunk) + from->len);
+
+    *chunk = (struct out_chunk){.next = from->next, .cap = from->len};
+    for (size_t i = 0; i < from->part_count; i++) {
+        if (from->u.parts[i].len > 0)
+            memcpy(chunk->u.bytes + chunk->len, from->u.parts[i].data, from->u.parts[i].len);
+        chunk->len += from->u.parts[i].len;
+    }
+    return chunk;
+}
+
+void net_conn_own_output(struct net_conn *conn)
+{
+    for (struct out_chunk **at = &conn->out; *at != NULL; at = &(*at)->next) {
+        struct out_chunk *old = *at;
+
+        if (old->part_count == 0)
+            continue;
+        *at = chunk_copy(old);
+        if (conn->out_last == old) {
+            conn->out_last = *at;
+            conn->out_tail = &(*at)->next;
+        }
+        if (old->release != NULL)
+            old->release(old->release_arg);
+        mem_free(old);
+    }
+}
+
 void net_conn_drop_output(struct net_conn *conn)
 {
     while (conn->out != NULL)

@@ -395,6 +395,28 @@ static void parts_are_released_once(void **state)
     pair_end(&p);
 }
 
+/* The owner of the parts may be gone after close; what they held arrives nevertheless. */
+static void parts_are_released_by_close(void **state)
+{
+    uint8_t *data = mem_alloc(1000000);
+    struct net_iov parts[2] = {{data, 10}, {data + 10, 1000000 - 10}};
+    struct net_frame frame = {.kind = NET_DATA, .length = 1000000};
+    struct pair p;
+
+    pair_open(&p, *state);
+    for (frame.stream = 0; frame.stream < 5; frame.stream++)
+        p.w->client->net->ops->send_parts(p.client.conn, &frame, parts, 2, release, &p.released);
+    p.w->client->net->ops->close(p.client.conn);
+    p.client.conn = NULL;
+    assert_int_equal(p.released, 5);
+    memset(data, 1, 1000000);
+    mem_free(data);
+    assert_true(world_until_count(*state, &p.server.closed, 1));
+    assert_int_equal(p.server.frames, 5);
+    assert_int_equal(p.server.bytes, 5000000);
+    pair_end(&p);
+}
+
 static void pause_holds_back_and_queue_drains(void **state)
 {
     struct pair p;
@@ -501,6 +523,7 @@ const struct contract contract_net[] = {
     {"close_before_open", close_before_open},
     {"over_limit_closes_with_a_sentence", over_limit_closes_with_a_sentence},
     {"parts_are_released_once", parts_are_released_once},
+    {"parts_are_released_by_close", parts_are_released_by_close},
     {"pause_holds_back_and_queue_drains", pause_holds_back_and_queue_drains},
     {"pause_in_the_middle_of_small_frames", pause_in_the_middle_of_small_frames},
     {"inproc_works", inproc_works},
