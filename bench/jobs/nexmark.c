@@ -5,14 +5,17 @@
  *
  * q0: auction, bidder, price, time and extra of all bids     q1: with the price times 0.908, a DECIMAL(23, 3)
  * q2: auction and price of bids on auctions of which 123 is a divisor
- * The source makes bids, in those columns that the query reads; people and auctions, which none of the three reads, are
- * counted as events and not built.  Strings are views into one buffer.  --splits: 2.  Accumulators: those of checksum_sink.h.
+ * The source has all columns of bids and makes those that the query reads (rask_wanted); people and auctions, which none of
+ * the three reads, are counted as events and not built.  Strings are views into one buffer.  --splits: 2.
+ * Accumulators: those of checksum_sink.h.
  */
 #include <rask/rask.h>
 
 #include "bench/jobs/checksum_sink.h"
 #include "bench/nexmark.h"
 
+RASK_ROW(event, (BIGINT, auction), (BIGINT, bidder), (BIGINT, price), (STRING, channel), (STRING, url), (TIMESTAMP, at),
+         (STRING, extra));
 RASK_ROW(bid, (BIGINT, auction), (BIGINT, bidder), (BIGINT, price), (TIMESTAMP, at), (STRING, extra));
 RASK_ROW(euro_bid, (BIGINT, auction), (BIGINT, bidder), (DECIMAL(23, 3), price), (TIMESTAMP, at), (STRING, extra));
 RASK_ROW(price, (BIGINT, auction), (BIGINT, price));
@@ -27,7 +30,7 @@ struct plan {
 
 struct tables { /* self of a source's subtask */
     struct nexmark *nexmark;
-    rask_buffer *pool; /* nexmark's pool of text, which cells refer to */
+    rask_buffer *text; /* nexmark's pool and its text behind it, which cells refer to */
 };
 
 static int discover(rask_ctx *ctx, rask_splits *found)
@@ -59,41 +62,85 @@ static void close_tables(rask_ctx *ctx)
 {
     struct tables *t = rask_self(ctx);
 
-    rask_buffer_unref(t->pool);
+    rask_buffer_unref(t->text);
     free(t->nexmark);
 }
 
-static void fill_numbers(const struct nexmark *n, uint64_t block, int64_t *restrict auction, int64_t *restrict price)
-{
-    for (uint64_t i = 0; i < NEXMARK_BIDS; i++) {
-        uint64_t seed = nexmark_seed(block * NEXMARK_BLOCK + NEXMARK_FIRST_BID + i);
-
-        auction[i] = nexmark_bid_auction(block, nexmark_draw(seed, NEXMARK_DRAW_AUCTION));
-        price[i] = nexmark_price(n, nexmark_draw(seed, NEXMARK_DRAW_PRICE));
+/* The cells of column `name`, from the bids of the i-th block of the batch on. */
+#define CELLS(type, name) ((type *)b->columns[event_col_##name].data + row)
+/* The draw of this number for each bid of a block, in `draw`. */
+#define EACH_BID(number, ...)                                                                                           \
+    for (uint64_t i = 0; i < NEXMARK_BIDS; i++) {                                                                       \
+        uint64_t draw = nexmark_draw(nexmark_seed(block * NEXMARK_BLOCK + NEXMARK_FIRST_BID + i), number);              \
+                                                                                                                        \
+        __VA_ARGS__;                                                                                                    \
     }
+
+static rask_view view_of(const struct tables *t, uint32_t number, struct nexmark_text text)
+{
+    const struct nexmark *n = t->nexmark;
+    bool pooled = text.data >= n->pool && text.data < n->pool + NEXMARK_POOL;
+    uint32_t offset = (uint32_t)(pooled ? text.data - n->pool : NEXMARK_POOL + (text.data - n->text));
+
+    return rask_view_at(t->text, number, offset, text.len);
 }
 
-static void fill_others(uint64_t block, uint64_t k, uint64_t splits, int64_t *restrict bidder, int64_t *restrict at)
+static void fill_channels(const struct tables *t, uint64_t block, uint32_t number, rask_view *channel, rask_view *url)
 {
-    for (uint64_t i = 0; i < NEXMARK_BIDS; i++) {
-        uint64_t seed = nexmark_seed(block * NEXMARK_BLOCK + NEXMARK_FIRST_BID + i);
+    const struct nexmark *n = t->nexmark;
 
-        bidder[i] = nexmark_bid_bidder(block, nexmark_draw(seed, NEXMARK_DRAW_BIDDER));
-        at[i] = nexmark_time(k + NEXMARK_FIRST_BID + i, splits);
-    }
+    EACH_BID(NEXMARK_DRAW_CHANNEL, uint64_t hot = nexmark_low(draw, NEXMARK_HOT_CHANNELS);
+             uint64_t some = nexmark_low(draw, NEXMARK_CHANNELS);
+             channel[i] = view_of(t, number, draw >> 63 ? n->hot_channels[hot] : n->channels[some]);
+             url[i] = view_of(t, number, draw >> 63 ? n->hot_urls[hot] : n->urls[some]))
 }
 
-static void fill_extra(const struct nexmark *n, uint64_t block, uint32_t buffer, rask_view *restrict extra)
+static void fill_extra(const struct nexmark *n, uint64_t block, uint32_t number, rask_view *restrict extra)
 {
-    for (uint64_t i = 0; i < NEXMARK_BIDS; i++) {
-        uint64_t seed = nexmark_seed(block * NEXMARK_BLOCK + NEXMARK_FIRST_BID + i);
-        struct nexmark_text t = nexmark_extra(n, nexmark_draw(seed, NEXMARK_DRAW_EXTRA), 32, 100);
+    EACH_BID(NEXMARK_DRAW_EXTRA, struct nexmark_text t = nexmark_extra(n, draw, 32, 100);
+             extra[i].len = t.len; /* more than 12: not inline */
+             memcpy(extra[i].u.ref.prefix, t.data, 4); extra[i].u.ref.buffer = number;
+             extra[i].u.ref.offset = (uint32_t)(t.data - n->pool))
+}
 
-        extra[i].len = t.len; /* more than 12: not inline */
-        memcpy(extra[i].u.ref.prefix, t.data, 4);
-        extra[i].u.ref.buffer = buffer;
-        extra[i].u.ref.offset = (uint32_t)(t.data - n->pool);
-    }
+static void fill_numbers(rask_ctx *ctx, const struct nexmark *n, rask_batch *b, uint32_t row, uint64_t block)
+{
+    int64_t *restrict auction = CELLS(int64_t, auction), *restrict bidder = CELLS(int64_t, bidder);
+    int64_t *restrict price = CELLS(int64_t, price);
+
+    if (rask_wanted(ctx, event_col_auction))
+        EACH_BID(NEXMARK_DRAW_AUCTION, auction[i] = nexmark_bid_auction(block, draw))
+    if (rask_wanted(ctx, event_col_bidder))
+        EACH_BID(NEXMARK_DRAW_BIDDER, bidder[i] = nexmark_bid_bidder(block, draw))
+    if (rask_wanted(ctx, event_col_price))
+        EACH_BID(NEXMARK_DRAW_PRICE, price[i] = nexmark_price(n, draw))
+}
+
+/* The bids of one block of events, which begins with the k-th of its split. */
+static void fill_block(rask_ctx *ctx, rask_batch *b, uint32_t row, uint64_t block, uint64_t k, uint64_t splits)
+{
+    const struct tables *t = rask_self(ctx);
+
+    fill_numbers(ctx, t->nexmark, b, row, block);
+    if (rask_wanted(ctx, event_col_at))
+        for (uint64_t i = 0; i < NEXMARK_BIDS; i++)
+            CELLS(int64_t, at)[i] = nexmark_time(k + NEXMARK_FIRST_BID + i, splits);
+    if (rask_wanted(ctx, event_col_channel) || rask_wanted(ctx, event_col_url))
+        fill_channels(t, block, rask_batch_hold(b, t->text), CELLS(rask_view, channel), CELLS(rask_view, url));
+    if (rask_wanted(ctx, event_col_extra))
+        fill_extra(t->nexmark, block, rask_batch_hold(b, t->text), CELLS(rask_view, extra));
+}
+
+/* A new batch; of channel and url, which come from one draw, both are made or none. */
+static rask_batch *new_batch(rask_ctx *ctx, rask_out *out, uint32_t rows)
+{
+    bool channels = rask_wanted(ctx, event_col_channel) || rask_wanted(ctx, event_col_url);
+    rask_batch *b = rask_batch_new(out, rows);
+
+    for (int i = 0; i < event_columns; i++)
+        if (!rask_wanted(ctx, i) && !(channels && (i == event_col_channel || i == event_col_url)))
+            rask_batch_omit(b, i);
+    return b;
 }
 
 /* self of a split: blocks made so far. */
@@ -109,45 +156,15 @@ static int make_bids(rask_ctx *ctx, rask_split *split, rask_out *out)
     left = s.end - s.first - *made;
     if (left == 0)
         return RASK_END;
-    blocks = left < BATCH_BLOCKS ? left : BATCH_BLOCKS;
-    b = rask_batch_new(out, (uint32_t)blocks * NEXMARK_BIDS);
-    for (uint64_t i = 0; i < blocks; i++) {
-        uint64_t block = s.first + *made + i, row = i * NEXMARK_BIDS;
-
-        fill_numbers(t->nexmark, block, (int64_t *)b->columns[bid_col_auction].data + row,
-                     (int64_t *)b->columns[bid_col_price].data + row);
-        fill_others(block, (*made + i) * NEXMARK_BLOCK, s.splits, (int64_t *)b->columns[bid_col_bidder].data + row,
-                    (int64_t *)b->columns[bid_col_at].data + row);
+    if (!t->text) {
+        t->text = rask_buffer_new(out, NEXMARK_POOL + t->nexmark->text_used);
+        memcpy(t->text->data, t->nexmark->pool, NEXMARK_POOL);
+        memcpy(t->text->data + NEXMARK_POOL, t->nexmark->text, t->nexmark->text_used);
     }
-    if (!t->pool) {
-        t->pool = rask_buffer_new(out, NEXMARK_POOL);
-        memcpy(t->pool->data, t->nexmark->pool, NEXMARK_POOL);
-    }
-    for (uint64_t i = 0; i < blocks; i++)
-        fill_extra(t->nexmark, s.first + *made + i, rask_batch_hold(b, t->pool),
-                   (rask_view *)b->columns[bid_col_extra].data + i * NEXMARK_BIDS);
-    *made += blocks;
-    rc = rask_emit_batch(out, &b);
-    return rc ? rc : left == blocks ? RASK_END : RASK_MORE;
-}
-
-static int make_prices(rask_ctx *ctx, rask_split *split, rask_out *out)
-{
-    const struct tables *t = rask_self(ctx);
-    uint64_t *made = split->self, left, blocks;
-    struct nexmark_split s;
-    rask_batch *b;
-    int rc;
-
-    memcpy(&s, split->id.data, sizeof(s));
-    left = s.end - s.first - *made;
-    if (left == 0)
-        return RASK_END;
     blocks = left < BATCH_BLOCKS ? left : BATCH_BLOCKS;
-    b = rask_batch_new(out, (uint32_t)blocks * NEXMARK_BIDS);
+    b = new_batch(ctx, out, (uint32_t)blocks * NEXMARK_BIDS);
     for (uint64_t i = 0; i < blocks; i++)
-        fill_numbers(t->nexmark, s.first + *made + i, (int64_t *)b->columns[price_col_auction].data + i * NEXMARK_BIDS,
-                     (int64_t *)b->columns[price_col_price].data + i * NEXMARK_BIDS);
+        fill_block(ctx, b, (uint32_t)i * NEXMARK_BIDS, s.first + *made + i, (*made + i) * NEXMARK_BLOCK, s.splits);
     *made += blocks;
     rc = rask_emit_batch(out, &b);
     return rc ? rc : left == blocks ? RASK_END : RASK_MORE;
@@ -156,23 +173,12 @@ static int make_prices(rask_ctx *ctx, rask_split *split, rask_out *out)
 static const rask_source bids = {
     .abi = RASK_ABI,
     .name = "bids",
-    .out = &bid_schema,
+    .out = &event_schema,
     .self_size = sizeof(struct tables),
     .split_size = sizeof(uint64_t),
     .open = open_tables,
     .discover = discover,
     .poll = make_bids,
-    .close = close_tables,
-};
-static const rask_source prices = {
-    .abi = RASK_ABI,
-    .name = "bids",
-    .out = &price_schema,
-    .self_size = sizeof(struct tables),
-    .split_size = sizeof(uint64_t),
-    .open = open_tables,
-    .discover = discover,
-    .poll = make_prices,
     .close = close_tables,
 };
 
@@ -301,14 +307,13 @@ int rask_job(rask_env *env, const rask_params *params)
     const char *query = rask_param(params, "query", "q0");
     struct plan plan = {(uint64_t)rask_param_i64(params, "events", 100000000),
                         (uint64_t)rask_param_i64(params, "splits", 2)};
-    bool q2 = strcmp(query, "q2") == 0;
-    rask_stream *in = rask_with(rask_from_source(env, q2 ? &prices : &bids, NULL), &plan, sizeof(plan));
+    rask_stream *in = rask_with(rask_from_source(env, &bids, NULL), &plan, sizeof(plan));
 
-    if (q2)
-        rask_sink_to(rask_transform(in, &some_auctions), &price_sink);
+    if (strcmp(query, "q2") == 0)
+        rask_sink_to(rask_transform(rask_project(in, &price_schema), &some_auctions), &price_sink);
     else if (strcmp(query, "q1") == 0)
-        rask_sink_to(rask_transform(in, &euro), &euro_sink);
+        rask_sink_to(rask_transform(rask_project(in, &bid_schema), &euro), &euro_sink);
     else
-        rask_sink_to(in, &bid_sink);
+        rask_sink_to(rask_project(in, &bid_schema), &bid_sink);
     return rask_execute(env, query);
 }
