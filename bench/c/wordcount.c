@@ -1,20 +1,17 @@
 /*
- * wordcount.c - the word count that Rask is compared with: one thread, no library, nothing but what the task needs.
+ * wordcount.c - the word count that Rask is compared with: no library, nothing but what the task needs.
  *
- *     wordcount FILE
+ *     wordcount FILE              one thread
+ *     wordcount FILE --threads 2  a part of the lines and a table of its own for each thread, without exchange
  *
- * Words are runs of [A-Za-z0-9_], lower-cased.  Each word gives an update (word, count so far), and all updates go into
- * a checksum (checksum.h), as in bench/jobs/wordcount.c.  Prints rows (words), checksum and seconds.
+ * Words are runs of [A-Za-z0-9_], lower-cased.  With one thread each word gives an update (word, count so far), and all
+ * updates go into the checksum (checksum.h), as in bench/jobs/wordcount.c; rows are words.  With more of them the tables
+ * are put together at the end, and the checksum is that of the last counts, as of the job with --merge; rows are words, too.
  */
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "bench/c/bench.h"
 #include "bench/checksum.h"
 
 enum { BLOCK = 1 << 18, SLOTS_FIRST = 1 << 12 };
@@ -119,45 +116,98 @@ static size_t count_block(struct table *t, char *text, size_t len, bool last, ui
     }
 }
 
-static double seconds(void)
-{
-    struct timespec t;
+struct part {
+    int fd;
+    off_t from, to; /* of the file; to begins a line, or is its end */
+    struct table table;
+    uint64_t words, checksum;
+    char padding[64];
+};
 
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+static void *count_part(void *arg)
+{
+    struct part *p = arg;
+    char *text = malloc(2 * BLOCK);
+    size_t left = 0;
+    bool last = false;
+
+    if (!text)
+        bench_die("malloc");
+    table_init(&p->table, SLOTS_FIRST);
+    for (off_t at = p->from; !last;) {
+        size_t want = p->to - at < BLOCK ? (size_t)(p->to - at) : BLOCK, from;
+        ssize_t n = pread(p->fd, text + left, want, at);
+
+        if (n < 0 || left > BLOCK)
+            bench_die("wordcount: the file cannot be read, or has a word of 256 KiB");
+        last = n == 0;
+        at += n;
+        from = count_block(&p->table, text, left + (size_t)n, last, &p->words, &p->checksum);
+        left = left + (size_t)n - from;
+        memmove(text, text + from, left);
+    }
+    free(text);
+    return NULL;
+}
+
+/* The first line that begins at `at` or behind it. */
+static off_t line_at(int fd, off_t at, off_t size)
+{
+    char c;
+
+    while (at > 0 && at < size && pread(fd, &c, 1, at - 1) == 1 && c != '\n')
+        at++;
+    return at;
+}
+
+/* The counts of all parts together, in the first one's table; their checksum. */
+static uint64_t last_counts(struct part *parts, size_t count)
+{
+    struct table *all = &parts[0].table;
+    uint64_t checksum = 0;
+
+    for (size_t p = 1; p < count; p++) {
+        for (size_t i = 0; i <= parts[p].table.mask; i++) {
+            const struct entry *from = &parts[p].table.slots[i];
+            struct entry *to;
+
+            if (from->count == 0)
+                continue;
+            if ((all->used + 1) * 2 > all->mask)
+                grow(all);
+            to = find(all, from->hash, from->word, from->len);
+            all->used += to->count == 0;
+            *to = (struct entry){from->hash, from->word, from->len, to->count + from->count};
+        }
+    }
+    for (size_t i = 0; i <= all->mask; i++)
+        if (all->slots[i].count)
+            checksum += checksum_update(all->slots[i].hash, all->slots[i].count);
+    return checksum;
 }
 
 int main(int argc, char **argv)
 {
-    static char text[2 * BLOCK];
-    struct table table;
-    uint64_t words = 0, checksum = 0;
-    size_t left = 0;
-    double begin = seconds();
-    int fd = argc == 2 ? open(argv[1], O_RDONLY) : -1;
+    uint64_t threads = bench_option(argc, argv, "threads", 1), words = 0, checksum;
+    double begin = bench_seconds();
+    int fd = argc >= 2 ? open(argv[1], O_RDONLY) : -1;
+    off_t size = fd < 0 ? 0 : lseek(fd, 0, SEEK_END);
+    struct part *parts = calloc(threads, sizeof(*parts));
 
-    if (fd < 0) {
-        fprintf(stderr, "Usage: wordcount FILE\n");
+    if (fd < 0 || !parts) {
+        fprintf(stderr, "Usage: wordcount FILE [--threads N]\n");
         return 1;
     }
     lower_init();
-    table_init(&table, SLOTS_FIRST);
-    for (;;) {
-        ssize_t n = left < BLOCK ? read(fd, text + left, BLOCK) : -1;
-        size_t held = left + (size_t)n, from;
-
-        if (n < 0) {
-            fprintf(stderr, "wordcount: %s cannot be read, or has a word of %d bytes\n", argv[1], BLOCK);
-            return 1;
-        }
-        from = count_block(&table, text, held, n == 0, &words, &checksum);
-        left = held - from;
-        memmove(text, text + from, left);
-        if (n == 0)
-            break;
+    for (uint64_t i = 0; i < threads; i++) {
+        parts[i].fd = fd;
+        parts[i].from = line_at(fd, size / (off_t)threads * (off_t)i, size);
+        parts[i].to = i + 1 == threads ? size : line_at(fd, size / (off_t)threads * (off_t)(i + 1), size);
     }
+    bench_threads(threads, count_part, parts, sizeof(*parts));
+    for (uint64_t i = 0; i < threads; i++)
+        words += parts[i].words;
+    checksum = threads == 1 ? parts[0].checksum : last_counts(parts, threads);
     close(fd);
-    printf("rows=%llu checksum=%llu seconds=%.6f\n", (unsigned long long)words, (unsigned long long)checksum,
-           seconds() - begin);
-    return 0;
+    return bench_tell(words, checksum, bench_seconds() - begin);
 }
