@@ -3,7 +3,7 @@ import re
 import statistics
 import time
 
-from harness import Cluster, Failure, Figure, cpu_seconds, memory_of, run
+from harness import Cluster, Failure, Figure, cpu_seconds, memory_of
 
 TWO = {"taskmanagers": 2, "slots": 1}
 ONE = {"taskmanagers": 1, "slots": 2}
@@ -106,24 +106,3 @@ def idle_jobs(bench):
         used = cpu_of(cluster, seconds)
     bench.tell(Figure(f"{jobs} idle jobs, PSS of a worker", "MiB", sizes, max, goal="<= 4"))
     bench.tell(Figure(f"{jobs} idle jobs, all together", "% of core", [100 * used / seconds], goal="<= 1"))
-
-
-def tls(bench):
-    """All rows over TCP between two workers, with and without TLS."""
-    plain, secured = [], []
-    with Cluster(bench, **TWO).start() as one, Cluster(bench, **TWO) as other:
-        run([bench.build + "/bin/rask", "security", "init", "--dir", other.folder + "/conf/security", "--write-conf"],
-            env=other.env)
-        other.start()
-        words = ("-p", "2", bench.program("jobs/rows.so"), "--way", "cross", "--rows")
-        rows = bench.enough(lambda n: other.seconds(other.job(*words, str(n))), 4_000_000)
-        for _ in range(bench.runs):
-            results = []
-            for cluster, rates in ((one, plain), (other, secured)):
-                job = cluster.job(*words, str(rows))
-                results.append(cluster.checked(job))
-                rates.append(rows / cluster.seconds(job) / 1e6)
-            if results[0] != results[1]:
-                raise Failure(f"plain gave {results[0]}, TLS {results[1]}")
-    bench.tell(Figure("shuffle 2x2, two workers, TLS", "M rows/s", secured, max, goal=">= 0.5 x", baseline=plain,
-                      baseline_name="plain"))

@@ -174,9 +174,10 @@ def q2(bench):
 
 
 def wordcount(bench):
+    size = 5_000_000 if bench.check else 100_000_000 if bench.quick else 500_000_000
     text = os.path.join(bench.folder, "text")
     with open(text, "wb") as out:
-        subprocess.run([bench.program("gen_text"), "100000000" if bench.quick else "500000000", "1"], stdout=out, check=True)
+        subprocess.run([bench.program("gen_text"), str(size), "1"], stdout=out, check=True)
     base, job = [], {1: [], 2: []}
     with Cluster(bench).start() as cluster:
         for _ in range(min(bench.runs, 3)):
