@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -24,6 +25,16 @@ void *mem_alloc(size_t size)
 
     if (!p)
         mem_exhausted(size);
+    return p;
+}
+
+void *mem_alloc_huge(size_t size)
+{
+    void *p = aligned_alloc(MEM_HUGE_BYTES, size);
+
+    if (!p)
+        mem_exhausted(size);
+    (void)madvise(p, size, MADV_HUGEPAGE); /* without them it is as good */
     return p;
 }
 

@@ -210,6 +210,7 @@ int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, u
                 hash[k] = ((const uint64_t *)in->hash.data)[rask_position(in, from + i + k)];
         else
             key_run_hash(keys, hash);
+        wk_state_fetch(op->state, state, hash, n);
         rc = wk_state_get_run(op->state, state, keys, hash, size, values + i, &ctx->error);
     }
     return rc;

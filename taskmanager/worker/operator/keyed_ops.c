@@ -1,9 +1,9 @@
 /*
  * keyed_ops.c - rolling results per key: sum, min, max, count.  Each row gives one updated row.
  *
- * When the other columns are all key columns (or there are none), they are shared with the input batch and only the result
- * column is new.  Else the other columns are those of the key's first row, as in Flink, and the whole result row is kept
- * as a packed row in the state.
+ * The key columns of a result are shared with the input batch; the result is kept per key, and with it, as in Flink, the
+ * other columns of the key's first row.  When all of them have a fixed width, keys are looked up run by run and results are
+ * written column by column; else the whole result row is kept as a packed row.
  */
 #include <string.h>
 
@@ -20,22 +20,35 @@ union cell {
     double f;
     rask_decimal128 d;
 };
+/*
+ * What is kept of a key: the result in 8 or 16 bytes, then the other columns, 8 or 16 bytes each.  16 bytes for a number,
+ * so that with a short key an entry is one line of the cache.
+ */
 struct accumulator {
-    union cell value;
-    uint64_t has; /* 0: only nulls so far */
+    uint64_t flags;
+    int64_t value[]; /* of a union cell */
 };
+#define HAS_VALUE 1u /* not only nulls so far */
+#define HAS_ROW 2u   /* the other columns are there */
+#define NULL_BIT(column) ((uint64_t)4 << (column)) /* by number of the kept column */
+#define KEPT_MAX 62u
 
 struct rolling {
     enum rolling_kind kind;
     uint32_t column; /* of the input; count: unused */
     uint32_t result; /* of the output */
     rask_field field;
-    bool share;      /* other columns come from the input batch */
-    int16_t columns[RASK_COLUMNS_MAX]; /* output column -> input column, for sharing; the result: -1 */
+    uint32_t value_bytes;               /* 8 or 16 */
+    bool columnar;                      /* all columns beside the key have a fixed width */
+    int16_t columns[RASK_COLUMNS_MAX];  /* output column -> input column, or RASK_NEW_COLUMN */
+    uint32_t kept_count;
+    uint16_t kept[KEPT_MAX];            /* other columns, of input and output alike */
+    uint16_t offset[KEPT_MAX];          /* in what is kept */
+    uint32_t kept_bytes;
     struct packed_layout layout;
     rask_state states[3]; /* accumulator, result row; ends with kind 0 */
     uint64_t hash[RASK_BATCH_ROWS_MAX];
-    struct key_run keys; /* sharing form */
+    struct key_run keys; /* columnar form */
     bool plain_sum;      /* the sum of a BIGINT that is NOT NULL */
     __int128 decimal_limit; /* of a DECIMAL(p, s): 10^p; else 0 */
 };
@@ -169,33 +182,54 @@ static int insertions_only(struct wk_op *op, const rask_batch *in)
     return rc;
 }
 
+static union cell value_of(const struct rolling *r, const struct accumulator *acc)
+{
+    union cell c = {.d = {0, 0}};
+
+    memcpy(&c, acc->value, r->value_bytes);
+    return c;
+}
+static void set_value(const struct rolling *r, struct accumulator *acc, union cell c)
+{
+    memcpy(acc->value, &c, r->value_bytes);
+    acc->flags |= HAS_VALUE;
+}
+
+/* Whether a row with v changes what is kept; *v becomes the new value. */
+static int combine(struct wk_op *op, struct rolling *r, const struct accumulator *acc, union cell *v, bool *ret_changes)
+{
+    union cell so_far = value_of(r, acc);
+    int order;
+
+    *ret_changes = true;
+    if (r->kind == ROLLING_COUNT)
+        v->i = so_far.i + 1;
+    if (r->kind == ROLLING_SUM) {
+        if (acc->flags & HAS_VALUE) {
+            if (!add(&r->field, &so_far, *v))
+                return sum_overflow(op, r);
+            *v = so_far;
+        }
+        return fits(r, *v) ? 0 : sum_overflow(op, r);
+    }
+    if (r->kind == ROLLING_COUNT || !(acc->flags & HAS_VALUE))
+        return 0;
+    order = compare(&r->field, *v, so_far);
+    *ret_changes = r->kind == ROLLING_MIN ? order < 0 : order > 0;
+    return 0;
+}
+
 static int update(struct wk_op *op, struct rolling *r, struct accumulator *acc, bool null, union cell v)
 {
-    if (r->kind == ROLLING_COUNT) {
-        acc->value.i++;
-        acc->has = 1;
-        return 0;
-    }
+    bool changes;
+    int rc;
+
     if (null)
         return 0;
-    if (r->kind == ROLLING_SUM) {
-        union cell sum = acc->value;
-
-        if (!acc->has)
-            sum = v;
-        else if (!add(&r->field, &sum, v))
-            return sum_overflow(op, r);
-        if (!fits(r, sum))
-            return sum_overflow(op, r);
-        acc->value = sum;
-        acc->has = 1;
-    } else if (!acc->has) {
-        acc->value = v;
-        acc->has = 1;
-    } else if (r->kind == ROLLING_MIN ? compare(&r->field, v, acc->value) < 0 : compare(&r->field, v, acc->value) > 0) {
-        acc->value = v;
-    }
-    return 0;
+    rc = combine(op, r, acc, &v, &changes);
+    if (rc == 0 && changes)
+        set_value(r, acc, v);
+    return rc;
 }
 
 static const uint64_t *hashes(struct wk_op *op, struct rolling *r, const rask_batch *in)
@@ -213,13 +247,13 @@ static const uint64_t *hashes(struct wk_op *op, struct rolling *r, const rask_ba
     return r->hash;
 }
 
-/* The sharing form prefetches run by run. */
+/* The columnar form prefetches run by run. */
 static void rolling_prepare(rask_op *ctx, int input, const rask_batch *in)
 {
     struct wk_op *op = wk_op_of(ctx);
 
     (void)input;
-    if (!((const struct rolling *)op->adapter)->share)
+    if (!((const struct rolling *)op->adapter)->columnar)
         wk_state_prepare(op->state, 0, hashes(op, op->adapter, in), in->rows);
 }
 
@@ -236,6 +270,12 @@ static int update_with(struct wk_op *op, struct rolling *r, struct accumulator *
     return update(op, r, acc, null, v);
 }
 
+static int failed_with(struct wk_op *op, const struct err *err)
+{
+    op->ctx.error = *err;
+    return err->code;
+}
+
 static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t position, uint64_t hash,
                        struct accumulator **ret)
 {
@@ -245,67 +285,114 @@ static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in
     bytes_clear(&op->key);
     key_bytes_of(in, op->key_columns[0], op->key_count[0], position, &op->key);
     key = (rask_str){(const char *)op->key.data, (uint32_t)op->key.len};
-    *ret = wk_state_get(op->state, 0, hash, key, sizeof(struct accumulator), true, NULL, &err);
-    if (!*ret) {
-        op->ctx.error = err;
-        return err.code;
-    }
+    *ret = wk_state_get(op->state, 0, hash, key, r->kept_bytes, true, NULL, &err);
+    if (!*ret)
+        return failed_with(op, &err);
     return update_with(op, r, *ret, in, position);
 }
 
 static int run_of_sums(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from,
-                       struct accumulator *const *acc, const rask_column *to)
+                       struct accumulator *const *acc, rask_batch *result)
 {
     const int64_t *values = in->columns[r->column].data;
-    int64_t *sums = to->data;
+    int64_t *sums = result->columns[r->result].data;
 
     for (uint32_t i = 0; i < r->keys.rows; i++) {
-        uint32_t p = rask_position(in, from + i);
-
-        if (__builtin_add_overflow(acc[i]->value.i, values[p], &acc[i]->value.i))
+        if (__builtin_add_overflow(acc[i]->value[0], values[rask_position(in, from + i)], &acc[i]->value[0]))
             return sum_overflow(op, r);
-        acc[i]->has = 1;
-        sums[p] = acc[i]->value.i;
+        acc[i]->flags |= HAS_VALUE;
+        sums[rask_position(result, from + i)] = acc[i]->value[0];
     }
     return 0;
 }
 
 static int run_of_any(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from,
-                      struct accumulator *const *acc, const rask_column *to)
+                      struct accumulator *const *acc, rask_batch *result)
 {
+    rask_column *to = &result->columns[r->result];
+
     for (uint32_t i = 0; i < r->keys.rows; i++) {
-        uint32_t p = rask_position(in, from + i);
-        int rc = update_with(op, r, acc[i], in, p);
+        uint32_t p = rask_position(result, from + i);
+        int rc = update_with(op, r, acc[i], in, rask_position(in, from + i));
 
         if (rc != 0)
             return rc;
-        store(&r->field, to->data, p, acc[i]->value);
-        if (to->validity && !acc[i]->has)
+        store(&r->field, to->data, p, value_of(r, acc[i]));
+        if (to->validity && !(acc[i]->flags & HAS_VALUE))
             to->validity[p / 64] &= ~((uint64_t)1 << (p % 64));
     }
     return 0;
 }
 
-static int update_all(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash,
-                      const rask_column *to)
+/* The other columns of a key's first row are kept, each at the begin of 8 or 16 bytes. */
+static void keep_row(const struct rolling *r, const rask_batch *in, uint32_t position, struct accumulator *acc)
 {
-    void *acc[KEY_RUN_ROWS];
-    int rc = 0;
+    acc->flags |= HAS_ROW;
+    for (uint32_t k = 0; k < r->kept_count; k++) {
+        const rask_column *c = &in->columns[r->kept[k]];
+        uint32_t width = schema_width(&in->schema->fields[r->kept[k]]);
 
-    for (uint32_t i = 0; i < in->rows && rc == 0; i += KEY_RUN_ROWS) {
-        key_run_fill(&r->keys, in, op->key_columns[0], op->key_count[0], i, MIN(in->rows - i, (uint32_t)KEY_RUN_ROWS));
-        rc = wk_state_get_run(op->state, 0, &r->keys, hash + i, sizeof(struct accumulator), acc, &op->ctx.error);
-        if (rc == 0)
-            rc = (r->plain_sum ? run_of_sums : run_of_any)(op, r, in, i, (struct accumulator *const *)acc, to);
+        if (rask_column_is_null(c, position))
+            acc->flags |= NULL_BIT(k);
+        else
+            memcpy((char *)acc + r->offset[k], (const char *)c->data + (size_t)position * width, width);
     }
+}
+
+/* A kept column of a run of rows, written into the result. */
+static void give_column(const struct rolling *r, uint32_t k, uint32_t from, struct accumulator *const *acc, rask_batch *result)
+{
+    rask_column *to = &result->columns[r->kept[k]];
+    uint32_t width = schema_width(&result->schema->fields[r->kept[k]]), offset = r->offset[k];
+
+    if (width == 8) {
+        uint64_t *cells = to->data;
+
+        for (uint32_t i = 0; i < r->keys.rows; i++)
+            memcpy(&cells[rask_position(result, from + i)], (const char *)acc[i] + offset, 8);
+    } else {
+        for (uint32_t i = 0; i < r->keys.rows; i++)
+            memcpy((char *)to->data + (size_t)rask_position(result, from + i) * width, (const char *)acc[i] + offset, width);
+    }
+    for (uint32_t i = 0; to->validity && i < r->keys.rows; i++) {
+        uint32_t p = rask_position(result, from + i);
+
+        if (acc[i]->flags & NULL_BIT(k))
+            to->validity[p / 64] &= ~((uint64_t)1 << (p % 64));
+    }
+}
+
+static int update_run(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash, uint32_t from,
+                      rask_batch *result)
+{
+    void *found[KEY_RUN_ROWS];
+    struct accumulator *const *acc = (struct accumulator *const *)found;
+    int rc;
+
+    key_run_fill(&r->keys, in, op->key_columns[0], op->key_count[0], from, MIN(in->rows - from, (uint32_t)KEY_RUN_ROWS));
+    rc = wk_state_get_run(op->state, 0, &r->keys, hash + from, r->kept_bytes, found, &op->ctx.error);
+    if (rc != 0)
+        return rc;
+    for (uint32_t i = 0; r->kept_count > 0 && i < r->keys.rows; i++)
+        if (!(acc[i]->flags & HAS_ROW))
+            keep_row(r, in, rask_position(in, from + i), acc[i]);
+    rc = (r->plain_sum ? run_of_sums : run_of_any)(op, r, in, from, acc, result);
+    for (uint32_t k = 0; k < r->kept_count && rc == 0; k++)
+        give_column(r, k, from, acc, result);
     return rc;
 }
 
-static int process_shared(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash)
+static int process_columns(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash)
 {
     rask_batch *result = batch_derive(wk_task_pool(op), (rask_batch *)(uintptr_t)in, op->ctx.out->schema, r->columns);
-    int rc = update_all(op, r, in, hash, &result->columns[r->result]);
+    int rc = 0;
 
+    wk_state_fetch(op->state, 0, hash, MIN(in->rows, (uint32_t)KEY_RUN_ROWS));
+    for (uint32_t i = 0, next; i < in->rows && rc == 0; i = next) {
+        next = MIN(i + KEY_RUN_ROWS, in->rows);
+        wk_state_fetch(op->state, 0, hash + next, MIN(in->rows - next, (uint32_t)KEY_RUN_ROWS));
+        rc = update_run(op, r, in, hash, i, result);
+    }
     if (rc == 0)
         return rask_emit_batch(op->ctx.out, &result);
     batch_unref(result);
@@ -335,18 +422,21 @@ static int packed_step(struct wk_op *op, struct rolling *r, const rask_batch *in
         bytes_release(&fresh);
         kept = rc == 0 ? wk_state_read(op->state, 1, hash, key, &len) : NULL;
     }
-    if (rc == 0 && acc->has) {
-        uint8_t *bits = (uint8_t *)(uintptr_t)kept + r->result / 8;
+    if (rc == 0 && (acc->flags & HAS_VALUE)) { /* in place: of this epoch alone */
+        uint8_t *bits;
+
+        kept = wk_state_get(op->state, 1, hash, key, len, true, NULL, &err);
+        if (!kept)
+            return failed_with(op, &err);
+        bits = (uint8_t *)(uintptr_t)kept + r->result / 8;
 
         *bits &= (uint8_t) ~(1u << (r->result % 8));
-        store(&r->field, (char *)(uintptr_t)kept + r->layout.slot[r->result], 0, acc->value);
+        store(&r->field, (char *)(uintptr_t)kept + r->layout.slot[r->result], 0, value_of(r, acc));
     }
     if (rc == 0)
         rc = packed_row_open(&r->layout, kept, len, &row, &err);
-    if (rc != 0) {
-        op->ctx.error = err;
-        return rc;
-    }
+    if (rc != 0)
+        return failed_with(op, &err);
     wk_op_time_of(op->ctx.out, in, position);
     return packed_row_emit(&row, op->ctx.out);
 }
@@ -360,10 +450,10 @@ static int rolling_process(rask_op *ctx, int input, const rask_batch *in, uint32
     int rc = insertions_only(op, in);
 
     (void)input;
-    if (rc == 0 && r->share) {
+    if (rc == 0 && r->columnar) {
         CHECK(from == 0);
         *ret_consumed = in->rows;
-        return process_shared(op, r, in, hash);
+        return process_columns(op, r, in, hash);
     }
     while (i < in->rows && rc == 0 && !op->full) {
         rc = packed_step(op, r, in, rask_position(in, i), hash[i]);
@@ -403,6 +493,27 @@ static struct rolling *rolling_new(struct wk_op *op, enum rolling_kind kind)
     return r;
 }
 
+/* Decides what is shared with the input and what is kept. false: a column has no fixed width. */
+static bool keep_columns(const struct wk_op *op, struct rolling *r, const rask_schema *schema)
+{
+    r->value_bytes = schema_width(&r->field) == 16 ? 16 : 8;
+    r->kept_bytes = (uint32_t)sizeof(uint64_t) + r->value_bytes;
+    for (uint32_t i = 0; i < schema->columns; i++) {
+        const rask_field *f = &schema->fields[i];
+
+        r->columns[i] = is_key(op, i) && i != r->column ? (int16_t)i : RASK_NEW_COLUMN;
+        if (r->columns[i] != RASK_NEW_COLUMN || i == r->column)
+            continue;
+        if (schema_is_view(f) || f->type >= RASK_T_ARRAY || r->kept_count == KEPT_MAX)
+            return false;
+        r->kept[r->kept_count] = (uint16_t)i;
+        r->offset[r->kept_count++] = (uint16_t)r->kept_bytes;
+        r->kept_bytes += schema_width(f) == 16 ? 16 : 8;
+    }
+    r->columnar = true;
+    return true;
+}
+
 int wk_rolling_init(struct wk_op *op, struct err *err)
 {
     const char *type = op->node->op->type, *name = wk_op_property(op, "column", "");
@@ -421,16 +532,9 @@ int wk_rolling_init(struct wk_op *op, struct err *err)
     r->decimal_limit = r->field.type == RASK_T_DECIMAL;
     for (uint32_t i = 0; r->decimal_limit && i < r->field.precision; i++)
         r->decimal_limit *= 10;
-    r->share = !is_key(op, r->column);
     r->plain_sum = r->kind == ROLLING_SUM && r->field.type == RASK_T_BIGINT && !r->field.nullable;
-    for (uint32_t i = 0; i < schema->columns; i++) {
-        r->columns[i] = (int16_t)i;
-        if (i != r->column && !is_key(op, i))
-            r->share = false;
-    }
-    if (!r->share)
+    if (!keep_columns(op, r, schema))
         r->states[1] = (rask_state){.kind = RASK_AGGREGATING, .name = "row"};
-    r->columns[r->result] = -1;
     packed_layout_of(schema, &r->layout);
     return 0;
 }
@@ -444,10 +548,12 @@ int wk_count_init(struct wk_op *op, struct err *err)
         return err_set(err, ERR_INVALID, "operator \"%s\": the output is not the key columns and a BIGINT", op->node->name);
     r->result = schema->columns - 1u;
     r->field = schema->fields[r->result];
-    r->share = true;
+    r->columnar = true;
     for (uint32_t i = 0; i < op->key_count[0]; i++)
         r->columns[i] = (int16_t)op->key_columns[0][i];
-    r->columns[r->result] = -1;
+    r->columns[r->result] = RASK_NEW_COLUMN;
+    r->value_bytes = 8;
+    r->kept_bytes = (uint32_t)sizeof(uint64_t) + r->value_bytes;
     return 0;
 }
 

@@ -88,6 +88,8 @@ void wk_state_unref(struct wk_state *s)
         wk_table_free(&s->tables[i]);
         wk_elements_free(s, &s->lists[i]);
     }
+    CHECK(s->chunk_count == 0);
+    mem_free(s->chunks);
     mem_free(s->tables);
     mem_free(s->lists);
     arena_release(&s->arena);
@@ -244,6 +246,17 @@ void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint3
     }
 }
 
+void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
+{
+    const struct table *t = wk_table_of(s, state);
+
+    for (uint32_t i = 0; t->groups && i < count; i++) {
+        const struct group *g = wk_group_of(t, hash[i]);
+
+        __builtin_prefetch(&g->index[hash[i] & g->mask]);
+    }
+}
+
 /*
  * The first word from the key's slot on whose tag is the key's: nearly always the one sought. 0: none. No entry is read,
  * so that all of a run can be fetched at a time.
@@ -292,11 +305,10 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
         return wk_over_budget(t, s->group_count * sizeof(struct group), err);
     for (uint32_t i = 0; i < keys->rows; i++) {
         group[i] = wk_group_of(t, hash[i]);
-        __builtin_prefetch(&group[i]->index[hash[i] & group[i]->mask]);
-    }
-    for (uint32_t i = 0; i < keys->rows; i++) {
         likely[i] = entry_of(find_tag(group[i], hash[i]));
-        __builtin_prefetch(likely[i]);
+        __builtin_prefetch(likely[i], 1);
+        if (sizeof(struct entry) + KEY_HEAD_BYTES + size > LINE_BYTES)
+            __builtin_prefetch((char *)likely[i] + LINE_BYTES, 1);
     }
     for (uint32_t i = 0; i < keys->rows; i++) {
         struct key key = {.head = {keys->head[i][0], keys->head[i][1]}, .len = keys->len[i]};

@@ -51,8 +51,10 @@ void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, s
                    bool *ret_created, struct err *err);
 /*
  * The values of many keys, created where absent: values[i] for key i of the run, all valid until the next call for this
- * state. The hash of key i is hash[i]. Prefetches by itself.
+ * state. The hash of key i is hash[i]. Entries are fetched by itself; the words of the index had better been, a run ago, by
+ * wk_state_fetch.
  */
+void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count);
 int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
                      void **values, struct err *err) MUST_CHECK;
 /* Values of changing size (packed rows). */

@@ -94,6 +94,11 @@ struct pending {
     uint8_t *imaged; /* whether each group of each table is imaged in it */
 };
 
+struct chunk { /* rooms.c */
+    char *data;
+    uint32_t used; /* a bit per room of PAGE_BYTES */
+};
+
 struct wk_state {
     struct wk_state_options options; /* texts, declarations and schemas are in the arena */
     struct arena arena;
@@ -111,6 +116,8 @@ struct wk_state {
     uint64_t appended;        /* bytes since the last cleaning */
     uint32_t clean_at;        /* table * groups + group: where cleaning goes on */
     uint64_t used_bytes;      /* charged */
+    struct chunk *chunks;     /* all have something in them */
+    uint32_t chunk_count, chunk_room, chunk_at;
     struct pending *pending;  /* as many as the coordinator lets be under way */
     uint32_t pending_count, pending_room;
     struct wk_snapshot **reading; /* their pages are held */
@@ -206,6 +213,11 @@ static inline bool is_visible(const struct entry *e, uint32_t epoch)
 
     return e->born <= epoch && (dead == 0 || dead > epoch);
 }
+
+/* ---- rooms.c ---- */
+/* Not zeroed, charged. NULL: over budget. */
+void *wk_room_alloc(struct wk_state *s, size_t bytes);
+void wk_room_free(struct wk_state *s, void *p, size_t bytes);
 
 /* ---- table.c ---- */
 struct table *wk_table_of(const struct wk_state *s, int state);

@@ -59,8 +59,7 @@ static void free_pages(struct wk_state *s, struct group *g)
         struct page *p = g->tail;
 
         g->tail = p->prev;
-        wk_refund(s, p->bytes);
-        mem_free(p);
+        wk_room_free(s, p, p->bytes);
     }
 }
 
@@ -72,9 +71,7 @@ void wk_table_free(struct table *t)
         struct group *g = &t->groups[i];
 
         free_pages(s, g);
-        if (g->index)
-            wk_refund(s, (g->mask + 1) * sizeof(uint64_t));
-        mem_free(g->index);
+        wk_room_free(s, g->index, (g->mask + 1) * sizeof(uint64_t));
     }
     if (t->groups)
         wk_refund(s, s->group_count * sizeof(*t->groups));
@@ -116,9 +113,10 @@ static bool index_room(struct wk_state *s, struct group *g)
 
     if (((uint64_t)g->words + 1) * 5 <= old * 3)
         return true;
-    if (!wk_charge(s, slots * sizeof(*index)))
+    index = wk_room_alloc(s, slots * sizeof(*index));
+    if (!index)
         return false;
-    index = mem_alloc_array(slots, sizeof(*index));
+    memset(index, 0, slots * sizeof(*index));
     for (uint64_t i = 0; i < old; i++) {
         uint64_t ahead = i + GROW_AHEAD < old ? g->index[i + GROW_AHEAD] : 0;
 
@@ -127,9 +125,7 @@ static bool index_room(struct wk_state *s, struct group *g)
         if (g->index[i])
             put_word(index, slots - 1, entry_of(g->index[i])->slot, g->index[i]);
     }
-    mem_free(g->index);
-    if (old)
-        wk_refund(s, old * sizeof(*index));
+    wk_room_free(s, g->index, old * sizeof(*index));
     g->index = index;
     g->mask = slots - 1;
     return true;
@@ -158,13 +154,10 @@ static struct page *page_new(struct table *t, struct group *g, size_t bytes)
     size_t head = sizeof(struct page) + LINE_BYTES, size = MAX(g->page_bytes ? g->page_bytes : PAGE_FIRST_BYTES, head + bytes);
     struct page *p;
 
-    if (!wk_charge(s, size)) {
-        if (!s->cleaning)
-            return NULL;
-        __atomic_add_fetch(&s->used_bytes, size, __ATOMIC_RELAXED);
-        __atomic_add_fetch(&s->budget->used_bytes, size, __ATOMIC_RELAXED);
-    }
-    p = mem_alloc(size);
+    p = wk_room_alloc(s, size);
+    if (!p)
+        return NULL;
+    memset(p, 0, sizeof(*p));
     p->bytes = size;
     p->used = page_first(p);
     p->end = (uint32_t)(p->used + size - head);
@@ -393,8 +386,7 @@ void wk_unlink_page(struct table *t, struct group *g, struct page **link)
     g->log_bytes -= entries;
     g->dead_bytes -= p->dead;
     CHECK(p->dead == entries && p->tombs == 0);
-    wk_refund(t->state, p->bytes);
-    mem_free(p);
+    wk_room_free(t->state, p, p->bytes);
     while (g->page_bytes > PAGE_FIRST_BYTES && g->page_bytes > g->log_bytes - g->dead_bytes)
         g->page_bytes /= 2;
 }

@@ -1,0 +1,110 @@
+/*
+ * rooms.c - memory for pages and indexes: a state that has grown takes it from chunks of 2 MiB, which the system is asked to
+ * back with one huge page each.  Lookups of keys at random otherwise spend half their time on addresses.
+ * All of it is charged to the budget, chunks as a whole.  Runs in the task's step; the last holder frees.
+ */
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "taskmanager/worker/state/state_private.h"
+
+#define CHUNK_BYTES MEM_HUGE_BYTES
+#define CHUNK_ROOMS (CHUNK_BYTES / PAGE_BYTES)
+#define SMALL_STATE_BYTES (4u << 20) /* below, memory is libc's */
+
+_Static_assert(CHUNK_ROOMS == 32, "a word has a bit per room");
+
+static bool charge(struct wk_state *s, uint64_t bytes)
+{
+    if (wk_charge(s, bytes))
+        return true;
+    if (!s->cleaning)
+        return false;
+    __atomic_add_fetch(&s->used_bytes, bytes, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
+    return true;
+}
+
+/* An aligned run of free rooms; -1. */
+static int find_run(const struct chunk *c, uint32_t rooms)
+{
+    uint32_t run = rooms == CHUNK_ROOMS ? UINT32_MAX : (1u << rooms) - 1;
+
+    for (uint32_t at = 0; at + rooms <= CHUNK_ROOMS; at += rooms)
+        if ((c->used & (run << at)) == 0)
+            return (int)at;
+    return -1;
+}
+
+static void *take(struct chunk *c, uint32_t at, uint32_t rooms)
+{
+    uint32_t run = rooms == CHUNK_ROOMS ? UINT32_MAX : (1u << rooms) - 1;
+
+    c->used |= run << at;
+    return c->data + (size_t)at * PAGE_BYTES;
+}
+
+static void *chunk_alloc(struct wk_state *s, uint32_t rooms)
+{
+    struct chunk *c;
+
+    for (uint32_t i = 0; i < s->chunk_count; i++) { /* the one that had room last comes first */
+        uint32_t k = (s->chunk_at + i) % s->chunk_count;
+        int at = s->chunks[k].used == UINT32_MAX ? -1 : find_run(&s->chunks[k], rooms);
+
+        if (at >= 0) {
+            s->chunk_at = k;
+            return take(&s->chunks[k], (uint32_t)at, rooms);
+        }
+    }
+    if (!charge(s, CHUNK_BYTES))
+        return NULL;
+    if (s->chunk_count == s->chunk_room) {
+        s->chunk_room = MAX(s->chunk_room * 2, 8u);
+        s->chunks = mem_realloc(s->chunks, s->chunk_room * sizeof(*s->chunks));
+    }
+    s->chunk_at = s->chunk_count;
+    c = &s->chunks[s->chunk_count++];
+    *c = (struct chunk){mem_alloc_huge(CHUNK_BYTES), 0};
+    return take(c, 0, rooms);
+}
+
+static bool is_rooms(size_t bytes)
+{
+    return bytes >= PAGE_BYTES && bytes <= CHUNK_BYTES && (bytes & (bytes - 1)) == 0;
+}
+
+void *wk_room_alloc(struct wk_state *s, size_t bytes)
+{
+    if (is_rooms(bytes) && s->used_bytes >= SMALL_STATE_BYTES)
+        return chunk_alloc(s, (uint32_t)(bytes / PAGE_BYTES));
+    if (!charge(s, bytes))
+        return NULL;
+    return bytes % CHUNK_BYTES == 0 ? mem_alloc_huge(bytes) : mem_alloc(bytes);
+}
+
+void wk_room_free(struct wk_state *s, void *p, size_t bytes)
+{
+    char *base = (char *)((uintptr_t)p & ~(uintptr_t)(CHUNK_BYTES - 1));
+    uint32_t rooms = (uint32_t)(bytes / PAGE_BYTES), i = 0;
+    struct chunk *c;
+
+    if (!p)
+        return;
+    while (is_rooms(bytes) && i < s->chunk_count && s->chunks[i].data != base)
+        i++;
+    if (!is_rooms(bytes) || i == s->chunk_count) {
+        wk_refund(s, bytes);
+        mem_free(p);
+        return;
+    }
+    c = &s->chunks[i];
+    c->used &= ~((rooms == CHUNK_ROOMS ? UINT32_MAX : (1u << rooms) - 1) << (((char *)p - base) / PAGE_BYTES));
+    if (c->used != 0)
+        return;
+    mem_free(c->data);
+    wk_refund(s, CHUNK_BYTES);
+    *c = s->chunks[--s->chunk_count];
+    s->chunk_at = 0;
+}
