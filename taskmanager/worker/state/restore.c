@@ -11,22 +11,29 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/mem.h"
-#include "common/ckpt/ckpt_entry.h"
 #include "taskmanager/worker/state/state_private.h"
 
 struct restored {
     struct ckpt_cover cover;
     uint64_t elements; /* of a list, seen so far */
+    struct migration *migration; /* NULL: values are as they are declared */
 };
 struct restore {
     uint32_t hash_first, hash_last; /* of this subtask */
+    bool migrates;                  /* what is there cannot be the base of deltas */
+    struct arena arena;             /* old schemas */
     struct restored tables[];
 };
 
 void wk_restore_free(struct wk_state *s)
 {
-    for (uint32_t i = 0; s->restore && i < s->table_count; i++)
+    if (!s->restore)
+        return;
+    for (uint32_t i = 0; i < s->table_count; i++) {
         ckpt_cover_release(&s->restore->tables[i].cover);
+        wk_migration_free(s->restore->tables[i].migration);
+    }
+    arena_release(&s->restore->arena);
     mem_free(s->restore);
     s->restore = NULL;
 }
@@ -72,7 +79,28 @@ static int check_schema(const struct wk_state *s, const rask_state *decl, const 
     return rc;
 }
 
-static int match(const struct wk_state *s, uint32_t number, const struct ckpt_state *has, struct err *err)
+/* Values may have changed in a way that keeps them readable. */
+static int match_values(struct wk_state *s, uint32_t number, const rask_schema *has, struct err *err)
+{
+    const rask_state *decl = &s->options.decl[number];
+    enum schema_change change = SCHEMA_SAME;
+    int rc;
+
+    if (!has || !decl->schema)
+        return check_schema(s, decl, "value", has, decl->schema, err);
+    rc = schema_compatible(has, decl->schema, decl->name, &change, err);
+    if (rc != 0) {
+        err_wrap(err, "operator \"%s\": the value of state \"%s\"", s->options.name, decl->name);
+        return rc;
+    }
+    if (change == SCHEMA_MIGRATE) {
+        s->restore->migrates = true;
+        s->restore->tables[number].migration = wk_migration_new(decl, schema_copy(&s->restore->arena, has));
+    }
+    return 0;
+}
+
+static int match(struct wk_state *s, uint32_t number, const struct ckpt_state *has, struct err *err)
 {
     const rask_state *decl = &s->options.decl[number];
     const struct ckpt_state *now = &s->described[number];
@@ -83,9 +111,7 @@ static int match(const struct wk_state *s, uint32_t number, const struct ckpt_st
     rc = check_schema(s, decl, "key", has->key, now->key, err);
     if (rc == 0)
         rc = check_schema(s, decl, "map key", has->map_key, now->map_key, err);
-    if (rc == 0)
-        rc = check_schema(s, decl, "value", has->value, now->value, err);
-    return rc;
+    return rc == 0 ? match_values(s, number, has->value, err) : rc;
 }
 
 static int number_of(const struct wk_state *s, const char *name)
@@ -101,6 +127,11 @@ int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, b
     struct restore *r;
 
     CHECK(!s->restore && s->epoch == 1);
+    r = mem_alloc(sizeof(*r) + s->table_count * sizeof(r->tables[0]));
+    arena_init(&r->arena);
+    r->hash_first = ckpt_hash_first(s->first_group, s->options.max_parallelism);
+    r->hash_last = ckpt_hash_last(s->first_group + s->group_count - 1, s->options.max_parallelism);
+    s->restore = r;
     for (uint32_t i = 0; op && i < op->state_count; i++) {
         int number = number_of(s, op->states[i].name), rc = 0;
 
@@ -114,10 +145,6 @@ int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, b
         if (rc != 0)
             return rc;
     }
-    r = mem_alloc(sizeof(*r) + s->table_count * sizeof(r->tables[0]));
-    r->hash_first = ckpt_hash_first(s->first_group, s->options.max_parallelism);
-    r->hash_last = ckpt_hash_last(s->first_group + s->group_count - 1, s->options.max_parallelism);
-    s->restore = r;
     return 0;
 }
 
@@ -180,7 +207,9 @@ static int restore_keyed(struct wk_state *s, uint32_t number, const struct ckpt_
         covered = ckpt_cover_at(&into->cover, place);
         if (image ? covered != section->to : covered >= section->to)
             continue;
-        rc = restore_entry(t, hash, &e, err);
+        rc = into->migration ? wk_migrate(into->migration, &e, err) : 0;
+        if (rc == 0)
+            rc = restore_entry(t, hash, &e, err);
         if (rc != 0)
             return rc;
     }
@@ -197,6 +226,8 @@ static int restore_elements(struct wk_state *s, uint32_t number, const struct ck
         struct ckpt_entry e;
 
         rc = ckpt_entry_take(r, &e, section->state, err);
+        if (rc == 0 && into->migration)
+            rc = wk_migrate(into->migration, &e, err);
         if (rc != 0)
             return rc;
         if (section->kind == CKPT_BROADCAST)
@@ -226,6 +257,8 @@ int wk_state_restore(struct wk_state *s, const struct ckpt_section *section, con
 void wk_state_restore_end(struct wk_state *s, uint64_t base)
 {
     CHECK(s->restore);
+    if (s->restore->migrates)
+        base = 0;
     wk_restore_free(s);
     s->appended = 0;
     if (base == 0)

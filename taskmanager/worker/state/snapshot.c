@@ -11,7 +11,6 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
-#include "common/ckpt/ckpt_entry.h"
 #include "taskmanager/worker/state/state_private.h"
 
 #define SECTION_BYTES (1u << 20)

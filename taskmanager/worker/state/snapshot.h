@@ -62,6 +62,7 @@ void wk_state_describe(const struct wk_state *s, struct ckpt_operator *ret);
 /*
  * Before sections are fed: compares declared states with those of the checkpoint (by name; NULL op: nothing there), and
  * prepares the change of schemas. A state that is there but not declared: ERR_INVALID unless allow_dropped.
+ * After a failure the state can only be freed.
  */
 int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, bool allow_dropped, struct err *err) MUST_CHECK;
 /*
@@ -71,7 +72,8 @@ int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, b
  */
 int wk_state_restore(struct wk_state *s, const struct ckpt_section *section, const void *payload, size_t len,
                      struct err *err) MUST_CHECK;
-/* After the last. base: the checkpoint whose files later ones may refer to; 0: none, the next is full. */
+/* After the last. base: the checkpoint whose files later ones may refer to; 0: none, the next is full (as it is when values
+ * were rewritten for a new schema). */
 void wk_state_restore_end(struct wk_state *s, uint64_t base);
 
 #endif

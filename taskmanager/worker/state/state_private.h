@@ -13,8 +13,8 @@
 #ifndef WK_STATE_PRIVATE_H
 #define WK_STATE_PRIVATE_H
 
-#include "common/base/list.h"
 #include "common/ckpt/ckpt_cover.h"
+#include "common/ckpt/ckpt_entry.h"
 #include "taskmanager/worker/state/snapshot.h"
 #include "taskmanager/worker/state/state.h"
 
@@ -266,6 +266,14 @@ void wk_update_held(struct wk_state *s);
 bool wk_snapshot_is_read(const struct wk_snapshot *snap); /* nobody reads it any more */
 uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap);
 void wk_snapshot_unref(struct wk_snapshot *snap);
+
+/* ---- migrate.c ---- */
+struct migration;
+/* old: compatible with the declared schema, and borrowed, as decl. */
+struct migration *wk_migration_new(const rask_state *decl, const rask_schema *old);
+void wk_migration_free(struct migration *m);
+/* A value, or a checked part of a list or map, is replaced; what e->value points to then stays until the next call. */
+int wk_migrate(struct migration *m, struct ckpt_entry *e, struct err *err) MUST_CHECK;
 
 /* ---- restore.c ---- */
 void wk_restore_free(struct wk_state *s); /* one that was not ended */
