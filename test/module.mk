@@ -9,6 +9,12 @@ unit: $(unit_bins) ## the unit tests
 	@test/unit/run.sh $(unit_bins)
 .PHONY: unit
 
+# Rows on every way that they go, against a naive model: as many random cases as one asks for.
+CASES ?= 100000
+property: $(O)/test/unit/common/types/test_property ## random rows on every way: make property CASES=100000
+	CASES=$(CASES) $<
+.PHONY: property
+
 # Fuzzers: each test/fuzz/fuzz_NAME.c, built by clang; seeds in test/fuzz/corpus/NAME, what is found on top in build/.
 FUZZ_CC ?= $(firstword $(shell command -v clang clang-14))
 SECONDS ?= 10

@@ -107,7 +107,11 @@ VECTORS static void signed32_plain(const int32_t *number, uint32_t count, uint64
 }
 
 #if defined(__x86_64__)
+#if defined(__clang__) /* does not know the wish for wide registers, and takes them anyway */
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#else
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,prefer-vector-width=512")))
+#endif
 
 VECTORS AVX512 static void signed64_avx512(const int64_t *number, uint32_t count, uint64_t *hash)
 {

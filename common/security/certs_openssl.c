@@ -86,7 +86,7 @@ static int add_hosts(X509 *cert, X509 *issuer, const struct certs_request *reque
         bool numeric = inet_pton(AF_INET, host, &four) == 1 || inet_pton(AF_INET6, host, &six) == 1;
 
         code = check_host(host, err);
-        bytes_add(&text, ",DNS:" + (i == 0), i == 0 ? 4 : 5);
+        bytes_add_str(&text, i == 0 ? "DNS:" : ",DNS:");
         if (numeric) {
             text.len -= 4;
             bytes_add(&text, "IP:", 3);

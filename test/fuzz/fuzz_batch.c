@@ -17,6 +17,21 @@ static const rask_field fields[] = {
     {"real", RASK_T_DOUBLE, 0, 0, 0, NULL},  {"time", RASK_T_TIME, 0, 0, 0, NULL},
 };
 static const rask_schema wide = {RASK_ABI, 8, "wide", fields};
+/* ROW<text, number>, ARRAY<that>, MAP<text, ARRAY<number>> */
+static const rask_field pair_fields[] = {{"text", RASK_T_STRING, 1, 0, 0, NULL},
+                                         {"number", RASK_T_SMALLINT, 0, 0, 0, NULL}};
+static const rask_schema pair = {RASK_ABI, 2, "pair", pair_fields};
+static const rask_field pairs_fields[] = {{"element", RASK_T_ROW, 1, 0, 0, &pair}};
+static const rask_schema pairs = {RASK_ABI, 1, "pairs", pairs_fields};
+static const rask_field numbers_fields[] = {{"element", RASK_T_INT, 0, 0, 0, NULL}};
+static const rask_schema numbers = {RASK_ABI, 1, "numbers", numbers_fields};
+static const rask_field map_fields[] = {{"key", RASK_T_STRING, 0, 0, 0, NULL},
+                                        {"value", RASK_T_ARRAY, 1, 0, 0, &numbers}};
+static const rask_schema map = {RASK_ABI, 2, "map", map_fields};
+static const rask_field nested_fields[] = {{"pairs", RASK_T_ARRAY, 1, 0, 0, &pairs},
+                                           {"pair", RASK_T_ROW, 0, 0, 0, &pair},
+                                           {"map", RASK_T_MAP, 1, 0, 0, &map}};
+static const rask_schema nested = {RASK_ABI, 3, "nested", nested_fields};
 static const rask_schema narrow = {RASK_ABI, 1, "narrow", fields};
 
 static void use(struct pool *pool, rask_batch *b)
@@ -57,9 +72,9 @@ static void use(struct pool *pool, rask_batch *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const rask_schema *const schemas[] = {&wide, &narrow};
+    static const rask_schema *const schemas[] = {&wide, &narrow, &nested};
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < ARRAY_LEN(schemas); i++) {
         struct pool *pool = pool_new(0);
         rask_buffer *owner = pool_get(pool, size);
         rask_batch *b;

@@ -13,7 +13,21 @@ static const rask_field fields[] = {
     {"flag", RASK_T_BOOLEAN, 1, 0, 0, NULL}, {"bytes", RASK_T_BYTES, 0, 0, 0, NULL},
     {"sum", RASK_T_DECIMAL, 1, 30, 2, NULL}, {"day", RASK_T_DATE, 0, 0, 0, NULL},
 };
-static const rask_schema schema = {RASK_ABI, 6, "row", fields};
+static const rask_schema plain = {RASK_ABI, 6, "row", fields};
+static const rask_field pair_fields[] = {{"text", RASK_T_STRING, 1, 0, 0, NULL},
+                                         {"number", RASK_T_SMALLINT, 0, 0, 0, NULL}};
+static const rask_schema pair = {RASK_ABI, 2, "pair", pair_fields};
+static const rask_field pairs_fields[] = {{"element", RASK_T_ROW, 1, 0, 0, &pair}};
+static const rask_schema pairs = {RASK_ABI, 1, "pairs", pairs_fields};
+static const rask_field map_fields[] = {{"key", RASK_T_STRING, 0, 0, 0, NULL},
+                                        {"value", RASK_T_ARRAY, 1, 0, 0, &pairs}};
+static const rask_schema map = {RASK_ABI, 2, "map", map_fields};
+static const rask_field nested_fields[] = {
+    {"text", RASK_T_STRING, 1, 0, 0, NULL}, {"number", RASK_T_BIGINT, 0, 0, 0, NULL},
+    {"map", RASK_T_MAP, 0, 0, 0, &map},     {"bytes", RASK_T_BYTES, 0, 0, 0, NULL},
+    {"pair", RASK_T_ROW, 1, 0, 0, &pair},
+};
+static const rask_schema nested = {RASK_ABI, 5, "nested", nested_fields};
 
 static int full(rask_out *out, void *arg)
 {
@@ -37,7 +51,7 @@ static int refused(rask_out *out, void *arg, const char *text)
     return ERR_INVALID;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+static void one(const rask_schema *schema, const uint8_t *data, size_t size)
 {
     static const struct out_hooks hooks = {full, whole, refused};
     struct pool *pool = pool_new(0);
@@ -48,9 +62,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct bytes packed;
     struct err err;
 
-    packed_layout_of(&schema, &layout);
+    packed_layout_of(schema, &layout);
     if (packed_row_open(&layout, exact, size, &row, &err) == 0) {
-        rask_out *out = out_new(pool, &schema, 0, &hooks, &b);
+        rask_out *out = out_new(pool, schema, 0, &hooks, &b);
 
         out->rows_limit = 1;
         CHECK(packed_row_emit(&row, out) == 0);
@@ -65,5 +79,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     mem_free(exact);
     pool_free(pool);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    one(&plain, data, size);
+    one(&nested, data, size);
     return 0;
 }

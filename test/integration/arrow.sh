@@ -35,11 +35,10 @@ if ! has_pyarrow "$python"; then
 fi
 
 # The engine's types as a shared object, with the checks of UBSan. (ASan would have to be loaded before python.)
-# shellcheck disable=SC2046  # words are wanted
+mapfile -t sources < <(find common/types common/base -name '*.c' ! -name 'schema_proto.c' ! -name '*_openssl.c')
 if ! ${CC:-cc} -std=gnu11 -O1 -g -shared -fPIC -fvisibility=hidden -fsanitize=undefined -fno-sanitize-recover=all \
     -D_GNU_SOURCE -DRASK_ENGINE -I. -Iapi/include test/integration/arrow/bridge.c \
-    $(ls common/types/*.c | grep -v schema_proto) \
-    $(ls common/base/*.c | grep -v openssl) -lxxhash -lm -lpthread -o "$top/bridge.so" 2>"$top/errors"; then
+    "${sources[@]}" -lxxhash -lm -lpthread -o "$top/bridge.so" 2>"$top/errors"; then
     echo "FAIL the types as a shared object"
     head -n 20 "$top/errors"
     exit 1
