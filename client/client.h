@@ -85,10 +85,14 @@ void cli_elf_function(const char *path, uint64_t address, char *ret_name, size_t
 
 /* ---- http.c: a minimal HTTP/1.1 client ---- */
 struct cli_http;
+struct net_tls;
 #define HTTP_SILENCE_MS 5000 /* no byte moves for that long: the call fails */
 #define HTTP_ANSWER_MAX (256u << 20)
-/* address: HOST:PORT, HOST, or http://HOST:PORT[/]. Nothing is connected yet. */
+/* address: HOST:PORT, HOST, or http://HOST:PORT[/], https:// likewise. Nothing is connected yet. */
 int cli_http_new(const char *address, struct cli_http **ret, struct err *err) MUST_CHECK;
+bool cli_http_is_https(const char *address);
+/* Calls go by TLS. tls is taken. */
+void cli_http_use_tls(struct cli_http *client, struct net_tls **tls, bool verify_host);
 void cli_http_free(struct cli_http *client);
 const char *cli_http_address(const struct cli_http *client);
 struct cli_part {

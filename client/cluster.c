@@ -1,24 +1,46 @@
 /* cluster.c - calls to a JobManager that several commands make. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "client/client.h"
+#include "common/security/tls_conf.h"
+
+/* security.ssl.rest.enabled, unless the address says http; or one that says https. */
+static int use_tls(const struct conf *conf, const char *address, struct cli_http *client, struct err *err)
+{
+    struct net_tls *tls;
+    int code;
+
+    if (!cli_http_is_https(address) &&
+        (!conf_bool(conf, OPT_SECURITY_SSL_REST_ENABLED) || strncmp(address, "http://", 7) == 0))
+        return 0;
+    code = tls_conf_rest(conf, false, time(NULL), &tls, err);
+    if (code == 0)
+        cli_http_use_tls(client, &tls, conf_bool(conf, OPT_SECURITY_SSL_VERIFY_HOSTNAME));
+    return code;
+}
 
 int cli_connect(const struct cli_options *o, struct cli_http **ret, struct err *err)
 {
+    struct cli_http *client = NULL;
     struct conf *conf;
     char *address;
-    int code;
+    int code = cli_open_conf(o, &conf, err);
 
-    if (o->jobmanager)
-        return cli_http_new(o->jobmanager, ret, err);
-    code = cli_open_conf(o, &conf, err);
     if (code < 0)
         return code;
-    address = conf_hostport(conf_string(conf, OPT_REST_ADDRESS), conf_int(conf, OPT_REST_PORT));
-    code = cli_http_new(address, ret, err);
+    address = o->jobmanager ? mem_strdup(o->jobmanager)
+                            : conf_hostport(conf_string(conf, OPT_REST_ADDRESS), conf_int(conf, OPT_REST_PORT));
+    code = cli_http_new(address, &client, err);
+    if (code == 0)
+        code = use_tls(conf, address, client, err);
     mem_free(address);
     conf_free(conf);
+    if (code == 0)
+        *ret = client;
+    else
+        cli_http_free(client);
     return code;
 }
 

@@ -18,16 +18,33 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "client/client.h"
+#include "client/client_private.h"
 #include "common/base/check.h"
+#include "common/net/tls.h"
 
 #define HEAD_MAX 65536
 
 struct cli_http {
     char *host, *port, *address; /* address: "host:port" for messages and the Host header */
     int fd;
+    struct net_tls *tls;    /* owned; NULL: in clear */
+    bool verify_host;
+    struct http_tls *secure; /* of the connection; NULL: in clear, or none */
     struct bytes in;  /* received and not yet consumed */
 };
+
+bool cli_http_is_https(const char *address)
+{
+    return strncmp(address, "https://", 8) == 0;
+}
+
+void cli_http_use_tls(struct cli_http *c, struct net_tls **tls, bool verify_host)
+{
+    CHECK(c->tls == NULL && c->fd < 0);
+    c->tls = *tls;
+    c->verify_host = verify_host;
+    *tls = NULL;
+}
 
 int cli_http_new(const char *text, struct cli_http **ret, struct err *err)
 {
@@ -36,9 +53,9 @@ int cli_http_new(const char *text, struct cli_http **ret, struct err *err)
     struct cli_http *c;
     long port = 8081;
 
-    if (strncmp(at, "https://", 8) == 0)
-        return err_set(err, ERR_UNSUPPORTED, "%s: this version speaks http only", text);
-    if (strncmp(at, "http://", 7) == 0)
+    if (cli_http_is_https(at))
+        at += 8;
+    else if (strncmp(at, "http://", 7) == 0)
         at += 7;
     len = strcspn(at, "/");
     colon = memrchr(at, ':', len);
@@ -68,6 +85,8 @@ int cli_http_new(const char *text, struct cli_http **ret, struct err *err)
 
 static void disconnect(struct cli_http *c)
 {
+    http_tls_free(c->secure);
+    c->secure = NULL;
     if (c->fd >= 0)
         close(c->fd);
     c->fd = -1;
@@ -80,6 +99,7 @@ void cli_http_free(struct cli_http *c)
         return;
     disconnect(c);
     bytes_release(&c->in);
+    tls_context_free(c->tls);
     mem_free(c->host);
     mem_free(c->port);
     mem_free(c->address);
@@ -111,8 +131,8 @@ static int silent(const struct cli_http *c, struct err *err)
 
 static int broken(const struct cli_http *c, const char *how, struct err *err)
 {
-    return err_set(err, ERR_CLOSED, "the connection to %s broke: %s. Is that the JobManager's REST port (rest.port)?", c->address,
-                   how);
+    return err_set(err, ERR_CLOSED, "the connection to %s broke: %s. Is that the JobManager's REST port (rest.port)%s?", c->address,
+                   how, c->tls ? "" : ", and without TLS (security.ssl.rest.enabled)");
 }
 
 /* Returns the connected socket, or -errno. */
@@ -170,7 +190,12 @@ static int connect_to(struct cli_http *c, struct err *err)
     if (fd < 0)
         return unreachable(c, -fd, err);
     c->fd = fd;
-    return 0;
+    if (!c->tls)
+        return 0;
+    code = http_tls_start(fd, c->tls, c->host, c->verify_host, c->address, &c->secure, err);
+    if (code < 0)
+        disconnect(c);
+    return code;
 }
 
 /* Waits for the socket; 0, or an error after HTTP_SILENCE_MS. */
@@ -195,7 +220,7 @@ static int send_all(struct cli_http *c, const void *data, size_t len, struct err
     const char *p = data;
 
     while (len) {
-        ssize_t n = send(c->fd, p, len, MSG_NOSIGNAL);
+        ssize_t n = c->secure ? http_tls_send(c->secure, p, len) : send(c->fd, p, len, MSG_NOSIGNAL);
 
         if (n > 0) {
             p += n;
@@ -222,7 +247,8 @@ static int receive(struct cli_http *c, struct err *err)
         ssize_t n;
 
         bytes_reserve(&c->in, 65536);
-        n = recv(c->fd, c->in.data + c->in.len, 65536, 0);
+        n = c->secure ? http_tls_recv(c->secure, c->in.data + c->in.len, 65536)
+                      : recv(c->fd, c->in.data + c->in.len, 65536, 0);
         if (n > 0) {
             c->in.len += (size_t)n;
             return 0;

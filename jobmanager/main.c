@@ -31,7 +31,7 @@ struct program {
     struct env *env;
     struct jm *jm;
     struct rest *rest;
-    struct net_tls *tls; /* NULL: connections in clear */
+    struct net_tls *tls, *rest_tls; /* NULL: connections in clear */
     char *folder;
 };
 
@@ -100,7 +100,7 @@ static int start_rest(struct program *p, struct err *err)
 {
     char *folder = log_folder(&p->daemon);
     struct rest_options options = {
-        .conf = p->daemon.conf, .jm = p->jm, .log_dir = folder, .log_file = p->daemon.log};
+        .conf = p->daemon.conf, .jm = p->jm, .tls = p->rest_tls, .log_dir = folder, .log_file = p->daemon.log};
     int code = rest_start(&options, &p->rest, err);
 
     mem_free(folder);
@@ -143,6 +143,8 @@ static int start(struct program *p, struct err *err)
     char text[TLS_CONF_TEXT_MAX];
     int code = tls_conf_internal(p->daemon.conf, time(NULL), &p->tls, err);
 
+    if (code == 0 && conf_bool(p->daemon.conf, OPT_SECURITY_SSL_REST_ENABLED))
+        code = tls_conf_rest(p->daemon.conf, true, time(NULL), &p->rest_tls, err);
     if (code == 0 && p->tls && tls_conf_expiry(p->tls, time(NULL), text))
         log_printf(LOG_WARN, "main", "%s", text);
     if (code == 0)
@@ -167,6 +169,7 @@ static void end(struct program *p)
     mem_free(p->folder);
     env_libevent_free(p->env);
     tls_context_free(p->tls);
+    tls_context_free(p->rest_tls);
 }
 
 int main(int argc, char **argv)

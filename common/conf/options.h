@@ -262,8 +262,32 @@
     X(SECURITY_SSL_ALGORITHMS, "security.ssl.algorithms",                                          \
       STRING, "TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384", "", START,                          \
       "Ciphers of TLS 1.3, the preferred one first; workers use that one.")                        \
-    X(SECURITY_SSL_REST_ENABLED, "security.ssl.rest.enabled", BOOL, "false", "false", START,       \
-      "Only false so far: no TLS for REST.")
+    X(SECURITY_SSL_REST_ENABLED, "security.ssl.rest.enabled", BOOL, "false", "", START,            \
+      "TLS for REST: the JobManager shows a certificate, `rask` checks it.")                       \
+    X(SECURITY_SSL_REST_AUTHENTICATION_ENABLED, "security.ssl.rest.authentication-enabled",        \
+      BOOL, "false", "", START,                                                                    \
+      "Clients of REST have to show a certificate, too. Without it REST with TLS stays on "        \
+      "loopback: whoever reaches it can run code.")                                                \
+    X(SECURITY_SSL_REST_KEYSTORE, "security.ssl.rest.keystore", STRING, NULL, "", START,           \
+      "PEM file: certificate, chain, private key of the JobManager; with authentication, of a "    \
+      "client, too. Instead of `security.ssl.keystore`.")                                          \
+    X(SECURITY_SSL_REST_KEYSTORE_TYPE, "security.ssl.rest.keystore-type",                          \
+      ENUM, "PEM", "PEM", START,                                                                   \
+      "Only PEM.")                                                                                 \
+    X(SECURITY_SSL_REST_KEY_PASSWORD, "security.ssl.rest.key-password", STRING, NULL, "", START,   \
+      "Password of the private key, if that is encrypted. Instead of `security.ssl.key- "          \
+      "password`.")                                                                                \
+    X(SECURITY_SSL_REST_TRUSTSTORE, "security.ssl.rest.truststore", STRING, NULL, "", START,       \
+      "PEM file: whose signature clients trust, and with authentication the JobManager. "          \
+      "Instead of `security.ssl.truststore`.")                                                     \
+    X(SECURITY_SSL_REST_TRUSTSTORE_TYPE, "security.ssl.rest.truststore-type",                      \
+      ENUM, "PEM", "PEM", START,                                                                   \
+      "Only PEM.")                                                                                 \
+    X(SECURITY_SSL_REST_CERT_FINGERPRINT, "security.ssl.rest.cert.fingerprint",                    \
+      STRING, NULL, "", START,                                                                     \
+      "SHA-1 or SHA-256 of the one certificate that the other side of REST may show.")             \
+    X(SECURITY_SSL_VERIFY_HOSTNAME, "security.ssl.verify-hostname", BOOL, "true", "", START,       \
+      "Whether `rask` compares the name in the certificate with the host that it calls.")
 
 #define CONF_OPTIONS(X)                                                                            \
     CONF_OPTIONS_CLUSTER_(X)                                                                       \

@@ -25,6 +25,7 @@ struct tls_options {
     struct tls_setting keystore, key_password, truststore, fingerprint;
     struct tls_setting ciphers;    /* comma-separated names of TLS 1.3, in order of preference; NULL: TLS_CIPHERS_DEFAULT */
     bool ask_no_certificate;       /* accepting side of REST: clients stay unknown */
+    bool members;                  /* both sides have the same files: what is not trusted here is refused by all */
     int64_t handshake_timeout_ms;  /* <= 0: 10 s */
     int64_t close_timeout_ms;      /* what is queued may leave for so long after a close; <= 0: 1 s */
     int64_t now_s;                 /* Unix time, to tell what has expired */
@@ -41,7 +42,10 @@ void tls_context_free(struct net_tls *tls); /* NULL is legal; no connection uses
 int64_t tls_context_days_left(const struct net_tls *tls, int64_t now_s);
 /* The cipher list, to be handed on to workers. */
 const char *tls_context_ciphers(const struct net_tls *tls);
-/* The SSL_CTX, for servers that do not use net.h. Borrowed. */
-void *tls_context_native(struct net_tls *tls);
+
+/* ---- for servers and clients that do not use net.h ---- */
+void *tls_context_native(struct net_tls *tls); /* the SSL_CTX, borrowed */
+void *tls_session_new(struct net_tls *tls);    /* an SSL of the accepting side, owned by the caller */
+void tls_session_end(void *session);           /* tells the other side that nothing follows */
 
 #endif

@@ -235,7 +235,7 @@ static int use_certificate(struct net_tls *tls, STACK_OF(X509) *list, EVP_PKEY *
                        s->value);
     for (int i = 0; i < sk_X509_num(list) && code == 0; i++)
         code = check_time(sk_X509_value(list, i), s, o->now_s, err);
-    if (code == 0 && o->truststore.value != NULL && !o->ask_no_certificate)
+    if (code == 0 && o->truststore.value != NULL && o->members)
         code = check_own_chain(tls->ctx, own, list, o, err);
     if (code < 0)
         return code;
@@ -448,4 +448,21 @@ const char *tls_context_ciphers(const struct net_tls *tls)
 void *tls_context_native(struct net_tls *tls)
 {
     return tls->ctx;
+}
+
+void *tls_session_new(struct net_tls *tls)
+{
+    SSL *ssl = SSL_new(tls->ctx);
+
+    CHECK(ssl != NULL);
+    SSL_set_accept_state(ssl);
+    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    return ssl;
+}
+
+void tls_session_end(void *session)
+{
+    if (SSL_is_init_finished(session))
+        SSL_shutdown(session);
+    ERR_clear_error();
 }

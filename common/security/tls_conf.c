@@ -42,6 +42,7 @@ int tls_conf_internal(const struct conf *conf, int64_t now_s, struct net_tls **r
         .ciphers = plain(conf, OPT_SECURITY_SSL_ALGORITHMS),
         .handshake_timeout_ms = conf_int(conf, OPT_SECURITY_SSL_INTERNAL_HANDSHAKE_TIMEOUT),
         .close_timeout_ms = conf_int(conf, OPT_SECURITY_SSL_INTERNAL_CLOSE_NOTIFY_FLUSH_TIMEOUT),
+        .members = true,
         .now_s = now_s,
     };
     int code;
@@ -55,6 +56,33 @@ int tls_conf_internal(const struct conf *conf, int64_t now_s, struct net_tls **r
     if (code == 0)
         code = tls_context_new(&options, ret, err);
     return code;
+}
+
+/* The server shows a certificate; the client looks at it, and shows one if it is asked for. */
+int tls_conf_rest(const struct conf *conf, bool server, int64_t now_s, struct net_tls **ret, struct err *err)
+{
+    bool mutual = conf_bool(conf, OPT_SECURITY_SSL_REST_AUTHENTICATION_ENABLED);
+    struct tls_options options = {
+        .keystore = setting(conf, OPT_SECURITY_SSL_REST_KEYSTORE, OPT_SECURITY_SSL_KEYSTORE),
+        .key_password = setting(conf, OPT_SECURITY_SSL_REST_KEY_PASSWORD, OPT_SECURITY_SSL_KEY_PASSWORD),
+        .truststore = setting(conf, OPT_SECURITY_SSL_REST_TRUSTSTORE, OPT_SECURITY_SSL_TRUSTSTORE),
+        .fingerprint = plain(conf, OPT_SECURITY_SSL_REST_CERT_FINGERPRINT),
+        .ciphers = plain(conf, OPT_SECURITY_SSL_ALGORITHMS),
+        .ask_no_certificate = server && !mutual,
+        .now_s = now_s,
+    };
+    int code = 0;
+
+    *ret = NULL;
+    if (server || mutual)
+        code = is_there(&options.keystore, OPT_SECURITY_SSL_REST_ENABLED, err);
+    else
+        options.keystore.value = NULL; /* often it is the server's, and not for the eyes of clients */
+    if (code == 0 && (!server || mutual))
+        code = is_there(&options.truststore, OPT_SECURITY_SSL_REST_ENABLED, err);
+    else
+        options.truststore.value = NULL;
+    return code == 0 ? tls_context_new(&options, ret, err) : code;
 }
 
 bool tls_conf_data(const struct conf *conf)

@@ -17,6 +17,8 @@ struct net_tls;
 /* TLS inside the cluster; *ret is NULL when security.ssl.internal.enabled is false. The caller owns it
  * (tls_context_free). Errors name key and file. */
 int tls_conf_internal(const struct conf *conf, int64_t now_s, struct net_tls **ret, struct err *err) MUST_CHECK;
+/* TLS of REST, for the JobManager or for a client of it; likewise. */
+int tls_conf_rest(const struct conf *conf, bool server, int64_t now_s, struct net_tls **ret, struct err *err) MUST_CHECK;
 /* Whether data between workers is to be encrypted. */
 bool tls_conf_data(const struct conf *conf);
 /* A sentence about a certificate that expires soon, to be logged as a warning; false: nothing to say. */

@@ -3,7 +3,7 @@
  *
  * Connections are bounded in number, and every phase of a request has a deadline, so neither many nor slow clients
  * hold it.  A body over the limit is refused from its Content-Length, before it is read; one over HTTP_BODY_IN_MEMORY
- * goes to a file.  Not here: paths, TLS, compression.  Thread: that of the loop.
+ * goes to a file.  Not here: paths, compression, the certificates of TLS.  Thread: that of the loop.
  */
 #ifndef JM_REST_HTTP_H
 #define JM_REST_HTTP_H
@@ -20,6 +20,7 @@
 
 struct event_base;
 struct http_server;
+struct net_tls;
 struct http_conn;
 
 /* Valid until http_respond; strings are NUL-terminated and borrowed. */
@@ -41,6 +42,7 @@ struct http_server_options {
     uint32_t stall_timeout_ms; /* of a body or an answer: no byte moves */
     uint32_t idle_timeout_ms;  /* between requests */
     const char *spool_dir;     /* for large bodies; copied */
+    struct net_tls *tls;       /* borrowed; NULL: in clear */
     const char *headers;       /* of every answer, each with \r\n; copied; NULL: none */
     /* Answers with http_respond, now or later. */
     void (*on_request)(void *arg, struct http_request *request);

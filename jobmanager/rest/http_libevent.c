@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -22,6 +23,7 @@
 #include "common/base/check.h"
 #include "common/base/json.h"
 #include "common/base/list.h"
+#include "common/net/tls.h"
 #include "jobmanager/rest/http.h"
 #include "jobmanager/rest/http_parse.h"
 
@@ -130,6 +132,8 @@ static void linger(struct http_conn *c)
     int fd = bufferevent_getfd(c->bev);
 
     enter(c, PHASE_LINGER);
+    if (c->server->options.tls)
+        tls_session_end(bufferevent_openssl_get_ssl(c->bev));
     shutdown(fd, SHUT_WR);
     c->lingered = 0;
     bufferevent_enable(c->bev, EV_READ);
@@ -483,7 +487,9 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 {
     struct http_conn *c = arg;
 
-    if (c->phase == PHASE_ANSWER) { /* the request is in other hands: end after its answer */
+    if (what & BEV_EVENT_CONNECTED) { /* the handshake of TLS is over */
+        enter(c, PHASE_IDLE);
+    } else if (c->phase == PHASE_ANSWER) { /* the request is in other hands: end after its answer */
         c->keep_alive = false;
     } else if ((what & BEV_EVENT_EOF) && c->phase == PHASE_IDLE && evbuffer_get_length(bufferevent_get_output(bev))) {
         c->keep_alive = false; /* it sends no more, but still reads */
@@ -545,14 +551,17 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     if (s->count >= s->options.connections_max && !make_room(s)) {
         static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-        (void)!send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (!s->options.tls)
+            (void)!send(fd, busy, sizeof(busy) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
         close(fd);
         return;
     }
     c = MEM_NEW(struct http_conn);
     c->server = s;
     c->spool = -1;
-    c->bev = bufferevent_socket_new(s->base, fd, BEV_OPT_CLOSE_ON_FREE);
+    c->bev = s->options.tls ? bufferevent_openssl_socket_new(s->base, fd, tls_session_new(s->options.tls),
+                                                             BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE)
+                            : bufferevent_socket_new(s->base, fd, BEV_OPT_CLOSE_ON_FREE);
     c->deadline = event_new(s->base, -1, 0, on_deadline, c);
     CHECK(c->bev && c->deadline);
     list_push_back(&s->conns, &c->in_server);
@@ -561,6 +570,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     bufferevent_set_timeouts(c->bev, NULL, &stall);
     bufferevent_setwatermark(c->bev, EV_READ, 0, 65536);
     enter(c, PHASE_IDLE);
+    if (s->options.tls)
+        set_deadline(c, s->options.head_timeout_ms); /* of the handshake */
     bufferevent_enable(c->bev, EV_READ | EV_WRITE);
 }
 

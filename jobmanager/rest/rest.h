@@ -2,7 +2,7 @@
  * rest.h - the REST API of the JobManager: an HTTP server on its own loop and thread.
  *
  * It reads snapshots (jm_snapshot) and gives commands (jm_execute); it never touches the control loop's state.
- * Loopback only unless security.allow-plaintext; a request whose Host or Origin is foreign is refused, so that
+ * Loopback only unless clients have to show a certificate, or security.allow-plaintext; a request whose Host or Origin is foreign is refused, so that
  * no page in a browser can reach it.  What it answers: docs/rest.md.
  */
 #ifndef JM_REST_H
@@ -11,10 +11,12 @@
 #include "common/conf/conf.h"
 #include "jobmanager/jm.h"
 
+struct net_tls;
 struct rest;
 struct rest_options {
     const struct conf *conf; /* borrowed; must not change */
     struct jm *jm;           /* borrowed; outlives the server */
+    struct net_tls *tls;     /* borrowed; outlives the server. NULL: in clear */
     const char *log_dir;     /* folder of this daemon's log files; NULL: none are shown. Copied */
     const char *log_file;    /* this daemon's own log, a path; NULL: none. Copied */
 };

@@ -206,6 +206,7 @@ static bool host_allowed(const struct rest *rest, const char *text)
 bool rest_peer_allowed(const struct rest *rest, const struct http_request *http, const char **ret_why)
 {
     const char *allowed = conf_string(rest->options.conf, OPT_WEB_ACCESS_CONTROL_ALLOW_ORIGIN);
+    const char *scheme;
 
     *ret_why = "The Host header names another host: use the address of this server, localhost, or the configured rest.address.";
     if (http->host && !host_allowed(rest, http->host))
@@ -214,7 +215,9 @@ bool rest_peer_allowed(const struct rest *rest, const struct http_request *http,
                "(web.access-control-allow-origin would name it).";
     if (!http->origin || (allowed && strcmp(allowed, http->origin) == 0))
         return true;
-    return http->host && strncmp(http->origin, "http://", 7) == 0 && strcasecmp(http->origin + 7, http->host) == 0;
+    scheme = rest->options.tls ? "https://" : "http://";
+    return http->host && strncmp(http->origin, scheme, strlen(scheme)) == 0 &&
+           strcasecmp(http->origin + strlen(scheme), http->host) == 0;
 }
 
 /* ---- the folder of uploads ---- */
@@ -322,7 +325,7 @@ static int listen_ports(const struct addrinfo *a, const char *host, const struct
                      tried > 1 ? " (the last of rest.bind-port that was tried)" : "");
 }
 
-static int open_listener(const struct conf *conf, struct err *err)
+static int open_listener(const struct conf *conf, bool with_tls, struct err *err)
 {
     struct conf_port_range ranges[CONF_PORT_RANGES_MAX];
     size_t count = conf_ports(conf, OPT_REST_BIND_PORT, ranges);
@@ -336,10 +339,12 @@ static int open_listener(const struct conf *conf, struct err *err)
         ranges[0].first = ranges[0].last = (uint16_t)conf_int(conf, OPT_REST_PORT);
         count = 1;
     }
-    if (!addrinfo_is_loopback(list) && !conf_bool(conf, OPT_SECURITY_ALLOW_PLAINTEXT))
+    if (!addrinfo_is_loopback(list) && !conf_bool(conf, OPT_SECURITY_ALLOW_PLAINTEXT) &&
+        !(with_tls && conf_bool(conf, OPT_SECURITY_SSL_REST_AUTHENTICATION_ENABLED)))
         fd = err_set(err, ERR_PERMISSION,
                      "rest.bind-address: %s can be reached from other hosts, and whoever reaches the REST API can run code. "
-                     "Set security.allow-plaintext: true to listen there all the same, or use localhost", host);
+                     "Ask clients for a certificate by security.ssl.rest.enabled and .authentication-enabled, set "
+                     "security.allow-plaintext: true to listen there all the same, or use localhost", host);
     else
         fd = listen_ports(list, host, ranges, count, err);
     freeaddrinfo(list);
@@ -382,6 +387,7 @@ static void make_server(struct rest *rest)
         .head_timeout_ms = HEAD_TIMEOUT_MS,
         .stall_timeout_ms = STALL_TIMEOUT_MS,
         .idle_timeout_ms = (uint32_t)MIN(conf_duration_ms(conf, OPT_REST_IDLENESS_TIMEOUT), UINT32_MAX),
+        .tls = rest->options.tls,
         .on_request = on_request,
         .arg = rest,
     };
@@ -420,7 +426,7 @@ int rest_start(const struct rest_options *options, struct rest **ret, struct err
 {
     struct rest *rest;
     sigset_t all, before;
-    int code, fd = open_listener(options->conf, err);
+    int code, fd = open_listener(options->conf, options->tls != NULL, err);
 
     if (fd < 0)
         return fd;

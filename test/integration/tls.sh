@@ -54,7 +54,7 @@ until_true() { # COMMAND...: for 10 s
 }
 logged() { # FILE TEXT
     out=$(tail -n 20 "$1" 2>&1)
-    grep -qF -- "$2" "$1"
+    grep -qsF -- "$2" "$1"
 }
 slots_are() { # NUMBER
     out=$(curl -s -m 5 "http://127.0.0.1:$rest/overview")
@@ -268,6 +268,62 @@ starts_not "an old version" "allowed: TLSv1.3" security.ssl.protocol=TLSv1.2
 starts_not "a Java keystore" "allowed: PEM" security.ssl.internal.keystore-type=JKS
 run "$bin/rask-taskmanager" -c "$top/plain" -D security.ssl.internal.enabled=true
 check "no files at all" said 1 "security.ssl.internal.keystore is not set" "rask security init"
+
+# ---- REST ----
+
+rest2=$(free_port)
+mkdir -p "$top/secure" "$top/mutual"
+{
+    sed "s/^rest.port.*/rest.port: $rest2/; s/^jobmanager.rpc.port.*/jobmanager.rpc.port: 0/" "$top/plain.yaml"
+    echo "security.ssl.rest.enabled: true"
+    echo "security.ssl.keystore: $s/keystore.pem"
+    echo "security.ssl.truststore: $s/truststore.pem"
+} >"$top/secure/rask-conf.yaml"
+{
+    cat "$top/secure/rask-conf.yaml"
+    echo "security.ssl.rest.authentication-enabled: true"
+} >"$top/mutual/rask-conf.yaml"
+listed() { # FOLDER OPTION...
+    local folder=$1
+    shift
+    RASK_CONF_DIR=$folder run "$bin/rask" list "$@"
+    [[ $status -eq 0 && $out == *"No running jobs"* ]]
+}
+RASK_CONF_DIR=$top/secure "$bin/rask-jobmanager" --log "$top/log/secure.log" &
+secure=$!
+pids+=("$secure")
+check "rask speaks TLS to REST" until_true listed "$top/secure"
+check "also to an address that says https" listed "$top/secure" -D security.ssl.rest.enabled=false -m "https://localhost:$rest2"
+run curl -sS -m 5 --cacert "$s/truststore.pem" "https://localhost:$rest2/overview"
+check "so does curl" said 0 slots-total
+run curl -sS -m 5 "http://localhost:$rest2/overview"
+check "who speaks in clear gets nothing" test "$status" -ne 0
+RASK_CONF_DIR=$top/secure run "$bin/rask" list -m "http://localhost:$rest2"
+check "and rask says so" said 1 "without TLS"
+RASK_CONF_DIR=$top/secure run "$bin/rask" list -D security.ssl.truststore="$top/other/truststore.pem"
+check "rask refuses a JobManager of another authority" said 1 "is not accepted: unable to get local issuer certificate"
+RASK_CONF_DIR=$top/secure run "$bin/rask" list -m "127.1:$rest2"
+check "and one with another name" said 1 "is not accepted: hostname mismatch"
+RASK_CONF_DIR=$top/secure run "$bin/rask" list -m "127.1:$rest2" -D security.ssl.verify-hostname=false
+check "unless told not to look: then the server does" said 1 "The Host header names another host"
+RASK_CONF_DIR=$top/secure run "$bin/rask" list -m "localhost:$rest"
+check "TLS to a server in clear is told as that" said 1 "does not speak TLS"
+head -c 3000000 /dev/urandom >"$top/big.so"
+run curl -sS -m 10 --cacert "$s/truststore.pem" -F "jarfile=@$top/big.so" "https://localhost:$rest2/jars/upload"
+check "a large upload arrives" said 0 "Only shared objects"
+run "$bin/rask-jobmanager" -c "$top/secure" -D rest.bind-address=0.0.0.0 -D rest.port=0
+check "TLS alone does not open REST to others" said 1 "authentication-enabled"
+kill "$secure"
+wait "$secure" 2>/dev/null
+RASK_CONF_DIR=$top/mutual "$bin/rask-jobmanager" -D rest.bind-address=0.0.0.0 --log "$top/log/mutual.log" &
+pids+=($!)
+check "with certificates of clients it opens, and rask shows one" until_true listed "$top/mutual"
+run curl -sS -m 5 --cacert "$s/truststore.pem" "https://localhost:$rest2/overview"
+check "without a certificate there is no answer" test "$status" -ne 0
+run curl -sS -m 5 --cacert "$s/truststore.pem" --cert "$top/other/keystore.pem" "https://localhost:$rest2/overview"
+check "nor with that of another authority" test "$status" -ne 0
+run curl -sS -m 5 --cacert "$s/truststore.pem" --cert "$s/keystore.pem" "https://localhost:$rest2/overview"
+check "with a certificate there is" said 0 slots-total
 
 # ---- closed by default ----
 

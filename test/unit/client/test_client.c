@@ -166,7 +166,7 @@ static void test_addresses(void **state)
     } rows[] = {{"localhost:8081", "localhost:8081"}, {"host", "host:8081"},      {"http://h:1/", "h:1"},
                 {"[::1]:9", "[::1]:9"},               {"[::1]", "[::1]:8081"},    {"h:0", NULL},
                 {"h:65536", NULL},                    {"h:x", NULL},              {":1", NULL},
-                {"https://h:1", NULL},                {"", NULL}};
+                {"https://h:1", "h:1"},               {"", NULL}};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

@@ -87,6 +87,7 @@ static inline struct tls_options tls_files_options(const struct tls_files *f)
         .truststore = {"security.ssl.internal.truststore", f->truststore},
         .fingerprint = {"security.ssl.internal.cert.fingerprint", NULL},
         .ciphers = {"security.ssl.algorithms", NULL},
+        .members = true,
         .now_s = time(NULL),
     };
 }
