@@ -35,6 +35,13 @@ struct cli_options {
     const char *hosts[CLI_HOSTS_MAX]; /* --host */
     size_t host_count;
     bool write_conf;
+    const char *from_savepoint; /* -s of run, or NULL */
+    bool allow_dropped;         /* -n of run */
+    const char *claim;          /* -cm of run: NO_CLAIM, CLAIM, or NULL */
+    const char *savepoint_dir;  /* -p of stop, -s of cancel, or NULL */
+    const char *dispose;        /* -d of savepoint, or NULL */
+    bool savepoint_detached, drain, full;
+    bool with_savepoint; /* -s of cancel */
     bool detached, sanitize, all, running, scheduled, follow, help;
     const char *settings[CLI_SETTINGS_MAX]; /* -D, "key=value" */
     size_t setting_count;
@@ -52,6 +59,11 @@ enum {
     CLI_OPT_FOLLOW = 16, /* -f */
     CLI_OPT_TOP = 32,    /* -n COUNT */
     CLI_OPT_SECURITY = 64, /* --dir, --days, --host, --write-conf */
+    CLI_OPT_SAVEPOINT = 128,  /* -detached, -type */
+    CLI_OPT_DISPOSE = 256,    /* -d PATH */
+    CLI_OPT_STOP = 512,       /* -p DIR, -d */
+    CLI_OPT_CHECKPOINT = 1024, /* -full */
+    CLI_OPT_CANCEL = 2048,    /* -s DIR */
 };
 int cli_parse(struct cli_options *options, unsigned known, int argc, char **argv, struct err *err) MUST_CHECK;
 /* The configuration with the -D settings; owned by the caller. Keys that do nothing are named on stderr. */
@@ -111,6 +123,9 @@ int cli_cancel(int argc, char **argv);
 int cli_logs(int argc, char **argv);
 int cli_top(int argc, char **argv);
 int cli_security(int argc, char **argv);
+int cli_savepoint(int argc, char **argv);
+int cli_stop(int argc, char **argv);
+int cli_checkpoint(int argc, char **argv);
 
 /* ---- cluster.c: calls that several commands make ---- */
 /* -m, else rest.address:rest.port of the configuration. */
@@ -119,6 +134,9 @@ int cli_connect(const struct cli_options *options, struct cli_http **ret, struct
 int cli_call_json(struct cli_http *client, const char *method, const char *path,
                   const struct cli_part *parts, size_t part_count, struct arena *arena,
                   const struct json **ret_json, struct err *err) MUST_CHECK;
+/* Takes a savepoint and cancels the job then; prints where it is. */
+int cli_cancel_with_savepoint(const struct cli_options *options, struct cli_http *client, const struct id *id,
+                              struct arena *arena, struct err *err) MUST_CHECK;
 /* Prints "rask: text" to stderr and returns 1. */
 int cli_fail(const struct err *err);
 int cli_flush(struct err *err) MUST_CHECK; /* standard output: what was printed must have arrived */

@@ -165,6 +165,7 @@ static const char cancel_help[] =
     "Cancels a job. One that is canceled already stays so.\n"
     "\n"
     "  -m, --jobmanager ADDR    HOST:PORT of the REST API (rest.address, rest.port)\n"
+    "  -s, --withSavepoint DIR  take a savepoint into DIR first; `rask stop` does it better\n"
     "  -D key=value             a setting of the configuration\n";
 
 int cli_cancel(int argc, char **argv)
@@ -176,7 +177,7 @@ int cli_cancel(int argc, char **argv)
     struct arena arena;
     struct id id;
     char path[64 + ID_TEXT_MAX], text[ID_TEXT_MAX];
-    int code = cli_parse(&o, CLI_OPT_CLUSTER, argc - 2, argv + 2, &err);
+    int code = cli_parse(&o, CLI_OPT_CLUSTER | CLI_OPT_CANCEL, argc - 2, argv + 2, &err);
 
     if (code == 0 && o.help) {
         fputs(cancel_help, stdout);
@@ -193,7 +194,10 @@ int cli_cancel(int argc, char **argv)
     if (code == 0) {
         printf("Cancelling job %s.\n", id_format(&id, text));
         snprintf(path, sizeof(path), "/jobs/%s?mode=cancel", text);
-        code = cli_call_json(client, "PATCH", path, NULL, 0, &arena, &answer, &err);
+        if (o.with_savepoint)
+            code = cli_cancel_with_savepoint(&o, client, &id, &arena, &err);
+        else
+            code = cli_call_json(client, "PATCH", path, NULL, 0, &arena, &answer, &err);
         if (code < 0)
             err_wrap(&err, "Could not cancel job %s", text);
         else

@@ -13,6 +13,9 @@ static const char usage[] =
     "  info      prints the plan of a job as JSON\n"
     "  list      lists the jobs of a cluster\n"
     "  cancel    cancels a job\n"
+    "  stop      takes a savepoint of a job and ends it there\n"
+    "  savepoint takes a savepoint of a job, or removes one\n"
+    "  checkpoint takes a checkpoint of a job now\n"
     "  logs      prints the log of a job's workers\n"
     "  security  makes the certificates of a cluster\n"
     "  top       shows where the time of a job goes, once a second\n"
@@ -23,9 +26,6 @@ static const char usage[] =
 static const struct {
     const char *name, *why;
 } missing[] = {
-    {"stop", "it takes a savepoint, and this version has none; `rask cancel JOBID` ends a job"},
-    {"savepoint", "this version takes no savepoints"},
-    {"checkpoint", "this version takes no checkpoints"},
     {"run-application", "it went away in Flink 2; `rask run` starts a job"},
 };
 
@@ -43,7 +43,8 @@ int main(int argc, char **argv)
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {{"run", cli_run}, {"info", cli_info}, {"list", cli_list}, {"cancel", cli_cancel}, {"logs", cli_logs},
-                  {"top", cli_top}, {"security", cli_security}};
+                  {"top", cli_top}, {"security", cli_security}, {"savepoint", cli_savepoint}, {"stop", cli_stop},
+                  {"checkpoint", cli_checkpoint}};
 
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {
@@ -73,6 +74,6 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel, logs, top and security\n", argv[1]);
+    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel, stop, savepoint, checkpoint, logs, top and security\n", argv[1]);
     return 1;
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "client/client.h"
 #include "common/base/check.h"
@@ -29,6 +30,13 @@ enum option_id {
     O_DAYS,
     O_HOST,
     O_WRITE_CONF,
+    O_SAVEPOINT_DETACHED,
+    O_SAVEPOINT_TYPE,
+    O_DISPOSE,
+    O_SAVEPOINT_DIR,
+    O_DRAIN,
+    O_FULL,
+    O_WITH_SAVEPOINT,
     O_HELP,
 };
 struct option_row {
@@ -58,6 +66,13 @@ static const struct option_row rows[] = {
     {O_DAYS, {"--days"}, true, CLI_OPT_SECURITY},
     {O_HOST, {"--host"}, true, CLI_OPT_SECURITY},
     {O_WRITE_CONF, {"--write-conf"}, false, CLI_OPT_SECURITY},
+    {O_SAVEPOINT_DETACHED, {"-detached", "--detached"}, false, CLI_OPT_SAVEPOINT},
+    {O_SAVEPOINT_TYPE, {"-type", "--type"}, true, CLI_OPT_SAVEPOINT | CLI_OPT_CANCEL},
+    {O_DISPOSE, {"-d", "--dispose"}, true, CLI_OPT_DISPOSE},
+    {O_SAVEPOINT_DIR, {"-p", "--savepointPath"}, true, CLI_OPT_STOP},
+    {O_DRAIN, {"-d", "--drain"}, false, CLI_OPT_STOP},
+    {O_FULL, {"-full"}, false, CLI_OPT_CHECKPOINT},
+    {O_WITH_SAVEPOINT, {"-s", "--withSavepoint"}, true, CLI_OPT_CANCEL},
     {O_SETTING, {"-D"}, true, 0},
     {O_HELP, {"-h", "--help"}, false, 0},
 };
@@ -147,11 +162,24 @@ static int option_apply(struct cli_options *o, const struct option_row *row, con
     case O_SANITIZE: o->sanitize = true; return 0;
     case O_PARALLELISM: return parse_parallelism(value, &o->parallelism, err);
     case O_DETACHED: o->detached = true; return 0;
-    case O_SAVEPOINT:
-        return err_set(err, ERR_UNSUPPORTED,
-                       "-s, --fromSavepoint: this version takes no savepoints, so there is none to start from");
-    case O_ALLOW:
-    case O_CLAIM: return 0; /* only matter with -s */
+    case O_SAVEPOINT: o->from_savepoint = value; return 0;
+    case O_ALLOW: o->allow_dropped = true; return 0;
+    case O_CLAIM:
+        o->claim = strcasecmp(value, "claim") == 0 ? "CLAIM" : strcasecmp(value, "no_claim") == 0 ? "NO_CLAIM" : NULL;
+        return o->claim ? 0 : err_set(err, ERR_INVALID, "-cm, --claimMode is claim or no_claim, not `%s`", value);
+    case O_SAVEPOINT_DETACHED: o->savepoint_detached = true; return 0;
+    case O_SAVEPOINT_TYPE:
+        if (strcasecmp(value, "canonical") != 0 && strcasecmp(value, "native") != 0)
+            return err_set(err, ERR_INVALID, "--type is canonical or native (the same here), not `%s`", value);
+        return 0;
+    case O_DISPOSE: o->dispose = value; return 0;
+    case O_SAVEPOINT_DIR: o->savepoint_dir = value; return 0;
+    case O_DRAIN: o->drain = true; return 0;
+    case O_FULL: o->full = true; return 0;
+    case O_WITH_SAVEPOINT:
+        o->savepoint_dir = value;
+        o->with_savepoint = true;
+        return 0;
     case O_ALL: o->all = true; return 0;
     case O_RUNNING: o->running = true; return 0;
     case O_SCHEDULED: o->scheduled = true; return 0;

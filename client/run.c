@@ -28,7 +28,9 @@ static const char help[] =
     "  --libs FLAGS             for the linker, such as -lm\n"
     "  --sanitize               with AddressSanitizer and UBSan; needs --target local\n"
     "  -D key=value             a setting of the configuration\n"
-    "  -n, -s                   savepoints: not in this version\n"
+    "  -s, --fromSavepoint PATH begin with the state of a savepoint or checkpoint\n"
+    "  -n, --allowNonRestoredState  leave out state that the job has no operator for\n"
+    "  -cm, --claimMode MODE    no_claim: its files stay yours; claim: the job removes them in time\n"
     "\n"
     "Exit code: 0 when the job has FINISHED (with -d: was submitted), else 1.\n";
 
@@ -53,6 +55,55 @@ static bool graph_has(const Rask__Graph__StreamGraph *graph, const char *type, c
         }
     }
     return false;
+}
+
+/* -s, -n and -cm as the settings that they stand for; they win over the program's. */
+static void add_savepoint(struct run *r)
+{
+    const char *const pairs[][2] = {
+        {"execution.state-recovery.path", r->o->from_savepoint},
+        {"execution.state-recovery.ignore-unclaimed-state", r->o->allow_dropped ? "true" : NULL},
+        {"execution.state-recovery.claim-mode", r->o->claim},
+    };
+    Rask__Graph__StreamGraph *g = r->graph;
+    Rask__Graph__Property **all = arena_alloc(&r->arena, (g->n_config + 4) * sizeof(Rask__Graph__Property *));
+    size_t n = 0;
+
+    for (size_t c = 0; c < g->n_config; c++)
+        if (strncmp(g->config[c]->key, "execution.state-recovery.", 25) != 0)
+            all[n++] = g->config[c];
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        Rask__Graph__Property *p;
+
+        if (!pairs[i][1])
+            continue;
+        p = all[n++] = arena_alloc(&r->arena, sizeof(*p));
+        rask__graph__property__init(p);
+        p->key = arena_strdup(&r->arena, pairs[i][0]);
+        p->value = arena_strdup(&r->arena, pairs[i][1]);
+    }
+    g->config = all;
+    g->n_config = n;
+}
+
+/* A path on the command line is meant from here. */
+static int find_savepoint(struct run *r, struct err *err)
+{
+    static const char *const schemes[] = {"file:", "s3:", "hdfs:"};
+    const char *path = ((struct cli_options *)(uintptr_t)r->o)->from_savepoint;
+    char *whole;
+
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (strncmp(path, schemes[i], strlen(schemes[i])) == 0)
+            return 0;
+    if (path[0] == '/')
+        return 0;
+    whole = realpath(path, NULL);
+    if (!whole)
+        return err_errno(err, errno, "-s %s", path);
+    ((struct cli_options *)(uintptr_t)r->o)->from_savepoint = arena_strdup(&r->arena, whole);
+    free(whole);
+    return 0;
 }
 
 /* Job settings of -D go with the graph, where the program did not set them itself. */
@@ -212,6 +263,12 @@ static int run(struct run *r, char **argv, int *ret_exit, struct err *err)
     r->graph->job_id.data = r->job_id.bytes;
     r->graph->job_id.len = sizeof(r->job_id.bytes);
     add_settings(r);
+    if (r->o->from_savepoint) {
+        code = find_savepoint(r, err);
+        if (code < 0)
+            return code;
+        add_savepoint(r);
+    }
     return r->local ? run_local(r, err) : run_remote(r, ret_exit, err);
 }
 

@@ -42,7 +42,10 @@ enum jm_command_type {
     JM_READ_FILE,
     JM_LIST_FILES,
     JM_WATCH,
-    JM_LOAD_JOB
+    JM_LOAD_JOB,
+    JM_CHECKPOINT, /* begins a checkpoint or savepoint of a job: answered at once with a trigger */
+    JM_DISPOSE,    /* begins to remove a savepoint: likewise */
+    JM_OPERATION   /* what has come of a trigger */
 };
 struct jm_command {
     enum jm_command_type type;
@@ -66,14 +69,22 @@ struct jm_command {
     const char *taskmanager_id;
     uint32_t worker_index;
     const char *name;
+    Rask__Control__CheckpointKind kind; /* CHECKPOINT */
+    bool full;                          /* CHECKPOINT: not incremental */
+    bool then_cancel;                   /* CHECKPOINT: the job, when it is complete */
+    const char *target;                 /* CHECKPOINT: folder for a savepoint, NULL: the configured one; DISPOSE */
+    /* in and out of CHECKPOINT and DISPOSE: zero: drawn; one that is known is answered again. In of OPERATION */
+    struct id trigger;
+    bool ended;                         /* out of OPERATION: how is in operation_err, result, size */
+    struct err operation_err;           /* code 0: it went well */
     uint64_t offset;
     uint32_t max;
     /* ---- out; owned by the command, valid in done ---- */
     int code;
     struct err err;
-    /* READ_FILE: data. PLAN: packed StreamGraph. LIST_FILES: packed ListFilesOk */
+    /* READ_FILE: data. PLAN: packed StreamGraph. LIST_FILES: packed ListFilesOk. OPERATION: path of the savepoint */
     struct bytes result;
-    uint64_t size; /* READ_FILE: file size now */
+    uint64_t size; /* READ_FILE: file size now. OPERATION: number of the checkpoint */
     /* LOAD_JOB: one reference, the caller's. Running or over, ERR_NOT_FOUND if unknown */
     struct jm_job_snapshot *job;
     void (*done)(struct jm_command *command); /* loop thread */

@@ -114,6 +114,14 @@
       "goes with it.")                                                                             \
     X(EXECUTION_CHECKPOINTING_SAVEPOINT_DIR, "execution.checkpointing.savepoint-dir", STRING,      \
       NULL, "", JOB, "Folder of savepoints that are asked for without one.")                       \
+    X(EXECUTION_STATE_RECOVERY_PATH, "execution.state-recovery.path", STRING, NULL, "", JOB,       \
+      "Checkpoint or savepoint that the job begins with: its folder or its _metadata.")            \
+    X(EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED_STATE,                                             \
+      "execution.state-recovery.ignore-unclaimed-state", BOOL, "false", "", JOB,                   \
+      "Whether state that the job has no operator for is left out; else the job fails.")           \
+    X(EXECUTION_STATE_RECOVERY_CLAIM_MODE, "execution.state-recovery.claim-mode", ENUM,            \
+      "NO_CLAIM", "NO_CLAIM|CLAIM", JOB,                                                           \
+      "CLAIM: the job owns the files it begins with, and removes them when it needs them no more.") \
     X(RESTART_STRATEGY_TYPE, "restart-strategy.type", ENUM, NULL,                                  \
       "none|off|disable|fixed-delay|fixeddelay|failure-rate|failurerate|exponential-delay|"        \
       "exponentialdelay", JOB, "How a failed job starts again; not set: exponential-delay with "   \

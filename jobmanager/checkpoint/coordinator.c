@@ -102,7 +102,7 @@ int jm_ckpt_new(const struct jm_ckpt_options *options, struct jm_ckpt **ret, str
     list_init(&c->wishes);
     c->refs = map_new();
     jm_sweeper_init(&c->sweeper, c->env, c->job, on_sweeps_done, c);
-    if (read_folders(c, options->conf, err) < 0) {
+    if (read_folders(c, options->conf, err) < 0 || jm_ck_load_start(c, err) < 0) {
         jm_ckpt_free(c);
         return err->code;
     }
@@ -153,6 +153,10 @@ void jm_ckpt_free(struct jm_ckpt *c)
     mem_free(c->dir);
     mem_free(c->shared_dir);
     mem_free(c->savepoint_dir);
+    if (c->loading)
+        c->env->fs->ops->forget(c->env->fs, c);
+    mem_free(c->load_path);
+    mem_free(c->claimed);
     mem_free(c);
 }
 
@@ -183,7 +187,7 @@ static uint64_t next_in_ns(const struct jm_ckpt *c)
 {
     uint64_t now = env_now_ns(c->env), at = c->last_begun_ns + env_ms_to_ns(c->settings.interval_ms);
 
-    if (pending_checkpoints(c) >= c->settings.max_concurrent)
+    if (pending_checkpoints(c) >= c->settings.max_concurrent || jm_ckpt_is_stopping(c))
         return UINT64_MAX; /* its end makes the turn */
     if (c->wanted)
         return 0;
@@ -194,9 +198,28 @@ static uint64_t next_in_ns(const struct jm_ckpt *c)
     return at > now ? at - now : 0;
 }
 
+static bool stops(Rask__Control__CheckpointKind kind)
+{
+    return kind == KIND(SAVEPOINT_SUSPEND) || kind == KIND(SAVEPOINT_TERMINATE);
+}
+
+bool jm_ckpt_is_stopping(const struct jm_ckpt *c)
+{
+    LIST_FOREACH (at, &c->pendings)
+        if (stops(LIST_ENTRY(at, struct pending, link)->entry->kind))
+            return true;
+    return false;
+}
+
 void jm_ck_turn_soon(struct jm_ckpt *c)
 {
-    uint64_t in_ns = list_empty(&c->wishes) ? next_in_ns(c) : 0;
+    uint64_t in_ns = next_in_ns(c);
+
+    if (!list_empty(&c->wishes) && !jm_ckpt_is_stopping(c)) {
+        const struct wish *first = LIST_ENTRY(c->wishes.next, struct wish, link);
+
+        in_ns = stops(first->kind) && !list_empty(&c->pendings) ? UINT64_MAX : 0;
+    }
 
     env_timer_cancel(c->env, &c->timer);
     if (c->running && in_ns != UINT64_MAX)
@@ -226,7 +249,12 @@ void jm_ckpt_epoch_end(struct jm_ckpt *c, const char *why)
 
 bool jm_ckpt_is_busy(const struct jm_ckpt *c)
 {
-    return !list_empty(&c->pendings) || !jm_sweeper_is_idle(&c->sweeper);
+    return !list_empty(&c->pendings) || !jm_sweeper_is_idle(&c->sweeper) || c->loading;
+}
+
+bool jm_ckpt_is_loading(const struct jm_ckpt *c)
+{
+    return c->loading;
 }
 
 void jm_ckpt_wanted(struct jm_ckpt *c)
@@ -275,8 +303,15 @@ void jm_ck_pending_fail(struct pending *p, bool tell, bool counts, int code, con
         err_set(&err, code, "%s", text);
         p->done(p->arg, &err, p->id, NULL);
     }
-    jm_ck_sweep_pending(p);
+    if (p->state != PENDING_PREPARING || !jm_ckpt_is_savepoint(e->kind))
+        jm_ck_sweep_pending(p);
     counts = counts && !jm_ckpt_is_savepoint(e->kind);
+    if (e->kind == KIND(SAVEPOINT_TERMINATE) && p->state != PENDING_PREPARING && c->running) {
+        jm_ck_pending_free(p); /* its sources have ended: only a restart brings them back */
+        jm_ck_changed(c);
+        c->options.hooks->fail(c->options.arg, ERR_IO, text);
+        return;
+    }
     jm_ck_pending_free(p);
     jm_ck_changed(c);
     if (counts && ++c->failed_in_row > c->settings.tolerable && c->running) {
@@ -376,13 +411,16 @@ static void on_timer(struct env_timer *timer)
         env_timer_arm_ms(c->env, timer, NOT_READY_MS);
         return;
     }
-    while (!list_empty(&c->wishes)) {
+    while (!list_empty(&c->wishes) && !jm_ckpt_is_stopping(c)) {
         struct wish *w = LIST_ENTRY(c->wishes.next, struct wish, link);
+
+        if (stops(w->kind) && !list_empty(&c->pendings))
+            break; /* the last one: it begins when the others have ended */
 
         begin(c, w);
         wish_end(w, NULL);
     }
-    if (next_in_ns(c) == 0)
+    if (list_empty(&c->wishes) && next_in_ns(c) == 0)
         begin(c, NULL);
     jm_ck_turn_soon(c);
 }
@@ -423,6 +461,8 @@ int jm_ckpt_request(struct jm_ckpt *c, Rask__Control__CheckpointKind kind, bool 
         waiting++;
     if (!c->running)
         return err_set(err, ERR_STATE, "the job does not run now: ask again when it does");
+    if (jm_ckpt_is_stopping(c))
+        return err_set(err, ERR_STATE, "the job is being stopped with a savepoint");
     if (waiting >= WISHES_MAX)
         return err_set(err, ERR_LIMIT, "%d checkpoints have been asked for and not begun", WISHES_MAX);
     if (jm_ckpt_is_savepoint(kind))

@@ -55,6 +55,8 @@ void jm_ckpt_free(struct jm_ckpt *c); /* at any time; what goes on at the disk i
 
 /* ---- epochs ---- */
 
+/* The checkpoint that the job is to begin with is being read; idle follows, or fail. */
+bool jm_ckpt_is_loading(const struct jm_ckpt *c);
 /* All workers are deployed: checkpoints may begin. */
 void jm_ckpt_epoch_begin(struct jm_ckpt *c);
 /* Nothing begins any more; what is collected is given up; workers are not told. */
@@ -78,6 +80,8 @@ void jm_ckpt_wanted(struct jm_ckpt *c);
 /* ---- asked for ---- */
 
 typedef void jm_ckpt_done(void *arg, const struct err *error, uint64_t checkpoint, const char *path);
+/* A savepoint that stops the job is under way: nothing else begins. */
+bool jm_ckpt_is_stopping(const struct jm_ckpt *c);
 /*
  * A savepoint into a new folder of target (NULL: the configured one), or a checkpoint (kind CHECKPOINT, full or not).
  * done is called once, later; also when the coordinator ends. Errors that are known at once are returned.
@@ -87,6 +91,12 @@ int jm_ckpt_request(struct jm_ckpt *c, Rask__Control__CheckpointKind kind, bool 
 
 /* "file:///a", "file:/a", "/a" -> "/a", owned; anything else is refused with a sentence. */
 int jm_ckpt_path(const char *text, char **ret, struct err *err) MUST_CHECK;
+
+/*
+ * Removes a savepoint: `_metadata`, the files in its folder that it names, the folder.  done is called once, later; not
+ * after fs->forget(done_arg).
+ */
+void jm_ckpt_dispose(struct env *env, const char *path, void (*done)(void *arg, const struct err *error), void *arg);
 
 /* What REST shows; one reference, the caller's. */
 struct jm_ckpt_stats *jm_ckpt_picture(struct jm_ckpt *c);

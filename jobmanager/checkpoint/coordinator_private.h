@@ -36,7 +36,8 @@ struct complete { /* a checkpoint that may be restored from */
     char *dir;
     struct ckpt_meta *meta;
     struct jm_ckpt_entry *entry;
-    bool foreign; /* not this job's: nothing of it is removed */
+    bool near;    /* its folder stands beside those of the job's own checkpoints */
+    bool foreign; /* begun with, not this job's: nothing of it is removed */
 };
 
 struct wish { /* asked for, not begun yet */
@@ -57,6 +58,8 @@ struct jm_ckpt {
     bool keep_failed, keep_canceled;
     char *dir, *shared_dir, *savepoint_dir; /* owned; savepoint_dir NULL: not set */
 
+    char *load_path, *claimed; /* owned; the checkpoint to begin with; folder of files that the job owns with it */
+    bool loading, ignore_unclaimed;
     bool running;     /* an epoch that takes checkpoints */
     bool shared_made; /* shared_dir is there */
     uint64_t counter; /* of the last one begun */
@@ -81,9 +84,13 @@ void jm_ck_turn_soon(struct jm_ckpt *c);
 void jm_ck_pending_fail(struct pending *p, bool tell, bool counts, int code, const char *text);
 void jm_ck_pending_free(struct pending *p);
 
+/* load.c */
+int jm_ck_load_start(struct jm_ckpt *c, struct err *err) MUST_CHECK;
+
 /* finish.c */
 void jm_ck_finish(struct pending *p); /* every worker has acknowledged */
 void jm_ck_complete_free(struct complete *done);
+void jm_ck_ref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta *m);
 bool jm_ck_folder_in_use(const struct jm_ckpt *c, const char *dir);
 void jm_ck_retain(struct jm_ckpt *c); /* removes what is more than retained */
 void jm_ck_sweep_pending(struct pending *p);

@@ -90,7 +90,7 @@ static uintptr_t ref_count(const struct jm_ckpt *c, const char *path)
     return (uintptr_t)map_get_str(c->refs, path);
 }
 
-static void ref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta *m)
+void jm_ck_ref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta *m)
 {
     for (uint32_t i = 0; i < m->file_count; i++) {
         char *path = absolute(dir, m->files[i].path);
@@ -101,11 +101,16 @@ static void ref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta
 }
 
 /* Paths inside the job's own folder may be removed, others belong to somebody else. */
+static bool is_inside(const char *path, const char *dir)
+{
+    size_t len = dir ? strlen(dir) : 0;
+
+    return dir && strncmp(path, dir, len) == 0 && path[len] == '/';
+}
+
 static bool is_ours(const struct jm_ckpt *c, const char *path)
 {
-    size_t len = strlen(c->dir);
-
-    return strncmp(path, c->dir, len) == 0 && path[len] == '/';
+    return is_inside(path, c->dir) || is_inside(path, c->claimed);
 }
 
 static void unref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta *m, struct jm_sweep *sweep)
@@ -241,14 +246,14 @@ static void keep(struct pending *p)
     struct complete *done = MEM_NEW(struct complete);
 
     *done = (struct complete){
-        .id = p->id, .dir = p->dir, .meta = p->meta, .entry = jm_ckpt_entry_ref(p->entry)};
+        .id = p->id, .dir = p->dir, .meta = p->meta, .entry = jm_ckpt_entry_ref(p->entry), .near = true};
     p->dir = NULL;
     p->meta = NULL;
     if (newest(c) && newest(c)->id > done->id) /* one that was begun later was faster */
         list_push_front(&c->completes, &done->link);
     else
         list_push_back(&c->completes, &done->link);
-    ref_files(c, done->dir, done->meta);
+    jm_ck_ref_files(c, done->dir, done->meta);
     jm_ck_retain(c);
 }
 
@@ -292,22 +297,26 @@ static void on_written(void *arg, const struct fs_result *result)
     c->options.hooks->idle(c->options.arg);
 }
 
-/* Files of an older checkpoint's own folder are named from the new one's. */
+/* What a path in the _metadata of an older checkpoint is called from the new one's folder. */
 static const char *path_from(void *arg, struct arena *arena, const char *path)
 {
     const struct complete *before = arg;
-    const char *folder = strrchr(before->dir, '/') + 1;
-    size_t size;
     char *made;
 
-    if (path[0] == '/' || strncmp(path, "../", 3) == 0)
+    if (path[0] == '/' || (before->near && strncmp(path, "../", 3) == 0))
         return path;
-    size = strlen(before->dir) + strlen(path) + 8;
-    made = arena_alloc(arena, size);
-    if (before->foreign)
-        snprintf(made, size, "%s/%s", before->dir, path);
-    else
+    if (before->near) {
+        const char *folder = strrchr(before->dir, '/') + 1;
+        size_t size = strlen(folder) + strlen(path) + 8;
+
+        made = arena_alloc(arena, size);
         snprintf(made, size, "../%s/%s", folder, path);
+    } else {
+        char *whole = absolute(before->dir, path);
+
+        made = arena_strdup(arena, whole);
+        mem_free(whole);
+    }
     return made;
 }
 
@@ -327,7 +336,7 @@ void jm_ck_finish(struct pending *p)
     p->meta->job_name = arena_strdup(&p->meta->arena, c->options.job_name);
     p->meta->version = arena_strdup(&p->meta->arena, RASK_VERSION);
     add_finished(p);
-    if (before && !jm_ckpt_is_savepoint(p->entry->kind) && before->id < p->id)
+    if (before && !before->foreign && !jm_ckpt_is_savepoint(p->entry->kind) && before->id < p->id)
         code = ckpt_meta_carry(p->meta, before->meta, path_from, before, &err);
     if (code < 0) {
         jm_ck_pending_fail(p, true, true, code, err.text);
@@ -354,6 +363,8 @@ bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena
     ret->checkpoint = at->id;
     ret->has_base_checkpoint = true;
     ret->base_checkpoint = at->foreign ? 0 : at->id;
+    ret->has_allow_dropped = true;
+    ret->allow_dropped = c->ignore_unclaimed;
     ret->finished_vertices = arena_alloc(arena, (graph->n_vertices + 1) * sizeof(uint32_t));
     for (size_t v = 0; v < graph->n_vertices; v++)
         if (was_finished(at->meta, graph, v))
@@ -364,7 +375,7 @@ bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena
 void jm_ckpt_restored(struct jm_ckpt *c)
 {
     if (newest(c)) {
-        jm_ckpt_book_restored(&c->book, newest(c)->entry);
+        jm_ckpt_book_restored(&c->book, newest(c)->entry, env_wall_ms(c->env));
         jm_ck_changed(c);
     }
 }
@@ -379,7 +390,7 @@ void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
         sweep_strays(c);
         return;
     }
-    if (c->counter == 0)
+    if (c->counter == 0 && list_empty(&c->completes))
         return;
     sweep = jm_sweep_new(&c->sweeper);
     while (!list_empty(&c->completes)) {
@@ -389,6 +400,7 @@ void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
         if (!done->foreign)
             jm_sweep_add(sweep, path);
         mem_free(path);
+        unref_files(c, done->dir, done->meta, sweep);
         jm_ck_complete_free(done);
     }
     jm_sweep_add(sweep, c->dir);

@@ -195,8 +195,9 @@ void jm_ckpt_book_explain(struct jm_ckpt_book *b, uint32_t at, const char *text)
     jm_ckpt_entry_unref(before);
 }
 
-void jm_ckpt_book_restored(struct jm_ckpt_book *b, struct jm_ckpt_entry *e)
+void jm_ckpt_book_restored(struct jm_ckpt_book *b, struct jm_ckpt_entry *e, int64_t now_ms)
 {
+    b->restored_ms = now_ms;
     b->restored++;
     replace(&b->latest_restored, e);
 }
@@ -234,6 +235,7 @@ struct jm_ckpt_stats *jm_ckpt_book_picture(const struct jm_ckpt_book *b)
     struct jm_ckpt_stats *s = jm_ckpt_stats_new();
 
     s->restored = b->restored;
+    s->restored_ms = b->restored_ms;
     s->total = b->total;
     s->completed = b->completed;
     s->failed = b->failed;

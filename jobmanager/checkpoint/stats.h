@@ -68,6 +68,7 @@ struct jm_ckpt_stats {
     uint32_t refs; /* atomic */
     struct jm_ckpt_settings settings;
     uint64_t restored, total, in_progress, completed, failed;
+    int64_t restored_ms; /* Unix, the last time */
     struct jm_ckpt_summary summary[JM_CKPT_MEASURES];
     /* one reference each; the newest first */
     struct jm_ckpt_entry *history[JM_CKPT_HISTORY_MAX];
@@ -92,6 +93,7 @@ void jm_ckpt_stats_unref(struct jm_ckpt_stats *s);
 /* ---- the coordinator's book ---- */
 struct jm_ckpt_book {
     uint64_t restored, total, completed, failed;
+    int64_t restored_ms;
     uint64_t *samples[JM_CKPT_MEASURES]; /* rings of JM_CKPT_SAMPLES_MAX */
     uint32_t sample_count, sample_next;
     uint64_t max[JM_CKPT_MEASURES], min[JM_CKPT_MEASURES], sum[JM_CKPT_MEASURES];
@@ -103,7 +105,7 @@ void jm_ckpt_book_begin(struct jm_ckpt_book *b, struct jm_ckpt_entry *e);
 void jm_ckpt_book_end(struct jm_ckpt_book *b, struct jm_ckpt_entry *e); /* its status is set */
 /* Adds to what is said of a failed one in the history. */
 void jm_ckpt_book_explain(struct jm_ckpt_book *b, uint32_t at, const char *text);
-void jm_ckpt_book_restored(struct jm_ckpt_book *b, struct jm_ckpt_entry *e);
+void jm_ckpt_book_restored(struct jm_ckpt_book *b, struct jm_ckpt_entry *e, int64_t now_ms);
 struct jm_ckpt_stats *jm_ckpt_book_picture(const struct jm_ckpt_book *b);
 void jm_ckpt_book_release(struct jm_ckpt_book *b);
 

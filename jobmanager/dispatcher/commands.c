@@ -273,6 +273,13 @@ void jm_dispatcher_execute(struct jm_dispatcher *d, struct jm_command *command)
     case JM_LOAD_JOB:
         do_load_job(d, command);
         return;
+    case JM_CHECKPOINT:
+    case JM_DISPOSE:
+        jm_operation_start(d, command);
+        return;
+    case JM_OPERATION:
+        jm_operation_look(d, command);
+        return;
     }
     command_fail(command, ERR_INVALID, "no such command");
 }

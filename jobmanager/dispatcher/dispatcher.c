@@ -82,6 +82,7 @@ static void on_job_over(void *arg, struct jm_job *job)
     map_remove(d->jobs, job->id.bytes, sizeof(job->id.bytes));
     /* first: what is kept for an hour fills the holes that the job leaves in the heap */
     jm_job_free(job);
+    jm_operations_job_over(d, &picture->id);
     jm_store_add(d->store, picture, hash);
     LIST_FOREACH_SAFE (at, &d->watches) {
         struct jm_command *watch = LIST_ENTRY(at, struct jm_command, link);
@@ -148,6 +149,7 @@ void jm_dispatcher_init(struct jm_dispatcher *d)
     d->plans = map_new();
     list_init(&d->commands);
     list_init(&d->watches);
+    list_init(&d->operations);
     d->retry_timer.cb = on_retry;
     d->metrics_timer.cb = on_metrics;
     d->job_context = (struct jm_job_context){
@@ -177,6 +179,7 @@ void jm_dispatcher_clear(struct jm_dispatcher *d)
     map_free(d->plans);
     map_free(d->jobs);
     d->plans = d->jobs = NULL;
+    jm_operations_clear(d);
     env_timer_cancel(d->env, &d->retry_timer);
     err_set(&closed, ERR_CLOSED, "the JobManager stops");
     while (!list_empty(&d->commands))
@@ -255,7 +258,8 @@ int jm_dispatcher_submit(struct jm_dispatcher *d, struct jm_command *command, st
         return code;
     }
     map_put(d->jobs, job->id.bytes, sizeof(job->id.bytes), job);
-    jm_job_try_start(job);
+    if (jm_job_is_waiting(job))
+        jm_job_try_start(job);
     d->hooks->changed(d->arg, true);
     return 0;
 }

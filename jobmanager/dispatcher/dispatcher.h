@@ -41,6 +41,8 @@ struct jm_dispatcher {
     struct map *plans;    /* id -> struct jm_plan */
     struct list commands; /* struct jm_command.link: under way */
     struct list watches;  /* struct jm_command.link: waiting for the end of a job */
+    struct list operations; /* struct jm_operation: under way, and those that ended lately */
+    uint32_t operation_count;
     struct env_timer retry_timer, metrics_timer;
 };
 
@@ -87,6 +89,12 @@ void jm_plan_built(struct jm_plan *plan, const Rask__Control__PlanBuilt *msg);
 void jm_plan_closed(struct jm_plan *plan, const char *why); /* its connection */
 void jm_plan_exited(struct jm_plan *plan, const Rask__Control__WorkerExited *msg);
 void jm_plan_free(struct jm_plan *plan);
+
+/* operations.c: checkpoints, savepoints and their removal, as REST asks for them and asks about them */
+void jm_operation_start(struct jm_dispatcher *d, struct jm_command *command);
+void jm_operation_look(struct jm_dispatcher *d, struct jm_command *command);
+void jm_operations_job_over(struct jm_dispatcher *d, const struct id *job_id);
+void jm_operations_clear(struct jm_dispatcher *d);
 
 /* commands.c: err NULL = done well. */
 void jm_command_end(struct jm_command *command, const struct err *error);

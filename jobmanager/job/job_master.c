@@ -48,7 +48,7 @@ void jm_job_turn_soon(struct jm_job *job)
 
 bool jm_job_is_waiting(const struct jm_job *job)
 {
-    return !job->workers && !job->ending &&
+    return !job->workers && !job->ending && !jm_ckpt_is_loading(job->ckpt) &&
            (job->life.state == JM_JOB_CREATED || job->life.state == JM_JOB_RESTARTING);
 }
 
@@ -269,7 +269,7 @@ static void on_wait(struct env_timer *timer)
 {
     struct jm_job *job = CONTAINER_OF(timer, struct jm_job, wait_timer);
 
-    if (jm_job_is_waiting(job)) {
+    if (!job->workers && !job->ending) {
         char *text =
             mem_printf("no slots for %.10g s (slot.request.timeout): the job %s",
                        (double)conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT) / 1000,
@@ -505,6 +505,8 @@ static void on_turn(struct env_timer *timer)
         job->ctx->hooks->over(job->ctx->arg, job);
         return;
     }
+    if (jm_job_is_waiting(job) && !job->reason) /* for slots, since it has read what it begins with */
+        jm_job_try_start(job);
     if ((job->life.state == JM_JOB_CREATED || job->life.state == JM_JOB_RESTARTING) &&
         !job->ending && job->workers && job->workers_registered == job->worker_count)
         jm_job_deploy(job);

@@ -165,6 +165,7 @@ static struct jm_job_snapshot *make(const struct jm_job *job)
     fill_accumulators(s, job);
     fill_config(s, job);
     fill_plan(s, job);
+    s->checkpoints = jm_ckpt_picture(job->ckpt);
     return s;
 }
 

@@ -1,6 +1,8 @@
 /* snapshot.c - reference counts and names of snapshots. Thread: any. */
 #include "jobmanager/job/snapshot.h"
 
+#include "jobmanager/checkpoint/stats.h"
+
 #include "common/base/check.h"
 
 static bool unref(uint32_t *refs)
@@ -27,6 +29,7 @@ void jm_job_snapshot_unref(struct jm_job_snapshot *s)
     for (uint32_t v = 0; v < s->vertex_count; v++)
         for (uint32_t i = 0; s->vertices[v].subtasks && i < s->vertices[v].parallelism; i++)
             jm_figures_unref(s->vertices[v].subtasks[i].figures);
+    jm_ckpt_stats_unref(s->checkpoints);
     arena_release(&s->arena);
     mem_free(s);
 }

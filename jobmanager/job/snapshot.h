@@ -34,6 +34,8 @@ enum jm_job_state {
 };
 #define JM_TASK_STATE_COUNT 10 /* Rask__Control__TaskState */
 
+struct jm_ckpt_stats; /* jobmanager/checkpoint/stats.h */
+
 struct jm_metrics {
     uint64_t records_in, records_out, bytes_in, bytes_out, remote_records_in;
     uint64_t source_records; /* read by the source of the chain; Flink counts only between tasks */
@@ -106,6 +108,7 @@ struct jm_job_snapshot {
     uint32_t worker_count;              /* 0 before slots were found */
     struct jm_worker_snapshot *workers; /* by worker index */
     char *plan_json;                    /* REST form */
+    struct jm_ckpt_stats *checkpoints; /* one reference; NULL: a job that is over */
     uint32_t failure_count;
     struct jm_failure_snapshot *failures;
     uint32_t accumulator_count;

@@ -214,7 +214,8 @@ struct jar_run { /* r->state */
     bool run;    /* else: only the plan */
     void *mapped;
     size_t mapped_len;
-    const char *entry;
+    const char *entry, *savepoint; /* savepoint NULL: none */
+    bool allow;
     uint64_t parallelism;
     struct id job_id;
     bool has_job_id;
@@ -319,6 +320,8 @@ static bool parse_body(struct rest_request *r, struct jar_run *j, const char **w
             words[(*count)++] = w->u.string.data;
     if (*count == 0)
         *count = split_words(r, json_get_string(body, "programArgs", NULL), ' ', words);
+    j->savepoint = json_get_string(body, "savepointPath", j->savepoint);
+    j->allow = json_get_bool(body, "allowNonRestoredState", j->allow);
     conf = json_get(body, "flinkConfiguration");
     if (conf && conf->type == JSON_OBJECT) {
         j->config = arena_alloc(&r->arena, (conf->u.children.count + 1) * sizeof(j->config[0]));
@@ -337,6 +340,8 @@ static bool parse_request(struct rest_request *r, struct jar_run *j)
     if (!rest_query_u64(r, "parallelism", GRAPH_PARALLELISM_MAX, &j->parallelism))
         return false;
     j->entry = rest_query(r, "entry-class");
+    j->savepoint = rest_query(r, "savepointPath");
+    j->allow = rest_query(r, "allowNonRestoredState") && strcmp(rest_query(r, "allowNonRestoredState"), "true") == 0;
     if (rest_query(r, "programArg"))
         count = split_words(r, rest_query(r, "programArg"), ',', words);
     else if (rest_query(r, "program-args"))
@@ -363,7 +368,7 @@ static void jar_submitted(struct rest_request *r, struct jm_command *c)
 static void add_config(struct rest_request *r, struct jar_run *j)
 {
     Rask__Graph__StreamGraph *g = j->graph;
-    Rask__Graph__Property **all = arena_alloc(&r->arena, (g->n_config + j->config_count + 1) * sizeof(all[0]));
+    Rask__Graph__Property **all = arena_alloc(&r->arena, (g->n_config + j->config_count + 3) * sizeof(all[0]));
     size_t n = g->n_config;
 
     if (n)
@@ -375,6 +380,12 @@ static void add_config(struct rest_request *r, struct jar_run *j)
             set |= strcmp(g->config[k]->key, j->config[i]->key) == 0;
         if (!set)
             all[n++] = j->config[i];
+    }
+    if (j->savepoint) {
+        static const char path[] = "execution.state-recovery.path", allow[] = "execution.state-recovery.ignore-unclaimed-state";
+
+        all[n++] = property(&r->arena, path, sizeof(path) - 1, j->savepoint);
+        all[n++] = property(&r->arena, allow, sizeof(allow) - 1, j->allow ? "true" : "false");
     }
     g->config = all;
     g->n_config = n;

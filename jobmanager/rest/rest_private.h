@@ -124,6 +124,9 @@ rest_handler rest_get_taskmanagers, rest_get_taskmanager, rest_get_taskmanager_l
 rest_handler rest_get_vertex_metrics, rest_get_vertex_subtasks_metrics, rest_get_subtask_metrics,
     rest_get_vertex_backpressure, rest_get_job_metrics, rest_get_jobs_metrics, rest_get_taskmanager_metrics,
     rest_get_taskmanagers_metrics, rest_get_jobmanager_metrics;
+rest_handler rest_get_checkpoints, rest_get_checkpoint_config, rest_get_checkpoint, rest_get_checkpoint_subtasks,
+    rest_post_checkpoint, rest_get_triggered_checkpoint, rest_post_savepoint, rest_get_savepoint, rest_post_stop,
+    rest_post_disposal, rest_get_disposal;
 rest_handler rest_get_jars, rest_post_jar, rest_delete_jar, rest_run_jar, rest_plan_jar;
 
 #endif

@@ -150,5 +150,43 @@ check restarts_elsewhere eventually restarts_are "$job" 1
 check finishes_after_a_taskmanager eventually state_is "$job" FINISHED
 check output_is_exact_after_a_taskmanager output_is_exact "$top/out2" 7 40000
 
+# ---- savepoints: stop at parallelism 2, go on at 3, then at 1 ----
+savepoint_path() { # of what rask printed
+    sed -n 's/.*Path: file:\(.*\)/\1/p' <<<"$out"
+}
+start tm1 rask-taskmanager
+seq 1 120000 >"$top/long.txt"
+check cluster_is_whole_again eventually has_taskmanagers 2
+check job_is_taken_fourth submit -p 2 "$top/exact.so" --input "$top/long.txt" --output "$top/out3" --pause 30
+check checkpoints_are_taken_fourth eventually chk_beyond "$job" 1
+rask checkpoint "$job"
+check checkpoint_on_demand said 0 "Checkpoint(CONFIGURED)"
+rask savepoint "$job" "$top/save"
+check savepoint_is_taken said 0 "Savepoint completed. Path: file:$top/save/savepoint-"
+plain=$(savepoint_path)
+rask stop -p "$top/save" "$job"
+check stop_with_savepoint said 0 "Savepoint completed. Path: file:$top/save/savepoint-"
+saved=$(savepoint_path)
+check stopped_job_has_finished state_is "$job" FINISHED
+check goes_on_at_3 submit -s "$saved" -p 3 "$top/exact.so" --input "$top/long.txt" --output "$top/out3" --pause 30
+check checkpoints_go_on_at_3 eventually chk_beyond "$job" 3
+rask stop -p "$top/save" "$job"
+check stops_at_3 said 0 "Savepoint completed."
+saved3=$(savepoint_path)
+check goes_on_at_1 submit -s "$saved3" -cm claim -p 1 "$top/exact.so" --input "$top/long.txt" --output "$top/out3"
+check finishes_after_savepoints eventually state_is "$job" FINISHED
+check output_is_exact_after_savepoints output_is_exact "$top/out3" 7 120000
+check claimed_savepoint_is_gone test ! -e "$saved3"
+check own_savepoint_stays test -e "$saved/_metadata"
+rask savepoint -d "$plain"
+check savepoint_is_disposed said 0 "disposed."
+check disposed_savepoint_is_gone test ! -e "$plain"
+rask run -s "$top/save/none" "$top/exact.so" --input "$top/input.txt" --output "$top/out4"
+check missing_savepoint_is_named said 1 "$top/save/none"
+rask run -s "$saved" "$top/exact.so" --input "$top/input.txt" --output "$top/out4" --keys 5
+check state_may_be_used_by_a_changed_job said 0 ""
+rask cancel -s "$top/save" "$job"
+check a_job_that_is_over_gives_no_savepoint said 1 ""
+
 echo "$failures failed"
 [[ $failures -eq 0 ]]

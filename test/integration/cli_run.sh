@@ -145,9 +145,9 @@ check "an entry point that hangs" said 1 "does not come back: stopped after 9 s"
 
 # ---- command line ----
 refused "unknown command" 'there is no command `bogus`' bogus
-refused "stop needs savepoints" 'there is no `stop`' stop 00000000000000000000000000000001
-refused "savepoint" 'there is no `savepoint`' savepoint
-refused "run -s" "takes no savepoints" run -s /x tiny.c
+refused "stop without a job" "Missing JobID" stop
+refused "savepoint without a job" "Missing JobID" savepoint
+refused "run -s without a savepoint" "-s none: No such file" run -s none tiny.c
 refused "unknown option" 'unknown option `--bogus`' run --bogus tiny.c
 refused "parallelism that is no number" "must be a positive number: abc" run -p abc tiny.c
 refused "parallelism 0" "must be a positive number: 0" run -p 0 tiny.c

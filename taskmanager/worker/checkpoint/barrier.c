@@ -80,6 +80,13 @@ static int call_completed(struct wk_task *t, int64_t value, bool aborted)
     return 0;
 }
 
+/* Splits that wait for readers will not be read by this job any more. */
+static void drop_splits(struct wk_task *t)
+{
+    for (uint32_t i = 0; t->is_enumerator && i < t->chain.edge_count; i++)
+        wk_edge_drop_splits(t->chain.edges[i]);
+}
+
 /* A savepoint that is to stop the job has come: without a drain sources fall silent behind its barrier, else they end. */
 static void begin_of_stop(struct wk_task *t, int64_t value)
 {
@@ -92,6 +99,7 @@ static void begin_of_stop(struct wk_task *t, int64_t value)
     } else if (kind == RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_TERMINATE) {
         t->stop = value;
         t->draining = true;
+        drop_splits(t);
     }
 }
 
@@ -107,6 +115,7 @@ static void end_of_stop(struct wk_task *t, int64_t value, bool aborted)
         t->suspended = false;
         t->chain.skip_finish = t->restored_finished;
     } else if (t->is_source || t->is_enumerator) {
+        drop_splits(t);
         t->end_sent = true;
         wk_chain_control(&t->chain, WK_END, 0);
     }

@@ -408,6 +408,15 @@ static void dispatch_splits(struct wk_edge *e)
     }
 }
 
+void wk_edge_drop_splits(struct wk_edge *e)
+{
+    for (uint32_t i = 0; i < e->held_count; i++)
+        batch_unref(e->held[i]);
+    e->held_count = 0;
+    e->held_rows = 0;
+    wk_count(&e->held_bytes, -e->held_bytes);
+}
+
 static void end_splits(struct wk_edge *e)
 {
     if (!e->end_wanted || e->held_count > 0)

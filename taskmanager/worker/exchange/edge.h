@@ -73,6 +73,8 @@ bool wk_edge_send_waiting(struct wk_edge *e);
 void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value);
 /* A latency marker, to one channel, behind what is held of a block: it does not cut it. */
 void wk_edge_marker(struct wk_edge *e, int64_t value);
+/* SPLITS: those that no reader has got go nowhere: the job stops. */
+void wk_edge_drop_splits(struct wk_edge *e);
 /* Nothing is held and nothing waits. */
 bool wk_edge_drained(const struct wk_edge *e);
 /* Sent, credit not back yet; in all channels. Any thread. */

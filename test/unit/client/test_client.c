@@ -63,7 +63,9 @@ static void test_bad_options_are_named(void **state)
                 {CLI_OPT_BUILD, "-p 32769 x.c", "over 32768"},
                 {CLI_OPT_BUILD, "-p", "wants a value"},
                 {CLI_OPT_LIST, "-d", "unknown option `-d`"},
-                {CLI_OPT_RUN, "-s x", "takes no savepoints"},
+                {CLI_OPT_RUN, "-s", "wants a value"},
+                {CLI_OPT_RUN, "-cm mine", "claim or no_claim"},
+                {CLI_OPT_SAVEPOINT, "-type odd", "canonical or native"},
                 {0, "-D x", "key=value"}};
     struct cli_options o;
 
