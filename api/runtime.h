@@ -127,7 +127,7 @@ struct rask_ctx_ops {
     int (*set_key)(rask_ctx *ctx, const rask_row *row); /* sets ctx->key and ctx->key_hash */
     int (*timer_at)(rask_ctx *ctx, rask_ts event_time);
     int (*timer_in)(rask_ctx *ctx, int64_t delay_ms);
-    int (*timer_cancel)(rask_ctx *ctx, rask_ts event_time);
+    int (*timer_cancel)(rask_ctx *ctx, rask_ts at);
     rask_ts (*processing_time)(rask_ctx *ctx);
     void (*wake_in)(rask_ctx *ctx, int64_t delay_us);
     void (*wake_on_fd)(rask_ctx *ctx, int fd);
@@ -156,6 +156,7 @@ struct rask_ctx {
     const bool *full;         /* set by the engine when an output reached its limit */
     rask_str key;             /* key bytes of the current key; data NULL: none */
     uint64_t key_hash;
+    bool timer_is_event_time;
     bool key_nullable;    /* the first key column is nullable: key bytes start with a null byte */
     struct arena scratch; /* rask_alloc; released by the engine after each batch */
     const struct rask_params *params;

@@ -153,9 +153,21 @@ int rask_timer_in(rask_ctx *ctx, int64_t delay_ms)
     return ctx->ops->timer_in(ctx, delay_ms);
 }
 
-int rask_timer_cancel(rask_ctx *ctx, rask_ts event_time)
+int rask_timer_cancel(rask_ctx *ctx, rask_ts at)
 {
-    return ctx->ops->timer_cancel(ctx, event_time);
+    return ctx->ops->timer_cancel(ctx, at);
+}
+
+bool rask_timer_is_event_time(rask_ctx *ctx)
+{
+    return ctx->timer_is_event_time;
+}
+
+void rask_set_timer_key(rask_op *op, const rask_timers *due, uint32_t i)
+{
+    op->key = due->key[i];
+    op->key_hash = due->hash[i];
+    op->timer_is_event_time = due->event_time;
 }
 
 /* ---- memory and state ---- */

@@ -200,6 +200,8 @@ int rask_kit_end(rask_kit *kit)
         if (kit->in[i] && wk_chain_input_ended(&kit->task.chain, i) != 0)
             rc = keep_error(kit);
     kit->ended = true;
+    if (rc == 0)
+        rc = control(kit, WK_WATERMARK, RASK_TS_MAX);
     return rc == 0 ? control(kit, WK_END, 0) : rc;
 }
 
@@ -207,6 +209,8 @@ void rask_kit_set_time(rask_kit *kit, rask_ts now)
 {
     (void)rask_kit_push(kit);
     kit->world.wall_ms = kit->task.wall_ms = now;
+    if (kit->err.code == 0 && !kit->ended)
+        (void)run(kit); /* timers */
 }
 
 /* ---- sources ---- */

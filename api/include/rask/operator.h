@@ -48,6 +48,7 @@ typedef struct rask_timers { /* due timers of one subtask, in time order */
     const rask_ts *at;
     const uint64_t *hash; /* of their keys */
     const rask_str *key;  /* key bytes */
+    bool event_time;      /* false: processing time */
 } rask_timers;
 
 typedef struct rask_operator {
@@ -165,10 +166,17 @@ int64_t rask_key_i64(rask_ctx *ctx);     /* the key, when it is one BIGINT colum
 /* Batch operators set the current key: hash and key bytes of a row. */
 int rask_set_key(rask_op *op, const rask_row *row);
 
-/* Timers, per key, deduplicated. Event time fires when the watermark passes. */
+/*
+ * Timers of the current key, each time once; part of the state.  For operators with on_timer (on_timers) on keyed streams.
+ * Event time: fires when the watermark reaches it.  Processing time: fires at rask_processing_time + delay_ms.
+ * cancel: that of either kind; a processing time is the rask_processing_time of the call that set it + its delay_ms.
+ */
 int rask_timer_at(rask_ctx *ctx, rask_ts event_time);
 int rask_timer_in(rask_ctx *ctx, int64_t delay_ms);
-int rask_timer_cancel(rask_ctx *ctx, rask_ts event_time);
+int rask_timer_cancel(rask_ctx *ctx, rask_ts at);
+bool rask_timer_is_event_time(rask_ctx *ctx); /* inside on_timer: which kind has fired */
+/* Batch operators, in on_timers: timer i's key becomes the current one. */
+void rask_set_timer_key(rask_op *op, const rask_timers *due, uint32_t i);
 
 /* ---- Sources: an enumerator (one task) and readers. ---- */
 typedef struct rask_split {

@@ -59,7 +59,7 @@ int rask_kit_watermark(rask_kit *kit, rask_ts watermark); /* event time has come
 int rask_kit_barrier(rask_kit *kit, uint64_t checkpoint); /* operators: on_barrier; sinks: flush */
 int rask_kit_idle(rask_kit *kit, bool idle);              /* on_status */
 int rask_kit_end(rask_kit *kit);                          /* of all inputs: on_end, finish; sinks: finish, prepare, commit */
-/* Processing time in ms; rask_kit_new starts at 0. */
+/* Processing time in ms; rask_kit_new starts at 0. Timers that are due then fire. */
 void rask_kit_set_time(rask_kit *kit, rask_ts now);
 
 /* ---- sources ---- */

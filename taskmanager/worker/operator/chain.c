@@ -220,12 +220,12 @@ static bool push_watermark(struct wk_op *op)
     return true;
 }
 
-static int wrong_count(struct wk_op *op, uint32_t consumed, uint32_t left)
+static int wrong_count(struct wk_op *op, const char *function, uint32_t consumed, uint32_t left)
 {
     char text[160];
 
-    snprintf(text, sizeof(text), "process said that it consumed %u rows of %u: at least one row is consumed per call, and no more "
-             "than there are", consumed, left);
+    snprintf(text, sizeof(text), "%s said that it consumed %u of %u: at least one row or timer is consumed per call, and no more "
+             "than there are", function, consumed, left);
     return chain_fail(op->chain, op, ERR_USER, text);
 }
 
@@ -248,12 +248,76 @@ static int op_step(struct wk_op *op)
     if (op->ctx.states)
         wk_state_settle(op->state, wk_task_wall_ms(op));
     if (consumed == 0 || consumed > f->batch->rows - f->from)
-        return wrong_count(op, consumed, f->batch->rows - f->from);
+        return wrong_count(op, "process", consumed, f->batch->rows - f->from);
     f->from += consumed;
     if (f->from == f->batch->rows)
         feed_free(op, f);
     push_watermark(op);
     return 0;
+}
+
+/* ---- timers ---- */
+
+/* Takes those that are due when all taken before have fired. False: none is. */
+static bool timers_due(struct wk_op *op, enum wk_timer_domain domain, rask_ts now)
+{
+    struct err err = {0};
+
+    while (op->due_from == op->due.count) {
+        if (!wk_timers_due(op->timers, domain, now))
+            return false;
+        op->due_from = 0;
+        if (wk_timers_take(op->timers, domain, now, &op->due, &err) != 0) {
+            if (!op->ctx.error.code)
+                op->ctx.error = err;
+            (void)wk_op_failed(op, err.code);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Fires those that were taken, as far as there is room. */
+static int timers_fire(struct wk_op *op)
+{
+    uint32_t consumed = 0;
+    int rc;
+
+    call_begin(op);
+    rc = op->desc->on_timers(&op->ctx, &op->due, op->due_from, &consumed);
+    rc = call_end(op, rc);
+    arena_release(&op->ctx.scratch);
+    if (rc != 0)
+        return rc;
+    if (consumed == 0 || consumed > op->due.count - op->due_from)
+        return wrong_count(op, "on_timers", consumed, op->due.count - op->due_from);
+    op->due_from += consumed;
+    wk_state_settle(op->state, wk_task_wall_ms(op));
+    return 0;
+}
+
+/* An operator with room whose processing time has come: true, and it has fired, or the chain has failed. */
+static bool processing_timers(struct wk_chain *c)
+{
+    for (uint32_t i = c->op_count; c->has_timers && i-- > 0;) {
+        struct wk_op *op = c->ops[i];
+
+        if (op->timers && !op->in_call && !wk_op_blocked(op) && timers_due(op, WK_TIMER_PROCESSING, wk_task_wall_ms(op)))
+            return timers_fire(op), true;
+        if (c->failed)
+            return true;
+    }
+    return false;
+}
+
+rask_ts wk_chain_next_timer(const struct wk_chain *c)
+{
+    rask_ts next = RASK_TS_MAX;
+
+    for (uint32_t i = 0; c->has_timers && i < c->op_count; i++)
+        if (c->ops[i]->timers)
+            next = MIN(next, wk_timers_next(c->ops[i]->timers, WK_TIMER_PROCESSING));
+    return next;
 }
 
 /* The deepest operator behind `above` that has input and room; NULL: none. */
@@ -363,13 +427,22 @@ static int control_step(struct wk_chain *c)
         return 0;
     }
     op = c->ops[k->next_op];
+    if (k->type == WK_WATERMARK && op->timers && (int32_t)op->index != k->from_op && (k->advanced || k->value > op->ctx.watermark)) {
+        k->advanced = true;
+        op->ctx.watermark = k->value;
+        if (timers_due(op, WK_TIMER_EVENT, k->value))
+            return timers_fire(op); /* and again, until none is due */
+        if (c->failed)
+            return c->error.code;
+    }
     k->next_op++;
     if ((int32_t)op->index == k->from_op) {
         control_forward(op, k); /* it made the element itself */
         return 0;
     }
-    if (k->type == WK_WATERMARK && k->value <= op->ctx.watermark)
+    if (k->type == WK_WATERMARK && k->value <= op->ctx.watermark && !k->advanced)
         return 0; /* a newer one has overtaken it */
+    k->advanced = false;
     call_begin(op);
     if (call_end(op, control_call(op, k)) != 0)
         return c->error.code;
@@ -406,6 +479,8 @@ enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns)
                 break;
         } else if (c->feeds > 0) {
             return WK_CHAIN_BLOCKED;
+        } else if (c->has_timers && processing_timers(c)) {
+            continue;
         } else if (c->control) {
             if (!control_ready(c))
                 return WK_CHAIN_BLOCKED;
@@ -472,7 +547,10 @@ int wk_chain_open(struct wk_chain *c)
 
         call_begin(op);
         op->opened = true;
-        rc = op->desc->open ? op->desc->open(&op->ctx) : 0;
+        c->has_timers = c->has_timers || op->timers;
+        rc = op->timers ? wk_timers_load(op->timers, &op->ctx.error) : 0;
+        if (rc == 0)
+            rc = op->desc->open ? op->desc->open(&op->ctx) : 0;
         if (call_end(op, rc) != 0)
             return c->error.code;
     }

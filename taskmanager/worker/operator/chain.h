@@ -18,6 +18,7 @@
 #include "taskmanager/worker/state/state.h"
 #include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/task/latency.h"
+#include "taskmanager/worker/time/timers.h"
 
 #define CHAIN_OVERDRAFT_BYTES (1u << 20)
 
@@ -65,6 +66,10 @@ struct wk_op {
     struct wk_state *state;
     struct wk_kept *kept;      /* how structs are kept in it (ctx_state.c); wk_kept_free */
     bool may_broadcast;        /* the row at hand reaches every subtask: broadcast state may be changed */
+    bool wants_timers;         /* has a function for those that are due */
+    struct wk_timers *timers;  /* NULL: it does not */
+    rask_timers due;           /* taken, those before due_from have fired */
+    uint32_t due_from;
     struct arena names;        /* state declarations and schemas of adapters */
     uint16_t *key_columns[2];
     uint32_t key_count[2];
@@ -83,6 +88,7 @@ struct wk_control {
     int32_t from_op; /* descendants of this operator get it; -1: all */
     uint32_t next_op;
     bool *reached;   /* by operator */
+    bool advanced;   /* a watermark: has begun at the operator before next_op, whose timers come first */
     struct wk_op *held; /* went through it, not yet on to what is behind it; NULL: none */
 };
 
@@ -108,6 +114,7 @@ struct wk_chain {
     bool ended;           /* the END control went through */
     bool skip_finish;     /* its operators have ended before, in an earlier life */
     int64_t barrier;      /* a BARRIER control went through: its value; taken by the task */
+    bool has_timers;      /* one of the operators does */
     struct err error;
 };
 
@@ -133,6 +140,8 @@ void wk_chain_marker(struct wk_chain *c, int64_t value);
 int wk_chain_completed(struct wk_op *op, uint64_t checkpoint, bool aborted);
 /* Runs until everything is consumed, an edge is full, deadline_ns has passed (executor's clock), or an operator failed. */
 enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns);
+/* The earliest processing-time timer of its operators, in ms; RASK_TS_MAX: none. */
+rask_ts wk_chain_next_timer(const struct wk_chain *c);
 /* What op has built so far goes on to the operators and edges behind it. */
 void wk_op_deliver(struct wk_op *op);
 bool wk_op_blocked(const struct wk_op *op);

@@ -61,19 +61,50 @@ static void ctx_log(rask_ctx *ctx, int level, const char *text)
     wk_task_log(wk_op_of(ctx), level, text);
 }
 
-static int no_timers(rask_ctx *ctx)
+static struct wk_timers *timers_of(struct wk_op *op)
 {
-    return rask_fail(ctx, "timers are not there yet");
+    if (!op->timers)
+        (void)rask_fail(&op->ctx, "this operator sets a timer and has no on_timer");
+    else if (!op->ctx.key.data)
+        (void)rask_fail(&op->ctx, "a timer needs a current key: use it on a keyed stream, inside on_row or on_timer");
+    else
+        return op->timers;
+    return NULL;
 }
+
+static int set_timer(rask_ctx *ctx, enum wk_timer_domain domain, rask_ts at)
+{
+    struct wk_timers *t = timers_of(wk_op_of(ctx));
+    struct err err = {0};
+
+    if (t && wk_timers_add(t, domain, at, ctx->key_hash, ctx->key, &err) != 0 && !ctx->error.code)
+        ctx->error = err;
+    return ctx->error.code;
+}
+
 static int ctx_timer_at(rask_ctx *ctx, rask_ts event_time)
 {
-    (void)event_time;
-    return no_timers(ctx);
+    return set_timer(ctx, WK_TIMER_EVENT, event_time);
 }
+
 static int ctx_timer_in(rask_ctx *ctx, int64_t delay_ms)
 {
-    (void)delay_ms;
-    return no_timers(ctx);
+    rask_ts now = wk_task_wall_ms(wk_op_of(ctx)), at;
+
+    if (__builtin_add_overflow(now, MAX(delay_ms, 0), &at))
+        at = RASK_TS_MAX - 1;
+    return set_timer(ctx, WK_TIMER_PROCESSING, at);
+}
+
+static int ctx_timer_cancel(rask_ctx *ctx, rask_ts at)
+{
+    struct wk_timers *t = timers_of(wk_op_of(ctx));
+    struct err err = {0};
+
+    for (int d = 0; t && d < WK_TIMER_DOMAINS; d++)
+        if (wk_timers_cancel(t, (enum wk_timer_domain)d, at, ctx->key_hash, ctx->key, &err) != 0 && !ctx->error.code)
+            ctx->error = err;
+    return ctx->error.code;
 }
 
 static rask_ts ctx_processing_time(rask_ctx *ctx)
@@ -113,7 +144,7 @@ const struct rask_ctx_ops wk_ctx_ops = {
     .set_key = ctx_set_key,
     .timer_at = ctx_timer_at,
     .timer_in = ctx_timer_in,
-    .timer_cancel = ctx_timer_at,
+    .timer_cancel = ctx_timer_cancel,
     .processing_time = ctx_processing_time,
     .wake_in = ctx_wake_in,
     .wake_on_fd = ctx_wake_on_fd,

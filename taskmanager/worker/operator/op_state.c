@@ -25,20 +25,45 @@ static int key_schema(struct wk_op *op, struct arena *arena, const rask_schema *
     return 0;
 }
 
+/* What the operator declares, and behind it what its timers are kept in. */
+static const rask_state *with_timers(const struct wk_op *op, struct arena *arena, int *ret_first)
+{
+    const rask_state *own = op->ctx.states;
+    rask_state *all;
+    int count = 0;
+
+    while (own && own[count].kind != 0)
+        count++;
+    *ret_first = count;
+    if (!op->wants_timers)
+        return own;
+    all = arena_alloc(arena, (size_t)(count + WK_TIMER_DOMAINS + 1) * sizeof(*all)); /* ends with kind 0 */
+    for (int i = 0; i < count; i++)
+        all[i] = own[i];
+    for (int d = 0; d < WK_TIMER_DOMAINS; d++)
+        all[count + d] = wk_timer_states[d];
+    return all;
+}
+
 int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct err *err)
 {
-    struct wk_state_options o = {.decl = op->ctx.states, .budget = budget, .uid = op->node->uid, .name = op->node->name,
+    struct wk_state_options o = {.budget = budget, .uid = op->node->uid, .name = op->node->name,
                                  .subtask = op->ctx.subtask, .parallelism = op->ctx.parallelism,
                                  .max_parallelism = op->ctx.max_parallelism};
     struct arena arena;
-    int rc;
+    int rc, first;
 
     arena_init(&arena);
+    o.decl = with_timers(op, &arena, &first);
     rc = key_schema(op, &arena, &o.key, err);
+    if (rc == 0 && op->wants_timers && op->key_count[0] == 0)
+        rc = err_set(err, ERR_INVALID, "operator \"%s\" has timers, which are kept per key: put rask_key_by before it", op->node->name);
     if (rc == 0) {
         if (op->node->has_operator_id && op->node->operator_id.len == sizeof(o.operator_id))
             memcpy(o.operator_id, op->node->operator_id.data, sizeof(o.operator_id));
         op->state = wk_state_new(&o);
+        if (op->wants_timers)
+            op->timers = wk_timers_new(op->state, first, budget);
     }
     arena_release(&arena);
     return rc;

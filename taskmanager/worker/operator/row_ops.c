@@ -152,6 +152,29 @@ static int process_process(rask_op *ctx, int input, const rask_batch *in, uint32
     return rc;
 }
 
+/* Rows that a timer gives carry its event time. */
+static int process_timers(rask_op *ctx, const rask_timers *due, uint32_t from, uint32_t *ret_consumed)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    const rask_process_fn *fn = op->code;
+    uint32_t i = from;
+    int rc = 0;
+
+    while (i < due->count && rc == 0 && !wk_op_stops(op, i - from)) {
+        rask_ts time = due->event_time ? due->at[i] : RASK_TS_MIN;
+
+        if (ctx->out)
+            ctx->out->event_time = time;
+        for (uint32_t s = 0; s < ctx->side_count; s++)
+            ctx->sides[s]->event_time = time;
+        rask_set_timer_key(ctx, due, i);
+        rc = fn->on_timer(ctx, due->at[i], ctx->out);
+        i++;
+    }
+    *ret_consumed = i - from;
+    return rc;
+}
+
 static int process_finish(rask_op *ctx)
 {
     const rask_process_fn *fn = wk_op_of(ctx)->code;
@@ -172,6 +195,7 @@ const rask_operator wk_process_op = {
     .name = OP_PROCESS,
     .open = process_open,
     .process = process_process,
+    .on_timers = process_timers,
     .finish = process_finish,
     .close = process_close,
 };
@@ -200,8 +224,7 @@ int wk_process_init(struct wk_op *op, struct err *err)
         return rc;
     if (!fn->on_row)
         return err_set(err, ERR_INVALID, "process function \"%s\" has no on_row", op->node->name);
-    if (fn->on_timer)
-        return err_set(err, ERR_UNSUPPORTED, "operator \"%s\" has an on_timer; timers are not there yet", op->node->name);
+    op->wants_timers = fn->on_timer != NULL;
     return take_over(op, fn->states, fn->self_size);
 }
 
@@ -216,5 +239,6 @@ int wk_batch_init(struct wk_op *op, struct err *err)
         return err_set(err, ERR_INVALID, "operator \"%s\" has no process function", op->node->name);
     op->desc = d;
     op->may_broadcast = true; /* it knows what it does */
+    op->wants_timers = d->on_timers != NULL;
     return take_over(op, d->states, d->self_size);
 }

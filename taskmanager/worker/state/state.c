@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "taskmanager/worker/state/state_private.h"
 
@@ -326,4 +327,27 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
         values[i] = value_of(t, e);
     }
     return 0;
+}
+
+static int each_key_of(const struct table *t, const struct group *g, int (*fn)(void *arg, uint64_t hash, rask_str key), void *arg)
+{
+    int rc = 0;
+
+    for (uint64_t i = 0; g->index && i <= g->mask && rc == 0; i++) {
+        struct entry *e = g->index[i] ? entry_of(g->index[i]) : NULL;
+
+        if (e && e->part == 0 && e->kind == ENTRY_PUT && !is_expired(t, e))
+            rc = fn(arg, hash_xxh3(key_of(e), e->key_len), (rask_str){(const char *)key_of(e), e->key_len});
+    }
+    return rc;
+}
+
+int wk_state_each_key(struct wk_state *s, int state, int (*fn)(void *arg, uint64_t hash, rask_str key), void *arg)
+{
+    struct table *t = wk_table_of(s, state);
+    int rc = 0;
+
+    for (uint32_t g = 0; t->groups && g < s->group_count && rc == 0; g++)
+        rc = each_key_of(t, &t->groups[g], fn, arg);
+    return rc;
 }

@@ -64,6 +64,8 @@ int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, c
 /* Of any kind: value, list, map. Over budget it can fail too: what a checkpoint knows leaves a mark. */
 int wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, struct err *err) MUST_CHECK;
 uint64_t wk_state_count(const struct wk_state *s, int state);
+/* Every key that has something there, in no order; nothing may be changed meanwhile. Stops when fn does not return 0. */
+int wk_state_each_key(struct wk_state *s, int state, int (*fn)(void *arg, uint64_t hash, rask_str key), void *arg) MUST_CHECK;
 
 /* ---- RASK_LIST: elements of bytes in the order in which they were added ---- */
 

@@ -61,6 +61,7 @@ static void op_free(struct wk_op *op)
     mem_free(op->ctx.sides);
     mem_free(op->ctx.self);
     mem_free(op->adapter);
+    wk_timers_free(op->timers);
     wk_state_free(op->state);
     wk_kept_free(op->kept);
     bytes_release(&op->key);
@@ -473,6 +474,7 @@ static enum more next_work(struct wk_task *t)
         return MORE_WAIT;
     t->end_sent = true;
     wk_chain_control(&t->chain, WK_END, 0);
+    wk_chain_control(&t->chain, WK_WATERMARK, RASK_TS_MAX); /* goes first: all of event time is over */
     return MORE_YES;
 }
 
@@ -498,6 +500,15 @@ static bool committed(struct wk_task *t)
         t->host->on_checkpoint_wanted(t->host->arg);
     }
     return all;
+}
+
+/* The step ends without work: it goes on when the next processing-time timer is due. */
+static void wake_for_timers(struct wk_task *t)
+{
+    rask_ts next = wk_chain_next_timer(&t->chain);
+
+    if (next != RASK_TS_MAX)
+        wake_after(t, env_ms_to_ns((uint64_t)MIN(MAX(next - t->wall_ms, 1), 1000)));
 }
 
 static bool step(struct wk_task *t, uint64_t now)
@@ -546,6 +557,8 @@ static bool step(struct wk_task *t, uint64_t now)
         if (r == WK_CHAIN_EMPTY && more == MORE_WAIT) {
             t->stopped = TASK_STOP_INPUT;
             t->run.ending = !t->has_sink;
+            if (t->chain.has_timers && !t->chain.ended)
+                wake_for_timers(t);
             flush_edges(t, now);
             if (t->chain.ended) {
                 if (edges_drained(t) && committed(t))

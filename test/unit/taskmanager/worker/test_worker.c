@@ -217,43 +217,6 @@ static void a_failing_function_names_itself(void **state)
     rask_env_free(env);
 }
 
-/* ---- what is not there yet is refused before the job runs ---- */
-
-static int never(rask_ctx *ctx, const rask_row *row, rask_out *out)
-{
-    (void)ctx;
-    (void)row;
-    (void)out;
-    return 0;
-}
-static int never_timer(rask_ctx *ctx, rask_ts at, rask_out *out)
-{
-    (void)ctx;
-    (void)at;
-    (void)out;
-    return 0;
-}
-static const rask_process_fn with_timer = {RASK_ABI, "with timer", .in = &number_schema, .out = &number_schema, .on_row = never,
-                                           .on_timer = never_timer};
-
-static void refused(const rask_process_fn *fn, const char *what)
-{
-    rask_env *env = building();
-    Rask__Graph__StreamGraph *graph;
-    struct master m;
-
-    rask_sink_to(rask_flat_map(rask_process(rask_key_by(rask_from_source(env, &numbers, NULL), "value"), fn), to_word, &pair_schema),
-                 &collect);
-    assert_int_equal(rask_execute(env, "refused"), 0);
-    assert_int_equal(rask_env_graph(env, &graph, NULL), 0);
-    master_start(&m, graph, 1, 1);
-    loop_until(m.env, &m.failed, 1);
-    assert_non_null(strstr(m.error, what));
-    assert_non_null(strstr(m.error, "not there yet") ? m.error : strstr(m.error, "are there yet"));
-    master_end(&m);
-    rask_env_free(env);
-}
-
 static void an_exchange_that_cannot_fit_says_so_before_the_job_runs(void **state)
 {
     Rask__Graph__StreamGraph *graph;
@@ -267,12 +230,6 @@ static void an_exchange_that_cannot_fit_says_so_before_the_job_runs(void **state
     assert_non_null(strstr(m.error, "taskmanager.memory.network.fraction"));
     master_end(&m);
     rask_env_free(env);
-}
-
-static void what_cannot_be_kept_yet_is_refused_at_deployment(void **state)
-{
-    (void)state;
-    refused(&with_timer, "on_timer");
 }
 
 /* ---- one row in, many out, into a slow sink: memory stays bounded, cancel ends the wait ---- */
@@ -402,7 +359,6 @@ int main(void)
         cmocka_unit_test(a_repeated_deployment_is_one),
         cmocka_unit_test(a_failing_function_names_itself),
         cmocka_unit_test(an_exchange_that_cannot_fit_says_so_before_the_job_runs),
-        cmocka_unit_test(what_cannot_be_kept_yet_is_refused_at_deployment),
         cmocka_unit_test(a_flood_through_a_channel_stays_bounded),
         cmocka_unit_test(a_flood_inside_a_chain_stays_bounded),
     };
