@@ -474,7 +474,8 @@ static enum more next_work(struct wk_task *t)
         return MORE_WAIT;
     t->end_sent = true;
     wk_chain_control(&t->chain, WK_END, 0);
-    wk_chain_control(&t->chain, WK_WATERMARK, RASK_TS_MAX); /* goes first: all of event time is over */
+    if (!t->is_enumerator) /* its readers are not at their ends */
+        wk_chain_control(&t->chain, WK_WATERMARK, RASK_TS_MAX); /* goes first: all of event time is over */
     return MORE_YES;
 }
 
