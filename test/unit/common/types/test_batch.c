@@ -587,6 +587,57 @@ static void gather_compacts_sparse_buffers(void **state)
     pool_check_empty(pool);
 }
 
+/* More elements than a batch has rows; and more bytes than a row may have. */
+static void long_arrays(void **state)
+{
+    enum { ELEMENTS = 200000 };
+    static const rask_field element = {"element", RASK_T_SMALLINT, 1, 0, 0, NULL};
+    static const rask_schema array = {RASK_ABI, 1, "ARRAY", &element};
+    static const rask_field column = {"a", RASK_T_ARRAY, 0, 0, 0, &array};
+    static const rask_schema schema = {RASK_ABI, 1, "long", &column};
+    static const uint16_t swap[] = {1, 0};
+    struct pool *pool = pool_new(0);
+    struct world w = {.pool = pool, .schema = &schema};
+    struct model_sink sink = {.count = 0};
+    rask_out *out = out_new(pool, &schema, 0, &model_hooks, &sink), *to = rask_out_nested(out, 0);
+    rask_batch *b[2], *got, *again;
+    rask_row row;
+    int rc = 0;
+
+    (void)state;
+    for (uint32_t k = 0; k < 2; k++) {
+        assert_int_equal(rask_out_begin(out, &schema), 0);
+        for (int64_t i = 0; i < ELEMENTS; i++)
+            assert_int_equal(i % 1000 == k ? rask_add_null(to) : rask_add_i64(to, i % 30000), 0);
+        assert_int_equal(rask_out_end(out), 0); /* full */
+        b[k] = sink.batches[k];
+    }
+    assert_int_equal(batch_row_bytes(b[0]), 8 + 2 * ELEMENTS);
+    got = batch_gather(pool, b, 2, swap, 2);
+    again = through_bytes(&w, got, 0, 2);
+    for (uint32_t k = 0; k < 2; k++) {
+        row = rask_batch_row(again, k);
+        assert_int_equal(rask_array_at(&row, 0).count, ELEMENTS);
+        row = rask_array_row(rask_array_at(&row, 0), ELEMENTS - 1000 + (1 - k));
+        assert_true(rask_is_null(&row, 0));
+        row.position++;
+        assert_int_equal(rask_i16(&row, 0), (ELEMENTS - 1000 + 2 - k) % 30000);
+    }
+    batch_unref(b[0]);
+    batch_unref(b[1]);
+    batch_unref(got);
+    batch_unref(again);
+    pool_set_row_max(pool, 1000);
+    assert_int_equal(rask_out_begin(out, &schema), 0);
+    for (uint32_t i = 0; i < ELEMENTS && rc == 0; i++)
+        rc = rask_add_i64(to, 1);
+    assert_int_equal(rc, ERR_INVALID);
+    assert_string_equal(sink.refused, "the cells inside one row have more than 1000 bytes (rask.max-row-size)");
+    assert_int_equal(rask_out_end(out), ERR_INVALID);
+    out_free(out);
+    pool_check_empty(pool);
+}
+
 static void a_row_is_written_as_text(void **state)
 {
     struct pool *pool = pool_new(0);
@@ -613,6 +664,7 @@ int main(void)
         cmocka_unit_test(projection_shares_columns),
         cmocka_unit_test(event_time_and_hash_are_attached),
         cmocka_unit_test(gather_compacts_sparse_buffers),
+        cmocka_unit_test(long_arrays),
         cmocka_unit_test(a_row_is_written_as_text),
     };
 

@@ -194,6 +194,43 @@ static void hashes_are_of_key_bytes(void **state)
     }
 }
 
+static void golden_key_bytes_of_rows_inside_cells(void **state)
+{
+    struct pool *pool = pool_new(0);
+    struct model_sink sink = {.count = 0};
+    struct arena arena;
+    rask_out *out, *row;
+
+    (void)state;
+    arena_init(&arena);
+    out = out_new(pool,
+                  schema_of(&arena, "a ARRAY<INT> NOT NULL, "
+                                    "r ROW<t STRING NOT NULL, n ARRAY<TINYINT NOT NULL>>"),
+                  0, &model_hooks, &sink);
+    row = rask_out_nested(out, 1);
+    assert_int_equal(rask_out_begin(out, out->schema), 0);
+    assert_int_equal(rask_add_i64(rask_out_nested(out, 0), 1), 0);
+    assert_int_equal(rask_add_null(rask_out_nested(out, 0)), 0);
+    assert_int_equal(rask_out_begin(row, row->schema), 0);
+    rask_out_string(row, 0, (rask_str){"ab", 2});
+    assert_int_equal(rask_add_i64(rask_out_nested(row, 1), -1), 0);
+    assert_int_equal(rask_out_end(row), 0);
+    assert_int_equal(rask_out_end(out), 0);
+    check_golden(pool, out,
+                 "00000002"
+                 "0180000001"
+                 "00"
+                 "01"
+                 "00000002"
+                 "6162"
+                 "01"
+                 "00000001"
+                 "7f");
+    out_free(out);
+    arena_release(&arena);
+    pool_check_empty(pool);
+}
+
 /* Bytes of signed numbers and floats order as the numbers do. */
 static void key_bytes_keep_the_order(void **state)
 {
@@ -262,6 +299,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_key_bytes),
+        cmocka_unit_test(golden_key_bytes_of_rows_inside_cells),
         cmocka_unit_test(hashes_are_of_key_bytes),
         cmocka_unit_test(key_bytes_keep_the_order),
         cmocka_unit_test(groups_are_ranges_of_the_hash),

@@ -67,6 +67,92 @@ static void golden_packed_row(void **state)
     pool_check_empty(pool);
 }
 
+static void put_nested(rask_out *out)
+{
+    rask_out *a = rask_out_nested(out, 1), *m = rask_out_nested(out, 2), *row;
+
+    assert_int_equal(rask_out_begin(out, out->schema), 0);
+    rask_out_i32(out, 0, 5);
+    assert_int_equal(rask_add_string(a, (rask_str){"xy", 2}), 0);
+    assert_int_equal(rask_add_null(a), 0);
+    assert_int_equal(rask_add_string(a, (rask_str){"z", 1}), 0);
+    assert_int_equal(rask_out_begin(m, m->schema), 0);
+    rask_out_i32(m, 0, 7);
+    row = rask_out_nested(m, 1);
+    assert_int_equal(rask_out_begin(row, row->schema), 0);
+    rask_out_i8(row, 0, 1);
+    rask_out_null(row, 1);
+    assert_int_equal(rask_out_end(row), 0);
+    assert_int_equal(rask_out_end(m), 0);
+    assert_int_equal(rask_out_begin(m, m->schema), 0);
+    rask_out_i32(m, 0, 8);
+    rask_out_null(m, 1);
+    assert_int_equal(rask_out_end(m), 0);
+    rask_out_null(out, 3);
+    assert_int_equal(rask_out_end(out), 0);
+}
+
+static void golden_rows_inside_a_row(void **state)
+{
+    struct pool *pool = pool_new(0);
+    struct model_sink sink = {.count = 0};
+    struct packed_layout layout;
+    struct packed_row row;
+    struct arena arena;
+    const rask_schema *schema;
+    struct bytes packed;
+    struct err err;
+    char text[400];
+    rask_out *out;
+    rask_batch *b;
+
+    (void)state;
+    arena_init(&arena);
+    bytes_init(&packed);
+    assert_int_equal(schema_parse(&arena, "golden",
+                                  "id INT NOT NULL, a ARRAY<STRING> NOT NULL, "
+                                  "m MAP<INT, ROW<x TINYINT NOT NULL, y STRING>>, n ARRAY<INT>",
+                                  &schema, &err),
+                     0);
+    packed_layout_of(schema, &layout);
+    out = out_new(pool, schema, 0, &model_hooks, &sink);
+    put_nested(out);
+    b = out_take(out);
+    packed_row_add(&layout, b, 0, &packed);
+    hash_hex(packed.data, packed.len, text);
+    assert_string_equal(text, "0800000000000000" /* n is null */
+                              "0500000000000000"
+                              "280000002b000000"
+                              "5300000040000000"
+                              "0000000000000000"
+                              "0300000000000000" /* a: 3 elements, the second null */
+                              "0200000000000000"
+                              "2800000002000000"
+                              "0000000000000000"
+                              "2a00000001000000"
+                              "78797a"
+                              "0200000000000000" /* m: 2 entries, the second value null */
+                              "0700000008000000"
+                              "0200000000000000"
+                              "2800000018000000"
+                              "0000000000000000"
+                              "0200000000000000" /* (1, null) */
+                              "0100000000000000"
+                              "0000000000000000");
+    assert_int_equal(packed_row_open(&layout, packed.data, packed.len, &row, &err), 0);
+    assert_int_equal(packed_row_emit(&row, out), 0);
+    batch_unref(b);
+    b = out_take(out);
+    bytes_clear(&packed);
+    batch_format_row(b, 0, 200, &packed);
+    assert_string_equal((char *)packed.data, "{id=5, a=[xy, null, z], m={7=(1,null), 8=null}, n=NULL}");
+    batch_unref(b);
+    out_free(out);
+    bytes_release(&packed);
+    arena_release(&arena);
+    pool_check_empty(pool);
+}
+
 static void rows_come_back(void **state)
 {
     (void)state;
@@ -180,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_packed_row),
+        cmocka_unit_test(golden_rows_inside_a_row),
         cmocka_unit_test(rows_come_back),
         cmocka_unit_test(damaged_rows_are_refused_or_harmless),
     };
