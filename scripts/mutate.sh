@@ -25,7 +25,7 @@ replace() {
 
 # First scenario that fails, and its seed.
 run() {
-    for scenario in cluster points quiet; do
+    for scenario in cluster points credits quiet; do
         if ! timeout 300 "$copy/build/sim" "$scenario" --seeds "$seeds" >"$copy/out" 2>&1; then
             seed=$(grep -aoE '^(seed [0-9]+|again: sim [a-z]+ --seed [0-9]+)' "$copy/out" | grep -oE '[0-9]+' | head -1)
             echo "$scenario seed ${seed:-?}: $(grep -aE '^seed ' "$copy/out" | head -1 | cut -d: -f2- | cut -c1-90)"

@@ -18,6 +18,7 @@ extern const char *const sim_probes_all[]; /* probes.c */
 void scenario_mesh(struct sim *sim);          /* scenario_mesh.c */
 void scenario_cluster(struct sim *sim);       /* cluster/scenario_cluster.c: with faults */
 void scenario_cluster_quiet(struct sim *sim); /* without */
+void scenario_credits(struct sim *sim);       /* cluster/scenario_credits.c */
 void scenario_points(struct sim *sim);        /* cluster/scenario_points.c */
 
 #endif

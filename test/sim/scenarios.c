@@ -8,5 +8,6 @@ const struct sim_scenario sim_scenarios[] = {
     {"quiet", "JobManager, TaskManagers and workers run random jobs; nothing breaks", scenario_cluster_quiet},
     {"cluster", "the same while processes, hosts, paths and clocks fail", scenario_cluster},
     {"points", "one job, and one fault at each event of its life", scenario_points},
+    {"credits", "two workers lose each other at each message; a slow consumer", scenario_credits},
     {NULL, NULL, NULL},
 };

@@ -111,6 +111,7 @@ void sim_set_delay(struct sim *sim, uint64_t mean_ns);
 void sim_break_connections(struct sim_node *a, struct sim_node *b); /* as by a reset; b NULL: all of a */
 void sim_corrupt_next(struct sim_node *from); /* flips a bit in the next frame that it sends */
 size_t sim_connections(struct sim *sim);      /* open ends, for checks */
+uint64_t sim_frames_between(const struct sim_node *a, const struct sim_node *b); /* delivered on connections that live */
 bool sim_net_still(const struct sim_node *a, const struct sim_node *b); /* they are connected, and nothing is under way */
 
 /* An accepted connection goes to another node of the same host, as a passed socket does: fn is called there with a

@@ -748,6 +748,19 @@ size_t sim_connections(struct sim *sim)
     return count;
 }
 
+uint64_t sim_frames_between(const struct sim_node *a, const struct sim_node *b)
+{
+    uint64_t frames = 0;
+
+    LIST_FOREACH (node, &a->sim->conns) {
+        const struct net_conn *e = LIST_ENTRY(node, struct net_conn, node);
+
+        if (e->peer != NULL && e->env == a->env && e->peer->env == b->env)
+            frames += e->frames_in + e->peer->frames_in;
+    }
+    return frames;
+}
+
 bool sim_net_still(const struct sim_node *a, const struct sim_node *b)
 {
     bool connected = false;

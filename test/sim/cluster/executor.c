@@ -44,6 +44,8 @@ struct sim_executor {
     size_t loop_size;
     uint64_t clock_cost_ns;
     struct env_task work;
+    struct env_timer late;  /* slow_ns > 0: brings the work */
+    uint64_t slow_ns;
     bool closing, stalled;
 };
 
@@ -72,6 +74,21 @@ static int64_t wall_us(struct wk_executor *e)
     return env_wall_ms(executor_of(e)->env) * 1000;
 }
 
+static void work_soon(struct sim_executor *x)
+{
+    if (x->slow_ns == 0)
+        env_post(x->env, &x->work);
+    else if (!x->late.armed)
+        env_timer_arm(x->env, &x->late, x->slow_ns);
+}
+
+static void late_fired(struct env_timer *timer)
+{
+    struct sim_executor *x = CONTAINER_OF(timer, struct sim_executor, late);
+
+    env_post(x->env, &x->work);
+}
+
 static void enqueue(struct wk_executor *e, struct wk_runnable *r)
 {
     struct sim_executor *x = executor_of(e);
@@ -83,7 +100,7 @@ static void enqueue(struct wk_executor *e, struct wk_runnable *r)
         x->queue = mem_realloc(x->queue, x->cap * sizeof(*x->queue));
     }
     x->queue[x->queued++] = r;
-    env_post(x->env, &x->work);
+    work_soon(x);
 }
 
 /* ---- fibers ---- */
@@ -176,7 +193,7 @@ static void wake_waiter(struct wk_executor *e, struct wk_runnable *r)
 
     ((struct fiber *)r->waiter)->woken = true;
     if (!x->closing)
-        env_post(x->env, &x->work);
+        work_soon(x);
 }
 
 static void wake_over(struct wk_executor *e, struct wk_runnable *r)
@@ -253,7 +270,7 @@ static void work(struct env_task *task)
         enter(x, f);
     }
     if (x->queued > 0 || woken_fiber(x))
-        env_post(x->env, &x->work);
+        work_soon(x);
 }
 
 static const struct wk_executor_ops ops = {enqueue, wait_in_step, wake_waiter, wake_at, wake_over, now_ns, wall_us};
@@ -265,10 +282,16 @@ struct wk_executor *sim_executor_new(struct env *env)
     x->base.ops = &ops;
     x->env = env;
     x->work.cb = work;
+    x->late.cb = late_fired;
     list_init(&x->spare);
     list_init(&x->waiting);
     list_init(&x->wakes);
     return &x->base;
+}
+
+void sim_executor_slow(struct wk_executor *e, uint64_t delay_ns)
+{
+    executor_of(e)->slow_ns = delay_ns;
 }
 
 void sim_executor_stall(struct wk_executor *e)
@@ -290,6 +313,7 @@ void sim_executor_free(struct wk_executor *e)
     while (!list_empty(&x->wakes))
         wake_over(e, LIST_ENTRY(x->wakes.next, struct wake, node)->runnable);
     env_unpost(x->env, &x->work);
+    env_timer_cancel(x->env, &x->late);
     mem_free(x->queue);
     mem_free(x);
 }

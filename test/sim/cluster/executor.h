@@ -12,6 +12,8 @@
 #include "test/sim/sim.h"
 
 struct wk_executor *sim_executor_new(struct env *env);
+/* From now on each step comes so much later. */
+void sim_executor_slow(struct wk_executor *e, uint64_t delay_ns);
 /* From now on no step returns, as when a function of the user loops for ever. */
 void sim_executor_stall(struct wk_executor *e);
 /* Waiting steps are woken once more (their tasks have been canceled) and must end; queued ones never run. */
