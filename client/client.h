@@ -130,6 +130,8 @@ int cli_checkpoint(int argc, char **argv);
 /* ---- cluster.c: calls that several commands make ---- */
 /* -m, else rest.address:rest.port of the configuration. */
 int cli_connect(const struct cli_options *options, struct cli_http **ret, struct err *err) MUST_CHECK;
+/* The sentence of an answer with a status of 400 or more; code 0 with none: ERR_PROTOCOL. Returns the code. */
+int cli_answer_error(struct cli_http *client, const char *path, int status, const struct json *answer, struct err *err);
 /* A call whose answer must be JSON and status 2xx; else the server's sentence is the error. ret_json lives in arena. */
 int cli_call_json(struct cli_http *client, const char *method, const char *path,
                   const struct cli_part *parts, size_t part_count, struct arena *arena,

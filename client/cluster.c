@@ -44,12 +44,22 @@ int cli_connect(const struct cli_options *o, struct cli_http **ret, struct err *
     return code;
 }
 
+int cli_answer_error(struct cli_http *client, const char *path, int status, const struct json *answer, struct err *err)
+{
+    const struct json *errors = answer ? json_get(answer, "errors") : NULL;
+
+    /* of a 500 the second entry is what happened */
+    for (const struct json *e = errors && errors->type == JSON_ARRAY ? errors->u.children.first : NULL; e; e = e->next)
+        if (e->type == JSON_STRING && (!e->next || status != 500))
+            return err_set(err, status == 404 ? ERR_NOT_FOUND : ERR_INVALID, "%s", e->u.string.data);
+    return err_set(err, ERR_PROTOCOL, "%s answers %s with status %d", cli_http_address(client), path, status);
+}
+
 int cli_call_json(struct cli_http *client, const char *method, const char *path, const struct cli_part *parts,
                   size_t part_count, struct arena *arena, const struct json **ret_json, struct err *err)
 {
     struct bytes body = {0};
     struct json *json = NULL;
-    const struct json *errors;
     int status, code = cli_http_call(client, method, path, parts, part_count, &status, &body, err);
 
     if (code < 0)
@@ -63,19 +73,7 @@ int cli_call_json(struct cli_http *client, const char *method, const char *path,
         *ret_json = json;
         goto out;
     }
-    errors = json_get(json, "errors");
-    if (errors && errors->type == JSON_ARRAY) {
-        /* of a 500 the second entry is what happened */
-        for (const struct json *e = errors->u.children.first; e; e = e->next) {
-            if (e->type == JSON_STRING && (!e->next || status != 500))
-                code = err_set(err, status == 404 ? ERR_NOT_FOUND : ERR_INVALID, "%s", e->u.string.data);
-            if (code < 0)
-                break;
-        }
-    }
-    if (code == 0)
-        code = err_set(err, ERR_PROTOCOL, "%s answers %s %s with status %d", cli_http_address(client), method, path,
-                       status);
+    code = cli_answer_error(client, path, status, json, err);
 out:
     bytes_release(&body);
     return code;

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -256,6 +257,8 @@ static char *absolute(const char *path)
 static char *manifest_path(const char *cache, const struct words *cc, size_t cc_programs,
                            const struct words *flags, const struct words *libs, const struct cli_options *o)
 {
+    /* what else gcc and clang look at */
+    static const char *const environment[] = {"CPATH", "C_INCLUDE_PATH", "LIBRARY_PATH", "COMPILER_PATH", "GCC_EXEC_PREFIX"};
     struct bytes key = {0};
     uint8_t hash[32];
     char hex[65];
@@ -271,6 +274,9 @@ static char *manifest_path(const char *cache, const struct words *cc, size_t cc_
         bytes_printf(&key, "flag %s\n", flags->at[i]);
     for (size_t i = 0; i < libs->count; i++)
         bytes_printf(&key, "lib %s\n", libs->at[i]);
+    for (size_t i = 0; i < ARRAY_LEN(environment); i++)
+        if (getenv(environment[i]))
+            bytes_printf(&key, "env %s %s\n", environment[i], getenv(environment[i]));
     for (size_t i = 0; i < o->file_count; i++) {
         char *real = absolute(o->files[i]);
 
@@ -456,26 +462,70 @@ static void cache_prune(const char *cache)
 }
 
 /* ---- running the compiler ---- */
+
+/* While there is a work folder, a signal that would end this program waits until the folder is gone; the compiler gets it. */
+static const int ending_signals[] = {SIGINT, SIGTERM, SIGHUP};
+static volatile sig_atomic_t ended_by, compiler_pid;
+
+static void on_ending(int number)
+{
+    ended_by = number;
+    if (compiler_pid > 0)
+        kill(compiler_pid, number);
+}
+
+static void signals_hold(struct sigaction *ret_before)
+{
+    struct sigaction hold = {.sa_handler = on_ending};
+
+    ended_by = 0;
+    sigemptyset(&hold.sa_mask);
+    for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++) {
+        sigaction(ending_signals[i], NULL, &ret_before[i]);
+        if (ret_before[i].sa_handler != SIG_IGN) /* nohup */
+            sigaction(ending_signals[i], &hold, NULL);
+    }
+}
+
+static void signals_release(const struct sigaction *before)
+{
+    for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++)
+        sigaction(ending_signals[i], &before[i], NULL);
+    if (ended_by)
+        raise(ended_by);
+}
+
 static int run_compiler(struct words *w, struct err *err)
 {
     pid_t pid;
     int status;
 
     fflush(NULL);
+    if (ended_by)
+        return err_set(err, ERR_CANCELED, "interrupted");
     pid = fork();
     if (pid < 0)
         return err_errno(err, errno, "cannot start the compiler");
     if (pid == 0) {
+        for (size_t i = 0; i < ARRAY_LEN(ending_signals); i++) {
+            struct sigaction now;
+
+            sigaction(ending_signals[i], NULL, &now);
+            if (now.sa_handler == on_ending)
+                signal(ending_signals[i], SIG_DFL);
+        }
         dup2(2, 1); /* the compiler's own messages, all of them on stderr */
         execvp(w->at[0], w->at);
         fprintf(stderr, "rask: cannot start the compiler `%s`: %s. Install one, or name it in CC\n", w->at[0],
                 strerror(errno));
         _exit(127);
     }
+    compiler_pid = pid;
     while (waitpid(pid, &status, 0) < 0) {
         if (errno != EINTR)
             return err_errno(err, errno, "waiting for the compiler");
     }
+    compiler_pid = 0;
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
         return 0;
     if (WIFSIGNALED(status))
@@ -602,10 +652,13 @@ static int compile_all(const char *cache, const char *manifest, const struct wor
 {
     struct bytes deps = {0};
     char *work = mem_printf("%s/work-XXXXXX", cache), *built = NULL;
+    struct sigaction before[ARRAY_LEN(ending_signals)];
     int code = 0;
 
+    signals_hold(before);
     if (!mkdtemp(work)) {
         code = err_errno(err, errno, "cannot make a folder in %s", cache);
+        signals_release(before);
         mem_free(work);
         return code;
     }
@@ -617,6 +670,7 @@ static int compile_all(const char *cache, const char *manifest, const struct wor
         code = cache_put(cache, built, manifest, &deps, work, ret, err);
     ret->compiled = true;
     remove_work(work);
+    signals_release(before);
     mem_free(work);
     mem_free(built);
     bytes_release(&deps);

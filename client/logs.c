@@ -35,8 +35,15 @@ static int print_part(struct cli_http *client, const char *id, uint32_t i, bool 
         *offset += body.len;
         *ret_more = body.len >= LOG_PART;
     } else if (code == 0 && status >= 400 && last) { /* before, the worker may not have begun */
-        code = err_set(err, ERR_NOT_FOUND, "the log of worker %" PRIu32 " cannot be read: %.*s", i, (int)MIN(body.len, 500),
-                       body.data ? (char *)body.data : "");
+        struct json *answer = NULL;
+        struct arena arena;
+
+        arena_init(&arena);
+        if (json_parse(&arena, body.data ? (char *)body.data : "", body.len, &answer, NULL) < 0)
+            answer = NULL;
+        code = cli_answer_error(client, path, status, answer, err);
+        err_wrap(err, "the log of worker %" PRIu32 " cannot be read", i);
+        arena_release(&arena);
     }
     bytes_release(&body);
     return code;

@@ -93,6 +93,7 @@ static void init_parts(struct jm *jm)
         .blobs = &jm->blobs,
         .store = &jm->store,
         .address = jm->address,
+        .slots_max = jm->slots_max,
         .tls_ciphers = jm->tls ? tls_context_ciphers(jm->tls) : NULL,
         .tls_data = jm->tls && tls_conf_data(jm->conf),
         .checkpoint_dir = jm->checkpoint_dir,
@@ -195,6 +196,7 @@ int jm_new(struct env *env, const struct jm_options *options, struct jm **ret, s
     jm->env = env;
     jm->conf = options->conf;
     jm->tls = options->tls;
+    jm->slots_max = options->slots_max;
     jm->fence = env_rand_u64(env) | 1; /* without high availability only equality counts */
     jm->dir = mem_printf("%s/jm-%016" PRIx64, options->work_dir, jm->fence);
     list_init(&jm->sessions);

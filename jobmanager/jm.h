@@ -23,6 +23,7 @@ struct jm_options {
     /* blobs, job store; made if missing, a folder of its own inside */
     const char *work_dir;
     struct net_tls *tls; /* borrowed; NULL: connections in clear */
+    uint32_t slots_max;  /* no more will ever be offered: a job that needs more is refused; 0: unknown */
 };
 int jm_new(struct env *env, const struct jm_options *options, struct jm **ret,
            struct err *err) MUST_CHECK;

@@ -18,6 +18,7 @@ struct jm {
     char *dir;
     char *checkpoint_dir; /* of jobs that set none */
     char *address; /* as workers reach it */
+    uint32_t slots_max; /* that there will ever be; 0: unknown */
     uint64_t fence;
     struct net_tls *tls; /* borrowed, or NULL */
     struct rpc_server *server;

@@ -33,6 +33,7 @@
 #define SETTINGS_MAX 1000
 #define GRAPH_BYTES_MAX (64u << 20)
 #define EXIT_CANCELED 130
+#define LOCAL_SLOTS 1024 /* what the option allows */
 
 struct arguments {
     int graph_fd;
@@ -257,12 +258,13 @@ static int read_graph(struct program *p, struct err *err)
 static int widen(struct conf *conf, struct err *err)
 {
     uint64_t share;
-    char text[64];
+    char text[64], slots[16];
     int code = tm_slot_bytes(conf, &share, err);
 
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)(TM_SUPERVISOR_BYTES + share * 1024));
+    snprintf(slots, sizeof(slots), "%d", LOCAL_SLOTS);
+    snprintf(text, sizeof(text), "%llu", (unsigned long long)(TM_SUPERVISOR_BYTES + share * LOCAL_SLOTS));
     if (code == 0)
-        code = conf_set(conf, "taskmanager.numberOfTaskSlots", "1024", "rask-local", err);
+        code = conf_set(conf, "taskmanager.numberOfTaskSlots", slots, "rask-local", err);
     if (code == 0)
         code = conf_set(conf, "taskmanager.memory.process.size", text, "rask-local", err);
     if (code == 0)
@@ -310,7 +312,8 @@ static int start(struct program *p, struct err *err)
     if (code < 0)
         return code;
     p->env = env_libevent_new(NULL);
-    jm_options = (struct jm_options){.conf = p->conf, .rpc_address = JOBMANAGER, .work_dir = p->dir};
+    jm_options = (struct jm_options){.conf = p->conf, .rpc_address = JOBMANAGER, .work_dir = p->dir,
+                                      .slots_max = LOCAL_SLOTS};
     code = jm_new(p->env, &jm_options, &p->jm, err);
     if (code < 0)
         return code;

@@ -160,6 +160,7 @@ void jm_dispatcher_init(struct jm_dispatcher *d)
         .tls_ciphers = d->tls_ciphers,
         .tls_data = d->tls_data,
         .checkpoint_dir = d->checkpoint_dir,
+        .slots_max = d->slots_max,
         .hooks = &job_hooks,
         .arg = d,
     };

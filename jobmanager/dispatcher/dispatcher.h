@@ -30,6 +30,7 @@ struct jm_dispatcher {
     struct jm_blobs *blobs;
     struct jm_store *store;
     const char *address; /* as workers reach the JobManager */
+    uint32_t slots_max;      /* that there will ever be; 0: unknown */
     const char *tls_ciphers; /* NULL: no TLS */
     bool tls_data;
     const char *checkpoint_dir; /* of jobs that set none */

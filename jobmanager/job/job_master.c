@@ -144,6 +144,9 @@ static int compile(struct jm_job *job, const Rask__Graph__StreamGraph *graph,
     }
     if (job->slots_needed == 0)
         return err_set(err, ERR_INVALID, "the job has no operators");
+    if (job->ctx->slots_max > 0 && job->slots_needed > job->ctx->slots_max)
+        return err_set(err, ERR_LIMIT, "the job needs %u slots, and inside the client there are %u: lower its parallelism, or "
+                       "run it on a cluster", job->slots_needed, job->ctx->slots_max);
     return 0;
 }
 

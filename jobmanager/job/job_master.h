@@ -96,6 +96,7 @@ struct jm_job_context { /* what all jobs share; borrowed */
     const char *tls_ciphers;        /* NULL: no TLS */
     bool tls_data;
     const char *checkpoint_dir;     /* of jobs that set none */
+    uint32_t slots_max; /* that there will ever be; 0: unknown */
     const struct jm_job_hooks *hooks;
     void *arg;
 };

@@ -247,6 +247,11 @@ static int start_tm(struct program *p, struct err *err)
     };
     int code = ERR_INVALID;
 
+    if (conf_int(conf, OPT_JOBMANAGER_RPC_PORT) == 0) {
+        mem_free(jobmanager);
+        return err_set(err, ERR_INVALID, "jobmanager.rpc.port is 0: the JobManager takes a free port then, and a TaskManager "
+                       "cannot learn which. Set it to a port of your choice, or to the one that the JobManager's log names");
+    }
     if (count == 0) {
         ranges[0].first = ranges[0].last = (uint16_t)conf_int(conf, OPT_TASKMANAGER_DATA_PORT);
         count = 1;

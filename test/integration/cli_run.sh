@@ -199,4 +199,24 @@ run "$rask" run --sanitize -m localhost:1 tiny.c
 check "--sanitize needs local" said 1 "--sanitize needs --target local"
 run "$rask" run -m localhost:1 "$examples/wordcount.c" --input -
 check "standard input needs local" said 1 "reads standard input (-)"
+run timeout 5 "$rask" run -t local -p 2000 tiny.c
+check "more slots than there are right here" said 1 "the job needs 2000 slots, and inside the client there are 1024"
+run timeout 5 "${rask%/rask}/rask-taskmanager" -D jobmanager.rpc.port=0
+check "a port that a TaskManager cannot learn" said 1 "jobmanager.rpc.port is 0"
+
+# ---- the cache of compiled jobs ----
+printf '#include <wanted.h>\n' >needs.c
+cat tiny.c >>needs.c
+mkdir here there
+touch here/wanted.h
+printf '#error "of another folder"\n' >there/wanted.h
+run env CPATH="$top/here" "$rask" run -t local needs.c
+check "CPATH names folders of headers" said 0 ""
+run env CPATH="$top/there" "$rask" run -t local needs.c
+check "and another one is another artifact" said 1 "of another folder"
+printf '#!/bin/sh\nsleep 5\nexec cc "$@"\n' >slow_cc
+chmod +x slow_cc
+run env CC="$top/slow_cc" XDG_CACHE_HOME="$top/interrupted" timeout -s INT 1 "$rask" run -t local tiny.c
+nothing_left() { out=$(ls "$top/interrupted/rask") && [[ -z $out ]]; }
+check "an interrupted compiler leaves nothing" nothing_left
 [[ $failures -eq 0 ]]
