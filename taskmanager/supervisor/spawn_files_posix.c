@@ -94,17 +94,16 @@ static bool memory_may_exceed_op(struct tm_spawner *base, void *worker, uint64_t
 {
     struct spawn_worker *w = worker;
     char path[64], text[128] = "";
-    unsigned long long size = 0, resident = 0;
+    const char *resident; /* the second number */
 
     (void)base;
     if (w->statm < 0) {
         snprintf(path, sizeof(path), "/proc/%d/statm", (int)w->pid);
         w->statm = open(path, O_RDONLY | O_CLOEXEC);
     }
-    if (w->statm < 0 || pread(w->statm, text, sizeof(text) - 1, 0) <= 0 ||
-        sscanf(text, "%llu %llu", &size, &resident) != 2)
+    if (w->statm < 0 || pread(w->statm, text, sizeof(text) - 1, 0) <= 0 || !(resident = strchr(text, ' ')))
         return true;
-    return resident * (unsigned long long)sysconf(_SC_PAGESIZE) > bytes;
+    return strtoull(resident, NULL, 10) > bytes / w->spawn->page_bytes;
 }
 
 static void memory_op(struct tm_spawner *base, void *worker, tm_memory_fn *cb, void *arg)

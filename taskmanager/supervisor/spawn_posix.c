@@ -407,6 +407,7 @@ int tm_spawn_posix_new(struct env *env, const struct tm_spawn_options *options, 
     s->base.ops = &ops;
     s->magic = SPAWN_MAGIC;
     s->env = env;
+    s->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     s->conf = options->conf;
     s->program = mem_strdup(options->program);
     s->log_dir = mem_strdup(options->log_dir);

@@ -24,6 +24,7 @@ struct spawn {
     struct list workers;
     struct list logs; /* struct spawn_log: workers that run or ran, the oldest first */
     uint32_t log_count;
+    uint64_t page_bytes;
     struct env_log_rate passes_failed;
     uint32_t memory_works; /* under way; the last one frees a spawner that has ended meanwhile */
     bool ended;

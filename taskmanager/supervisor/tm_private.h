@@ -16,7 +16,7 @@
 #define TM_OBITUARIES_MAX 256  /* unacknowledged; the oldest goes first */
 #define TM_ENDED_MAX 1024      /* remembered; the oldest is forgotten first */
 #define TM_WATCH_MS 100        /* between two looks at the memory of the workers */
-#define TM_EXACT_LOOKS 100     /* one of so many is exact, whatever the quick one says */
+#define TM_EXACT_LOOKS 600     /* one of so many is exact, whatever the quick one says */
 #define TM_MEMORY_STEP_BYTES (16u << 20) /* growth by a quarter and so much asks for an exact look */
 
 /* A worker is known by job and epoch. */

@@ -17,7 +17,7 @@
 #include "taskmanager/worker/task/clock.h"
 #include "taskmanager/worker/task/latency.h"
 
-#define TASK_BUDGET_NS 1000000u
+#define TASK_BUDGET_NS 300000u /* of 5 us to 4 ms the best for 4 and for 384 tasks on 2 cores (docs/performance.md) */
 #define TASK_ROWS_PER_STEP 4096u   /* and what the last slice has beyond it */
 #define TASK_SLICES_PER_STEP 128u
 #define TASK_JOIN_BELOW_ROWS 512u  /* slices that are smaller on average are copied into one batch: cheaper than a call each */

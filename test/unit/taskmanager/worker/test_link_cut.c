@@ -110,14 +110,16 @@ static void die(int fd, bool reset)
 static void send_rows(struct end *e, uint32_t rows)
 {
     rask_batch *batch = batch_new(pool, &schema, rows, 0);
+    struct wk_block *block;
     struct wk_run run;
 
     for (uint32_t i = 0; i < rows; i++)
         ((int64_t *)batch->columns[0].data)[i] = i;
-    wk_run_begin(&run, 0, 0, batch, 0);
+    block = wk_block_new(pool, &batch, 1);
+    wk_run_begin(&run, 0, 0, block, 0);
     wk_run_add(&run, 0, rows, rows * 8);
     wk_run_send(&run, e->link);
-    batch_unref(batch);
+    wk_block_unref(block);
 }
 static void send_all(struct end *e)
 {
