@@ -325,6 +325,41 @@ rask_stream *rask_slot_group(rask_stream *op, const char *group)
     return op;
 }
 
+static bool is_key_column(const struct node *n, uint32_t column)
+{
+    for (size_t i = 0; i < n->pb.n_key_columns; i++)
+        if (n->pb.key_columns[i] == column)
+            return true;
+    return false;
+}
+
+rask_stream *rask_merge_updates(rask_stream *op)
+{
+    const char *fn = "rask_merge_updates", *type, *name = NULL;
+    struct node *n = owner(op, fn);
+
+    if (!n)
+        return api_broken(op);
+    type = n->pb.op->type;
+    for (size_t i = 0; i < n->pb.op->n_properties; i++)
+        if (strcmp(n->pb.op->properties[i]->key, "column") == 0)
+            name = n->pb.op->properties[i]->value;
+    if (!name || (strcmp(type, OP_SUM) != 0 && strcmp(type, OP_MIN) != 0 && strcmp(type, OP_MAX) != 0))
+        return api_fail(op->env, ERR_INVALID, "%s: '%s' is no rask_sum, rask_min or rask_max", fn, n->pb.name);
+    for (uint32_t i = 0; i < n->out->columns; i++) {
+        const rask_field *f = &n->out->fields[i];
+        bool number = f->type == RASK_T_BIGINT || f->type == RASK_T_TIMESTAMP;
+
+        if (strcmp(f->name, name) == 0 ? !number || f->nullable || is_key_column(n, i) : !is_key_column(n, i))
+            return api_fail(op->env, ERR_INVALID,
+                            "%s: '%s' gives column '%s' of type %s%s; the merged column is a BIGINT or TIMESTAMP that is NOT "
+                            "NULL, and all others are key columns", fn, n->pb.name, f->name, api_type_text(op->env, f),
+                            is_key_column(n, i) ? "" : ", which is no key");
+    }
+    api_node_property(n, "merge", "true");
+    return op;
+}
+
 static rask_stream *chaining(rask_stream *op, const char *fn, Rask__Graph__Chaining value)
 {
     struct node *n = owner(op, fn);

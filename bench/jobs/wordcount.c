@@ -1,7 +1,7 @@
 /*
  * wordcount.c - the word count that is measured: one update per word, and all of them into a checksum.
  *
- *     rask run wordcount.so --input FILE
+ *     rask run wordcount.so --input FILE [--merge true]      merge: updates of a word are merged (rask_merge_updates)
  *
  * Words are runs of [A-Za-z0-9_], lower-cased.  The accumulators "updates" and "checksum" (checksum.h) are to equal those
  * of bench/c/wordcount.c.
@@ -144,7 +144,10 @@ int rask_job(rask_env *env, const rask_params *params)
 {
     rask_stream *lines = rask_read_text(env, rask_param_required(params, "input"));
     rask_stream *words = rask_transform(lines, &splitter);
+    rask_stream *counts = rask_sum(rask_key_by(words, "word"), "n");
 
-    rask_sink_to(rask_sum(rask_key_by(words, "word"), "n"), &checksum_sink);
+    if (rask_param_bool(params, "merge", false))
+        rask_merge_updates(counts);
+    rask_sink_to(counts, &checksum_sink);
     return rask_execute(env, "word count, measured");
 }

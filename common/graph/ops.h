@@ -31,7 +31,7 @@
 #define OP_PROCESS  "process"  /* code = rask_process_fn; schemas = its side outputs, in order */
 #define OP_BATCH    "batch"    /* code = rask_operator; schemas = its side outputs */
 #define OP_REDUCE   "reduce"   /* keyed; code = rask_reduce_fn */
-#define OP_SUM      "sum"      /* keyed; property column */
+#define OP_SUM      "sum"      /* keyed; properties column; merge: true: rows of a key are merged before they are sent (BIGINT, TIMESTAMP) */
 #define OP_MIN      "min"
 #define OP_MAX      "max"
 #define OP_COUNT \

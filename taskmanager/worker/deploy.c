@@ -283,12 +283,33 @@ static int compare_ranks(const void *a, const void *b)
     return x[0] != y[0] ? (x[0] < y[0] ? -1 : 1) : x[1] != y[1] ? (x[1] < y[1] ? -1 : 1) : 0;
 }
 
+/* rask_merge_updates: what the receiver sums up is summed up here first. */
+static int init_merge(struct wk *wk, struct wk_edge *e, const struct wk_edge_info *info, struct err *err)
+{
+    const Rask__Graph__StreamNode *to = node_of(wk, info->edge->target_vertex, 0);
+    const char *type = to->op->type;
+    int column;
+
+    if (e->partitioner != RASK__GRAPH__PARTITIONER__HASH || e->key_count == 0 ||
+        strcmp(connector_spec_property(to->op, "merge", "false"), "true") != 0)
+        return 0;
+    column = schema_column(info->schema, connector_spec_property(to->op, "column", ""));
+    if (column < 0 || schema_width(&info->schema->fields[column]) != 8 || info->schema->fields[column].nullable)
+        return err_set(err, ERR_PROTOCOL, "operator \"%s\" cannot merge updates of its column", to->name);
+    e->merge = wk_merge_new(strcmp(type, OP_SUM) == 0   ? WK_MERGE_SUM
+                            : strcmp(type, OP_MIN) == 0 ? WK_MERGE_MIN
+                                                        : WK_MERGE_MAX,
+                            (uint32_t)column, e->key_columns, e->key_count);
+    return 0;
+}
+
 static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct wk_edge_info *info, struct err *err)
 {
     const Rask__Graph__JobEdge *je = info->edge;
     const Rask__Graph__JobVertex *target = graph_of(wk)->vertices[je->target_vertex];
     const Rask__Graph__StreamNode *node = node_of(wk, je->source_vertex, je->source_operator);
     uint32_t first, count, (*rank)[2];
+    int rc;
 
     wk_edge_targets(je->partitioner, t->subtask, info->sources, info->targets, &first, &count);
     e->id = je->id;
@@ -309,10 +330,12 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
             return err_set(err, ERR_PROTOCOL, "edge %u has key column %u", je->id, je->key_columns[i]);
         e->key_columns[i] = (uint16_t)je->key_columns[i];
     }
+    rc = init_merge(wk, e, info, err);
+    if (rc != 0)
+        return rc;
     if (je->partitioner == RASK__GRAPH__PARTITIONER__CUSTOM) {
         const void *fn = NULL;
-        int rc = je->custom ? resolve(wk, je->custom, "partition_custom", &fn, err) : 0;
-
+        rc = je->custom ? resolve(wk, je->custom, "partition_custom", &fn, err) : 0;
         if (rc != 0)
             return rc;
         if (!fn)

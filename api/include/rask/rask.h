@@ -197,6 +197,13 @@ rask_stream *rask_reduce(rask_stream *keyed, rask_reduce_fn *fn);
 rask_stream *rask_sum(rask_stream *keyed, const char *column);
 rask_stream *rask_min(rask_stream *keyed, const char *column);
 rask_stream *rask_max(rask_stream *keyed, const char *column);
+/*
+ * Of rask_sum, rask_min, rask_max: rows of equal key are merged where they come from, before they travel, and each merged
+ * row gives one update: some updates in between are left out, the last one of each key is the same.  A row waits there no
+ * longer than in any output (buffer timeout).  The column is a BIGINT or TIMESTAMP that is NOT NULL, all others are key
+ * columns.  Returns its argument.
+ */
+rask_stream *rask_merge_updates(rask_stream *rolling);
 /* rows: the key columns, then `name` BIGINT NOT NULL */
 rask_stream *rask_count(rask_stream *keyed, const char *name);
 

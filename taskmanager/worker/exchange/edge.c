@@ -47,6 +47,8 @@ void wk_edge_release(struct wk_edge *e)
         wk_out_release(&e->channels[i]);
     e->channel_count = 0;
     wk_partition_release(&e->partition);
+    wk_merge_free(e->merge);
+    e->merge = NULL;
     mem_free(e->channels);
     mem_free(e->rank_of_subtask);
     mem_free(e->rank_of_group);
@@ -67,7 +69,7 @@ bool wk_edge_full(const struct wk_edge *e)
 
 bool wk_edge_drained(const struct wk_edge *e)
 {
-    return e->held_count == 0 && e->elements_waiting == 0;
+    return !wk_edge_holds(e) && e->elements_waiting == 0;
 }
 
 uint64_t wk_edge_in_flight(const struct wk_edge *e)
@@ -458,29 +460,55 @@ void wk_edge_marker(struct wk_edge *e, int64_t value)
         return;
     e->marker = value;
     e->has_marker = true;
-    if (e->held_count == 0)
+    if (!wk_edge_holds(e))
         send_channel(e, marker_waits(e));
 }
 
-void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
+static void flush_held(struct wk_edge *e)
+{
+    cut(e);
+    wk_edge_send_waiting(e);
+}
+
+static void hold(struct wk_edge *e, rask_batch *batch)
 {
     bool splits = e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
 
     if (!splits && e->held_count > 0 &&
         (e->held_rows + batch->rows > RASK_BATCH_ROWS_MAX || e->held_count == EDGE_HELD_MAX))
-        wk_edge_flush(e);
+        flush_held(e);
     CHECK(e->held_count < EDGE_HELD_MAX);
     e->held[e->held_count++] = batch;
     e->held_rows += batch->rows;
     wk_count(&e->held_bytes, batch_row_bytes(batch));
     if (splits || e->held_rows == RASK_BATCH_ROWS_MAX || e->held_bytes >= EDGE_BLOCK_BYTES)
-        wk_edge_flush(e);
+        flush_held(e);
+}
+
+static void hold_merged(struct wk_edge *e)
+{
+    rask_batch *b;
+
+    while (e->merge && (b = wk_merge_drain(e->merge, e->pool)) != NULL)
+        hold(e, b);
+}
+
+void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
+{
+    bool merged = e->merge && !batch->kind.data; /* what changes rows is not added up */
+
+    if (!merged || wk_merge_is_full(e->merge, batch->rows))
+        hold_merged(e);
+    if (merged)
+        wk_merge_add(e->merge, batch);
+    else
+        hold(e, batch);
 }
 
 void wk_edge_flush(struct wk_edge *e)
 {
-    cut(e);
-    wk_edge_send_waiting(e);
+    hold_merged(e);
+    flush_held(e);
 }
 
 bool wk_edge_send_waiting(struct wk_edge *e)
@@ -512,6 +540,7 @@ void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value
     if (e->ended) /* a barrier: who is behind this edge has counted it as come */
         return;
     e->ended = type == WK_END;
+    hold_merged(e);
     if (e->partitioner != RASK__GRAPH__PARTITIONER__SPLITS) /* barriers overtake splits that nobody has: they are state */
         cut(e);
     block = wk_block_new(e->pool, NULL, e->channel_count);

@@ -12,6 +12,7 @@
 #include "proto/graph.pb-c.h"
 #include "taskmanager/worker/exchange/channel.h"
 #include "taskmanager/worker/exchange/hot.h"
+#include "taskmanager/worker/exchange/merge.h"
 #include "taskmanager/worker/exchange/partition.h"
 
 #define EDGE_BLOCKS_MAX 4
@@ -34,6 +35,7 @@ struct wk_edge {
     wk_partition_fn *custom;
     struct wk_partition partition; /* made with the first block that is sorted */
     uint16_t *rank_of_group;     /* HASH: likewise; key group -> rank */
+    struct wk_merge *merge;      /* HASH: rows of equal key become one; owned. NULL: all go as they are */
     uint64_t random;             /* SHUFFLE: state of a splitmix generator */
     uint32_t next;               /* REBALANCE, RESCALE, SPLITS: round robin */
 
@@ -65,6 +67,11 @@ void wk_edge_release(struct wk_edge *e);
 /* Rows of one batch; one reference is taken. Always accepts; ask wk_edge_full before running the operator. */
 void wk_edge_emit(struct wk_edge *e, rask_batch *batch);
 bool wk_edge_full(const struct wk_edge *e);
+/* There is something that a flush would send. */
+static inline bool wk_edge_holds(const struct wk_edge *e)
+{
+    return e->held_count > 0 || (e->merge && !wk_merge_is_empty(e->merge));
+}
 /* Cuts what is held into a block and sends what credit allows. */
 void wk_edge_flush(struct wk_edge *e);
 /* Credit came: sends what waited. Returns true if anything left. */

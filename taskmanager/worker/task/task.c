@@ -353,7 +353,7 @@ static void flush_edges(struct wk_task *t, uint64_t now)
     for (uint32_t i = 0; i < t->chain.edge_count; i++) {
         struct wk_edge *e = t->chain.edges[i];
 
-        if (e->held_count > 0)
+        if (wk_edge_holds(e))
             wk_edge_flush(e);
         e->last_flush_ns = now;
     }
@@ -368,7 +368,7 @@ static void flush_due(struct wk_task *t, uint64_t now, bool step_ends)
 
         if (due)
             e->last_flush_ns = now;
-        if (e->held_count > 0 && (due || (step_ends && wk_edge_in_flight(e) == 0)))
+        if (wk_edge_holds(e) && (due || (step_ends && wk_edge_in_flight(e) == 0)))
             wk_edge_flush(e);
     }
 }

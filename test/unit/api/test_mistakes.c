@@ -131,6 +131,22 @@ static rask_stream *project_type(rask_env *env)
 {
     return rask_project(words(env), rask_schema_of(env, "p", "n BIGINT"));
 }
+static rask_stream *merge_a_map(rask_env *env)
+{
+    return rask_merge_updates(words(env));
+}
+static rask_stream *merge_beside(rask_env *env)
+{
+    rask_stream *in = rask_read_csv(env, "x", rask_schema_of(env, "m", "k BIGINT NOT NULL, n BIGINT NOT NULL, o INT NOT NULL"));
+
+    return rask_merge_updates(rask_sum(rask_key_by(in, "k"), "n"));
+}
+static rask_stream *merge_nullable(rask_env *env)
+{
+    rask_stream *in = rask_read_csv(env, "x", rask_schema_of(env, "m", "k BIGINT NOT NULL, n BIGINT"));
+
+    return rask_merge_updates(rask_max(rask_key_by(in, "k"), "n"));
+}
 static rask_stream *union_differs(rask_env *env)
 {
     return rask_union(words(env), rask_read_csv(env, "x.csv", &other_schema));
@@ -460,6 +476,9 @@ static const struct mistake {
     {project_unknown,
      "rask_project after 'Flat Map': there is no column 'm'; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
     {project_type, "rask_project after 'Flat Map': column 'n' is of type BIGINT*, not BIGINT*"},
+    {merge_a_map, "rask_merge_updates: 'Flat Map' is no rask_sum, rask_min or rask_max"},
+    {merge_beside, "rask_merge_updates: 'Keyed Aggregation' gives column 'o' of type INT*, which is no key; *"},
+    {merge_nullable, "rask_merge_updates: 'Keyed Aggregation' gives column 'n' of type BIGINT*"},
     {union_differs,
      "rask_union: the schemas differ: 'Flat Map' has (word STRING NOT NULL, n BIGINT NOT NULL), 'Source: CSV File "
      "Source' has (name STRING NOT NULL, x DOUBLE NOT NULL)"},

@@ -1,0 +1,231 @@
+/* Rows merged by key against a plain table: every key once a drain, with the sum, least or greatest of its rows. */
+#include <rask/rask.h>
+
+#include "taskmanager/worker/exchange/merge.h"
+#include "test/unit/common/types/model.h"
+
+RASK_ROW(worded, (STRING, word), (BIGINT, n));
+RASK_ROW(paired, (INT, a), (BIGINT, n), (NULL_STRING, b));
+
+enum { KEYS = 300, MERGED_KEYS = 70000 };
+
+struct fixture {
+    struct pool *pool;
+    struct rng rng;
+    struct model_sink sink;
+    rask_out *out;
+    char words[KEYS][40];
+    int64_t expected[KEYS];
+    bool seen[KEYS];
+};
+
+static void begin(struct fixture *f, const rask_schema *schema, uint64_t seed)
+{
+    memset(f, 0, sizeof(*f));
+    f->pool = pool_new(0);
+    f->rng.s = seed;
+    f->out = out_new(f->pool, schema, 0, &model_hooks, &f->sink);
+    for (uint32_t i = 0; i < KEYS; i++) /* short ones, and long ones with the same beginning */
+        snprintf(f->words[i], sizeof(f->words[i]), i % 3 ? "w%u" : "a word with many letters %u", i);
+}
+
+static void end(struct fixture *f)
+{
+    out_free(f->out);
+    pool_check_empty(f->pool);
+}
+
+static void expect(struct fixture *f, enum wk_merge_kind kind, uint32_t key, int64_t n)
+{
+    int64_t *e = &f->expected[key];
+
+    if (!f->seen[key])
+        *e = n;
+    else
+        *e = kind == WK_MERGE_SUM ? *e + n : kind == WK_MERGE_MIN ? MIN(*e, n) : MAX(*e, n);
+    f->seen[key] = true;
+}
+
+static rask_batch *word_batch(struct fixture *f, enum wk_merge_kind kind, uint32_t rows)
+{
+    rask_batch *all, *some;
+    uint16_t keep[RASK_BATCH_ROWS_MAX];
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t key = rng_below(&f->rng, 1 + rng_below(&f->rng, KEYS));
+        int64_t n = (int64_t)rng_below(&f->rng, 2000) - 1000;
+
+        assert_int_equal(worded_emit(f->out, &(struct worded){rask_str_of(f->words[key]), n}), 0);
+        if (rows % 2 && rng_below(&f->rng, 4) == 0)
+            continue; /* not selected: it must not count */
+        keep[kept++] = (uint16_t)i;
+        expect(f, kind, key, n);
+    }
+    all = out_take(f->out);
+    some = batch_select(all, keep, kept);
+    batch_unref(all);
+    return some;
+}
+
+static uint32_t key_of(const struct fixture *f, rask_str word)
+{
+    uint32_t key = 0;
+
+    while (!rask_str_equal(word, rask_str_of(f->words[key])))
+        assert_true(++key < KEYS);
+    return key;
+}
+
+static void check_drain(struct fixture *f, struct wk_merge *m)
+{
+    uint32_t left = 0;
+    rask_batch *b;
+
+    for (uint32_t i = 0; i < KEYS; i++)
+        left += f->seen[i];
+    while ((b = wk_merge_drain(m, f->pool)) != NULL) {
+        for (uint32_t i = 0; i < b->rows; i++) {
+            rask_row row = rask_batch_row(b, i);
+            struct worded w = worded_at(&row);
+            uint32_t key = key_of(f, w.word);
+
+            assert_true(f->seen[key]);
+            assert_int_equal(w.n, f->expected[key]);
+            f->seen[key] = false;
+            left--;
+        }
+        batch_unref(b);
+    }
+    assert_int_equal(left, 0);
+    assert_true(wk_merge_is_empty(m));
+}
+
+static void each_key_comes_out_once(void **state)
+{
+    static const uint16_t key[] = {0};
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 60; seed++) {
+        enum wk_merge_kind kind = (enum wk_merge_kind)(seed % 3);
+        struct wk_merge *m = wk_merge_new(kind, 1, key, 1);
+        struct fixture f;
+
+        begin(&f, &worded_schema, seed);
+        for (uint32_t i = 0; i < 150; i++) {
+            uint32_t rows = 1 + rng_below(&f.rng, seed % 5 ? 400 : 4000);
+
+            if (wk_merge_is_full(m, rows) || rng_below(&f.rng, 20) == 0)
+                check_drain(&f, m);
+            wk_merge_add(m, word_batch(&f, kind, rows));
+        }
+        if (seed % 2)
+            check_drain(&f, m); /* else it is freed with what it holds */
+        wk_merge_free(m);
+        end(&f);
+    }
+}
+
+static void keys_of_several_columns(void **state)
+{
+    static const uint16_t keys[] = {2, 0};
+    struct wk_merge *m = wk_merge_new(WK_MERGE_SUM, 1, keys, 2);
+    struct fixture f;
+    rask_batch *b;
+
+    (void)state;
+    begin(&f, &paired_schema, 1);
+    for (int32_t i = 0; i < 400; i++) { /* four keys, one of them with a null */
+        struct paired p = {i % 2, i, {RASK_STR("more than sixteen bytes of key"), i % 4 < 2}};
+
+        assert_int_equal(paired_emit(f.out, &p), 0);
+    }
+    wk_merge_add(m, out_take(f.out));
+    b = wk_merge_drain(m, f.pool);
+    assert_int_equal(b->rows, 4);
+    for (uint32_t i = 0; i < 4; i++) {
+        rask_row row = rask_batch_row(b, i);
+        struct paired p = paired_at(&row);
+
+        assert_int_equal(p.a, i % 2);
+        assert_int_equal(p.b.is_null, i < 2);
+        assert_int_equal(p.n, 100 * i + 4 * 99 * 50);
+    }
+    batch_unref(b);
+    assert_null(wk_merge_drain(m, f.pool));
+    wk_merge_free(m);
+    end(&f);
+}
+
+static void sums_that_do_not_fit_stay_apart(void **state)
+{
+    static const int64_t n[] = {INT64_MAX, 1, 2, -5, INT64_MIN};
+    static const int64_t expected[] = {INT64_MAX, -2, INT64_MIN};
+    static const uint16_t key[] = {0};
+    struct wk_merge *m = wk_merge_new(WK_MERGE_SUM, 1, key, 1);
+    struct fixture f;
+    rask_batch *b;
+
+    (void)state;
+    begin(&f, &worded_schema, 1);
+    for (size_t i = 0; i < ARRAY_LEN(n); i++)
+        assert_int_equal(worded_emit(f.out, &(struct worded){RASK_STR("same"), n[i]}), 0);
+    wk_merge_add(m, out_take(f.out));
+    b = wk_merge_drain(m, f.pool);
+    assert_int_equal(b->rows, ARRAY_LEN(expected));
+    for (uint32_t i = 0; i < b->rows; i++) {
+        rask_row row = rask_batch_row(b, i);
+
+        assert_int_equal(worded_at(&row).n, expected[i]);
+    }
+    batch_unref(b);
+    assert_null(wk_merge_drain(m, f.pool));
+    wk_merge_free(m);
+    end(&f);
+}
+
+/* As many keys as it may hold, and again: the table is as good as new after a drain. */
+static void it_is_filled_to_the_brim(void **state)
+{
+    static const uint16_t key[] = {0};
+    struct wk_merge *m = wk_merge_new(WK_MERGE_MAX, 1, key, 1);
+    struct fixture f;
+    uint32_t in = 0, out = 0;
+    rask_batch *b;
+
+    (void)state;
+    begin(&f, &worded_schema, 1);
+    while (in < MERGED_KEYS) {
+        for (uint32_t i = 0; i < 1000; i++, in++) {
+            char word[16];
+
+            snprintf(word, sizeof(word), "%x", in * 2654435761u);
+            assert_int_equal(worded_emit(f.out, &(struct worded){rask_str_of(word), in}), 0);
+        }
+        if (wk_merge_is_full(m, 1000))
+            while ((b = wk_merge_drain(m, f.pool)) != NULL) {
+                out += b->rows;
+                batch_unref(b);
+            }
+        wk_merge_add(m, out_take(f.out));
+    }
+    while ((b = wk_merge_drain(m, f.pool)) != NULL) {
+        out += b->rows;
+        batch_unref(b);
+    }
+    assert_int_equal(out, MERGED_KEYS);
+    wk_merge_free(m);
+    end(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_key_comes_out_once),
+        cmocka_unit_test(keys_of_several_columns),
+        cmocka_unit_test(sums_that_do_not_fit_stay_apart),
+        cmocka_unit_test(it_is_filled_to_the_brim),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
