@@ -35,19 +35,31 @@ static bool psk_of(void *arg, const char *psk_name, uint8_t ret_psk[NET_PSK_BYTE
     return strcmp(name, psk_name) == 0;
 }
 
+/* When too many have not said who they are, the one that has been at it for longest makes room: who only holds
+ * connections open does not lock out those that come to the point. */
+static void make_room(struct rpc_server *server)
+{
+    LIST_FOREACH(at, &server->peers) {
+        struct rpc_peer *peer = LIST_ENTRY(at, struct rpc_peer, in_server);
+        struct err err = {0};
+
+        if (peer->state == RPC_PEER_READY)
+            continue;
+        ENV_PROBE(server->env, "rpc: an unfinished handshake makes room");
+        err_set(&err, ERR_LIMIT, "%u handshakes are unfinished, and this one is the oldest", server->handshakes);
+        rpc_peer_fail(peer, &err);
+        return;
+    }
+}
+
 static void on_accept(void *arg, struct net_conn *conn)
 {
     struct rpc_server *server = MAGIC_CAST(arg, struct rpc_server, RPC_SERVER_MAGIC);
     const struct net_ops *ops = server->env->net->ops;
-    struct err err = {0};
     struct rpc_peer *peer;
 
-    if (server->handshakes >= RPC_HANDSHAKES_MAX) {
-        err_set(&err, ERR_LIMIT, "%u handshakes are unfinished", server->handshakes);
-        rpc_server_refused(server, ops->peer(conn), &err);
-        ops->close(conn);
-        return;
-    }
+    if (server->handshakes >= RPC_HANDSHAKES_MAX)
+        make_room(server);
     peer = rpc_peer_new(server->env, &server->handler, server->options.arg);
     peer->server = server;
     peer->conn = conn;

@@ -119,9 +119,11 @@ static void on_accept(void *arg, struct net_conn *conn)
     const struct net_ops *ops = tm->env->net->ops;
     struct preamble *p;
 
-    if (tm->preamble_count >= TM_PREAMBLES_MAX) {
-        ops->close(conn);
-        return;
+    if (tm->preamble_count >= TM_PREAMBLES_MAX) { /* who says nothing does not lock out the others */
+        struct err err = {0};
+
+        err_set(&err, ERR_LIMIT, "%u connections have said nothing, and this one is the oldest", tm->preamble_count);
+        refuse(LIST_ENTRY(tm->preambles.next, struct preamble, in_tm), &err);
     }
     p = MEM_NEW(struct preamble);
     p->tm = tm;

@@ -248,14 +248,28 @@ static void open_links(struct wk *wk)
     }
 }
 
+/* The one that has been at it for longest: who proves nothing does not lock out the others. */
+static void drop_oldest_handshake(struct wk *wk)
+{
+    LIST_FOREACH(n, &wk->handshakes) {
+        struct wk_handshake *h = LIST_ENTRY(n, struct wk_handshake, node);
+
+        if (!h->accepted)
+            continue;
+        rpc_data_cancel(h->data);
+        list_remove(&h->node);
+        mem_free(h);
+        wk->accepted_handshakes--;
+        return;
+    }
+}
+
 void wk_accept(struct wk *wk, struct net_conn *conn, const Rask__Control__Hello *hello)
 {
     struct wk_handshake *h;
 
-    if (wk->accepted_handshakes >= WK_HANDSHAKES_MAX) {
-        wk->env->net->ops->close(conn);
-        return;
-    }
+    if (wk->accepted_handshakes >= WK_HANDSHAKES_MAX)
+        drop_oldest_handshake(wk);
     h = handshake_new(wk, 0, true);
     wk->accepted_handshakes++;
     h->data = rpc_data_accept(wk->env, conn, hello, &wk->identity, handshake_done, h);

@@ -12,7 +12,7 @@
 #define WK_MAGIC 0x776b3031
 /* A lost peer is often a died one: its obituary names the cause, so the loss itself is reported only after this. */
 #define WK_LOST_LINK_DELAY_MS 3000
-#define WK_HANDSHAKES_MAX 1024 /* accepted and not finished; one more is closed */
+#define WK_HANDSHAKES_MAX 1024 /* accepted and not finished; one more ends the oldest */
 
 struct wk_edge_info { /* a job edge, as far as this worker has ends of it */
     const Rask__Graph__JobEdge *edge;

@@ -1,6 +1,8 @@
 /* test_rpc_tls.c - who is let in under TLS: TaskManagers by certificate, workers by their job's secret, on real sockets. */
 #include "common/rpc/rpc.h"
 
+#include <sys/resource.h>
+
 #include "common/rpc/rpc_private.h"
 #include "test/unit/loop.h"
 
@@ -441,6 +443,28 @@ static void half_handshakes_are_bounded(void **state)
     end(&f);
 }
 
+/* Those that say nothing hold every place, and still do not lock out one that comes to the point. */
+static void the_oldest_makes_room(void **state)
+{
+    struct rpc_identity tm = {.role = RASK__CONTROL__ROLE__TASKMANAGER};
+    struct rlimit files = {4096, 4096};
+    struct fixture f;
+
+    (void)state;
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0)
+        skip();
+    start(&f, true);
+    for (int i = 0; i < RPC_HANDSHAKES_MAX + 5; i++)
+        f.env->net->ops->connect(f.env->net, rpc_server_address(f.server), &raw_handler, &f);
+    loop_until(f.env, &f.raw_closed, 5);
+    tm.tls = f.daemon;
+    connect_as(&f, &tm);
+    loop_until(f.env, &f.client_ready, 1);
+    assert_true(f.raw_closed < 20);
+    f.raw = NULL;
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +475,7 @@ int main(void)
         cmocka_unit_test(no_data_without_the_secret),
         cmocka_unit_test(preamble_is_not_believed),
         cmocka_unit_test(half_handshakes_are_bounded),
+        cmocka_unit_test(the_oldest_makes_room),
     };
 
     return cmocka_run_group_tests_name("rpc, TLS", tests, NULL, NULL);
