@@ -228,7 +228,7 @@ const struct conf_class_row conf_class_rows[] = {
     NOT_YET("taskmanager.network.compression.codec")
     NOT_YET("taskmanager.network.detailed-metrics")
     NOT_YET("taskmanager.network.hybrid-shuffle.*")
-    NOT_YET("taskmanager.network.memory.*")
+    NOT_YET("taskmanager.network.memory.read-buffer.*")
     NOTHING("taskmanager.network.netty.*", NO_NETTY)
     NOT_YET("taskmanager.network.partition-request-timeout")
     NOT_YET("taskmanager.network.request-backoff.initial")

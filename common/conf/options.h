@@ -72,6 +72,22 @@
       "Whether a partly filled block leaves after the interval; if not, only when full or idle.")  \
     X(EXECUTION_BUFFER_TIMEOUT_INTERVAL, "execution.buffer-timeout.interval", DURATION, "100 ms",  \
       "", JOB, "How long a partly filled block may wait for more rows; 0 sends each row at once.") \
+    X(TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_ENABLED,                                           \
+      "taskmanager.network.memory.buffer-debloat.enabled", BOOL, "false", "", JOB,                 \
+      "Whether as much is under way to a task as it consumes in the target time, instead of as "   \
+      "much as its credits allow.")                                                                \
+    X(TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_TARGET,                                            \
+      "taskmanager.network.memory.buffer-debloat.target", DURATION, "1 s", "1 ms..", JOB,          \
+      "In which time a task is to consume all that is under way to it.")                           \
+    X(TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_PERIOD,                                            \
+      "taskmanager.network.memory.buffer-debloat.period", DURATION, "200 ms", "1 ms..", JOB,       \
+      "How often the credits are looked at.")                                                      \
+    X(TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_SAMPLES,                                           \
+      "taskmanager.network.memory.buffer-debloat.samples", INT, "20", "1..10000", JOB,             \
+      "Over how many periods the throughput is averaged.")                                         \
+    X(TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_THRESHOLD_PERCENTAGES,                             \
+      "taskmanager.network.memory.buffer-debloat.threshold-percentages", INT, "25", "0..100", JOB, \
+      "A smaller change of a credit is left out.")                                                 \
     X(EXECUTION_TARGET, "execution.target", ENUM, "remote", "remote|local", JOB,                   \
       "Where `rask run` runs a job without `-t`: on a cluster, or inside the client.")             \
     X(TASK_CANCELLATION_TIMEOUT, "task.cancellation.timeout", DURATION, "3 min", "", JOB,          \

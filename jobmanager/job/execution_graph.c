@@ -121,6 +121,7 @@ void jm_graph_metrics(struct jm_graph *graph, const Rask__Control__TaskMetrics *
         .bytes_in = metrics->bytes_in,
         .bytes_out = metrics->bytes_out,
         .remote_records_in = metrics->remote_records_in,
+        .takes = metrics->takes,
         .source_records = metrics->source_records,
         .busy_ms = metrics->busy_ms,
         .idle_ms = metrics->idle_ms,

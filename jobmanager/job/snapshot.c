@@ -91,6 +91,7 @@ void jm_metrics_add(struct jm_metrics *sum, const struct jm_metrics *m)
     sum->bytes_in += m->bytes_in;
     sum->bytes_out += m->bytes_out;
     sum->remote_records_in += m->remote_records_in;
+    sum->takes += m->takes;
     sum->source_records += m->source_records;
     sum->busy_ms += m->busy_ms;
     sum->idle_ms += m->idle_ms;

@@ -38,6 +38,7 @@ struct jm_ckpt_stats; /* jobmanager/checkpoint/stats.h */
 
 struct jm_metrics {
     uint64_t records_in, records_out, bytes_in, bytes_out, remote_records_in;
+    uint64_t takes; /* times that records_in were taken, a step's worth at a time */
     uint64_t source_records; /* read by the source of the chain; Flink counts only between tasks */
     uint64_t busy_ms, idle_ms, backpressured_ms;
     bool complete; /* every subtask's final figures are in */

@@ -116,6 +116,7 @@ static void fill_subtask(const struct rest_request *r, const void *item, struct 
     put_int(set, "numBytesIn", (int64_t)m->bytes_in);
     put_int(set, "numBytesOut", (int64_t)m->bytes_out);
     put_int(set, "numRecordsInRemote", (int64_t)m->remote_records_in);
+    put_int(set, "numTakes", (int64_t)m->takes);
     put_double(set, "accumulateBusyTimeMs", (double)m->busy_ms);
     put_int(set, "accumulateIdleTimeMs", (int64_t)m->idle_ms);
     put_int(set, "accumulateBackPressuredTimeMs", (int64_t)m->backpressured_ms);

@@ -473,6 +473,13 @@ static struct task_config apply_config(struct wk *wk)
     wk->host.graph = graph_of(wk);
     if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
         ret.flush_ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
+    wk->debloat = (struct wk_debloat_options){
+        .enabled = conf_bool(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_ENABLED),
+        .target_ns = conf_duration_ms(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_TARGET) * 1000000u,
+        .period_ns = conf_duration_ms(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_PERIOD) * 1000000u,
+        .threshold_percent = (uint32_t)conf_int(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_THRESHOLD_PERCENTAGES),
+        .samples = (uint32_t)conf_int(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_SAMPLES),
+    };
     ret.checkpointing = conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_INTERVAL);
     ret.exactly_once = strcmp(conf_string(conf, OPT_EXECUTION_CHECKPOINTING_MODE), "EXACTLY_ONCE") == 0;
     pool_set_row_max(wk->pool, (uint32_t)MIN(conf_memory_bytes(conf, OPT_RASK_MAX_ROW_SIZE), (uint64_t)POOL_ROW_BYTES_MAX));
@@ -689,7 +696,9 @@ void wk_start_tasks(struct wk *wk)
             bool splits = wk->edges[in->edge].edge->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
 
             wk_in_open(in, splits ? 1 : credit_of(wk, in, channels));
+            wk->tasks[i]->credit_max = MAX(wk->tasks[i]->credit_max, in->credit_bytes);
         }
+        wk->tasks[i]->debloat.options = wk->tasks[i]->is_source ? NULL : &wk->debloat; /* of splits it is one a time */
     }
     for (uint32_t i = 0; i < wk->task_count; i++)
         wk_ready(&wk->tasks[i]->run);

@@ -42,6 +42,7 @@ struct wk {
     struct pool *pool;
     struct wk_state_budget state_budget;
     struct wk_task_host host;
+    struct wk_debloat_options debloat;
 
     struct arena arena;                /* the deployment: messages, schemas */
     Rask__Control__Deploy *deploy;     /* NULL: not deployed yet */

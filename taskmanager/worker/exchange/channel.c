@@ -243,12 +243,34 @@ static void grant(struct wk_in *in, uint32_t bytes, uint32_t total)
 {
     __atomic_store_n(&in->granted, in->granted + bytes, __ATOMIC_RELEASE);
     __atomic_store_n(&in->credit_bytes, total, __ATOMIC_RELEASE);
+    in->told_bytes = total;
     in->grant(in, bytes);
 }
 
 void wk_in_open(struct wk_in *in, uint32_t credit_bytes)
 {
+    in->wanted_bytes = credit_bytes;
     grant(in, credit_bytes, credit_bytes);
+}
+
+void wk_in_resize(struct wk_in *in, uint32_t wanted_bytes)
+{
+    CHECK(wanted_bytes > 0);
+    in->wanted_bytes = wanted_bytes;
+    if (wanted_bytes > in->credit_bytes)
+        grant(in, wanted_bytes - in->credit_bytes, wanted_bytes);
+}
+
+/* A credit that shrinks keeps what would go back. */
+static void withhold(struct wk_in *in)
+{
+    uint32_t excess = in->credit_bytes - in->wanted_bytes, less;
+
+    if (in->credit_bytes <= in->wanted_bytes)
+        return;
+    less = (uint32_t)MIN(in->unreturned, (uint64_t)excess);
+    in->unreturned -= less;
+    __atomic_store_n(&in->credit_bytes, in->credit_bytes - less, __ATOMIC_RELEASE);
 }
 
 void wk_in_consumed(struct wk_in *in, uint32_t bytes)
@@ -258,7 +280,9 @@ void wk_in_consumed(struct wk_in *in, uint32_t bytes)
     bool empty = wk_in_queued(in) == 0;
 
     in->unreturned += bytes;
-    if (in->unreturned > 0 && (empty || in->unreturned >= in->credit_bytes / 4)) {
+    withhold(in);
+    if (empty ? in->unreturned > 0 || in->told_bytes != in->credit_bytes
+              : in->unreturned > 0 && in->unreturned >= in->credit_bytes / 4) {
         uint32_t give = (uint32_t)MIN(in->unreturned, (uint64_t)UINT32_MAX);
 
         in->unreturned -= give;

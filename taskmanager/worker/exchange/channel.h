@@ -92,6 +92,8 @@ struct wk_in {
     uint64_t taken_bytes, taken;
     uint64_t granted;            /* wk_counted: bytes of credit, all grants together */
     uint32_t credit_bytes;       /* atomic: what may be under way at a time */
+    uint32_t wanted_bytes;       /* what credit_bytes is to become: less of what is consumed goes back until then */
+    uint32_t told_bytes;         /* credit_bytes as the sender knows it */
     uint64_t unreturned;         /* consumed, not yet granted again */
     struct list held;            /* elements that came while it was blocked */
     bool ended, idle;
@@ -126,6 +128,8 @@ uint64_t wk_in_queued(const struct wk_in *in);
 void wk_in_open(struct wk_in *in, uint32_t credit_bytes);
 /* Task. The slice was consumed: credit goes back, in portions of a quarter, or all of it when the channel is empty. */
 void wk_in_consumed(struct wk_in *in, uint32_t bytes);
+/* Task. Changes the channel's whole credit, in a while; wanted_bytes > 0. */
+void wk_in_resize(struct wk_in *in, uint32_t wanted_bytes);
 /* Whoever pushes: may the sender send so much? A row that is larger than the credit may come when all of it is there. */
 bool wk_in_within_credit(const struct wk_in *in, uint32_t bytes);
 

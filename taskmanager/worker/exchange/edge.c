@@ -64,7 +64,7 @@ bool wk_edge_full(const struct wk_edge *e)
     if (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS)
         return e->held_rows >= SPLITS_HELD_MAX || e->held_count >= SPLITS_HELD_BATCHES;
     /* Over the worker's budget one block in each edge has to do. */
-    return e->blocks_waiting >= EDGE_BLOCKS_MAX || (e->blocks_waiting > 0 && pool_over(e->pool));
+    return e->blocks_waiting >= EDGE_BLOCKS_MAX || (e->blocks_waiting > 0 && (e->narrow || pool_over(e->pool)));
 }
 
 bool wk_edge_drained(const struct wk_edge *e)
@@ -80,6 +80,37 @@ uint64_t wk_edge_in_flight(const struct wk_edge *e)
         bytes += __atomic_load_n(&e->channels[i].credit_total, __ATOMIC_RELAXED) -
                  __atomic_load_n(&e->channels[i].credit, __ATOMIC_RELAXED);
     return bytes > 0 ? (uint64_t)bytes : 0;
+}
+
+/* What a row of the block costs of the credit; 0: it depends on the row. */
+static uint32_t row_bytes(const rask_batch *rows)
+{
+    uint32_t bytes = rows->event_time.data ? 8 : 0;
+
+    if (rows->buffer_count > 0)
+        return 0;
+    for (uint32_t c = 0; c < rows->schema->columns; c++) {
+        if (schema_is_nested(&rows->schema->fields[c]))
+            return 0;
+        bytes += schema_width(&rows->schema->fields[c]);
+    }
+    return bytes;
+}
+
+/* With long strings they are counted row by row: one channel may get all of them. */
+static uint32_t slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count, uint32_t each)
+{
+    rask_batch part;
+
+    if (each > 0)
+        return count * each;
+    part = *rows; /* borrows everything */
+    part.rows = count;
+    if (part.sel)
+        part.sel += first;
+    else
+        part.first += first;
+    return (uint32_t)MIN(MAX(batch_row_bytes(&part), 1u), (uint64_t)INT32_MAX);
 }
 
 /* ---- sending ---- */
@@ -145,6 +176,37 @@ static void send_run(struct wk_edge *e, uint32_t rank)
     wk_element_free(el);
 }
 
+/*
+ * A slice that is larger than the channel's whole credit leaves in parts of half of it, so that no more is under way than the
+ * credit; only a single row may be larger.  The part becomes the head, in a block of its own.
+ */
+static void split_head(struct wk_edge *e, struct wk_out *out)
+{
+    struct wk_element *el = head(out), *part;
+    int64_t total = __atomic_load_n(&out->credit_total, __ATOMIC_ACQUIRE);
+    uint32_t rows, bytes, taken;
+    struct wk_block *block;
+    rask_batch *shared;
+
+    if (el->rows < 2 || total == 0 || el->bytes <= total)
+        return;
+    rows = (uint32_t)MAX((uint64_t)el->rows * (uint64_t)total / el->bytes / 2, 1u);
+    bytes = slice_bytes(el->block->rows, el->first, rows, row_bytes(el->block->rows));
+    shared = batch_ref(el->block->rows);
+    block = wk_block_new(e->pool, &shared, 1);
+    part = wk_block_slice(block, el->first, rows, bytes);
+    block->waiting = 1;
+    wk_count(&e->blocks_waiting, 1);
+    wk_block_unref(block);
+    el->first += rows;
+    el->rows -= rows;
+    taken = MIN(bytes, el->bytes - 1);
+    el->bytes -= taken;
+    list_push_front(&out->pending, &part->node);
+    wk_count(&e->elements_waiting, 1);
+    wk_count(&e->bytes_waiting, (uint64_t)part->bytes - taken);
+}
+
 static bool send_channel(struct wk_edge *e, uint32_t rank)
 {
     struct wk_out *out = &e->channels[rank];
@@ -152,6 +214,10 @@ static bool send_channel(struct wk_edge *e, uint32_t rank)
     bool any = false;
 
     while ((el = head(out)) != NULL) {
+        if (el->type == WK_DATA && el->bytes > 1) {
+            split_head(e, out);
+            el = head(out);
+        }
         if (el->type == WK_DATA && !wk_out_reserve(out, el->bytes))
             break;
         any = true;
@@ -173,37 +239,6 @@ static void wait_in(struct wk_edge *e, struct wk_out *out, struct wk_element *el
     list_push_back(&out->pending, &el->node);
     wk_count(&e->elements_waiting, 1);
     wk_count(&e->bytes_waiting, el->bytes);
-}
-
-/* What a row of the block costs of the credit; 0: it depends on the row. */
-static uint32_t row_bytes(const rask_batch *rows)
-{
-    uint32_t bytes = rows->event_time.data ? 8 : 0;
-
-    if (rows->buffer_count > 0)
-        return 0;
-    for (uint32_t c = 0; c < rows->schema->columns; c++) {
-        if (schema_is_nested(&rows->schema->fields[c]))
-            return 0;
-        bytes += schema_width(&rows->schema->fields[c]);
-    }
-    return bytes;
-}
-
-/* With long strings they are counted row by row: one channel may get all of them. */
-static uint32_t slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count, uint32_t each)
-{
-    rask_batch part;
-
-    if (each > 0)
-        return count * each;
-    part = *rows; /* borrows everything */
-    part.rows = count;
-    if (part.sel)
-        part.sel += first;
-    else
-        part.first += first;
-    return (uint32_t)MIN(MAX(batch_row_bytes(&part), 1u), (uint64_t)INT32_MAX);
 }
 
 static void add_slice(struct wk_edge *e, uint32_t rank, struct wk_block *block, uint32_t first, uint32_t rows, uint32_t bytes)
@@ -294,10 +329,21 @@ static void drop_held(struct wk_edge *e)
     wk_count(&e->held_bytes, -e->held_bytes);
 }
 
+/* Less credit than a block over all channels: the receivers want little under way, and one block that waits is plenty. */
+static bool is_narrow(const struct wk_edge *e)
+{
+    int64_t total = 0;
+
+    for (uint32_t i = 0; i < e->channel_count && total < EDGE_BLOCK_BYTES / 2; i++)
+        total += __atomic_load_n(&e->channels[i].credit_total, __ATOMIC_RELAXED);
+    return total < EDGE_BLOCK_BYTES / 2;
+}
+
 /* rows is taken. */
 static struct wk_block *block_of(struct wk_edge *e, rask_batch *rows)
 {
     wk_count(&e->blocks_waiting, 1);
+    e->narrow = is_narrow(e);
     return wk_block_new(e->pool, &rows, e->channel_count);
 }
 

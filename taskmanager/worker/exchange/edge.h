@@ -52,6 +52,7 @@ struct wk_edge {
     bool has_marker;             /* marker goes with the block that is held */
     int64_t marker;
     uint32_t marker_rank;        /* channels take turns */
+    bool narrow;                 /* one block that waits makes it full */
     bool end_wanted;             /* SPLITS: END follows the last held row */
     bool ended;                  /* END was sent: nothing follows it */
     uint64_t rows_out, bytes_out; /* counters, read by others */

@@ -200,9 +200,20 @@ void wk_task_refuse(struct wk_task *t, const struct err *error)
 
 static void return_credits(struct wk_task *t)
 {
-    for (uint32_t i = 0; i < t->taken_count; i++)
+    for (uint32_t i = 0; i < t->taken_count; i++) {
         wk_in_consumed(t->taken[i].in, t->taken[i].bytes);
+        t->debloat.consumed_bytes += t->taken[i].bytes;
+    }
     t->taken_count = 0;
+}
+
+static void debloat(struct wk_task *t, uint64_t now)
+{
+    uint64_t ns[WK_PHASE_COUNT];
+
+    wk_clock_read(&t->clock, now, ns);
+    wk_debloat_adjust(&t->debloat, &t->gate, now,
+                      ns[WK_PHASE_RUNNING] + ns[WK_PHASE_READY] + ns[WK_PHASE_SOFT] + ns[WK_PHASE_HARD], t->credit_max);
 }
 
 /* Watermark and status of the task: minimum over the channels that are neither ended nor idle. */
@@ -603,6 +614,8 @@ static bool task_run(struct wk_runnable *r)
         task_over(t, RASK__CONTROL__TASK_STATE__CANCELED, NULL);
     else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))
         again = step(t, began);
+    if (wk_debloat_is_due(&t->debloat, began) && !wk_task_is_over(t))
+        debloat(t, began);
     wk_clock_move(&t->clock, phase_after(t), ex->ops->now_ns(ex));
     return again;
 }

@@ -13,6 +13,7 @@
 #include "common/env/env.h"
 #include "proto/control.pb-c.h"
 #include "taskmanager/worker/checkpoint/barrier.h"
+#include "taskmanager/worker/exchange/debloat.h"
 #include "taskmanager/worker/operator/chain.h"
 #include "taskmanager/worker/task/clock.h"
 #include "taskmanager/worker/task/latency.h"
@@ -99,6 +100,8 @@ struct wk_task {
     enum task_stop stopped; /* why the last step ended */
     struct wk_clock clock;
     uint64_t records_in, remote_records_in, bytes_in; /* read by others */
+    struct wk_debloat debloat;
+    uint32_t credit_max;    /* of a channel, when nothing is debloated */
     uint64_t takes;         /* likewise: times that rows were taken from the gate */
 
     pthread_mutex_t lock;   /* counters of all operators */

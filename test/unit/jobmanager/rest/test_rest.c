@@ -566,7 +566,7 @@ static void test_metrics_have_flinks_names(void **state)
 {
     struct fixture *f = *state;
     static const char own[] = "\"inFlightBytes\" \"readyTimeMsPerSecond\" \"hottestKeyGroup\" \"hottestKeyGroupShare\" "
-                              "\"numRecordsInRemote\" \"sinkTimeShare\"";
+                              "\"numRecordsInRemote\" \"sinkTimeShare\" \"numTakes\"";
     static const char *const lists[] = {METRICS "/subtasks/0/metrics", METRICS "/subtasks/metrics",
                                         "/jobs/" FAKE_RUNNING "/metrics", "/jobmanager/metrics",
                                         "/taskmanagers/" FAKE_TASKMANAGER "/metrics"};

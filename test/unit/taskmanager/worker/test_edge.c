@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "common/base/hash.h"
 #include "common/types/key_bytes.h"
+#include "taskmanager/worker/exchange/debloat.h"
 #include "taskmanager/worker/exchange/edge.h"
 #include "taskmanager/worker/task/executor.h"
 
@@ -246,23 +247,88 @@ static void without_credit_nothing_leaves_and_the_edge_is_full(void **state)
     bench_free(&b);
 }
 
-static void a_slice_larger_than_the_credit_passes_alone(void **state)
+static void a_slice_larger_than_the_credit_leaves_in_parts(void **state)
 {
     struct bench b;
-    uint32_t taken = 0;
+    struct seen s = {.b = &b, .last = {-1}};
 
     (void)state;
     bench_new(&b, RASK__GRAPH__PARTITIONER__GLOBAL, 1, 1000);
     for (int i = 0; i < 3; i++)
         wk_edge_emit(&b.edge, rows(&b, i * 4096, 4096, 10));
     wk_edge_flush(&b.edge);
+    while (!wk_edge_drained(&b.edge)) {
+        assert_true(wk_edge_in_flight(&b.edge) <= 1000);
+        assert_true(wk_in_queued_bytes(&b.gates[0].channels[0]) > 0);
+        take_all(&b, 0, see, &s);
+        wk_edge_send_waiting(&b.edge);
+    }
+    take_all(&b, 0, see, &s);
+    assert_int_equal(s.rows, 3 * 4096);
+    assert_int_equal(b.edge.bytes_waiting, 0);
+    assert_int_equal(b.edge.blocks_waiting, 0);
+    bench_free(&b);
+}
+
+static void a_row_larger_than_the_credit_passes_alone(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_new(&b, RASK__GRAPH__PARTITIONER__GLOBAL, 1, 10);
+    wk_edge_emit(&b.edge, rows(&b, 0, 3, 10));
+    wk_edge_flush(&b.edge);
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(take_all(&b, 0, NULL, NULL), 4096);
-        taken += 4096;
+        assert_int_equal(take_all(&b, 0, NULL, NULL), 1);
         wk_edge_send_waiting(&b.edge);
     }
     assert_true(wk_edge_drained(&b.edge));
     bench_free(&b);
+}
+
+/* Rows under way to a consumer that takes one a millisecond, in the end; the sender always has more. */
+static uint64_t under_way_at_a_row_a_ms(const struct wk_debloat_options *options)
+{
+    struct wk_debloat debloat = {.options = options};
+    struct bench b;
+    uint64_t now = 0, bytes;
+    int64_t sent = 0;
+
+    bench_new(&b, RASK__GRAPH__PARTITIONER__GLOBAL, 1, 256u << 10);
+    for (int i = 0; i < 200; i++) {
+        struct wk_element *e;
+        struct wk_in *in;
+
+        while (!wk_edge_full(&b.edge)) {
+            wk_edge_emit(&b.edge, rows(&b, sent, 4096, 10));
+            sent += 4096;
+        }
+        e = wk_gate_take(&b.gates[0], &in);
+        assert_non_null(e);
+        now += e->rows * 1000000ull;
+        debloat.consumed_bytes += e->bytes;
+        wk_in_consumed(in, e->bytes);
+        wk_element_free(e);
+        if (wk_debloat_is_due(&debloat, now))
+            wk_debloat_adjust(&debloat, &b.gates[0], now, now, 256u << 10);
+        wk_edge_send_waiting(&b.edge);
+    }
+    bytes = wk_edge_in_flight(&b.edge);
+    while (take_all(&b, 0, NULL, NULL) > 0)
+        wk_edge_send_waiting(&b.edge);
+    assert_int_equal(b.edge.rows_out, sent);
+    bench_free(&b);
+    return bytes / 16;
+}
+
+static void a_slow_consumer_keeps_few_rows_under_way(void **state)
+{
+    struct wk_debloat_options options = {false, 100000000, 200000000, 25, 20};
+
+    (void)state;
+    assert_true(under_way_at_a_row_a_ms(&options) > 10000);
+    options.enabled = true;
+    assert_in_range(under_way_at_a_row_a_ms(&options), 20, 130); /* 100 ms */
 }
 
 static void control_elements_stay_behind_the_rows_before_them(void **state)
@@ -442,7 +508,9 @@ int main(void)
         cmocka_unit_test(pointwise_patterns_cover_both_sides),
         cmocka_unit_test(every_partitioner_keeps_rows_and_order),
         cmocka_unit_test(without_credit_nothing_leaves_and_the_edge_is_full),
-        cmocka_unit_test(a_slice_larger_than_the_credit_passes_alone),
+        cmocka_unit_test(a_slice_larger_than_the_credit_leaves_in_parts),
+        cmocka_unit_test(a_row_larger_than_the_credit_passes_alone),
+        cmocka_unit_test(a_slow_consumer_keeps_few_rows_under_way),
         cmocka_unit_test(control_elements_stay_behind_the_rows_before_them),
         cmocka_unit_test(splits_go_to_readers_that_ask),
         cmocka_unit_test(splits_that_come_one_by_one_make_the_edge_full),
