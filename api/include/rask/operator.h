@@ -207,9 +207,12 @@ typedef struct rask_source {
 } rask_source;
 /* Whether anybody reads a column of the source's output (rask_project): if not, it may be left out (rask_batch_omit). */
 bool rask_wanted(rask_ctx *ctx, int column);
-void rask_wake_in(rask_ctx *ctx, int64_t delay_us); /* poll again after this time */
-void rask_wake_on_fd(rask_ctx *ctx, int fd);        /* poll again when fd is readable */
-void rask_wake(rask_ctx *ctx);                      /* any thread */
+/* Poll again after this time; the earliest time asked for stands until it has come. */
+void rask_wake_in(rask_ctx *ctx, int64_t delay_us);
+/* Poll again when fd is readable. It stays open until the next callback; each poll that waits asks again. */
+void rask_wake_on_fd(rask_ctx *ctx, int fd);
+/* Any thread, until close of the operator has returned: a thread of its own that wakes it is joined there. */
+void rask_wake(rask_ctx *ctx);
 
 /* ---- Sinks: after prepare returns, the committable survives a crash; commit repeats until it returns 0. ---- */
 typedef struct rask_committables rask_committables;

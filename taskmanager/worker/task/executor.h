@@ -1,7 +1,7 @@
 /*
  * executor.h - who runs task steps, and when.
  *
- * A task is a runnable: run() does a bounded piece of work (1 ms) and returns; wk_ready makes it run
+ * A task is a runnable: run() does a bounded piece of work (0.3 ms) and returns; wk_ready makes it run
  * again.  Two executors exist: a pool of threads (executor_posix.c) and events of the simulator (test/sim).  A runnable is
  * never run twice at the same time, and a wk_ready during run() is not lost.
  *

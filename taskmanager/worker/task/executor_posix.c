@@ -1,7 +1,7 @@
 /*
  * executor_posix.c - a pool of threads that step tasks.
  *
- * One run queue under one lock: steps last up to a millisecond, so the lock is taken some thousand times a second.
+ * One run queue under one lock: steps last up to 0.3 ms, so the lock is taken some thousand times a second.
  * `threads` runners are active at a time.  A runner that waits (wk_wait) or overstays OVERSTAY_NS stops counting as
  * active, and another one takes its place; when it comes back and there are too many, it sleeps.
  *
