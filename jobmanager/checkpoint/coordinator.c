@@ -297,6 +297,8 @@ void jm_ck_pending_fail(struct pending *p, bool tell, bool counts, int code, con
     jm_ckpt_book_end(&c->book, e);
     c->last_end_ns = env_now_ns(c->env);
     c->strays = true;
+    c->shared_made = false; /* somebody may have removed it */
+    c->full_next = c->full_next || code == ERR_NOT_FOUND || code == ERR_IO;
     if (tell)
         c->options.hooks->abort(c->options.arg, p->id, text);
     if (p->done) {
@@ -386,7 +388,7 @@ static void begin(struct jm_ckpt *c, struct wish *wish)
                                : mem_printf("%s/chk-%llu", c->dir, (unsigned long long)p->id);
     p->entry = jm_ckpt_entry_new(c->options.graph, p->id, kind);
     p->entry->trigger_ms = env_wall_ms(c->env);
-    p->entry->full = wish && wish->full;
+    p->entry->full = (wish && wish->full) || c->full_next;
     if (wish) {
         p->done = wish->done;
         p->arg = wish->arg;

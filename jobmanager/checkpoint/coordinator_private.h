@@ -66,6 +66,7 @@ struct jm_ckpt {
     uint64_t last_begun_ns, last_end_ns;
     uint64_t failed_in_row;
     bool due, wanted; /* an interval has passed; a task waits at its end */
+    bool full_next;   /* files of earlier ones may be gone: the next names none of them */
     bool strays;      /* a checkpoint was given up: files of it may lie in shared_dir */
     struct env_timer timer;
     struct list pendings;  /* oldest first */

@@ -283,10 +283,13 @@ static void on_written(void *arg, const struct fs_result *result)
             (unsigned long long)jm_ckpt_entry_duration_ms(e, e->end_ms));
     if (!jm_ckpt_is_savepoint(e->kind)) {
         c->failed_in_row = 0;
+        c->full_next = c->full_next && !e->full;
         keep(p);
         end_subsumed(c, id);
         sweep_strays(c);
     }
+    if (!c->running)
+        ENV_PROBE(c->env, "checkpoint: complete after its epoch had ended");
     if (c->running)
         c->options.hooks->complete(c->options.arg, id, e->kind);
     if (p->done)

@@ -9,6 +9,7 @@ const char *const sim_probes_all[] = {
     "check: a row larger than the credit is under way",
     "check: credit of a local channel",
     "check: credit of a remote channel",
+    "checkpoint: complete after its epoch had ended",
     "client: a submission is repeated",
     "client: a worker built the graph",
     "client: the job store could not be read",
@@ -52,6 +53,8 @@ const char *const sim_probes_all[] = {
     "job: failed with a reason",
     "job: failed, no room for its state",
     "job: finished",
+    "job: finished with commits",
+    "job: finished, a commit was repeated",
     "link: sends late",
     "mesh: a leader begins its epoch",
     "mesh: the lock was one's own already",
@@ -66,5 +69,6 @@ const char *const sim_probes_all[] = {
     "taskmanager: a start is repeated",
     "taskmanager: an obituary is repeated",
     "worker: a peer connects before the deployment",
+    "worker: tasks begin with a checkpoint",
     NULL,
 };

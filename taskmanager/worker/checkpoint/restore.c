@@ -54,6 +54,8 @@ void wk_restore_drop(struct wk_restoring *r)
 
 static void finish(struct wk_restoring *r, struct err *error)
 {
+    if (!error)
+        ENV_PROBE(r->env, "worker: tasks begin with a checkpoint");
     if (error)
         err_wrap(error, "cannot restore from \"%s\"", r->msg->dir);
     r->done(r->arg, error);

@@ -100,7 +100,7 @@ static void check_counts(struct cluster *c, const struct jm_job *job)
 
         open_of_workers += w->open;
         gone += w->state == JM_WORKER_GONE;
-        if ((w->state == JM_WORKER_GONE) != (w->allocation == NULL))
+        if ((w->state == JM_WORKER_GONE) != (w->allocation == NULL) && !(job->ending && job->restart.type != JM_RESTART_NONE))
             sim_fail(c->sim, "%s is %s and %s its slots", w->label, w->state == JM_WORKER_GONE ? "gone" : "here",
                      w->allocation ? "holds" : "has not");
     }
@@ -277,7 +277,7 @@ static void check_channel(struct cluster *c, struct worker *w, const struct wk_t
 {
     uint32_t index = w->wk->placement[w->wk->edges[in->edge].edge->source_vertex][in->source_subtask];
     bool local = index == w->start->worker_index, still = local;
-    struct worker *sender = local ? w : worker_of(c, &w->job_id, index);
+    struct worker *sender = local ? w : worker_of(c, &w->job_id, w->start->job_epoch, index);
     const struct wk_out *out = is_deployed(sender) ? other_end(sender->wk, in) : NULL;
     int64_t here, all;
 
@@ -384,6 +384,10 @@ void cluster_check_job(struct cluster *c, struct job *j)
     switch (j->state) {
     case JM_JOB_FINISHED:
         SIM_PROBE("job: finished");
+        if (job_result(j->spec.index)->commits > 0)
+            SIM_PROBE("job: finished with commits");
+        if (job_result(j->spec.index)->repeated > 0)
+            SIM_PROBE("job: finished, a commit was repeated");
         differs = job_compare(&j->spec);
         if (differs)
             sim_fail(c->sim, "job %u is FINISHED, but %s", j->spec.index, differs);

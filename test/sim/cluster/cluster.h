@@ -101,7 +101,7 @@ void cluster_free(struct cluster *c); /* stops who lives */
 uint32_t cluster_slots(const struct cluster *c);
 /* The process is gone: its supervisor learns of it, if that still lives. signal 0: it ended by itself. */
 void worker_end(struct worker *w, int32_t exit_code, int32_t signal);
-struct worker *worker_of(struct cluster *c, const struct id *job_id, uint32_t index); /* that lives; NULL */
+struct worker *worker_of(struct cluster *c, const struct id *job_id, uint64_t epoch, uint32_t index); /* that lives; NULL */
 void jobmanager_restart(struct cluster *c); /* if it is down */
 void taskmanager_restart(struct taskmanager *tm);
 

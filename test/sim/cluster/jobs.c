@@ -45,6 +45,8 @@ static int read_open(rask_ctx *ctx, rask_split *split)
 
     (void)ctx;
     memcpy(&p->split, split->id.data, sizeof(p->split));
+    if (split->position.len == sizeof(p->at))
+        memcpy(&p->at, split->position.data, sizeof(p->at));
     return 0;
 }
 
@@ -100,6 +102,7 @@ static int read_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
         if (p->at > spec->rows)
             break;
     }
+    rask_split_position(split, &p->at, sizeof(p->at));
     return read_on(ctx, spec, p);
 }
 
@@ -163,6 +166,94 @@ static int ones(rask_ctx *ctx, const rask_row *row, rask_out *out)
     return item_emit(out, &it);
 }
 
+/* ---- the sink that commits: what it wrote since the last barrier is one committable ---- */
+
+struct writer {
+    uint64_t id; /* of the next committable, unique among all attempts */
+    uint32_t count, room;
+    struct pair {
+        int64_t key, value;
+    } * pairs;
+};
+
+static int writer_write(rask_ctx *ctx, const rask_batch *rows)
+{
+    struct writer *w = rask_self(ctx);
+
+    for (uint32_t i = 0; i < rows->rows; i++) {
+        rask_row row = rask_batch_row(rows, i);
+        struct item it = item_at(&row);
+
+        if (w->count == w->room) {
+            w->room = w->room ? w->room * 2 : 64;
+            w->pairs = mem_realloc(w->pairs, w->room * sizeof(*w->pairs));
+        }
+        w->pairs[w->count++] = (struct pair){it.key, it.value};
+    }
+    return 0;
+}
+
+static int writer_prepare(rask_ctx *ctx, rask_committables *out)
+{
+    struct writer *w = rask_self(ctx);
+    struct bytes b;
+    int rc;
+
+    if (w->count == 0)
+        return 0;
+    bytes_init(&b);
+    bytes_add_u64(&b, (uint64_t)rask_attempt(ctx) << 40 | (uint64_t)rask_subtask(ctx) << 32 | ++w->id);
+    bytes_add(&b, w->pairs, w->count * sizeof(*w->pairs));
+    w->count = 0;
+    rc = rask_committable_add(out, b.data, b.len);
+    bytes_release(&b);
+    return rc;
+}
+
+static int writer_commit(rask_ctx *ctx, rask_bytes committable)
+{
+    struct job_result *r = &results[spec_of(ctx)->index];
+    struct reader in = reader_of(committable.data, committable.len);
+    uint64_t id = reader_u64(&in);
+
+    for (uint32_t i = 0; i < r->commits; i++)
+        if (r->committed[i] == id) {
+            r->repeated++;
+            return 0;
+        }
+    if (r->commits == JOB_COMMITS_MAX)
+        r->wrong = "more commits than a test can remember";
+    else
+        r->committed[r->commits++] = id;
+    while (reader_left(&in) > 0) {
+        struct pair p;
+
+        p.key = (int64_t)reader_u64(&in);
+        p.value = (int64_t)reader_u64(&in);
+        if (p.key < 0 || p.key >= JOB_KEYS) {
+            r->wrong = "a key that was never sent";
+            continue;
+        }
+        r->last[p.key] = p.value > r->last[p.key] ? p.value : r->last[p.key];
+        r->updates[p.key]++;
+        r->rows++;
+    }
+    return 0;
+}
+
+static void writer_close(rask_ctx *ctx)
+{
+    mem_free(((struct writer *)rask_self(ctx))->pairs);
+}
+
+static const rask_sink committer = {.abi = RASK_ABI,
+                                    .name = "commit",
+                                    .self_size = sizeof(struct writer),
+                                    .write = writer_write,
+                                    .prepare = writer_prepare,
+                                    .commit = writer_commit,
+                                    .close = writer_close};
+
 static int sink_write(rask_ctx *ctx, const rask_batch *rows)
 {
     struct job_result *r = &results[spec_of(ctx)->index];
@@ -188,7 +279,7 @@ static const rask_sink collect = {.abi = RASK_ABI, .name = "collect", .write = s
 
 /* What the artifact holds. Offsets are places in this list: real ones would differ between compilers, and so the hashes. */
 static const void *const code[] = {&numbers, (const void *)(uintptr_t)keep, (const void *)(uintptr_t)copy,
-                                   (const void *)(uintptr_t)look, (const void *)(uintptr_t)ones, &collect};
+                                   (const void *)(uintptr_t)look, (const void *)(uintptr_t)ones, &collect, &committer};
 
 static bool offset_of(void *unused, const void *pointer, uint64_t *ret_offset)
 {
@@ -243,6 +334,10 @@ struct job_spec job_draw(struct sim *sim, uint32_t index)
     s.endless = sim_chance(sim, 1, 12);
     s.order = !s.endless && !s.two_sources && s.parallelism == 0 &&
               (s.spread == SPREAD_NONE || s.spread == SPREAD_GLOBAL) && sim_chance(sim, 1, 2);
+    if (sim_chance(sim, 1, 2)) {
+        s.checkpoint_ms = (uint32_t)sim_range(sim, 10, 2000);
+        s.fails = s.order = false; /* it would fail again and again; rows come again */
+    }
     return s;
 }
 
@@ -290,7 +385,21 @@ static void job_streams(rask_env *env, const struct job_spec *spec)
         s = rask_flat_map(rask_rebalance(s), ones, &item_schema);
         s = rask_sum(rask_key_by(s, "key"), "value");
     }
-    rask_with(rask_sink_to(s, &collect), spec, sizeof(*spec));
+    rask_with(rask_sink_to(s, spec->checkpoint_ms ? &committer : &collect), spec, sizeof(*spec));
+}
+
+static void take_checkpoints(rask_env *env, const struct job_spec *spec)
+{
+    char interval[32];
+
+    snprintf(interval, sizeof(interval), "%u ms", spec->checkpoint_ms);
+    rask_set(env, "execution.checkpointing.interval", interval);
+    rask_set(env, "execution.checkpointing.dir", SIM_SHARED "/checkpoints");
+    rask_set(env, "execution.checkpointing.timeout", "20 s");
+    rask_set(env, "execution.checkpointing.tolerable-failed-checkpoints", "1000000");
+    rask_set(env, "restart-strategy.type", "fixed-delay");
+    rask_set(env, "restart-strategy.fixed-delay.attempts", "4");
+    rask_set(env, "restart-strategy.fixed-delay.delay", "200 ms");
 }
 
 void job_graph(const struct job_spec *spec, const struct id *id, const uint8_t hash[32], struct bytes *out)
@@ -305,6 +414,8 @@ void job_graph(const struct job_spec *spec, const struct id *id, const uint8_t h
         rask_env_disable_chaining(env);
     if (spec->no_flush_wait)
         rask_set(env, "execution.buffer-timeout.interval", "0 ms");
+    if (spec->checkpoint_ms)
+        take_checkpoints(env, spec);
     job_streams(env, spec);
     CHECK(rask_execute(env, "simulated") == 0);
     CHECK(rask_env_graph(env, &graph, &err) == 0);

@@ -14,6 +14,7 @@
 #define JOBS_MAX 32
 #define JOB_KEYS 64
 #define JOB_SPLITS 6
+#define JOB_COMMITS_MAX 4096
 
 enum job_spread { SPREAD_NONE, SPREAD_REBALANCE, SPREAD_SHUFFLE, SPREAD_RESCALE, SPREAD_GLOBAL, SPREAD_COUNT };
 
@@ -35,6 +36,7 @@ struct job_spec {
     bool unchained, second_group, no_flush_wait;
     bool fails;            /* a row makes its function fail */
     bool endless;          /* never ends by itself */
+    uint32_t checkpoint_ms; /* it takes checkpoints so often, restarts after failures, and its sink commits; 0: none */
 };
 
 struct job_result {
@@ -42,6 +44,8 @@ struct job_result {
     int64_t last[JOB_KEYS];
     int64_t newest[JOB_KEYS][JOB_SPLITS]; /* order: the last value seen, and one */
     uint64_t rows;
+    uint64_t committed[JOB_COMMITS_MAX]; /* that were committed: twice is once */
+    uint32_t commits, repeated;
     const char *wrong; /* what was found; NULL: nothing */
 };
 

@@ -118,12 +118,12 @@ static void worker_free(void *core)
 }
 static const struct sim_node_kind worker_kind = {"worker", worker_boot, worker_free};
 
-struct worker *worker_of(struct cluster *c, const struct id *job_id, uint32_t index)
+struct worker *worker_of(struct cluster *c, const struct id *job_id, uint64_t epoch, uint32_t index)
 {
     for (uint32_t i = 0; i < c->worker_count; i++) {
         struct worker *w = &c->workers[i];
 
-        if (w->wk && id_equal(&w->job_id, job_id) && w->start->worker_index == index)
+        if (w->wk && id_equal(&w->job_id, job_id) && w->start->job_epoch == epoch && w->start->worker_index == index)
             return w;
     }
     return NULL;

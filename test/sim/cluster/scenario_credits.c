@@ -8,6 +8,7 @@
  * every event.
  */
 #include "common/base/check.h"
+#include "jobmanager/job/job_master.h"
 #include "test/sim/cluster/cluster.h"
 #include "test/sim/cluster/executor.h"
 #include "test/sim/scenario.h"
@@ -27,7 +28,7 @@ static struct job *crowded_job(struct cluster *c)
 
 static bool over_or_broken(struct cluster *c, const struct job *j, uint64_t k)
 {
-    const struct worker *a = worker_of(c, &j->id, 0), *b = worker_of(c, &j->id, 1);
+    const struct worker *a = worker_of(c, &j->id, JM_FIRST_EPOCH, 0), *b = worker_of(c, &j->id, JM_FIRST_EPOCH, 1);
 
     if (j->over)
         return true;
@@ -66,7 +67,7 @@ static void slow_consumer(struct cluster *c)
     c->faulty = false;
     job_submit(c, j);
     while (!slow && !j->over && sim_now_ns(c->sim) < end && sim_step(c->sim))
-        slow = worker_of(c, &j->id, 1);
+        slow = worker_of(c, &j->id, JM_FIRST_EPOCH, 1);
     if (slow)
         sim_executor_slow(slow->executor, sim_range(c->sim, 1, 30) * SIM_MS);
     sim_run_until(c->sim, cluster_settled, c, 10 * JOB_NS);
