@@ -126,6 +126,7 @@ int cli_security(int argc, char **argv);
 int cli_savepoint(int argc, char **argv);
 int cli_stop(int argc, char **argv);
 int cli_checkpoint(int argc, char **argv);
+int cli_state(int argc, char **argv);
 
 /* ---- cluster.c: calls that several commands make ---- */
 /* -m, else rest.address:rest.port of the configuration. */

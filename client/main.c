@@ -17,6 +17,7 @@ static const char usage[] =
     "  savepoint takes a savepoint of a job, or removes one\n"
     "  checkpoint takes a checkpoint of a job now\n"
     "  logs      prints the log of a job's workers\n"
+    "  state     lists, prints and checks what is in a checkpoint or savepoint\n"
     "  security  makes the certificates of a cluster\n"
     "  top       shows where the time of a job goes, once a second\n"
     "\n"
@@ -44,7 +45,7 @@ int main(int argc, char **argv)
         int (*run)(int argc, char **argv);
     } commands[] = {{"run", cli_run}, {"info", cli_info}, {"list", cli_list}, {"cancel", cli_cancel}, {"logs", cli_logs},
                   {"top", cli_top}, {"security", cli_security}, {"savepoint", cli_savepoint}, {"stop", cli_stop},
-                  {"checkpoint", cli_checkpoint}};
+                  {"checkpoint", cli_checkpoint}, {"state", cli_state}};
 
     signal(SIGPIPE, SIG_IGN);
     if (argc < 2) {
@@ -74,6 +75,6 @@ int main(int argc, char **argv)
             return 1;
         }
     }
-    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel, stop, savepoint, checkpoint, logs, top and security\n", argv[1]);
+    fprintf(stderr, "rask: there is no command `%s`; the commands are run, info, list, cancel, stop, savepoint, checkpoint, logs, top, state and security\n", argv[1]);
     return 1;
 }

@@ -83,6 +83,30 @@ static bool check_states(struct node *n, const rask_state *states, bool keyed)
     return true;
 }
 
+/* What the graph says of declared states. */
+static void set_states(struct node *n, const rask_state *states)
+{
+    struct arena *arena = &n->env->arena;
+    size_t count = 0;
+
+    while (states && states[count].kind)
+        count++;
+    n->pb.states = arena_alloc(arena, (count + 1) * sizeof(*n->pb.states));
+    n->pb.n_states = count;
+    for (size_t i = 0; i < count; i++) {
+        Rask__Graph__DeclaredState *st = arena_alloc(arena, sizeof(*st));
+
+        rask__graph__declared_state__init(st);
+        st->name = arena_strdup(arena, states[i].name);
+        st->kind = states[i].kind;
+        st->schema = schema_to_proto(arena, states[i].schema);
+        st->map_key = states[i].map_key ? schema_to_proto(arena, states[i].map_key) : NULL;
+        st->has_ttl_ms = states[i].ttl_ms != 0;
+        st->ttl_ms = states[i].ttl_ms;
+        n->pb.states[i] = st;
+    }
+}
+
 static bool set_sides(struct node *n, const rask_side_output *sides)
 {
     rask_env *env = n->env;
@@ -187,6 +211,7 @@ static rask_stream *connect_described(struct node *n, rask_stream *in, rask_stre
             n->made_by, n->pb.name);
     if (!check_states(n, d->states, keyed) || !set_sides(n, d->sides))
         return &env->broken;
+    set_states(n, d->states);
     if (d->out) {
         if (!api_check_schema(
                 env, api_printf(env, "%s: operator '%s': output", n->made_by, n->pb.name), d->out))

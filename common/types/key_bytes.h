@@ -18,6 +18,8 @@
 /* Appends the key bytes of the row at a physical position. */
 void key_bytes_of(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
                   uint32_t position, struct bytes *out);
+/* The key as a row of its columns: begin, cells, end. false: these are no key bytes of that schema, or it is nested. */
+bool key_bytes_emit(const rask_schema *key, rask_bytes bytes, rask_out *out);
 /* hash[i] for each row i of the batch; fast for one BIGINT and one STRING column. */
 void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t column_count,
                     uint64_t *hash);

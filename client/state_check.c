@@ -1,0 +1,238 @@
+/* state_check.c - `rask state check`: damage, files that nothing names, and whether a job could be restored. */
+#include <dirent.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "client/client_private.h"
+#include "client/state.h"
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/base/map.h"
+#include "common/base/mem.h"
+#include "common/ckpt/ckpt_entry.h"
+#include "common/types/schema_proto.h"
+
+struct checker {
+    const struct cli_state *s;
+    uint32_t bad;
+    uint64_t entries, bytes;
+};
+
+static void complain(struct checker *c, const struct err *err)
+{
+    c->bad++;
+    fprintf(stderr, "%s\n", err->text);
+}
+
+/* ---- damage ---- */
+
+static void check_file(struct checker *c, const struct ckpt_file *f)
+{
+    char *path = cli_state_path(c->s, f->path);
+    const uint8_t *data = NULL;
+    struct err err = {0};
+    size_t len = 0;
+    int rc = cli_file_map(path, &data, &len, &err);
+
+    if (rc == 0 && len != f->size)
+        rc = err_set(&err, ERR_CORRUPT, "%s: it has %zu bytes, and _metadata says %" PRIu64 ": cut off or another file", path, len,
+                     f->size);
+    if (rc == 0 && hash_crc32c(0, data, len) != f->crc)
+        rc = err_set(&err, ERR_CORRUPT, "%s: it is damaged: its CRC32C is not the one in _metadata", path);
+    if (rc == 0)
+        rc = ckpt_file_check(data, len, path, NULL, &err);
+    if (rc != 0)
+        complain(c, &err);
+    c->bytes += len;
+    if (data)
+        cli_file_unmap(data, len);
+    mem_free(path);
+}
+
+static void check_section(struct checker *c, const struct ckpt_section *s)
+{
+    struct bytes room, payload;
+    struct err err = {0};
+    uint64_t rows = 0;
+    struct reader r;
+    int rc;
+
+    bytes_init(&room);
+    bytes_init(&payload);
+    rc = cli_state_section(c->s, s, &room, &payload, &err);
+    r = reader_of(payload.data, payload.len);
+    while (rc == 0 && s->kind != CKPT_INFLIGHT && reader_left(&r) > 0) {
+        struct ckpt_entry e;
+
+        rc = ckpt_entry_take(&r, &e, s->state, &err);
+        rows++;
+    }
+    if (rc == 0 && s->kind != CKPT_INFLIGHT && rows != s->rows)
+        rc = err_set(&err, ERR_CORRUPT, "state \"%s\": a section has %" PRIu64 " entries, and says %" PRIu64, s->state, rows,
+                     s->rows);
+    if (rc != 0)
+        complain(c, &err);
+    c->entries += rows;
+    bytes_release(&room);
+    bytes_release(&payload);
+}
+
+/* ---- what nothing names ---- */
+
+/* Last components of all paths that a checkpoint names. */
+static void add_names(struct map *names, const struct ckpt_meta *m)
+{
+    for (uint32_t i = 0; i < m->file_count; i++) {
+        const char *slash = strrchr(m->files[i].path, '/');
+
+        map_put_str(names, slash ? slash + 1 : m->files[i].path, names);
+    }
+}
+
+static uint32_t report_unnamed(const char *folder, const struct map *names)
+{
+    DIR *dir = opendir(folder);
+    struct dirent *d;
+    uint32_t n = 0;
+
+    while (dir && (d = readdir(dir)) != NULL) {
+        size_t len = strlen(d->d_name);
+
+        if (len < 6 || strcmp(d->d_name + len - 6, ".state") != 0 || map_get_str(names, d->d_name))
+            continue;
+        printf("%s/%s: nothing names it\n", folder, d->d_name);
+        n++;
+    }
+    if (dir)
+        closedir(dir);
+    return n;
+}
+
+/* Of the shared folder beside a checkpoint: what none of the checkpoints there names. */
+static uint32_t report_shared(const struct cli_state *s)
+{
+    char *job = mem_printf("%s/..", s->folder), *shared = mem_printf("%s/shared", job);
+    struct map *names = map_new();
+    DIR *dir = opendir(job);
+    struct dirent *d;
+    bool whole = true;
+    uint32_t n = 0;
+
+    add_names(names, s->meta);
+    while (dir && (d = readdir(dir)) != NULL) {
+        char *path = mem_printf("%s/%s", job, d->d_name);
+        struct cli_state other;
+        struct err err = {0};
+
+        if (strncmp(d->d_name, "chk-", 4) == 0) {
+            if (cli_state_open(path, &other, &err) == 0) {
+                add_names(names, other.meta);
+                cli_state_close(&other);
+            } else if (err.code != ERR_NOT_FOUND) {
+                printf("%s\n", err.text);
+                whole = false; /* it may name any of them */
+            }
+        }
+        mem_free(path);
+    }
+    if (dir)
+        closedir(dir);
+    if (whole)
+        n = report_unnamed(shared, names);
+    map_free(names);
+    mem_free(shared);
+    mem_free(job);
+    return n;
+}
+
+/* ---- the job ---- */
+
+static const Rask__Graph__StreamNode *node_of(const Rask__Graph__StreamGraph *job, const struct ckpt_operator *op)
+{
+    for (size_t i = 0; i < job->n_nodes; i++)
+        if (job->nodes[i]->has_operator_id && job->nodes[i]->operator_id.len == CKPT_OPERATOR_ID_BYTES &&
+            memcmp(job->nodes[i]->operator_id.data, op->id, CKPT_OPERATOR_ID_BYTES) == 0)
+            return job->nodes[i];
+    return NULL;
+}
+
+static int match_state(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
+                       const Rask__Graph__DeclaredState *now, struct err *err)
+{
+    enum schema_change change;
+    const rask_schema *schema;
+    int rc;
+
+    if (now->kind != has->kind)
+        return err_set(err, ERR_INVALID, "operator \"%s\": state \"%s\" is a %s here, and the job declares a %s", op->name,
+                       has->name, ckpt_state_kind_name(has->kind), ckpt_state_kind_name(now->kind));
+    if (!now->schema || !has->value)
+        return 0;
+    rc = schema_from_proto(arena, now->schema, &schema, err);
+    if (rc == 0)
+        rc = schema_compatible(has->value, schema, has->name, &change, err);
+    if (rc != 0) {
+        err_wrap(err, "operator \"%s\"", op->name);
+        return rc;
+    }
+    if (change == SCHEMA_MIGRATE)
+        printf("operator \"%s\": state \"%s\" would be rewritten for its new schema\n", op->name, has->name);
+    return 0;
+}
+
+static void check_operator(struct checker *c, const Rask__Graph__StreamGraph *job, const struct ckpt_operator *op)
+{
+    const Rask__Graph__StreamNode *node = node_of(job, op);
+    struct err err = {0};
+    struct arena arena;
+
+    if (!node && op->state_count > 0) {
+        err_set(&err, ERR_INVALID, "operator \"%s\"%s%s has state, and the job has no such operator: restore with "
+                "--allowNonRestoredState to drop it, or give it its uid again", op->name, op->uid[0] ? ", uid " : "", op->uid);
+        complain(c, &err);
+    }
+    if (!node || node->n_states == 0)
+        return;
+    arena_init(&arena);
+    for (uint32_t i = 0; i < op->state_count; i++) {
+        const Rask__Graph__DeclaredState *now = NULL;
+        int rc;
+
+        for (size_t k = 0; k < node->n_states; k++)
+            if (strcmp(node->states[k]->name, op->states[i].name) == 0)
+                now = node->states[k];
+        rc = now ? match_state(&arena, op, &op->states[i], now, &err)
+                 : err_set(&err, ERR_INVALID, "operator \"%s\" has a state \"%s\", and the job declares none of this name: restore "
+                           "with --allowNonRestoredState to drop it", op->name, op->states[i].name);
+        if (rc != 0)
+            complain(c, &err);
+    }
+    arena_release(&arena);
+}
+
+int cli_state_check(const struct cli_state *s, const Rask__Graph__StreamGraph *job, struct err *err)
+{
+    struct checker c = {.s = s};
+    struct map *names = map_new();
+    uint32_t unnamed;
+
+    for (uint32_t i = 0; i < s->meta->file_count; i++)
+        check_file(&c, &s->meta->files[i]);
+    for (uint32_t i = 0; i < s->meta->section_count && c.bad == 0; i++)
+        check_section(&c, &s->meta->sections[i]);
+    add_names(names, s->meta);
+    unnamed = report_unnamed(s->folder, names);
+    map_free(names);
+    if (s->meta->kind == CKPT_CHECKPOINT)
+        unnamed += report_shared(s);
+    for (uint32_t i = 0; job && i < s->meta->operator_count; i++)
+        check_operator(&c, job, &s->meta->operators[i]);
+    if (c.bad > 0)
+        return err_set(err, ERR_CORRUPT, "%s: %u problem%s", s->folder, c.bad, c.bad == 1 ? "" : "s");
+    printf("%u files of %" PRIu64 " bytes, %u sections, %" PRIu64 " entries: whole%s\n", s->meta->file_count, c.bytes,
+           s->meta->section_count, c.entries, job ? "; the job could be restored" : "");
+    if (unnamed > 0)
+        printf("%u file%s could be deleted\n", unnamed, unnamed == 1 ? "" : "s");
+    return 0;
+}

@@ -1,0 +1,122 @@
+#!/usr/bin/env bash
+# `rask state` on what a killed job left behind: lists, prints and checks it, finds damage, and says whether a job could be
+# restored from it.  Prints "ok NAME" and "FAIL NAME" lines.
+# shellcheck disable=SC2317
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+build=${RASK_BUILD:-$PWD/build}
+top=$(mktemp -d)
+unset RASK_LOG_DIR RASK_BUILD
+export RASK_CONF_DIR="$top/conf"
+status=0
+out=
+failures=0
+pid=
+
+cleanup() {
+    [[ -n $pid ]] && kill -KILL "$pid" 2>/dev/null
+    rm -rf "$top"
+}
+trap cleanup EXIT
+
+# check NAME CONDITION...
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        echo "ok $name"
+    else
+        echo "FAIL $name: exit status $status; output:"
+        printf '%s\n' "$out" | sed 's/^/    /' | head -40
+        failures=$((failures + 1))
+    fi
+}
+run() {
+    out=$("$@" 2>&1 </dev/null)
+    status=$?
+}
+said() {
+    [[ $status -eq $1 ]] && [[ $out == *"$2"* ]]
+}
+eventually() {
+    local i
+    for ((i = 0; i < 600; i++)); do
+        "$@" && return 0
+        sleep 0.05
+    done
+    return 1
+}
+# the newest complete checkpoint that knows of keys: sets chk
+has_state() {
+    local meta
+    for meta in "$top"/ckpt/*/chk-*/_metadata; do
+        [[ -e $meta ]] || continue
+        chk=${meta%/_metadata}
+        run "$build/bin/rask" state get "$chk" count seen
+        [[ $status -eq 0 && -n $out ]] && return 0
+    done
+    return 1
+}
+state() {
+    run timeout 60 "$build/bin/rask" state "$@"
+}
+
+mkdir -p "$top/conf" "$top/ckpt"
+: >"$top/conf/rask-conf.yaml"
+run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/exact.so" test/integration/jobs/exact.c
+check compiles said 0 ""
+seq 1 200000 >"$top/input.txt"
+"$build/bin/rask" run --target local -D execution.checkpointing.interval=100ms -D "execution.checkpointing.dir=file://$top/ckpt" \
+    "$top/exact.so" --input "$top/input.txt" --output "$top/out" --pause 1000 >"$top/log" 2>&1 &
+pid=$!
+check a_checkpoint_is_there eventually has_state
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+pid=
+has_state
+
+state ls "$chk"
+check ls_names_the_operator said 0 'uid count'
+check ls_names_the_state said 0 'state "seen": value state, key (key BIGINT NOT NULL), value (rows BIGINT NOT NULL)'
+state ls "$chk/_metadata"
+check ls_takes_the_file said 0 'uid count'
+state get "$chk" count seen
+check get_prints_all_keys test "$(printf '%s\n' "$out" | wc -l)" -eq 7
+key=$(printf '%s\n' "$out" | sed -n '3s/:.*//p')
+state get "$chk" count seen "$key"
+check get_prints_one_key test "$(printf '%s\n' "$out" | wc -l)" -eq 1
+state get "$chk" nobody seen
+check get_of_nobody said 1 'no operator has the uid or name "nobody"'
+state check "$chk"
+check check_finds_it_whole said 0 'whole'
+state check "$chk" "$top/exact.so"
+check check_of_the_job said 0 'the job could be restored'
+
+sed 's/RASK_STATE(seen, (BIGINT, rows))/RASK_STATE(seen, (DOUBLE, rows))/' test/integration/jobs/exact.c >"$top/other.c"
+state check "$chk" "$top/other.c"
+check another_type_is_refused said 1 'rows'
+check another_type_names_both said 1 'DOUBLE'
+sed 's/RASK_STATE(seen, (BIGINT, rows))/RASK_STATE(seen, (BIGINT, rows), (BIGINT, more))/' test/integration/jobs/exact.c >"$top/more.c"
+state check "$chk" "$top/more.c"
+check an_added_column_is_taken said 0 'would be rewritten for its new schema'
+sed 's/"count")/"other")/' test/integration/jobs/exact.c >"$top/uid.c"
+state check "$chk" "$top/uid.c"
+check a_lost_uid_is_said said 1 '--allowNonRestoredState'
+
+cp -r "$chk" "$top/copy"
+: >"$top/copy/9-9.state"
+state check "$top/copy"
+check what_nothing_names_is_found said 0 '9-9.state: nothing names it'
+dd if=/dev/zero of="$top/copy/_metadata" bs=1 seek=40 count=3 conv=notrunc 2>/dev/null
+state check "$top/copy"
+check damage_is_said said 1 '_metadata: it is damaged'
+truncate -s 60 "$top/copy/_metadata"
+state check "$top/copy"
+check cut_off_is_said said 1 'cut off or damaged'
+state check "$top/nowhere"
+check nothing_there said 1 'nowhere/_metadata'
+state
+check usage said 1 'rask state ls PATH'
+
+echo "$failures failed"
+[[ $failures -eq 0 ]]
