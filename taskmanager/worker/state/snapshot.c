@@ -128,7 +128,7 @@ static void freeze_table(struct wk_snapshot *snap, struct table *t, struct froze
         changed += g->changed[0];
         live += live_bytes(g);
     }
-    t->allowance += fresh;
+    t->allowance = f->image ? 0 : t->allowance + fresh;
     if (f->image || changed == 0)
         return;
     if (live >= s->options.small_bytes)

@@ -1,0 +1,122 @@
+/*
+ * test_rotation.c - what incremental checkpoints of a large state write: about twice the change, in a bounded number of
+ * sections; nothing when nothing changed; and memory stays near what is alive.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/hash.h"
+#include "common/ckpt/ckpt_file.h"
+#include "taskmanager/worker/state/snapshot.h"
+
+enum { KEYS = 200000, CHECKPOINTS = 200, CHANGED = KEYS / 100 };
+static const rask_state declared[] = {{.kind = RASK_AGGREGATING, .name = "sum"}, {0}};
+
+struct fixture {
+    struct wk_state_budget budget;
+    struct wk_state *s;
+    struct ckpt_meta *last;
+    uint64_t checkpoint, written, metadata;
+};
+
+static void touch(struct fixture *f, uint64_t key)
+{
+    uint64_t hash = hash_xxh3(&key, sizeof(key));
+    uint64_t *v = wk_state_get(f->s, 0, hash, (rask_str){(const char *)&key, 8}, 16, true, NULL, NULL);
+
+    assert_non_null(v);
+    v[0]++;
+}
+
+/* Takes a checkpoint that completes. Bytes of its file. */
+static uint64_t checkpoint(struct fixture *f)
+{
+    struct ckpt_file_head head = {.checkpoint = ++f->checkpoint};
+    struct ckpt_writer *w = ckpt_writer_new(&head, CKPT_PLAIN);
+    struct wk_snapshot *snap = wk_state_freeze(f->s, f->checkpoint, WK_SNAPSHOT_INCREMENTAL);
+    struct ckpt_meta *m = ckpt_meta_new();
+    struct ckpt_section section;
+    struct ckpt_operator op;
+    struct bytes payload, out;
+    uint64_t bytes = 0;
+
+    bytes_init(&payload);
+    bytes_init(&out);
+    m->checkpoint = f->checkpoint;
+    wk_state_describe(f->s, &op);
+    (void)ckpt_meta_operator(m, &op);
+    assert_int_equal(ckpt_meta_state(m, 0, &op.states[0], NULL), 0);
+    ckpt_writer_begin(w, &out);
+    while (wk_snapshot_next(snap, &section, &payload)) {
+        bytes_clear(&out);
+        ckpt_writer_section(w, &section, payload.data, payload.len, &out);
+        section.file = ckpt_meta_file(m, "f", UINT32_MAX, 0);
+        ckpt_meta_add(m, &section);
+    }
+    wk_snapshot_free(snap);
+    if (m->section_count > 0) {
+        ckpt_writer_end(w, m, &out);
+        bytes = ckpt_writer_size(w);
+    }
+    ckpt_writer_free(w);
+    assert_int_equal(ckpt_meta_carry(m, f->last, NULL, NULL, NULL), 0);
+    bytes_clear(&out);
+    ckpt_meta_pack(m, &out);
+    f->metadata = out.len;
+    ckpt_meta_free(f->last);
+    f->last = m;
+    wk_state_completed(f->s, f->checkpoint);
+    bytes_release(&payload);
+    bytes_release(&out);
+    return bytes;
+}
+
+static void about_twice_the_change_is_written(void **state)
+{
+    const uint64_t entry = 3 + 8 + 16; /* flags, lengths, key, value */
+    struct fixture *f = &(struct fixture){.budget = {.limit_bytes = 1u << 30}};
+    struct wk_state_size size;
+    uint64_t random = 7, most = 0;
+
+    (void)state;
+    f->s = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &f->budget, .parallelism = 1,
+                                                   .max_parallelism = 128, .small_bytes = 1});
+    for (uint64_t i = 0; i < KEYS; i++)
+        touch(f, i);
+    assert_in_range(checkpoint(f), KEYS * entry, KEYS * (entry + 2));
+    assert_true(checkpoint(f) < 1000); /* nothing has changed */
+    for (uint32_t n = 0; n < CHECKPOINTS; n++) {
+        for (uint32_t i = 0; i < CHANGED; i++) {
+            random = random * 6364136223846793005ull + 1442695040888963407ull;
+            touch(f, (random >> 33) % KEYS);
+            if (i % 500 == 0)
+                wk_state_settle(f->s, 0);
+        }
+        f->written += checkpoint(f) + f->metadata;
+        most = MAX(most, f->last->section_count);
+        wk_state_size(f->s, &size);
+        assert_true(size.used_bytes < 64u * KEYS * 2 + (8u << 20)); /* 64 bytes a key; index; what is dead */
+    }
+    print_message("written: %.2f times the change, at most %u sections\n",
+                  (double)f->written / (double)(CHECKPOINTS * CHANGED * entry), (unsigned)most);
+    assert_true(f->written * 10 <= (uint64_t)CHECKPOINTS * CHANGED * entry * 22);
+    assert_true(most < 500);
+    ckpt_meta_free(f->last);
+    wk_state_free(f->s);
+    assert_int_equal(f->budget.used_bytes, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(about_twice_the_change_is_written),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
