@@ -160,7 +160,8 @@ static int restore_entry(struct table *t, uint64_t hash, const struct ckpt_entry
     e = wk_write_entry(t, hash, key, in->part, in->value_len, 0, NULL, err);
     if (!e)
         return ERR_LIMIT;
-    memcpy(value_of(t, e), in->value, in->value_len);
+    if (in->value_len > 0)
+        memcpy(value_of(t, e), in->value, in->value_len);
     if (t->time_bytes)
         *time_of(e) = in->has_time ? in->time_ms : t->state->now_ms;
     if (t->decl->ttl_ms > 0) {
