@@ -98,23 +98,28 @@ def tls(bench):
                      baseline_name="in clear")
 
 
-def keyed_sum(bench, keys, name, goal, least):
+def keyed_sum(bench, keys, name, goal, least, columns=4):
+    """4 columns: the key, the sum, and what the key's first row had in the others; 2: the key and the sum."""
     with Cluster(bench, settings=["taskmanager.memory.process.size: 8g"]).start() as cluster:
-        job = Rows(bench, cluster, 2, "--way", "sum", "--keys", str(keys))
-        bench.versus(f"keyed sum, {name} keys", job, lambda n: bench.c("sum", "--keys", keys, "--rows", n),
+        job = Rows(bench, cluster, 2, "--way", "sum" if columns == 4 else "pairs", "--keys", str(keys))
+        bench.versus(f"keyed sum, {name} keys, {columns} columns", job,
+                     lambda n: bench.c("sum", "--keys", keys, "--rows", n, "--columns", columns),
                      job.enough(4_000_000, least), goal)
 
 
 def sum100(bench):
     keyed_sum(bench, 100, "100", None, 0)
+    keyed_sum(bench, 100, "100", None, 0, 2)
 
 
 def sum1m(bench):
     keyed_sum(bench, 1_000_000, "1 M", ">= 0.5 x", 8_000_000)
+    keyed_sum(bench, 1_000_000, "1 M", ">= 0.5 x", 8_000_000, 2)
 
 
 def sum10m(bench):
     keyed_sum(bench, 10_000_000, "10 M", None, 20_000_000)
+    keyed_sum(bench, 10_000_000, "10 M", None, 20_000_000, 2)
 
 
 def channels128(bench):

@@ -2,7 +2,9 @@
  * sum.c - the keyed sum without an exchange: each thread makes the rows of one split, whose keys nobody else has, and keeps
  * its own table; each row gives an updated row (key, sum so far, and the columns c and d of the key's first row).
  *
- *     sum --rows N --keys K --splits 2
+ *     sum --rows N --keys K --splits 2 --columns 4
+ *
+ * With 2 columns it is (key, sum so far) alone.
  */
 #include "bench/c/bench.h"
 #include "bench/rows.h"
@@ -36,6 +38,49 @@ static uint64_t add(struct slot *s, const struct row4 *r)
     }
     s->sum += r->b;
     return row4_check(r->a, s->sum, s->c, s->d);
+}
+
+struct pair {
+    uint64_t key; /* plus 1; 0: free */
+    uint64_t sum;
+};
+
+static uint64_t add_pair(struct pair *table, uint64_t mask, uint64_t at, const struct row4 *r)
+{
+    while (table[at].key && table[at].key != r->a + 1)
+        at = (at + 1) & mask;
+    table[at].key = r->a + 1;
+    table[at].sum += r->b;
+    return row4_check(r->a, table[at].sum, 0, 0);
+}
+
+static void *sum_pairs(void *arg)
+{
+    struct part *part = arg;
+    const struct row4_split *s = &part->split;
+    uint64_t slots = 1024, mask, checksum = 0;
+    struct pair *table;
+    int shift = 54;
+
+    for (; slots < 2 * (s->keys / s->count); slots *= 2)
+        shift--;
+    mask = slots - 1;
+    table = bench_memory(slots * sizeof(*table));
+    for (uint64_t i = 0; i < s->rows; i += RUN) {
+        uint64_t n = s->rows - i < RUN ? s->rows - i : RUN, at[RUN];
+        struct row4 rows[RUN];
+
+        for (uint64_t j = 0; j < n; j++) {
+            rows[j] = row4_keyed(s->number, s->count, s->keys, i + j);
+            at[j] = rows[j].a * ROWS_GOLDEN >> shift;
+            __builtin_prefetch(&table[at[j]], 1);
+        }
+        for (uint64_t j = 0; j < n; j++)
+            checksum += add_pair(table, mask, at[j], &rows[j]);
+    }
+    munmap(table, slots * sizeof(*table));
+    part->checksum = checksum;
+    return NULL;
 }
 
 static void *sum_split(void *arg)
@@ -78,7 +123,7 @@ int main(int argc, char **argv)
         return 1;
     for (uint64_t i = 0; i < splits; i++)
         parts[i].split = row4_split_of(i, splits, rows, keys);
-    bench_threads(splits, sum_split, parts, sizeof(*parts));
+    bench_threads(splits, bench_option(argc, argv, "columns", 4) == 2 ? sum_pairs : sum_split, parts, sizeof(*parts));
     for (uint64_t i = 0; i < splits; i++)
         checksum += parts[i].checksum;
     free(parts);

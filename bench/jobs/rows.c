@@ -6,6 +6,7 @@
  * --way      chain: source, maps and sink are one task      local: the sink is a task of its own
  *            hash: rows travel by key (column a)            sum: by key, and b is summed up for each key: a row per row
  *            cross: between two subtasks, every row to the other one
+ *            pairs: as sum, of columns a and b alone
  * --maps     how many maps follow the source; --fn batch (default): batch functions, row: row functions
  * --rows     of all splits together; --keys: different keys, 0: plain rows; --splits: 2
  * --sources, --sinks   parallelism, 0: the job's
@@ -17,6 +18,7 @@
 #include "bench/rows.h"
 
 RASK_ROW(cells, (BIGINT, a), (BIGINT, b), (BIGINT, c), (BIGINT, d));
+RASK_ROW(pair, (BIGINT, a), (BIGINT, b));
 
 struct plan {
     uint64_t rows, keys, splits;
@@ -191,11 +193,33 @@ static const rask_sink adder = {
     .finish = checksum_tell,
 };
 
+static int add_pairs(rask_ctx *ctx, const rask_batch *rows)
+{
+    struct checksum *sums = rask_self(ctx);
+    const uint64_t *a = rows->columns[pair_col_a].data, *b = rows->columns[pair_col_b].data;
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < rows->rows; i++)
+        sum += row4_check(a[rask_position(rows, i)], b[rask_position(rows, i)], 0, 0);
+    sums->sum += sum;
+    sums->rows += rows->rows;
+    return 0;
+}
+
+static const rask_sink pair_adder = {
+    .abi = RASK_ABI,
+    .name = "add",
+    .in = &pair_schema,
+    .self_size = sizeof(struct checksum),
+    .write = add_pairs,
+    .finish = checksum_tell,
+};
+
 int rask_job(rask_env *env, const rask_params *params)
 {
     const char *way = rask_param(params, "way", "hash"), *fn = rask_param(params, "fn", "batch");
     int64_t sources = rask_param_i64(params, "sources", 0), sinks = rask_param_i64(params, "sinks", 0);
-    bool sum = strcmp(way, "sum") == 0, cross = strcmp(way, "cross") == 0;
+    bool cross = strcmp(way, "cross") == 0, pairs = strcmp(way, "pairs") == 0, sum = pairs || strcmp(way, "sum") == 0;
     struct plan plan = {(uint64_t)rask_param_i64(params, "rows", 400000000), (uint64_t)rask_param_i64(params, "keys", 0),
                         (uint64_t)rask_param_i64(params, "splits", 2), cross};
     rask_stream *rows = rask_with(rask_from_source(env, &maker, NULL), &plan, sizeof(plan)), *end;
@@ -207,6 +231,8 @@ int rask_job(rask_env *env, const rask_params *params)
         if (sources)
             rask_set_parallelism(rows, (uint32_t)sources);
     }
+    if (pairs)
+        rows = rask_project(rows, &pair_schema);
     if (sum || strcmp(way, "hash") == 0)
         rows = rask_key_by(rows, "a");
     if (cross)
@@ -216,7 +242,7 @@ int rask_job(rask_env *env, const rask_params *params)
         if (sinks)
             rask_set_parallelism(rows, (uint32_t)sinks);
     }
-    end = rask_sink_to(rows, &adder);
+    end = rask_sink_to(rows, pairs ? &pair_adder : &adder);
     if (strcmp(way, "local") == 0)
         rask_start_chain(end);
     if (sinks)

@@ -4,7 +4,7 @@
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 build=${RASK_BUILD:-$PWD/build}
-out=$(make -s bench-programs 2>&1) || {
+out=$(make -s VARIANT="${VARIANT:-release}" bench-programs 2>&1) || {
     echo "FAIL bench_programs_compile:"
     printf '%s\n' "$out" | tail -n 20 | sed 's/^/    /'
     exit 1
