@@ -1,0 +1,269 @@
+/* Two links over one real connection: many channels, one that stands still beside one that moves. */
+#include "test/unit/loop.h"
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "taskmanager/worker/exchange/edge.h"
+#include "taskmanager/worker/exchange/link.h"
+#include "taskmanager/worker/task/executor.h"
+
+#define EDGES_MAX 2
+#define CREDIT (128u << 10)
+
+static void note(struct wk_executor *e, struct wk_runnable *r)
+{
+    (void)e;
+    r->state = WK_IDLE;
+}
+static const struct wk_executor_ops noting = {.enqueue = note};
+static struct wk_executor executor = {&noting};
+static struct wk_runnable sender = {.executor = &executor}, receiver = {.executor = &executor};
+
+static const rask_field fields[] = {{"k", RASK_T_BIGINT, 0, 0, 0, NULL}, {"n", RASK_T_BIGINT, 0, 0, 0, NULL}};
+static const rask_schema schema = {RASK_ABI, 2, "kn", fields};
+
+struct pair {
+    struct env *env;
+    struct pool *pool;
+    struct net_listener *listener;
+    struct wk_link *left, *right; /* rows go to the right, credits to the left */
+    struct wk_edge edges[EDGES_MAX];
+    struct wk_gate *gates[EDGES_MAX]; /* one for each channel */
+    uint32_t edge_count, channels;
+    int opened, lost;
+};
+
+static struct wk_in *right_in(void *arg, uint32_t edge, uint32_t source, uint32_t target)
+{
+    struct pair *p = arg;
+
+    return edge < p->edge_count && source == 0 && target < p->channels ? &p->gates[edge][target].channels[0] : NULL;
+}
+static struct wk_out *left_out(void *arg, uint32_t edge, uint32_t source, uint32_t target)
+{
+    struct pair *p = arg;
+
+    return edge < p->edge_count && source == 0 && target < p->channels ? &p->edges[edge].channels[target] : NULL;
+}
+static struct wk_in *no_in(void *arg, uint32_t edge, uint32_t source, uint32_t target)
+{
+    (void)arg, (void)edge, (void)source, (void)target;
+    return NULL;
+}
+static struct wk_out *no_out(void *arg, uint32_t edge, uint32_t source, uint32_t target)
+{
+    (void)arg, (void)edge, (void)source, (void)target;
+    return NULL;
+}
+static const rask_schema *schema_of(void *arg, uint32_t edge)
+{
+    (void)arg, (void)edge;
+    return &schema;
+}
+static void on_lost(void *arg, struct wk_link *link, const struct err *why)
+{
+    (void)link;
+    ((struct pair *)arg)->lost++;
+    print_error("%s\n", why->text);
+}
+
+static void on_accept(void *arg, struct net_conn *conn)
+{
+    struct pair *p = arg;
+
+    wk_link_open(p->right, conn);
+    p->opened++;
+}
+static void on_open(void *arg, struct net_conn *conn)
+{
+    struct pair *p = arg;
+
+    wk_link_open(p->left, conn);
+    p->opened++;
+}
+static void on_frame(void *arg, struct net_conn *conn, struct net_frame *frame)
+{
+    (void)arg, (void)conn, (void)frame;
+}
+static void on_close(void *arg, struct net_conn *conn, const struct err *why)
+{
+    (void)conn, (void)why;
+    ((struct pair *)arg)->lost++;
+}
+static const struct net_handler opening = {.on_open = on_open, .on_frame = on_frame, .on_close = on_close};
+
+static void edge_new(struct pair *p, uint32_t id, Rask__Graph__Partitioner partitioner, uint32_t credit)
+{
+    struct wk_edge *e = &p->edges[id];
+
+    *e = (struct wk_edge){.id = id, .partitioner = partitioner, .pool = p->pool, .channel_count = p->channels,
+                          .target_parallelism = p->channels, .max_parallelism = 256, .side = -1, .random = 1};
+    e->channels = mem_alloc_array(p->channels, sizeof(*e->channels));
+    e->rank_of_subtask = mem_alloc_array(p->channels, sizeof(uint16_t));
+    e->key_columns = mem_alloc_array(1, sizeof(uint16_t));
+    e->key_count = 1;
+    p->gates[id] = mem_alloc_array(p->channels, sizeof(*p->gates[id]));
+    for (uint32_t i = 0; i < p->channels; i++) {
+        struct wk_in *in;
+
+        wk_out_init(&e->channels[i], &sender, id, 0, i);
+        e->channels[i].link = p->left;
+        e->rank_of_subtask[i] = (uint16_t)i;
+        wk_gate_init(&p->gates[id][i], &receiver, 1);
+        in = &p->gates[id][i].channels[0];
+        in->edge = id;
+        in->target_subtask = i;
+        wk_in_connect_remote(in, p->right);
+        wk_in_open(in, credit);
+    }
+}
+
+static void pair_new(struct pair *p, uint32_t edges, uint32_t channels, Rask__Graph__Partitioner partitioner, uint32_t credit)
+{
+    struct wk_link_owner left = {no_in, left_out, schema_of, on_lost, p}, right = {right_in, no_out, schema_of, on_lost, p};
+    struct err err = {0};
+    char name[64];
+
+    memset(p, 0, sizeof(*p));
+    snprintf(name, sizeof(name), "inproc:flow-%p", (void *)p);
+    p->env = loop_new(false);
+    p->pool = pool_new(256u << 20);
+    p->edge_count = edges;
+    p->channels = channels;
+    p->left = wk_link_new(p->env, p->pool, 1, 1, &left);
+    p->right = wk_link_new(p->env, p->pool, 0, 1, &right);
+    for (uint32_t i = 0; i < edges; i++)
+        edge_new(p, i, partitioner, credit);
+    assert_int_equal(p->env->net->ops->listen(p->env->net, name, on_accept, p, &p->listener, &err), 0);
+    assert_non_null(p->env->net->ops->connect(p->env->net, name, &opening, p));
+    loop_until(p->env, &p->opened, 2);
+}
+
+static void pair_free(struct pair *p)
+{
+    assert_int_equal(p->lost, 0);
+    wk_link_free(p->left);
+    wk_link_free(p->right);
+    p->env->net->ops->listener_close(p->listener);
+    loop_settle(p->env);
+    for (uint32_t e = 0; e < p->edge_count; e++) {
+        for (uint32_t i = 0; i < p->channels; i++)
+            wk_gate_release(&p->gates[e][i]);
+        mem_free(p->gates[e]);
+        wk_edge_release(&p->edges[e]);
+    }
+    env_libevent_free(p->env);
+    pool_free(p->pool);
+}
+
+static rask_batch *rows(struct pair *p, int64_t first)
+{
+    rask_batch *b = batch_new(p->pool, &schema, RASK_BATCH_ROWS_MAX, 0);
+
+    for (uint32_t i = 0; i < RASK_BATCH_ROWS_MAX; i++)
+        ((int64_t *)b->columns[0].data)[i] = ((int64_t *)b->columns[1].data)[i] = first + i;
+    return b;
+}
+
+/* Consumes what has come to a channel: n rises. Returns the rows. */
+static uint32_t consume(struct pair *p, uint32_t edge, uint32_t channel, int64_t *last)
+{
+    struct wk_element *e;
+    struct wk_in *in;
+    uint32_t taken = 0;
+
+    while ((e = wk_gate_take(&p->gates[edge][channel], &in)) != NULL) {
+        rask_batch *b = wk_element_rows(e);
+
+        for (uint32_t i = 0; i < b->rows; i++) {
+            rask_row row = rask_batch_row(b, i);
+
+            assert_true(rask_i64(&row, 1) > *last);
+            *last = rask_i64(&row, 1);
+        }
+        taken += b->rows;
+        batch_unref(b);
+        wk_in_consumed(in, e->bytes);
+        wk_element_free(e);
+    }
+    return taken;
+}
+
+static void many_channels_share_a_connection(void **state)
+{
+    enum { CHANNELS = 200, BLOCKS = 100 };
+    int64_t last[CHANNELS];
+    uint64_t taken = 0, sent = 0;
+    struct pair p;
+
+    (void)state;
+    pair_new(&p, 1, CHANNELS, RASK__GRAPH__PARTITIONER__HASH, 2048);
+    for (uint32_t i = 0; i < CHANNELS; i++)
+        last[i] = -1;
+    while (taken < (uint64_t)BLOCKS * RASK_BATCH_ROWS_MAX) {
+        if (sent < (uint64_t)BLOCKS * RASK_BATCH_ROWS_MAX && !wk_edge_full(&p.edges[0])) {
+            wk_edge_emit(&p.edges[0], rows(&p, (int64_t)sent));
+            sent += RASK_BATCH_ROWS_MAX;
+        }
+        wk_edge_send_waiting(&p.edges[0]);
+        assert_true(wk_edge_in_flight(&p.edges[0]) <= CHANNELS * 2048);
+        loop_settle(p.env);
+        for (uint32_t i = 0; i < CHANNELS; i++)
+            taken += consume(&p, 0, i, &last[i]);
+    }
+    assert_int_equal(taken, sent);
+    assert_true(wk_edge_drained(&p.edges[0]));
+    pair_free(&p);
+}
+
+/* Blocks that edge 1 moves in so many rounds, while edge 0 moves too or stands still. */
+static uint32_t blocks_of_one(bool other_stands_still)
+{
+    enum { ROUNDS = 300 };
+    int64_t last[2] = {-1, -1}, sent[2] = {0, 0};
+    uint64_t taken = 0;
+    struct pair p;
+
+    pair_new(&p, 2, 1, RASK__GRAPH__PARTITIONER__GLOBAL, CREDIT);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (uint32_t e = 0; e < 2; e++) {
+            if (!wk_edge_full(&p.edges[e])) {
+                wk_edge_emit(&p.edges[e], rows(&p, sent[e]));
+                sent[e] += RASK_BATCH_ROWS_MAX;
+            }
+            wk_edge_send_waiting(&p.edges[e]);
+        }
+        loop_settle(p.env);
+        assert_true(wk_edge_in_flight(&p.edges[0]) <= CREDIT);
+        if (!other_stands_still)
+            consume(&p, 0, 0, &last[0]);
+        taken += consume(&p, 1, 0, &last[1]);
+    }
+    if (other_stands_still) /* what it holds and what waits for it, and no more */
+        assert_true((uint64_t)sent[0] * 16 <= CREDIT + (EDGE_BLOCKS_MAX + 1) * (uint64_t)RASK_BATCH_ROWS_MAX * 16);
+    pair_free(&p);
+    return (uint32_t)(taken / RASK_BATCH_ROWS_MAX);
+}
+
+static void a_channel_that_stands_still_holds_up_no_other(void **state)
+{
+    uint32_t both = blocks_of_one(false), alone = blocks_of_one(true);
+
+    (void)state;
+    assert_true(both >= 100);
+    assert_true(alone * 10 >= both * 9);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(many_channels_share_a_connection),
+        cmocka_unit_test(a_channel_that_stands_still_holds_up_no_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
