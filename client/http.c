@@ -131,8 +131,8 @@ static int silent(const struct cli_http *c, struct err *err)
 
 static int broken(const struct cli_http *c, const char *how, struct err *err)
 {
-    return err_set(err, ERR_CLOSED, "the connection to %s broke: %s. Is that the JobManager's REST port (rest.port)%s?", c->address,
-                   how, c->tls ? "" : ", and without TLS (security.ssl.rest.enabled)");
+    return err_set(err, ERR_CLOSED, "the connection to %s broke: %s. Is that the JobManager's REST port (rest.port)?%s", c->address,
+                   how, c->tls ? "" : " It was called without TLS (security.ssl.rest.enabled)");
 }
 
 /* Returns the connected socket, or -errno. */
