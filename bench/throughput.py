@@ -183,7 +183,7 @@ def wordcount(bench):
     text = os.path.join(bench.folder, "text")
     with open(text, "wb") as out:
         subprocess.run([bench.program("gen_text"), str(size), "1"], stdout=out, check=True)
-    base, job = [], {1: [], 2: []}
+    base, job, merged, two = [], {1: [], 2: []}, [], []
     with Cluster(bench).start() as cluster:
         for _ in range(min(bench.runs, 3)):
             words, checksum, seconds = bench.c("wordcount", text)
@@ -191,16 +191,22 @@ def wordcount(bench):
             for p in (1, 2):
                 took = count_words(bench, cluster, text, p, {"updates": words, "checksum": checksum})
                 job[p].append(words / took / 1e6)
+            words, checksum, seconds = bench.c("wordcount", text, "--threads", 2)
+            two.append(words / seconds / 1e6)
+            took = count_words(bench, cluster, text, 2, {"words": words, "checksum": checksum}, "--merge")
+            merged.append(words / took / 1e6)
     os.unlink(text)
     for p in (1, 2):
         bench.tell(Figure(f"word count, one update per word, p = {p}", "M words/s", job[p], max, baseline=base,
                           baseline_name="C, 1 thread"))
+    bench.tell(Figure("word count, updates merged per batch, p = 2", "M words/s", merged, max, baseline=two,
+                      baseline_name="C, 2 threads"))
 
 
-def count_words(bench, cluster, text, p, expected):
+def count_words(bench, cluster, text, p, expected, *words):
     """Seconds of the job; the result has to be what the C program counted."""
-    job = cluster.job("-p", str(p), bench.program("jobs/wordcount.so"), "--input", text)
-    counted = cluster.counted(job)
+    job = cluster.job("-p", str(p), bench.program("jobs/wordcount.so"), "--input", text, *words)
+    counted = {name: n for name, n in cluster.counted(job).items() if name in expected}
     if counted != expected:
         raise Failure(f"word count at p={p} counted {counted}, and C {expected}")
     return cluster.seconds(job)
