@@ -229,7 +229,7 @@ static inline struct nexmark_person nexmark_person(const struct nexmark *n, uint
     p.email = nexmark_joined(p.email, *to);
     p.card.data = *to;
     p.card.len = 19;
-    *to += sprintf(*to, "%04d %04d %04d %04d", (int)nexmark_high(card[0], 10000), (int)nexmark_low(card[0], 10000),
+    *to += snprintf(*to, 20, "%04d %04d %04d %04d", (int)nexmark_high(card[0], 10000), (int)nexmark_low(card[0], 10000),
                    (int)nexmark_high(card[1], 10000), (int)nexmark_low(card[1], 10000));
     p.city = nexmark_copy(cities[nexmark_high(place, 10)], to);
     p.state = nexmark_copy(states[nexmark_low(place, 6)], to);
@@ -309,12 +309,12 @@ static inline void nexmark_init(struct nexmark *n)
     for (uint32_t i = 0; i < NEXMARK_CHANNELS; i++) {
         uint64_t seed = nexmark_mix(NEXMARK_SEED + i);
         int32_t id = (int32_t)nexmark_reversed(i);
-        size_t len = (size_t)sprintf(text, "channel-%u", i);
+        size_t len = (size_t)snprintf(text, sizeof(text), "channel-%u", i);
 
         n->channels[i] = nexmark_keep(n, text, len);
         len = nexmark_url(seed, text);
         if (nexmark_low(nexmark_draw(seed, 0), 10) > 0)
-            len += (size_t)sprintf(text + len, "&channel_id=%d", abs(id));
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "&channel_id=%d", abs(id));
         n->urls[i] = nexmark_keep(n, text, len);
     }
     for (uint32_t i = 0; i < NEXMARK_HOT_CHANNELS; i++) {
