@@ -29,6 +29,7 @@ struct postgres_sink {
     struct bytes text;  /* rows in COPY's format, not sent yet */
     uint64_t position;  /* upsert: of the next row, so that the last one of a key wins */
     bool in_transaction;
+    uint64_t restored;  /* the checkpoint that this attempt started from; 0: none */
     uint64_t prepared;  /* transactions of this attempt: part of their names */
 };
 
@@ -151,7 +152,7 @@ static bool is_left_over(rask_ctx *ctx, const char *gid, size_t prefix)
         return false;
     if (subtask != rask_subtask(ctx) && (subtask < rask_parallelism(ctx) || rask_subtask(ctx) != 0))
         return false;
-    return checkpoint == 0 || checkpoint > rask_checkpoint_id(ctx);
+    return checkpoint == 0 || checkpoint > ((const struct postgres_sink *)rask_self(ctx))->restored;
 }
 
 /* COMMIT PREPARED or ROLLBACK PREPARED. *ret_unknown: the server has no such transaction. */
@@ -188,7 +189,7 @@ static int roll_back_left_over(rask_ctx *ctx, struct postgres_sink *s)
         rc = resolve(s, "ROLLBACK", gid, &unknown, &err);
         if (rc == 0)
             rask_log(ctx, RASK_LOG_INFO, "rolled back %s, which an earlier attempt had prepared behind checkpoint %llu", gid,
-                     (unsigned long long)rask_checkpoint_id(ctx));
+                     (unsigned long long)s->restored);
     }
     bytes_release(&prefix);
     bytes_release(&q);
@@ -220,6 +221,7 @@ static int open_transactions(rask_ctx *ctx, struct postgres_sink *s)
                          "= %u or more in its postgresql.conf and restart it, or give the sink key columns (upserts need none)",
                          allowed, 2 * rask_parallelism(ctx), 2 * rask_parallelism(ctx));
     s->copy = mem_printf("COPY %s (%s) FROM STDIN", s->table, s->columns);
+    s->restored = rask_checkpoint_id(ctx);
     return roll_back_left_over(ctx, s);
 }
 
@@ -373,6 +375,9 @@ static int postgres_prepare(rask_ctx *ctx, rask_committables *out)
     struct bytes committable = {0}, xid = {0};
     int rc = postgres_flush(ctx);
 
+    /* What a dead attempt had sent may be prepared by the server only now. */
+    if (rc == 0 && rask_attempt(ctx) > 0)
+        rc = roll_back_left_over(ctx, s);
     if (rc != 0 || !s->in_transaction)
         return rc;
     bytes_add_u8(&committable, COMMITTABLE_VERSION);

@@ -300,6 +300,23 @@ static void transactions_of_others_are_left_alone(void **state)
     sql("ROLLBACK PREPARED 'somebody'");
 }
 
+static void what_a_dead_attempt_prepares_late_is_rolled_back_at_the_next_barrier(void **state)
+{
+    struct attempt a, b;
+
+    (void)state;
+    assert_int_equal(attempt_open(&a, NULL, "t", 0, 0), 0);
+    assert_int_equal(insert(&a, 1, "a"), 0);
+    assert_int_equal(attempt_open(&b, NULL, "t", 1, 4), 0);
+    assert_int_equal(barrier(&a, 5), 0);
+    assert_answer(PENDING, "1");
+    assert_int_equal(barrier(&b, 6), 0);
+    assert_int_equal(b.count, 0);
+    assert_answer(PENDING, "0");
+    attempt_close(&b);
+    attempt_close(&a);
+}
+
 static void what_the_server_refuses_is_said(void **state)
 {
     struct attempt a;
@@ -370,6 +387,7 @@ int main(void)
         TEST(inserts_are_seen_when_their_checkpoint_is_complete),
         TEST(a_new_attempt_commits_what_was_promised_and_rolls_back_the_rest),
         TEST(transactions_of_others_are_left_alone),
+        TEST(what_a_dead_attempt_prepares_late_is_rolled_back_at_the_next_barrier),
         TEST(what_the_server_refuses_is_said),
         TEST(no_prefix_and_no_flipped_bit_is_taken_for_a_promise),
         TEST(a_server_without_prepared_transactions_is_named),
