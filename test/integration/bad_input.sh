@@ -238,7 +238,7 @@ fi
 
 # ---- full disks ----
 refused "a limit on the size of files" "output file $top/limited.csv on host $host cannot be written: File too large" \
-    bash -c 'ulimit -f 100; exec "$@"' bash "$rask" run -t local "$wordcount" --input "$tree/examples/data/access.log" --output "$top/limited.csv"
+    bash -c 'ulimit -f 1000; exec "$@"' bash "$rask" run -t local "$wordcount" --input "$tree/examples/data/access.log" --output "$top/limited.csv"
 if mount -t tmpfs -o size=256k none "$top/small" 2>/dev/null; then
     refused "disk full while writing output" "output file $top/small/out.csv on host $host cannot be written: the disk is full" \
         "$rask" run -p 4 "$wordcount" --input "$tree/examples/data/access.log" --output small/out.csv
