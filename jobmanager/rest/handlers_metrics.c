@@ -40,7 +40,8 @@ static void put(struct metric_set *set, struct metric metric)
     if (set->count == set->room) {
         struct metric *more = arena_alloc(set->arena, (set->room * 2 + 64) * sizeof(*more));
 
-        memcpy(more, set->at, set->count * sizeof(*more));
+        if (set->count > 0)
+            memcpy(more, set->at, set->count * sizeof(*more));
         set->room = set->room * 2 + 64;
         set->at = more;
     }
