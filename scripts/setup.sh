@@ -14,7 +14,7 @@ build_packages=(
     libcmocka-dev curl python3-minimal procps iproute2
 )
 test_packages=(
-    postgresql
+    postgresql python3
 )
 dev_packages=(
     clang-14 clang-format-14 libclang-rt-14-dev shellcheck gdb valgrind python3 python3-venv git
