@@ -14,10 +14,10 @@ build_packages=(
     libcmocka-dev curl python3-minimal procps iproute2
 )
 test_packages=(
-    postgresql python3
+    postgresql python3 python3-venv
 )
 dev_packages=(
-    clang-14 clang-format-14 libclang-rt-14-dev shellcheck gdb valgrind python3 python3-venv git
+    clang-14 clang-format-14 libclang-rt-14-dev shellcheck gdb valgrind git
 )
 
 say() { echo "setup: $*" >&2; }
