@@ -2,6 +2,7 @@
 # A PostgreSQL server for tests: in a folder of its own, on a socket in it, on no port.
 #   test/postgres.sh start DIR [SETTING=VALUE ...]    makes DIR and starts; conninfo is then "host=DIR user=postgres dbname=postgres"
 #   test/postgres.sh crash DIR                        as if the host had lost power: no shutdown
+#   test/postgres.sh check DIR                        only whether it can: 0, or 77 with the reason
 #   test/postgres.sh stop DIR                         stops and removes DIR
 # The programs come from the distribution's package postgresql (scripts/setup.sh --test).
 set -eu
@@ -18,6 +19,10 @@ as_owner() { # the server refuses to run as root
         "$@"
     fi
 }
+if ! as_owner "$bin/initdb" --version >/dev/null 2>&1; then
+    echo "skipped: the user that PostgreSQL's server runs as may not run programs on this system" >&2
+    exit 77
+fi
 start() {
     as_owner "$bin/pg_ctl" -D "$dir/data" -l "$dir/log" -w -t 30 \
         -o "-c listen_addresses='' -k $dir $*" start >/dev/null || {
@@ -26,6 +31,7 @@ start() {
     }
 }
 case $1 in
+check) ;;
 start)
     shift 2
     settings=
@@ -47,7 +53,7 @@ stop)
     rm -rf "$dir"
     ;;
 *)
-    echo "postgres.sh: start, crash or stop DIR" >&2
+    echo "postgres.sh: check, start, crash or stop DIR" >&2
     exit 2
     ;;
 esac

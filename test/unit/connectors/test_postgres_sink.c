@@ -393,5 +393,7 @@ int main(void)
         TEST(a_server_without_prepared_transactions_is_named),
     };
 
+    if (WEXITSTATUS(run_script("check", "")) == 77)
+        return 0;
     return cmocka_run_group_tests(tests, server_start, server_stop);
 }
