@@ -56,6 +56,9 @@ static void finish(struct wk_restoring *r, struct err *error)
 {
     if (!error)
         ENV_PROBE(r->env, "worker: tasks begin with a checkpoint");
+    /* It was complete: what cannot be reached now (a mount, rights) may be there at the next try. */
+    if (error && (error->code == ERR_NOT_FOUND || error->code == ERR_PERMISSION))
+        error->code = ERR_IO;
     if (error)
         err_wrap(error, "cannot restore from \"%s\"", r->msg->dir);
     r->done(r->arg, error);
