@@ -52,13 +52,19 @@ void wk_restore_drop(struct wk_restoring *r)
     mem_free(r);
 }
 
+/* The checkpoint was complete: what cannot be reached now (a mount, rights) may be there at the next try. */
+static struct err unreachable(const struct fs_result *result)
+{
+    struct err err = result->err;
+
+    err.code = result->code != 0 ? ERR_IO : 0;
+    return err;
+}
+
 static void finish(struct wk_restoring *r, struct err *error)
 {
     if (!error)
         ENV_PROBE(r->env, "worker: tasks begin with a checkpoint");
-    /* It was complete: what cannot be reached now (a mount, rights) may be there at the next try. */
-    if (error && (error->code == ERR_NOT_FOUND || error->code == ERR_PERMISSION))
-        error->code = ERR_IO;
     if (error)
         err_wrap(error, "cannot restore from \"%s\"", r->msg->dir);
     r->done(r->arg, error);
@@ -161,8 +167,8 @@ static void on_record(void *arg, const struct fs_result *result)
 {
     struct wk_restoring *r = arg;
     const struct feed *f = &r->feeds[r->at];
-    struct err err = result->err;
-    int rc = result->code;
+    struct err err = unreachable(result);
+    int rc = err.code;
 
     if (rc == 0 && result->len < f->section->stored_bytes)
         rc = err_set(&err, ERR_CORRUPT, "%s has no %llu bytes at %llu: it was cut off",
@@ -181,7 +187,7 @@ static void on_record(void *arg, const struct fs_result *result)
 static void on_open(void *arg, const struct fs_result *result)
 {
     struct wk_restoring *r = arg;
-    struct err err = result->err;
+    struct err err = unreachable(result);
 
     if (result->code != 0) {
         finish(r, &err);
@@ -233,8 +239,8 @@ static void next(struct wk_restoring *r)
 static void on_metadata(void *arg, const struct fs_result *result)
 {
     struct wk_restoring *r = arg;
-    struct err err = result->err;
-    int rc = result->code;
+    struct err err = unreachable(result);
+    int rc = err.code;
 
     if (rc == 0)
         rc = ckpt_meta_unpack(result->data, result->len, r->path, &r->meta, &err);
