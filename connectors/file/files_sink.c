@@ -27,8 +27,7 @@ struct files_sink {
     struct arena arena;
     char writer[33]; /* of this attempt */
     uint64_t parts;
-    struct map *open;      /* bucket -> struct part */
-    struct list by_age;    /* of the same: least lately written first */
+    struct map *open;      /* bucket -> struct part; the oldest first */
     struct part *last;     /* that the row before went to; NULL: none */
     struct bytes name;     /* scratch: the bucket of a row */
     struct bytes promises; /* u32 length, promise ...: closed since the last barrier */
@@ -63,7 +62,6 @@ static int files_open(rask_ctx *ctx)
     struct err err = {0};
 
     arena_init(&s->arena);
-    list_init(&s->by_age);
     s->open = map_new();
     s->folder = connectors_path(ctx);
     s->prefix = connector_property(args, "prefix", "part");
@@ -94,10 +92,14 @@ static int begin(rask_ctx *ctx, struct files_sink *s, const char *bucket, struct
     return rc;
 }
 
-static void add_open(struct files_sink *s, struct part *p)
+/* For the next barrier: the file gets its final name, or, without one, is removed. */
+static void promise(struct files_sink *s, const char *inprogress, const char *final, uint64_t len)
 {
-    map_put_str(s->open, p->bucket, p);
-    list_push_back(&s->by_age, &p->node);
+    size_t at = s->promises.len;
+
+    bytes_add_u32(&s->promises, 0);
+    part_promise(&s->promises, inprogress, final, len);
+    memcpy(s->promises.data + at, &(uint32_t){(uint32_t)(s->promises.len - at - 4)}, 4);
 }
 
 /* The part is full or old: from now on it only waits for its name. */
@@ -112,11 +114,7 @@ static int roll(rask_ctx *ctx, struct files_sink *s, struct part *p)
     if (error != 0) {
         rc = fail_at(ctx, error, p->inprogress);
     } else {
-        size_t at = s->promises.len;
-
-        bytes_add_u32(&s->promises, 0);
-        part_promise(&s->promises, p->inprogress, p->final, p->written);
-        memcpy(s->promises.data + at, &(uint32_t){(uint32_t)(s->promises.len - at - 4)}, 4);
+        promise(s, p->inprogress, p->final, p->written);
     }
     part_free(p);
     return rc;
@@ -128,10 +126,10 @@ static int roll_by_time(rask_ctx *ctx, struct files_sink *s)
     int64_t now = rask_processing_time(ctx);
     int rc = 0;
 
-    LIST_FOREACH_SAFE(at, &s->by_age) {
-        struct part *p = LIST_ENTRY(at, struct part, node);
+    for (struct map_iter it = map_iter(s->open); rc == 0 && map_next(&it);) {
+        struct part *p = it.value;
 
-        if (rc == 0 && (now - p->begun_ms >= s->roll_ms || now - p->touched_ms >= s->inactivity_ms))
+        if (now - p->begun_ms >= s->roll_ms || now - p->touched_ms >= s->inactivity_ms)
             rc = roll(ctx, s, p);
     }
     return rc;
@@ -152,7 +150,7 @@ static int part_of_row(rask_ctx *ctx, struct files_sink *s, const rask_batch *ro
     if (!*ret) {
         rc = begin(ctx, s, (const char *)s->name.data, ret);
         if (rc == 0)
-            add_open(s, *ret);
+            map_put_str(s->open, (*ret)->bucket, *ret);
     }
     s->last = *ret;
     return rc;
@@ -175,6 +173,7 @@ static void format_row(const struct files_sink *s, const rask_batch *rows, uint3
 static int files_write(rask_ctx *ctx, const rask_batch *rows)
 {
     struct files_sink *s = rask_self(ctx);
+    rask_ts now = rask_processing_time(ctx);
     struct part *p = NULL;
     int rc = roll_by_time(ctx, s);
 
@@ -184,7 +183,7 @@ static int files_write(rask_ctx *ctx, const rask_batch *rows)
         if (rc != 0)
             break;
         format_row(s, rows, i, &p->text);
-        p->touched_ms = rask_processing_time(ctx);
+        p->touched_ms = now;
         if (p->written + p->text.len >= (uint64_t)s->roll_bytes) {
             rc = roll(ctx, s, p);
             p = NULL;
@@ -202,9 +201,9 @@ static int files_flush(rask_ctx *ctx)
     struct files_sink *s = rask_self(ctx);
     int rc = roll_by_time(ctx, s);
 
-    LIST_FOREACH(at, &s->by_age) {
-        struct part *p = LIST_ENTRY(at, struct part, node);
-        int error = rc == 0 ? part_write_out(p) : 0;
+    for (struct map_iter it = map_iter(s->open); rc == 0 && map_next(&it);) {
+        struct part *p = it.value;
+        int error = part_write_out(p);
 
         if (error != 0)
             rc = fail_at(ctx, error, p->inprogress);
@@ -216,9 +215,8 @@ static int roll_all(rask_ctx *ctx, struct files_sink *s)
 {
     int rc = 0;
 
-    LIST_FOREACH_SAFE(at, &s->by_age)
-        if (rc == 0)
-            rc = roll(ctx, s, LIST_ENTRY(at, struct part, node));
+    for (struct map_iter it = map_iter(s->open); rc == 0 && map_next(&it);)
+        rc = roll(ctx, s, it.value);
     return rc;
 }
 
@@ -245,8 +243,8 @@ static int files_save(rask_ctx *ctx, rask_committables *out)
     struct bytes saved = {0};
     int rc = 0;
 
-    LIST_FOREACH(at, &s->by_age) {
-        struct part *p = LIST_ENTRY(at, struct part, node);
+    for (struct map_iter it = map_iter(s->open); rc == 0 && map_next(&it);) {
+        struct part *p = it.value;
         int error = part_sync(p);
 
         bytes_clear(&saved);
@@ -257,8 +255,6 @@ static int files_save(rask_ctx *ctx, rask_committables *out)
         bytes_add_str(&saved, p->bucket);
         bytes_add_str(&saved, p->inprogress);
         rc = error != 0 ? fail_at(ctx, error, p->inprogress) : rask_committable_add(out, saved.data, saved.len);
-        if (rc != 0)
-            break;
     }
     bytes_release(&saved);
     return rc;
@@ -287,7 +283,6 @@ static int take_over(rask_ctx *ctx, struct files_sink *s, const char *bucket, co
 {
     struct part *p;
     const char *path;
-    size_t at;
     int rc = begin(ctx, s, bucket, &p), error;
 
     if (rc != 0)
@@ -298,14 +293,11 @@ static int take_over(rask_ctx *ctx, struct files_sink *s, const char *bucket, co
     else if (error != 0)
         rc = fail_at(ctx, error, path);
     p->begun_ms = begun_ms;
-    at = s->promises.len;
-    bytes_add_u32(&s->promises, 0);
-    part_promise_removal(&s->promises, old);
-    memcpy(s->promises.data + at, &(uint32_t){(uint32_t)(s->promises.len - at - 4)}, 4);
+    promise(s, old, NULL, 0);
     if (rc == 0 && map_get_str(s->open, bucket)) /* of another subtask, after the parallelism was lowered */
         return roll(ctx, s, p);
     if (rc == 0)
-        add_open(s, p);
+        map_put_str(s->open, p->bucket, p);
     else
         part_free(p);
     return rc;
@@ -372,8 +364,8 @@ static void files_close(rask_ctx *ctx)
     struct files_sink *s = rask_self(ctx);
 
     if (s->open)
-        LIST_FOREACH_SAFE(at, &s->by_age)
-            part_free(LIST_ENTRY(at, struct part, node));
+        for (struct map_iter it = map_iter(s->open); map_next(&it);)
+            part_free(it.value);
     map_free(s->open);
     s->open = NULL;
     bytes_release(&s->name);

@@ -35,7 +35,6 @@ int part_begin(const char *folder, const char *bucket, const char *name, int64_t
     const char *slash = bucket[0] ? "/" : "";
     int rc;
 
-    list_init(&p->node);
     p->bucket = mem_strdup(bucket);
     p->inprogress = mem_printf("%s/%s%s.%s.inprogress", folder, bucket, slash, name);
     p->final = mem_printf("%s/%s%s%s", folder, bucket, slash, name);
@@ -106,7 +105,6 @@ void part_free(struct part *p)
 {
     if (p->fd >= 0)
         close(p->fd);
-    list_remove(&p->node);
     bytes_release(&p->text);
     mem_free(p->bucket);
     mem_free(p->inprogress);
@@ -125,18 +123,11 @@ static void add_text(struct bytes *out, const char *text)
 void part_promise(struct bytes *out, const char *inprogress, const char *final, uint64_t len)
 {
     bytes_add_u8(out, PROMISE_VERSION);
-    bytes_add_u8(out, RENAME);
+    bytes_add_u8(out, final ? RENAME : REMOVE);
     bytes_add_u64(out, len);
     add_text(out, inprogress);
-    add_text(out, final);
-}
-
-void part_promise_removal(struct bytes *out, const char *path)
-{
-    bytes_add_u8(out, PROMISE_VERSION);
-    bytes_add_u8(out, REMOVE);
-    bytes_add_u64(out, 0);
-    add_text(out, path);
+    if (final)
+        add_text(out, final);
 }
 
 static char *take_text(struct reader *r)

@@ -12,10 +12,8 @@
 #define CONNECTORS_FILE_PART_H
 
 #include "common/base/bytes.h"
-#include "common/base/list.h"
 
 struct part {
-    struct list node;        /* among the open ones, least lately written first */
     char *bucket;            /* folder below the sink's; "": none */
     char *inprogress, *final;
     int fd;
@@ -37,8 +35,7 @@ void part_free(struct part *p); /* closes; the file stays */
  * What a checkpoint promises of a closed part, as bytes: rename it, or (an open one that was copied) remove it.
  * Either may be done again and again, by any process.
  */
-void part_promise(struct bytes *out, const char *inprogress, const char *final, uint64_t len);
-void part_promise_removal(struct bytes *out, const char *path);
+void part_promise(struct bytes *out, const char *inprogress, const char *final, uint64_t len); /* final NULL: remove */
 struct part_promise {
     char *inprogress, *final; /* owned; final NULL: remove */
     uint64_t len;
