@@ -274,9 +274,9 @@ static rask_batch *derive_with(rask_batch *b, const rask_schema *schema, bool ow
     return &full->pub;
 }
 
-static rask_batch *derive(rask_batch *b, const rask_schema *schema, bool own_columns)
+static rask_batch *derive(rask_batch *b, const rask_schema *schema)
 {
-    return derive_with(b, schema, own_columns, 0);
+    return derive_with(b, schema, false, 0);
 }
 
 rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows)
@@ -287,7 +287,7 @@ rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows)
     CHECK(rows <= b->rows - from_row);
     if (rows == b->rows)
         return batch_ref(b);
-    s = derive(b, b->schema, false);
+    s = derive(b, b->schema);
     s->rows = rows;
     if (s->sel)
         s->sel += from_row;
@@ -305,7 +305,7 @@ rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count)
     CHECK(count <= b->rows);
     if (count == b->rows)
         return batch_ref(b);
-    s = derive(b, b->schema, false);
+    s = derive(b, b->schema);
     sel = pool_get(b->pool, (uint64_t)count * sizeof(uint16_t));
     to = (uint16_t *)(void *)sel->data;
     if (b->sel)
@@ -320,17 +320,6 @@ rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count)
     s->sel = to;
     s->rows = count;
     return s;
-}
-
-rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16_t *columns)
-{
-    rask_batch *p = derive(b, schema, true);
-
-    for (uint32_t i = 0; i < schema->columns; i++) {
-        CHECK(columns[i] < b->schema->columns);
-        p->columns[i] = b->columns[columns[i]];
-    }
-    return p;
 }
 
 /* The physical positions that b's rows lie between, both included. */
@@ -390,7 +379,7 @@ rask_batch *batch_derive(struct pool *pool, rask_batch *b, const rask_schema *sc
 rask_batch *batch_with_schema(rask_batch *b, const rask_schema *schema)
 {
     CHECK(schema->columns == b->schema->columns);
-    return schema == b->schema ? batch_ref(b) : derive(b, schema, false);
+    return schema == b->schema ? batch_ref(b) : derive(b, schema);
 }
 
 rask_batch *batch_with_event_time(rask_batch *b, uint32_t column)
@@ -398,7 +387,7 @@ rask_batch *batch_with_event_time(rask_batch *b, uint32_t column)
     rask_batch *t;
 
     CHECK(column < b->schema->columns);
-    t = derive(b, b->schema, false);
+    t = derive(b, b->schema);
     t->event_time = b->columns[column];
     t->event_time.validity = NULL;
     return t;
@@ -406,7 +395,7 @@ rask_batch *batch_with_event_time(rask_batch *b, uint32_t column)
 
 rask_batch *batch_with_hash(rask_batch *b, const uint64_t *hash)
 {
-    rask_batch *h = derive(b, b->schema, false);
+    rask_batch *h = derive(b, b->schema);
     rask_buffer *own = pool_get(b->pool, (uint64_t)b->positions * sizeof(uint64_t));
     uint64_t *to = (uint64_t *)(void *)own->data;
 

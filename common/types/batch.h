@@ -40,7 +40,6 @@ void batch_unref(rask_batch *b); /* NULL is legal */
 rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows);
 /* keep[i] are row numbers of b, ascending; copied. Slices, selections of all rows are b itself. */
 rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count);
-rask_batch *batch_project(rask_batch *b, const rask_schema *schema, const uint16_t *columns);
 /* The same columns under an equal schema (or new names). */
 rask_batch *batch_with_schema(rask_batch *b, const rask_schema *schema);
 /* A NOT NULL TIMESTAMP column of b becomes its event time; shared. */

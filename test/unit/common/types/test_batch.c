@@ -517,12 +517,12 @@ static rask_batch *pair_batch(struct pool *pool, uint32_t rows, const char *word
 
 static void projection_shares_columns(void **state)
 {
-    static const uint16_t order[] = {1, 0};
+    static const int16_t order[] = {1, 0};
     struct pool *pool = pool_new(0);
     rask_batch *b = pair_batch(pool, 10, "a string that is not short"), *p, *s;
 
     (void)state;
-    p = batch_project(b, &swapped, order);
+    p = batch_derive(pool, b, &swapped, order);
     s = batch_slice(p, 3, 4);
     assert_ptr_equal(p->columns[0].data, b->columns[1].data);
     batch_unref(b);
