@@ -31,6 +31,7 @@ struct bucket {
     int64_t number; /* time >> BUCKET_SHIFT */
     struct timer *items;
     uint32_t count, room;
+    rask_ts earliest; /* before it is a heap; then it is the top's */
     bool heap;
 };
 
@@ -183,6 +184,7 @@ static struct bucket *bucket_of(struct queue *q, rask_ts at)
     if (!b) {
         b = MEM_NEW(struct bucket);
         b->number = number;
+        b->earliest = RASK_TS_MAX;
         map_put_u64(q->by_number, (uint64_t)number, b);
         if (q->order_count == q->order_room) {
             q->order_room = MAX(16, 2 * q->order_room);
@@ -250,6 +252,8 @@ static int enqueue(struct wk_timers *t, struct queue *q, rask_ts at, uint64_t ha
     q->count++;
     if (b->heap)
         sift_up(b->items, b->count - 1);
+    else
+        b->earliest = MIN(b->earliest, at);
     return 0;
 }
 
@@ -348,17 +352,13 @@ int wk_timers_cancel(struct wk_timers *t, enum wk_timer_domain domain, rask_ts a
 rask_ts wk_timers_next(const struct wk_timers *t, enum wk_timer_domain domain)
 {
     const struct queue *q = &t->queues[domain];
-    rask_ts next = RASK_TS_MAX;
+    const struct bucket *b = q->order_count > 0 ? q->order[0] : NULL;
 
-    if (q->order_count == 0)
+    if (!b)
         return RASK_TS_MAX;
-    if (q->order[0]->heap && q->order[0]->count > 0)
-        return q->order[0]->items[0].at;
-    if (q->order[0]->count == 0) /* it leaves with the next look: until then its time is a guess that is not too late */
-        return q->order[0]->number << BUCKET_SHIFT;
-    for (uint32_t i = 0; i < q->order[0]->count; i++)
-        next = MIN(next, q->order[0]->items[i].at);
-    return next;
+    if (b->count == 0) /* it leaves with the next look: until then its time is a guess that is not too late */
+        return b->number << BUCKET_SHIFT;
+    return b->heap ? b->items[0].at : b->earliest;
 }
 
 bool wk_timers_due(const struct wk_timers *t, enum wk_timer_domain domain, rask_ts now)
