@@ -61,6 +61,23 @@ static void rank_keyed(struct ranked *r, uint32_t *count, const struct ckpt_meta
             r[(*count)++] = (struct ranked){&in->sections[i], old};
 }
 
+/* The sections of one state: those from `from` up to what is returned. cover: what of it they replace; to be released. */
+static uint32_t next_state(const struct ranked *r, uint32_t from, uint32_t count, struct ckpt_cover *cover)
+{
+    uint32_t end = from + 1;
+
+    while (end < count && same_state(&r[from], &r[end]))
+        end++;
+    cover_of(cover, r + from, end - from);
+    return end;
+}
+
+/* Whether newer images replace all of a section between two hashes. A delta is replaced by an image of its own checkpoint. */
+static bool is_replaced(const struct ckpt_cover *cover, const struct ckpt_section *s, uint32_t first, uint32_t last)
+{
+    return ckpt_cover_hides(cover, MAX(s->hash_first, first), MIN(s->hash_last, last), s->kind == CKPT_IMAGE ? s->to : s->to - 1);
+}
+
 static int check_base(const struct ckpt_meta *m, const struct ckpt_meta *before, struct err *err)
 {
     uint64_t last = before ? before->checkpoint : 0;
@@ -127,13 +144,11 @@ int ckpt_meta_carry(struct ckpt_meta *m, const struct ckpt_meta *before, ckpt_pa
     for (uint32_t from = 0, end; from < count; from = end) {
         struct ckpt_cover cover;
 
-        for (end = from + 1; end < count && same_state(&r[from], &r[end]);)
-            end++;
-        cover_of(&cover, r + from, end - from);
+        end = next_state(r, from, count, &cover);
         for (uint32_t i = from; i < end; i++) {
             const struct ckpt_section *s = r[i].section;
 
-            if (r[i].old && !ckpt_cover_hides(&cover, s->hash_first, s->hash_last, s->kind == CKPT_IMAGE ? s->to : s->to - 1))
+            if (r[i].old && !is_replaced(&cover, s, 0, UINT32_MAX))
                 keep[kept++] = *s;
         }
         ckpt_cover_release(&cover);
@@ -182,14 +197,11 @@ uint32_t ckpt_plan(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_
     for (uint32_t from = 0, end; from < count; from = end) {
         struct ckpt_cover cover;
 
-        for (end = from + 1; end < count && same_state(&r[from], &r[end]);)
-            end++;
-        cover_of(&cover, r + from, end - from);
+        end = next_state(r, from, count, &cover);
         for (uint32_t i = from; i < end; i++) {
             const struct ckpt_section *s = r[i].section;
 
-            if (!ckpt_cover_hides(&cover, MAX(s->hash_first, hash_first), MIN(s->hash_last, hash_last),
-                                  s->kind == CKPT_IMAGE ? s->to : s->to - 1))
+            if (!is_replaced(&cover, s, hash_first, hash_last))
                 wanted[n++] = s;
         }
         ckpt_cover_release(&cover);
