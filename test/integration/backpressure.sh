@@ -6,6 +6,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 bin=${RASK_BUILD:-$PWD/build}/bin
 top=$(mktemp -d)
 pids=()
@@ -18,20 +20,7 @@ trap cleanup EXIT
 unset CC
 export XDG_CACHE_HOME="$top/cache" RASK_CONF_DIR="$top/conf" RASK_LOG_DIR="$top/log"
 mkdir -p "$top/conf" "$top/log" "$top/tmp"
-failures=0
-out=
 
-check() { # NAME COMMAND...
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name; output:"
-        printf '%s\n' "$out" | head -n 20 | sed 's/^/    /'
-        failures=$((failures + 1))
-    fi
-}
 run() {
     out=$(timeout 20 "$@" 2>&1 </dev/null)
 }

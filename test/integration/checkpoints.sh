@@ -6,13 +6,12 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
 unset RASK_LOG_DIR RASK_BUILD
 export RASK_CONF_DIR="$top/conf"
-status=0
-out=
-failures=0
 declare -A pids=()
 
 cleanup() {
@@ -21,50 +20,6 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# check NAME CONDITION...
-check() {
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name: exit status $status; output:"
-        printf '%s\n' "$out" | sed 's/^/    /' | head -40
-        failures=$((failures + 1))
-    fi
-}
-run() {
-    out=$("$@" 2>&1 </dev/null)
-    status=$?
-}
-said() {
-    [[ $status -eq $1 ]] && [[ $out == *"$2"* ]]
-}
-# eventually CONDITION...: within 30 s
-eventually() {
-    local i
-    for ((i = 0; i < 600; i++)); do
-        "$@" && return 0
-        sleep 0.05
-    done
-    return 1
-}
-rest() { # rest PATH: the answer's body
-    local fd
-    exec {fd}<>"/dev/tcp/127.0.0.1/$rest_port" || return 1
-    printf 'GET %s HTTP/1.1\r\nHost: localhost:%s\r\nConnection: close\r\n\r\n' "$1" "$rest_port" >&"$fd"
-    timeout 5 cat <&"$fd"
-    exec {fd}<&-
-}
-has_taskmanagers() {
-    out=$(rest /overview 2>&1)
-    [[ $out == *"\"taskmanagers\":$1,"* ]]
-}
-start() { # start NAME PROGRAM ARGUMENT...
-    "$build/bin/$2" "${@:3}" --log "$top/log/$1.log" 2>/dev/null &
-    pids[$1]=$!
-    disown
-}
 rask() { # rask VERB ARGUMENT...
     run timeout 60 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
 }
@@ -74,10 +29,6 @@ submit() {
     job=${out##*JobID }
     job=${job%%[!0-9a-f]*}
     [[ ${#job} -eq 32 ]]
-}
-state_is() { # state_is JOB STATE
-    out=$(rest "/jobs/$1" 2>&1)
-    [[ $out == *"\"state\":\"$2\""* ]]
 }
 chk() { # the newest complete checkpoint of a job
     find "$top/ckpt/$1" -path '*/chk-*/_metadata' 2>/dev/null | sed 's/.*chk-\([0-9]*\).*/\1/' | sort -n | tail -1

@@ -5,6 +5,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 bin=${RASK_BUILD:-$PWD/build}/bin
 examples=$PWD/examples
 top=$(mktemp -d)
@@ -18,27 +20,10 @@ trap cleanup EXIT
 unset CC
 export XDG_CACHE_HOME="$top/cache" RASK_CONF_DIR="$top/conf" RASK_LOG_DIR="$top/log"
 mkdir -p "$top/conf" "$top/log" "$top/tmp"
-failures=0
-status=0
-out=
 
-check() { # NAME COMMAND...
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name: exit status $status; output:"
-        printf '%s\n' "$out" | head -n 20 | sed 's/^/    /'
-        failures=$((failures + 1))
-    fi
-}
 run() {
     out=$(timeout 60 "$@" 2>&1 </dev/null)
     status=$?
-}
-said() { # STATUS PATTERN
-    [[ $status -eq $1 && $out == *"$2"* ]]
 }
 get() { # PATH
     run curl -s -m 10 "http://127.0.0.1:$port$1"

@@ -3,6 +3,8 @@
 # Prints "ok NAME" and "FAIL NAME" lines.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 rask=${RASK_BUILD:-$PWD/build}/bin/rask
 examples=$PWD/examples
 sdk=$PWD/api/include
@@ -17,27 +19,10 @@ trap cleanup EXIT
 unset RASK_CONF_DIR CC
 export XDG_CACHE_HOME="$top/cache"
 cd "$top" || exit 1
-failures=0
-status=0
-out=
 
-check() { # NAME COMMAND...
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name: exit status $status; output:"
-        printf '%s\n' "$out" | head -n 20 | sed 's/^/    /'
-        failures=$((failures + 1))
-    fi
-}
 run() {
     out=$(timeout 30 "$@" 2>&1 </dev/null)
     status=$?
-}
-said() { # STATUS PATTERN
-    [[ $status -eq $1 && $out == *"$2"* ]]
 }
 refused() { # NAME PATTERN ARGUMENT...
     local name=$1 pattern=$2

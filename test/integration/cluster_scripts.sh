@@ -5,13 +5,13 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
 tree="$top/a tree"
 unset RASK_CONF_DIR RASK_LOG_DIR RASK_PID_DIR RASK_SSH_OPTS RASK_BUILD
 export RASK_IDENT_STRING=me RASK_PID_DIR="$top/pid" RASK_START_TIMEOUT=1 RASK_STOP_TIMEOUT=1
-status=0
-out=
 
 cleanup() {
     local file pid
@@ -25,27 +25,6 @@ cleanup() {
 }
 trap cleanup EXIT
 
-failures=0
-# check NAME CONDITION...
-check() {
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name: exit status $status; output:"
-        printf '%s\n' "$out" | sed 's/^/    /'
-        failures=$((failures + 1))
-    fi
-}
-run() {
-    out=$("$@" 2>&1 </dev/null)
-    status=$?
-}
-# said STATUS PATTERN: the last run ended so and printed that
-said() {
-    [[ $status -eq $1 ]] && [[ $out == *"$2"* ]]
-}
 lines() {
     if [[ -e $1 ]]; then wc -l <"$1"; else echo 0; fi
 }

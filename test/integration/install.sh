@@ -6,13 +6,12 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 source=$PWD
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
 tree=
-failures=0
-status=0
-out=
 cleanup() {
     [[ -z $tree ]] || { "$tree/bin/taskmanager.sh" stop-all && "$tree/bin/jobmanager.sh" stop-all; } >/dev/null 2>&1
     rm -rf "$top"
@@ -22,23 +21,9 @@ trap cleanup EXIT
 unset RASK_CONF_DIR RASK_LOG_DIR RASK_PID_DIR RASK_BUILD CC
 export XDG_CACHE_HOME=$top/cache RASK_IDENT_STRING=installed
 
-check() { # NAME COMMAND...
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name: exit status $status; output:"
-        printf '%s\n' "$out" | tail -n 20 | sed 's/^/    /'
-        failures=$((failures + 1))
-    fi
-}
 run() {
     out=$(timeout 100 "$@" 2>&1 </dev/null)
     status=$?
-}
-said() { # STATUS PATTERN
-    [[ $status -eq $1 && $out == *"$2"* ]]
 }
 # What was built is installed: another compiler than before would build everything again.
 compiler=$(sed 's/ -I\. .*//' "$build/flags")

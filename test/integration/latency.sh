@@ -5,6 +5,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 bin=${RASK_BUILD:-$PWD/build}/bin
 job=$PWD/bench/jobs/latency.c
 include=$PWD
@@ -19,20 +21,7 @@ trap cleanup EXIT
 unset CC
 export XDG_CACHE_HOME="$top/cache" RASK_CONF_DIR="$top/conf" RASK_LOG_DIR="$top/log" CPATH="$include"
 mkdir -p "$top/conf" "$top/log" "$top/tmp"
-failures=0
-out=
 
-check() { # NAME COMMAND...
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name; output:"
-        printf '%s\n' "$out" | head -n 20 | sed 's/^/    /'
-        failures=$((failures + 1))
-    fi
-}
 until_said() { # PATTERN COMMAND...: repeats the command until its output has the pattern, for 10 s
     local pattern=$1 i
     shift

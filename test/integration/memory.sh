@@ -7,6 +7,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
 unset RASK_LOG_DIR RASK_BUILD
@@ -17,19 +19,6 @@ cleanup() {
     rm -rf "$top"
 }
 trap cleanup EXIT
-check() {
-    local name=$1
-    shift
-    if "$@"; then echo "ok $name"; else echo "FAIL $name: ${out:-}"; fi
-}
-eventually() { # within 30 s
-    local i
-    for ((i = 0; i < 600; i++)); do
-        "$@" && return 0
-        sleep 0.05
-    done
-    return 1
-}
 rest_port=$(free_port)
 rpc_port=$(free_port)
 mkdir -p "$top/conf" "$top/log"

@@ -4,13 +4,12 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 build=${RASK_BUILD:-$PWD/build}
 top=$(mktemp -d)
 unset RASK_LOG_DIR RASK_BUILD
 export RASK_CONF_DIR="$top/conf"
-status=0
-out=
-failures=0
 pid=
 
 cleanup() {
@@ -19,33 +18,6 @@ cleanup() {
 }
 trap cleanup EXIT
 
-# check NAME CONDITION...
-check() {
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name: exit status $status; output:"
-        printf '%s\n' "$out" | sed 's/^/    /' | head -40
-        failures=$((failures + 1))
-    fi
-}
-run() {
-    out=$("$@" 2>&1 </dev/null)
-    status=$?
-}
-said() {
-    [[ $status -eq $1 ]] && [[ $out == *"$2"* ]]
-}
-eventually() {
-    local i
-    for ((i = 0; i < 600; i++)); do
-        "$@" && return 0
-        sleep 0.05
-    done
-    return 1
-}
 # the newest complete checkpoint that knows of keys: sets chk
 has_state() {
     local meta

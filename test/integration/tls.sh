@@ -6,6 +6,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 home=$PWD
 bin=${RASK_BUILD:-$PWD/build}/bin
 top=$(mktemp -d)
@@ -19,30 +21,10 @@ trap cleanup EXIT
 unset RASK_BUILD
 export XDG_CACHE_HOME="$top/cache" RASK_CONF_DIR="$top/conf" RASK_LOG_DIR="$top/log"
 mkdir -p "$top"/{conf,log,tmp,in}
-failures=0
-out=
-status=0
 
-check() { # NAME COMMAND...
-    local name=$1
-    shift
-    if "$@"; then
-        echo "ok $name"
-    else
-        echo "FAIL $name: exit status $status; output:"
-        printf '%s\n' "$out" | head -n 20 | sed 's/^/    /'
-        failures=$((failures + 1))
-    fi
-}
 run() {
     out=$(timeout 30 "$@" 2>&1 </dev/null)
     status=$?
-}
-said() { # STATUS TEXT...
-    local text
-    [[ $status -eq $1 ]] || return 1
-    shift
-    for text; do [[ $out == *"$text"* ]] || return 1; done
 }
 until_true() { # COMMAND...: for 10 s
     local i
