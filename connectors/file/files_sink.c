@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "common/base/id.h"
 #include "common/base/map.h"
 #include "connectors/file/bucket.h"
 #include "connectors/file/part.h"
@@ -25,7 +26,7 @@ struct files_sink {
     int64_t roll_bytes, roll_ms, inactivity_ms;
     struct bucket_template bucket;
     struct arena arena;
-    char writer[33]; /* of this attempt */
+    char writer[ID_TEXT_MAX]; /* of this attempt */
     uint64_t parts;
     struct map *open;      /* bucket -> struct part; the oldest first */
     struct part *last;     /* that the row before went to; NULL: none */
@@ -45,13 +46,11 @@ static int fail_at(rask_ctx *ctx, int error, const char *path)
 
 static int draw_writer(rask_ctx *ctx, struct files_sink *s)
 {
-    uint8_t random[16];
+    struct id id;
 
-    if (getrandom(random, sizeof(random), 0) != sizeof(random))
+    if (getrandom(&id, sizeof(id), 0) != sizeof(id))
         return rask_fail(ctx, "the system gives no random bytes");
-    for (size_t i = 0; i < sizeof(random); i++)
-        memcpy(s->writer + 2 * i, &(const char[]){"0123456789abcdef"[random[i] >> 4], "0123456789abcdef"[random[i] & 15]}, 2);
-    s->writer[32] = 0;
+    id_format(&id, s->writer);
     return 0;
 }
 

@@ -381,7 +381,8 @@ static int control_call(struct wk_op *op, const struct wk_control *k)
         op->ctx.watermark = k->value;
         return d->on_watermark ? d->on_watermark(&op->ctx, k->value) : 0;
     case WK_BARRIER:
-        return d->on_barrier ? d->on_barrier(&op->ctx, wk_barrier_id(k->value)) : 0;
+        op->ctx.checkpoint = wk_barrier_id(k->value);
+        return d->on_barrier ? d->on_barrier(&op->ctx, op->ctx.checkpoint) : 0;
     case WK_STATUS:
         return d->on_status ? d->on_status(&op->ctx, k->value != 0) : 0;
     case WK_END:

@@ -6,7 +6,10 @@
  * at once, for the checkpoint was complete.  What was prepared for a checkpoint that was given up is committed with
  * the next one.  A job without checkpoints commits at the end of its input.
  */
+#include <string.h>
+
 #include "common/base/check.h"
+#include "common/base/id.h"
 #include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/task/task.h"
 
@@ -38,18 +41,6 @@ static int collect(struct rask_committables *out, const void *data, size_t len)
     return 0;
 }
 
-static const char *id_text(struct wk_op *op)
-{
-    static const char digits[] = "0123456789abcdef";
-    char *text = arena_alloc(&op->names, 2 * op->node->operator_id.len + 1);
-
-    for (size_t i = 0; i < op->node->operator_id.len; i++) {
-        text[2 * i] = digits[op->node->operator_id.data[i] >> 4];
-        text[2 * i + 1] = digits[op->node->operator_id.data[i] & 15];
-    }
-    return text;
-}
-
 static int collect_saved(struct rask_committables *out, const void *data, size_t len)
 {
     struct wk_op *op = out->engine;
@@ -68,6 +59,7 @@ int wk_sink_init(struct wk_op *op, struct err *err)
 {
     const char *name = wk_op_property(op, "connector", NULL);
     struct sink *s = MEM_NEW(struct sink);
+    struct id id = {{0}};
 
     op->adapter = s;
     list_init(&s->prepared);
@@ -87,7 +79,9 @@ int wk_sink_init(struct wk_op *op, struct err *err)
         op->connector.spec = op->node->op;
         op->connector.out_fd = wk_task_of(op)->host->out_fd;
         op->connector.job = wk_task_of(op)->host->job;
-        op->connector.operator_id = id_text(op);
+        if (op->node->operator_id.len == sizeof(id.bytes))
+            memcpy(id.bytes, op->node->operator_id.data, sizeof(id.bytes));
+        op->connector.operator_id = id_format(&id, arena_alloc(&op->names, ID_TEXT_MAX));
         op->connector.err_fd = wk_task_of(op)->host->err_fd;
         op->ctx.args = &op->connector;
         op->ctx.args_size = sizeof(op->connector);
@@ -187,10 +181,8 @@ static int sink_barrier(rask_op *ctx, uint64_t checkpoint)
 {
     struct wk_op *op = wk_op_of(ctx);
     struct sink *s = op->adapter;
-    int rc;
+    int rc = s->finished ? 0 : sink_flush(ctx);
 
-    ctx->checkpoint = checkpoint;
-    rc = s->finished ? 0 : sink_flush(ctx);
     if (rc == 0 && !s->finished && s->desc->prepare)
         rc = s->desc->prepare(ctx, &s->collector);
     if (rc != 0 || !op->ctx.states)
