@@ -140,9 +140,12 @@ def channels128(bench):
 
 
 def parallelism128(bench):
+    """Two clusters, as each slot has its part of the memory for state and two of 128 slots would have too little."""
     ways = {2: [], 128: []}
-    with Cluster(bench, slots=128, settings=["taskmanager.memory.process.size: 8g"]).start() as cluster:
-        jobs = {p: Rows(bench, cluster, p, "--way", "sum", "--keys", "1000000", "--splits", "128") for p in ways}
+    settings = ["taskmanager.memory.process.size: 8g"]
+    with Cluster(bench, slots=2, settings=settings).start() as two, Cluster(bench, slots=128, settings=settings).start() as many:
+        jobs = {p: Rows(bench, cluster, p, "--way", "sum", "--keys", "1000000", "--splits", "128")
+                for p, cluster in ((2, two), (128, many))}
         rows = jobs[128].enough(4_000_000, 8_000_000)
         for _ in range(bench.runs):
             told = {p: job(rows) for p, job in jobs.items()}
