@@ -25,6 +25,7 @@ struct fs_result {
     struct fs_file *file;      /* open */
     const uint8_t *data;       /* read */
     size_t len;
+    uint8_t **owner;           /* read: fs_take */
     uint64_t size;             /* stat */
     char **names;              /* list: sorted, borrowed */
     size_t name_count;
@@ -33,6 +34,15 @@ typedef void fs_cb(void *arg, const struct fs_result *result);
 
 /* FS_CREATE truncates, FS_APPEND creates what is missing; both may be read too. */
 enum fs_open_mode { FS_READ, FS_CREATE, FS_APPEND };
+
+/* What was read becomes the caller's: mem_free. In the callback, once. */
+static inline uint8_t *fs_take(const struct fs_result *result)
+{
+    uint8_t *data = *result->owner;
+
+    *result->owner = NULL;
+    return data;
+}
 
 struct fs_ops {
     void (*open)(struct fs *fs, const char *path, enum fs_open_mode mode, fs_cb *cb, void *arg);

@@ -99,6 +99,7 @@ static int run_pread(struct op *op)
         op->result.len += (size_t)n;
     }
     op->result.data = op->data;
+    op->result.owner = &op->data;
     return 0;
 }
 

@@ -136,6 +136,31 @@ static void appending(void **state)
     mem_free(c.text);
 }
 
+static void on_taken(void *arg, const struct fs_result *r)
+{
+    struct call *c = arg;
+
+    c->text = (char *)fs_take(r);
+    c->len = r->len;
+    c->done = true;
+}
+
+static void what_was_read_may_be_taken(void **state)
+{
+    struct call c = call_on(state);
+    struct fs_file *f = open_file(&c, "log", FS_CREATE);
+
+    assert_int_equal(CALL(&c, append, f, "abc", 3), 0);
+    call_begin(&c);
+    c.fs->ops->pread(c.fs, f, 1, 5, on_taken, &c);
+    assert_true(world_until_true(c.w, &c.done));
+    world_settle(c.w);
+    assert_int_equal(c.len, 2);
+    assert_memory_equal(c.text, "bc", 2);
+    mem_free(c.text);
+    c.fs->ops->close(c.fs, f);
+}
+
 static void calls_on_a_file_keep_their_order(void **state)
 {
     struct call c = call_on(state), last = c;
@@ -206,6 +231,7 @@ static void folders_are_not_files(void **state)
 const struct contract contract_fs[] = {
     {"whole_files", whole_files},
     {"appending", appending},
+    {"what_was_read_may_be_taken", what_was_read_may_be_taken},
     {"calls_on_a_file_keep_their_order", calls_on_a_file_keep_their_order},
     {"names", names},
     {"folders_are_not_files", folders_are_not_files},

@@ -157,6 +157,7 @@ static int read_from(struct op *op, struct inode *inode, uint64_t offset, size_t
         op->data = mem_alloc(1);
     }
     op->result.data = op->data;
+    op->result.owner = &op->data;
     return 0;
 }
 

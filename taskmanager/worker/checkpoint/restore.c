@@ -1,4 +1,9 @@
-/* restore.c - see restore.h. */
+/*
+ * restore.c - see restore.h.
+ *
+ * Each operator of each subtask is a lane: its sections in order.  Some lanes at a time read ahead, a piece of a file
+ * after the other, and a thread of env_work checks, decodes and fills in what has come.  The loop only passes on.
+ */
 #include "taskmanager/worker/checkpoint/restore.h"
 
 #include <string.h>
@@ -9,9 +14,33 @@
 #include "common/fs/fs.h"
 #include "taskmanager/worker/task/task.h"
 
-struct feed {
+#define LANES_MAX 3u           /* at a time; env_work has a thread more */
+#define PIECE_BYTES (4u << 20) /* read at once, unless one section is larger */
+#define PIECES 3u              /* of a lane: read, or asked for */
+
+/* Adjacent sections of a file, or sections that stand in _metadata. */
+struct piece {
+    struct lane *lane;
+    uint32_t first, count; /* of the lane's sections */
+    uint8_t *data;         /* owned; NULL: they stand in _metadata */
+    bool read;
+};
+struct lane {
+    struct wk_restoring *r;
     struct wk_op *op;
-    const struct ckpt_section *section; /* NULL: all of op's are in */
+    struct wk_state *state;
+    const struct ckpt_section **sections;
+    uint32_t count, room, asked; /* asked: of them, for how many a piece is there or was */
+    struct piece pieces[PIECES]; /* a ring */
+    uint32_t piece_at, piece_count;
+    struct fs_file *handle;
+    uint32_t file; /* index of handle */
+    bool opening, working, begun, ended;
+    /* on a thread of env_work: */
+    struct env_work work;
+    uint32_t ready; /* pieces, from piece_at on */
+    struct bytes decoded;
+    struct err err;
 };
 struct wk_restoring {
     struct env *env;
@@ -23,33 +52,61 @@ struct wk_restoring {
     char *path; /* of _metadata */
     struct ckpt_meta *meta;
     struct arena arena;
-    struct feed *feeds;
-    uint32_t count, at, room;
-    struct fs_file *handle;
-    uint32_t file; /* index of handle */
-    struct bytes decoded;
+    struct lane *lanes;
+    uint32_t lane_count, active, working;
+    struct err err;
+    int stop; /* atomic: dropped or failed */
+    bool dropped;
 };
 
-static void next(struct wk_restoring *r);
+static void advance(struct wk_restoring *r);
 
 static struct fs *fs_of(const struct wk_restoring *r)
 {
     return r->env->fs;
 }
 
+static void forget_reads(struct wk_restoring *r)
+{
+    struct fs *fs = fs_of(r);
+
+    fs->ops->forget(fs, r);
+    for (uint32_t i = 0; i < r->lane_count; i++) {
+        struct lane *l = &r->lanes[i];
+
+        fs->ops->forget(fs, l);
+        for (uint32_t k = 0; k < PIECES; k++)
+            fs->ops->forget(fs, &l->pieces[k]);
+        if (l->handle)
+            fs->ops->close(fs, l->handle);
+        l->handle = NULL;
+    }
+}
+
+static void restoring_free(struct wk_restoring *r)
+{
+    for (uint32_t i = 0; i < r->lane_count; i++) {
+        for (uint32_t k = 0; k < PIECES; k++)
+            mem_free(r->lanes[i].pieces[k].data);
+        bytes_release(&r->lanes[i].decoded);
+        mem_free(r->lanes[i].sections);
+    }
+    ckpt_meta_free(r->meta);
+    arena_release(&r->arena);
+    mem_free(r->lanes);
+    mem_free(r->path);
+    mem_free(r);
+}
+
 void wk_restore_drop(struct wk_restoring *r)
 {
     if (!r)
         return;
-    fs_of(r)->ops->forget(fs_of(r), r);
-    if (r->handle)
-        fs_of(r)->ops->close(fs_of(r), r->handle);
-    ckpt_meta_free(r->meta);
-    arena_release(&r->arena);
-    bytes_release(&r->decoded);
-    mem_free(r->feeds);
-    mem_free(r->path);
-    mem_free(r);
+    forget_reads(r);
+    __atomic_store_n(&r->stop, 1, __ATOMIC_RELAXED);
+    r->dropped = true;
+    if (r->working == 0) /* else the last filled() frees it */
+        restoring_free(r);
 }
 
 /* The checkpoint was complete: what cannot be reached now (a mount, rights) may be there at the next try. */
@@ -68,18 +125,27 @@ static void finish(struct wk_restoring *r, struct err *error)
     if (error)
         err_wrap(error, "cannot restore from \"%s\"", r->msg->dir);
     r->done(r->arg, error);
-    wk_restore_drop(r);
+    forget_reads(r);
+    restoring_free(r);
+}
+
+static void fail(struct wk_restoring *r, const struct err *err)
+{
+    if (r->err.code == 0)
+        r->err = *err;
+    __atomic_store_n(&r->stop, 1, __ATOMIC_RELAXED);
 }
 
 /* ---- what is needed ---- */
 
-static void add(struct wk_restoring *r, struct wk_op *op, const struct ckpt_section *section)
+static void add(struct lane *l, const struct ckpt_section *section)
 {
-    if (r->count == r->room) {
-        r->room = MAX(64, r->room * 2);
-        r->feeds = mem_realloc(r->feeds, r->room * sizeof(*r->feeds));
+    if (l->count == l->room) {
+        l->room = MAX(64, l->room * 2);
+        l->sections = mem_realloc(l->sections, l->room * sizeof(*l->sections));
     }
-    r->feeds[r->count++] = (struct feed){op, section};
+    l->sections[l->count++] = section;
+    wk_state_restore_expect(l->state, section);
 }
 
 /* The same broadcast state was written by each subtask: that of the first one is read. */
@@ -95,9 +161,9 @@ static bool is_first_writer(const struct ckpt_meta *m, const struct ckpt_section
     return true;
 }
 
-static void plan_operator_state(struct wk_restoring *r, struct wk_op *op, const uint8_t *id, uint32_t parallelism)
+static void plan_operator_state(struct lane *l, const uint8_t *id, uint32_t parallelism)
 {
-    const struct ckpt_meta *m = r->meta;
+    const struct ckpt_meta *m = l->r->meta;
 
     for (uint32_t subtask = 0; subtask < parallelism; subtask++)
         for (uint32_t i = 0; i < m->section_count; i++) {
@@ -107,9 +173,12 @@ static void plan_operator_state(struct wk_restoring *r, struct wk_op *op, const 
                 continue;
             if (s->subtask == subtask && memcmp(s->operator_id, id, CKPT_OPERATOR_ID_BYTES) == 0 &&
                 (s->kind != CKPT_BROADCAST || is_first_writer(m, s)))
-                add(r, op, s);
+                add(l, s);
         }
 }
+
+static void fill_in(struct env_work *work);
+static void filled(struct env_work *work);
 
 static int plan_op(struct wk_restoring *r, struct wk_op *op, struct err *err)
 {
@@ -117,29 +186,41 @@ static int plan_op(struct wk_restoring *r, struct wk_op *op, struct err *err)
     const struct ckpt_section **list;
     uint32_t first, last, n;
     int at = ckpt_meta_find_operator(r->meta, id), rc;
+    struct lane *l;
 
     rc = wk_state_restore_begin(op->state, at < 0 ? NULL : &r->meta->operators[at], r->msg->allow_dropped, err);
     if (rc != 0)
         return rc;
+    l = &r->lanes[r->lane_count++];
+    *l = (struct lane){.r = r, .op = op, .state = op->state, .work = {.run = fill_in, .done = filled}};
     if (at >= 0) {
         ckpt_hash_range(op->ctx.subtask, op->ctx.parallelism, op->ctx.max_parallelism, &first, &last);
         n = ckpt_plan(r->meta, id, first, last, &r->arena, &list);
         for (uint32_t i = 0; i < n; i++)
-            add(r, op, list[i]);
-        plan_operator_state(r, op, id, r->meta->operators[at].parallelism);
+            add(l, list[i]);
+        plan_operator_state(l, id, r->meta->operators[at].parallelism);
     }
-    add(r, op, NULL);
     return 0;
+}
+
+static bool has_state(const struct wk_op *op)
+{
+    return op->state && op->node->operator_id.len == CKPT_OPERATOR_ID_BYTES;
 }
 
 static int plan(struct wk_restoring *r, struct err *err)
 {
+    uint32_t lanes = 0;
+
+    for (uint32_t i = 0; i < r->task_count; i++)
+        lanes += r->tasks[i]->chain.op_count;
+    r->lanes = mem_alloc_array(lanes + 1, sizeof(*r->lanes));
     for (uint32_t i = 0; i < r->task_count; i++) {
         struct wk_chain *c = &r->tasks[i]->chain;
 
         for (uint32_t k = 0; k < c->op_count; k++) {
             struct wk_op *op = c->ops[k];
-            int rc = op->state && op->node->operator_id.len == CKPT_OPERATOR_ID_BYTES ? plan_op(r, op, err) : 0;
+            int rc = has_state(op) ? plan_op(r, op, err) : 0;
 
             if (rc != 0)
                 return err_wrap(err, "operator \"%s\" (subtask %u)", op->ctx.name, op->ctx.subtask);
@@ -148,92 +229,213 @@ static int plan(struct wk_restoring *r, struct err *err)
     return 0;
 }
 
-/* ---- reading ---- */
+/* ---- on a thread of env_work: what was read becomes state ---- */
 
-static int take(struct wk_restoring *r, const struct feed *f, const void *data, size_t len, struct err *err)
+static int take(struct lane *l, const struct ckpt_section *s, const uint8_t *data, struct arena *arena, struct err *err)
 {
-    const char *where = f->section->file == CKPT_NO_FILE ? "_metadata" : r->meta->files[f->section->file].path;
+    const char *where = s->file == CKPT_NO_FILE ? "_metadata" : l->r->meta->files[s->file].path;
+    size_t len = s->file == CKPT_NO_FILE ? s->data.len : s->stored_bytes;
     rask_bytes payload;
     int rc;
 
-    bytes_clear(&r->decoded);
-    rc = ckpt_record_open(data, len, f->section, where, &r->arena, NULL, &r->decoded, &payload, err);
-    if (rc == 0)
-        rc = wk_state_restore(f->op->state, f->section, payload.data, payload.len, err);
-    return rc == 0 ? 0 : err_wrap(err, "operator \"%s\" (subtask %u)", f->op->ctx.name, f->op->ctx.subtask);
+    bytes_clear(&l->decoded);
+    rc = ckpt_record_open(data, len, s, where, arena, NULL, &l->decoded, &payload, err);
+    return rc == 0 ? wk_state_restore(l->state, s, payload.data, payload.len, err) : rc;
 }
 
-static void on_record(void *arg, const struct fs_result *result)
+static int take_piece(struct lane *l, const struct piece *p, struct arena *arena, struct err *err)
 {
-    struct wk_restoring *r = arg;
-    const struct feed *f = &r->feeds[r->at];
-    struct err err = unreachable(result);
-    int rc = err.code;
+    const uint8_t *at = p->data;
+    int rc = 0;
 
-    if (rc == 0 && result->len < f->section->stored_bytes)
-        rc = err_set(&err, ERR_CORRUPT, "%s has no %llu bytes at %llu: it was cut off",
-                     r->meta->files[f->section->file].path, (unsigned long long)f->section->stored_bytes,
-                     (unsigned long long)f->section->offset);
-    if (rc == 0)
-        rc = take(r, f, result->data, f->section->stored_bytes, &err);
-    if (rc != 0) {
-        finish(r, &err);
+    for (uint32_t i = 0; i < p->count && rc == 0 && !__atomic_load_n(&l->r->stop, __ATOMIC_RELAXED); i++) {
+        const struct ckpt_section *s = l->sections[p->first + i];
+
+        rc = take(l, s, at ? at : (const uint8_t *)s->data.data, arena, err);
+        if (at)
+            at += s->stored_bytes;
+    }
+    return rc;
+}
+
+static void fill_in(struct env_work *work)
+{
+    struct lane *l = CONTAINER_OF(work, struct lane, work);
+    struct arena arena;
+    int rc = 0;
+
+    arena_init(&arena);
+    for (uint32_t i = 0; i < l->ready && rc == 0; i++)
+        rc = take_piece(l, &l->pieces[(l->piece_at + i) % PIECES], &arena, &l->err);
+    arena_release(&arena);
+}
+
+static void filled(struct env_work *work)
+{
+    struct lane *l = CONTAINER_OF(work, struct lane, work);
+    struct wk_restoring *r = l->r;
+
+    l->working = false;
+    r->working--;
+    if (r->dropped) {
+        if (r->working == 0)
+            restoring_free(r);
         return;
     }
-    r->at++;
-    next(r);
+    for (uint32_t i = 0; i < l->ready; i++) {
+        struct piece *p = &l->pieces[l->piece_at];
+
+        mem_free(p->data);
+        *p = (struct piece){0};
+        l->piece_at = (l->piece_at + 1) % PIECES;
+        l->piece_count--;
+    }
+    if (l->err.code != 0) {
+        err_wrap(&l->err, "operator \"%s\" (subtask %u)", l->op->ctx.name, l->op->ctx.subtask);
+        fail(r, &l->err);
+    }
+    advance(r);
+}
+
+/* ---- on the loop: reading ahead ---- */
+
+static uint64_t bytes_of(const struct lane *l, uint32_t first, uint32_t count)
+{
+    const struct ckpt_section *last = l->sections[first + count - 1];
+
+    return last->offset + last->stored_bytes - l->sections[first]->offset;
+}
+
+static void on_piece(void *arg, const struct fs_result *result)
+{
+    struct piece *p = arg;
+    struct lane *l = p->lane;
+    const struct ckpt_section *s = l->sections[p->first];
+    struct err err = unreachable(result);
+    uint64_t want = bytes_of(l, p->first, p->count);
+
+    if (err.code == 0 && result->len < want)
+        err_set(&err, ERR_CORRUPT, "%s has no %llu bytes at %llu: it was cut off", l->r->meta->files[s->file].path,
+                (unsigned long long)want, (unsigned long long)s->offset);
+    if (err.code == 0)
+        p->data = fs_take(result);
+    else
+        fail(l->r, &err);
+    p->read = true;
+    advance(l->r);
 }
 
 static void on_open(void *arg, const struct fs_result *result)
 {
-    struct wk_restoring *r = arg;
+    struct lane *l = arg;
     struct err err = unreachable(result);
 
-    if (result->code != 0) {
-        finish(r, &err);
-        return;
-    }
-    r->handle = result->file;
-    next(r);
+    l->opening = false;
+    l->handle = result->file;
+    if (err.code != 0)
+        fail(l->r, &err);
+    advance(l->r);
 }
 
-static void open_file(struct wk_restoring *r, uint32_t file)
+static void open_file(struct lane *l, uint32_t file)
 {
-    const char *path = r->meta->files[file].path;
-    char *whole = path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", r->msg->dir, path);
+    struct fs *fs = fs_of(l->r);
+    const char *path = l->r->meta->files[file].path;
+    char *whole = path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", l->r->msg->dir, path);
 
-    if (r->handle)
-        fs_of(r)->ops->close(fs_of(r), r->handle);
-    r->handle = NULL;
-    r->file = file;
-    fs_of(r)->ops->open(fs_of(r), whole, FS_READ, on_open, r);
+    if (l->handle)
+        fs->ops->close(fs, l->handle);
+    l->handle = NULL;
+    l->file = file;
+    l->opening = true;
+    fs->ops->open(fs, whole, FS_READ, on_open, l);
     mem_free(whole);
 }
 
-static void next(struct wk_restoring *r)
+/* How many sections from `first` on are one piece. */
+static uint32_t run_of(const struct lane *l, uint32_t first)
 {
-    for (; r->at < r->count; r->at++) {
-        const struct feed *f = &r->feeds[r->at];
-        const struct ckpt_section *s = f->section;
-        struct err err = {0};
+    const struct ckpt_section *s = l->sections[first];
+    uint32_t n = 1;
 
-        if (!s) {
-            wk_state_restore_end(f->op->state, r->msg->base_checkpoint);
-            continue;
-        }
-        if (s->file != CKPT_NO_FILE) {
-            if (!r->handle || r->file != s->file)
-                open_file(r, s->file);
-            else
-                fs_of(r)->ops->pread(fs_of(r), r->handle, s->offset, s->stored_bytes, on_record, r);
-            return;
-        }
-        if (take(r, f, s->data.data, s->data.len, &err) != 0) {
-            finish(r, &err);
-            return;
-        }
+    for (; first + n < l->count; n++) {
+        const struct ckpt_section *next = l->sections[first + n], *last = l->sections[first + n - 1];
+
+        if (next->file != s->file)
+            break;
+        if (s->file != CKPT_NO_FILE &&
+            (next->offset != last->offset + last->stored_bytes || bytes_of(l, first, n + 1) > PIECE_BYTES))
+            break;
     }
-    finish(r, NULL);
+    return n;
+}
+
+static void read_ahead(struct lane *l)
+{
+    struct fs *fs = fs_of(l->r);
+
+    while (l->asked < l->count && l->piece_count < PIECES && !l->opening) {
+        const struct ckpt_section *s = l->sections[l->asked];
+        struct piece *p = &l->pieces[(l->piece_at + l->piece_count) % PIECES];
+
+        if (s->file != CKPT_NO_FILE && (!l->handle || l->file != s->file)) {
+            open_file(l, s->file);
+            return;
+        }
+        *p = (struct piece){.lane = l, .first = l->asked, .count = run_of(l, l->asked), .read = s->file == CKPT_NO_FILE};
+        l->asked += p->count;
+        l->piece_count++;
+        if (!p->read)
+            fs->ops->pread(fs, l->handle, s->offset, bytes_of(l, p->first, p->count), on_piece, p);
+    }
+}
+
+static void end_lane(struct lane *l)
+{
+    if (l->handle)
+        fs_of(l->r)->ops->close(fs_of(l->r), l->handle);
+    l->handle = NULL;
+    l->ended = true;
+    l->r->active--;
+    wk_state_restore_end(l->state, l->r->msg->base_checkpoint);
+}
+
+static void advance_lane(struct lane *l)
+{
+    read_ahead(l);
+    if (l->working)
+        return;
+    l->ready = 0;
+    while (l->ready < l->piece_count && l->pieces[(l->piece_at + l->ready) % PIECES].read)
+        l->ready++;
+    if (l->ready > 0) {
+        l->working = true;
+        l->r->working++;
+        env_work(l->r->env, &l->work);
+    } else if (l->asked == l->count && l->piece_count == 0) {
+        end_lane(l);
+    }
+}
+
+static void advance(struct wk_restoring *r)
+{
+    uint32_t left = 0;
+
+    for (uint32_t i = 0; i < r->lane_count && r->err.code == 0; i++) {
+        struct lane *l = &r->lanes[i];
+
+        if (!l->begun && r->active < LANES_MAX) {
+            l->begun = true;
+            r->active++;
+        }
+        if (l->begun && !l->ended)
+            advance_lane(l);
+        left += !l->ended;
+    }
+    if (r->err.code != 0 && r->working == 0)
+        finish(r, &r->err);
+    else if (r->err.code == 0 && left == 0)
+        finish(r, NULL);
 }
 
 static void on_metadata(void *arg, const struct fs_result *result)
@@ -249,7 +451,7 @@ static void on_metadata(void *arg, const struct fs_result *result)
     if (rc != 0)
         finish(r, &err);
     else
-        next(r);
+        advance(r);
 }
 
 struct wk_restoring *wk_restore_start(struct env *env, struct wk_task *const *tasks, uint32_t task_count,
@@ -266,7 +468,6 @@ struct wk_restoring *wk_restore_start(struct env *env, struct wk_task *const *ta
     r->arg = arg;
     r->path = mem_printf("%s/_metadata", msg->dir);
     arena_init(&r->arena);
-    bytes_init(&r->decoded);
     fs_of(r)->ops->read_all(fs_of(r), r->path, CKPT_META_MAX, on_metadata, r);
     return r;
 }

@@ -3,7 +3,7 @@
  *
  * Reads `_metadata`, finds for each operator the sections that its subtask needs (by interval of the hash
  * space, so that parallelism may have changed), reads those by range and feeds them to the state.
- * Thread: the loop.
+ * Thread: the loop; decoding and filling run on env_work, some operators at a time.
  */
 #ifndef WK_RESTORE_H
 #define WK_RESTORE_H

@@ -17,6 +17,7 @@ struct restored {
     struct ckpt_cover cover;
     uint64_t elements; /* of a list, seen so far */
     struct migration *migration; /* NULL: values are as they are declared */
+    uint64_t *expected;          /* per group: entries that images will bring; NULL: none */
 };
 struct restore {
     uint32_t hash_first, hash_last; /* of this subtask */
@@ -32,6 +33,7 @@ void wk_restore_free(struct wk_state *s)
     for (uint32_t i = 0; i < s->table_count; i++) {
         ckpt_cover_release(&s->restore->tables[i].cover);
         wk_migration_free(s->restore->tables[i].migration);
+        mem_free(s->restore->tables[i].expected);
     }
     arena_release(&s->restore->arena);
     mem_free(s->restore);
@@ -148,6 +150,24 @@ int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, b
     return 0;
 }
 
+/* An image that others hide in part makes an index larger than it need be, and no worse. */
+void wk_state_restore_expect(struct wk_state *s, const struct ckpt_section *section)
+{
+    int number = number_of(s, section->state);
+    uint32_t max = s->options.max_parallelism, first, last;
+    struct restored *into;
+
+    if (section->kind != CKPT_IMAGE || section->rows == 0 || number < 0)
+        return;
+    into = &s->restore->tables[number];
+    if (!into->expected)
+        into->expected = mem_alloc_array(s->group_count, sizeof(*into->expected));
+    first = key_group_of((uint64_t)section->hash_first << 32, max);
+    last = key_group_of((uint64_t)section->hash_last << 32, max);
+    for (uint32_t g = MAX(first, s->first_group); g <= MIN(last, s->first_group + s->group_count - 1); g++)
+        into->expected[g - s->first_group] += section->rows / (last - first + 1) + 1;
+}
+
 /* ---- sections ---- */
 
 static int restore_entry(struct table *t, uint64_t hash, const struct ckpt_entry *in, struct err *err)
@@ -182,6 +202,18 @@ static bool is_sound(const struct table *t, const struct ckpt_entry *e)
     return e->deleted || wk_container_check(t->decl, e->part, (const char *)e->value, e->value_len);
 }
 
+/* The first entry of a group makes its index. */
+static void make_index(struct table *t, const struct restored *into, uint64_t hash)
+{
+    struct group *g;
+
+    if (!into->expected || (!t->groups && !wk_table_begin(t)))
+        return;
+    g = wk_group_of(t, hash);
+    if (!g->index)
+        wk_index_expect(t, g, into->expected[g - t->groups]);
+}
+
 static int restore_keyed(struct wk_state *s, uint32_t number, const struct ckpt_section *section, struct reader *r,
                          struct err *err)
 {
@@ -209,6 +241,8 @@ static int restore_keyed(struct wk_state *s, uint32_t number, const struct ckpt_
         if (image ? covered != section->to : covered >= section->to)
             continue;
         rc = into->migration ? wk_migrate(into->migration, &e, err) : 0;
+        if (image)
+            make_index(t, into, hash);
         if (rc == 0)
             rc = restore_entry(t, hash, &e, err);
         if (rc != 0)

@@ -65,8 +65,10 @@ void wk_state_describe(const struct wk_state *s, struct ckpt_operator *ret);
  * After a failure the state can only be freed.
  */
 int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, bool allow_dropped, struct err *err) MUST_CHECK;
+/* Of each keyed section that will be fed, before the first is: indexes are made large enough at once. */
+void wk_state_restore_expect(struct wk_state *s, const struct ckpt_section *section);
 /*
- * One checked section. Keyed ones in the order of ckpt_plan: entries outside this subtask's own range are skipped.
+ * One checked section. Any thread, one at a time. Keyed ones in the order of ckpt_plan: entries outside this subtask's own range are skipped.
  * Operator state: LIST elements with number % parallelism == subtask are kept (numbered over all sections fed, in
  * (subtask, position) order of the writers), UNION and BROADCAST all (feed BROADCAST of one writer only).
  */

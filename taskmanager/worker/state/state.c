@@ -111,6 +111,9 @@ void wk_state_free(struct wk_state *s)
     s->reading = NULL;
     s->pending_count = s->reading_count = 0;
     wk_restore_free(s);
+    __atomic_sub_fetch(&s->budget->used_bytes, s->used_bytes, __ATOMIC_RELAXED);
+    s->orphaned = (struct wk_state_budget){.used_bytes = s->used_bytes};
+    s->budget = &s->orphaned; /* snapshots that are still read may outlive the worker's */
     wk_state_unref(s);
 }
 

@@ -25,7 +25,7 @@ struct wk_state_budget { /* of the worker; shared by its tasks */
 
 struct wk_state_options {
     const rask_state *decl;           /* ends with kind 0, NULL: none; copied, as all texts and schemas */
-    struct wk_state_budget *budget;   /* borrowed for the life of the state and its snapshots */
+    struct wk_state_budget *budget;   /* borrowed until wk_state_free */
     const rask_schema *key;           /* key columns, for files; NULL: not keyed, or nobody will read it */
     uint8_t operator_id[16];
     const char *uid, *name;           /* of the operator; NULL: none */

@@ -103,6 +103,7 @@ struct wk_state {
     struct wk_state_options options; /* texts, declarations and schemas are in the arena */
     struct arena arena;
     struct wk_state_budget *budget;
+    struct wk_state_budget orphaned; /* the budget once the state is freed, until its last snapshot is */
     uint32_t table_count;
     struct table *tables;     /* by number of the declaration; those of operator state are empty */
     struct elements *lists;   /* likewise */
@@ -232,6 +233,8 @@ bool wk_table_begin(struct table *t); /* makes the groups; false: over budget */
 void wk_table_free(struct table *t);
 /* The current entry (a tombstone too); NULL. *ret_at: its slot. */
 struct entry *wk_find(const struct group *g, uint64_t index_hash, const struct key *key, uint64_t *ret_at);
+/* Of an empty group: its index gets room for so many words. */
+void wk_index_expect(struct table *t, struct group *g, uint64_t words);
 /* A new entry for a key without any, its value zeroed. NULL: over budget. */
 struct entry *wk_insert(struct table *t, struct group *g, uint64_t index_hash, const struct key *key, size_t size);
 /*

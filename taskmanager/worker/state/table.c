@@ -105,14 +105,11 @@ static void put_word(uint64_t *index, uint64_t mask, uint64_t slot, uint64_t wor
 
 #define GROW_AHEAD 16u
 
-/* One more word has room; load <= 0.6. */
-static bool index_room(struct wk_state *s, struct group *g)
+static bool index_resize(struct wk_state *s, struct group *g, uint64_t slots)
 {
-    uint64_t old = g->index ? g->mask + 1 : 0, slots = old ? old * 2 : INDEX_FIRST;
+    uint64_t old = g->index ? g->mask + 1 : 0;
     uint64_t *index;
 
-    if (((uint64_t)g->words + 1) * 5 <= old * 3)
-        return true;
     index = wk_room_alloc(s, slots * sizeof(*index));
     if (!index)
         return false;
@@ -129,6 +126,24 @@ static bool index_room(struct wk_state *s, struct group *g)
     g->index = index;
     g->mask = slots - 1;
     return true;
+}
+
+/* One more word has room; load <= 0.6. */
+static bool index_room(struct wk_state *s, struct group *g)
+{
+    uint64_t old = g->index ? g->mask + 1 : 0;
+
+    return ((uint64_t)g->words + 1) * 5 <= old * 3 || index_resize(s, g, old ? old * 2 : INDEX_FIRST);
+}
+
+void wk_index_expect(struct table *t, struct group *g, uint64_t words)
+{
+    uint64_t slots = INDEX_FIRST;
+
+    while (words * 5 > slots * 3)
+        slots *= 2;
+    if (!g->index)
+        (void)index_resize(t->state, g, slots); /* no room: it grows as far as it can */
 }
 
 static void index_remove(struct group *g, uint64_t at)
