@@ -182,12 +182,25 @@ static uint32_t pending_checkpoints(const struct jm_ckpt *c)
     return n;
 }
 
+/*
+ * The next one, of any kind, has to wait for one that is under way; what becomes of that makes the turn.  Barriers leave
+ * the sources in the order of their numbers: one that is not triggered yet goes first.  A task that does not align counts
+ * the channels of one barrier at a time, and a newer one makes it give up the older.
+ */
+static bool must_wait(const struct jm_ckpt *c)
+{
+    LIST_FOREACH (at, &c->pendings)
+        if (!c->settings.exactly_once || LIST_ENTRY(at, struct pending, link)->state == PENDING_PREPARING)
+            return true;
+    return jm_ckpt_is_stopping(c);
+}
+
 /* Nanoseconds until the next one may begin on its own; UINT64_MAX: not by time. */
 static uint64_t next_in_ns(const struct jm_ckpt *c)
 {
     uint64_t now = env_now_ns(c->env), at = c->last_begun_ns + env_ms_to_ns(c->settings.interval_ms);
 
-    if (pending_checkpoints(c) >= c->settings.max_concurrent || jm_ckpt_is_stopping(c))
+    if (pending_checkpoints(c) >= c->settings.max_concurrent || must_wait(c))
         return UINT64_MAX; /* its end makes the turn */
     if (c->wanted)
         return 0;
@@ -203,6 +216,13 @@ static bool stops(Rask__Control__CheckpointKind kind)
     return kind == KIND(SAVEPOINT_SUSPEND) || kind == KIND(SAVEPOINT_TERMINATE);
 }
 
+/* The first wish may begin. One that stops the job is the last: it waits for all others. */
+static bool wish_may_begin(const struct jm_ckpt *c)
+{
+    return !list_empty(&c->wishes) && !must_wait(c) &&
+           (!stops(LIST_ENTRY(c->wishes.next, struct wish, link)->kind) || list_empty(&c->pendings));
+}
+
 bool jm_ckpt_is_stopping(const struct jm_ckpt *c)
 {
     LIST_FOREACH (at, &c->pendings)
@@ -213,13 +233,7 @@ bool jm_ckpt_is_stopping(const struct jm_ckpt *c)
 
 void jm_ck_turn_soon(struct jm_ckpt *c)
 {
-    uint64_t in_ns = next_in_ns(c);
-
-    if (!list_empty(&c->wishes) && !jm_ckpt_is_stopping(c)) {
-        const struct wish *first = LIST_ENTRY(c->wishes.next, struct wish, link);
-
-        in_ns = stops(first->kind) && !list_empty(&c->pendings) ? UINT64_MAX : 0;
-    }
+    uint64_t in_ns = list_empty(&c->wishes) ? next_in_ns(c) : wish_may_begin(c) ? 0 : UINT64_MAX;
 
     env_timer_cancel(c->env, &c->timer);
     if (c->running && in_ns != UINT64_MAX)
@@ -349,6 +363,8 @@ static void send_trigger(struct pending *p)
     p->acked_set = mem_alloc_array(p->workers / 64 + 1, sizeof(uint64_t));
     if (p->workers == 0)
         jm_ck_pending_fail(p, false, false, ERR_UNAVAILABLE, "no worker could be told");
+    else
+        jm_ck_turn_soon(c);
 }
 
 static void on_dir(void *arg, const struct fs_result *result)
@@ -413,17 +429,14 @@ static void on_timer(struct env_timer *timer)
         env_timer_arm_ms(c->env, timer, NOT_READY_MS);
         return;
     }
-    while (!list_empty(&c->wishes) && !jm_ckpt_is_stopping(c)) {
+    if (wish_may_begin(c)) {
         struct wish *w = LIST_ENTRY(c->wishes.next, struct wish, link);
-
-        if (stops(w->kind) && !list_empty(&c->pendings))
-            break; /* the last one: it begins when the others have ended */
 
         begin(c, w);
         wish_end(w, NULL);
-    }
-    if (list_empty(&c->wishes) && next_in_ns(c) == 0)
+    } else if (list_empty(&c->wishes) && next_in_ns(c) == 0) {
         begin(c, NULL);
+    }
     jm_ck_turn_soon(c);
 }
 

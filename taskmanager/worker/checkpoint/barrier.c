@@ -224,15 +224,21 @@ void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value)
         first_seen(t);
     }
     b->count++;
+    in->barrier = id;
     if (b->exactly_once)
         wk_in_block(in);
     check_complete(t);
 }
 
-void wk_barrier_channel_ended(struct wk_task *t)
+void wk_barrier_channel_ended(struct wk_task *t, const struct wk_in *in)
 {
-    if (t->barriers.value)
-        check_complete(t);
+    struct wk_barriers *b = &t->barriers;
+
+    if (!b->value)
+        return;
+    if (in->barrier == wk_barrier_id(b->value)) /* at least once: it was taken from behind its barrier, and lives no more */
+        b->count--;
+    check_complete(t);
 }
 
 bool wk_barrier_begin(struct wk_task *t)

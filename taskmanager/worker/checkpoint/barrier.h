@@ -82,7 +82,7 @@ int wk_barrier_take_mail(struct wk_task *t);
 /* A barrier has come on a channel. */
 void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value);
 /* A channel has ended: it sends no barrier any more. */
-void wk_barrier_channel_ended(struct wk_task *t);
+void wk_barrier_channel_ended(struct wk_task *t, const struct wk_in *in);
 /* The chain is empty, no control is on its way: true: one was begun (a trigger, and no channel lives). */
 bool wk_barrier_begin(struct wk_task *t);
 /* The barrier has passed through the chain: freezes its operators and hands over. */

@@ -98,6 +98,7 @@ struct wk_in {
     struct list held;            /* elements that came while it was blocked */
     bool ended, idle;
     bool blocked;                /* its barrier is there, the others' are not (alignment) */
+    uint64_t barrier;            /* checkpoint of the last barrier that has come */
     rask_ts watermark;
     uint8_t apart_3[64];
 };

@@ -254,7 +254,7 @@ static int channel_ended(struct wk_task *t, struct wk_in *in)
     if (input->ended == input->channels && wk_chain_input_ended(&t->chain, (int)in->input) != 0)
         return -1;
     combine(t);
-    wk_barrier_channel_ended(t);
+    wk_barrier_channel_ended(t, in);
     return 0;
 }
 

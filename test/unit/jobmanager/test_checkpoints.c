@@ -278,6 +278,66 @@ static void a_pause_is_kept_and_none_overlaps(void **state)
     world_free(w);
 }
 
+static void ask(struct world *w, Rask__Control__CheckpointKind kind, struct asked *a)
+{
+    struct err err = {0};
+
+    assert_int_equal(jm_ckpt_request(ckpt_of(w), kind, false, "/save", asked_done, a, &err), 0);
+}
+
+/* The first checkpoint makes two folders before it is triggered, a savepoint one. */
+static void triggers_go_out_in_the_order_of_their_numbers(void **state)
+{
+    struct asked a[8] = {0};
+
+    (void)state;
+    for (uint32_t tasks = 1; tasks <= 8; tasks++) { /* other draws in each */
+        struct world *w = world_with(1, tasks);
+
+        world_submit(w, 1, 1);
+        world_run_ms(w, 100);
+        memset(a, 0, sizeof(a));
+        for (size_t i = 0; i < ARRAY_LEN(a); i++)
+            ask(w, i % 2 ? RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT : RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT, &a[i]);
+        world_run_ms(w, 1000);
+        assert_int_equal(world_worker(w, 0, 1)->triggers, ARRAY_LEN(a));
+        assert_int_equal(world_worker(w, 0, 1)->disorder, 0);
+        for (size_t i = 0; i < ARRAY_LEN(a); i++)
+            assert_true(a[i].done && a[i].code == 0);
+        world_free(w);
+    }
+}
+
+/* Without alignment a newer barrier would end the count of the older one, which then never completes. */
+static void at_least_once_has_one_under_way(void **state)
+{
+    struct world *w = world_with(1, 1);
+    struct asked a[2] = {0};
+    struct fake_worker *worker;
+
+    (void)state;
+    world_set(w, "execution.checkpointing.mode", "AT_LEAST_ONCE");
+    world_set(w, "execution.checkpointing.interval", "1s");
+    world_set(w, "execution.checkpointing.max-concurrent-checkpoints", "4");
+    world_submit(w, 1, 1);
+    world_run_ms(w, 100);
+    worker = world_worker(w, 0, 1);
+    w->manners.no_ack = true;
+    ask(w, RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, &a[0]);
+    ask(w, RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, &a[1]);
+    world_run_ms(w, 2000);
+    assert_int_equal(worker->triggers, 1);
+    fake_ack(worker, 1, NULL);
+    world_run_ms(w, 500);
+    assert_true(a[0].done);
+    assert_int_equal(worker->triggers, 2);
+    fake_ack(worker, 2, NULL);
+    world_run_ms(w, 500);
+    assert_true(a[1].done);
+    assert_int_equal(worker->triggers, 3);
+    world_free(w);
+}
+
 static void bad_folders_are_refused(void **state)
 {
     static const char *const bad[] = {"s3://bucket/a", "relative", "file:relative", "hdfs://x/y", "//host/a"};
@@ -309,6 +369,8 @@ int main(void)
         cmocka_unit_test(what_is_over_leaves_nothing),
         cmocka_unit_test(what_is_retained_stays),
         cmocka_unit_test(a_pause_is_kept_and_none_overlaps),
+        cmocka_unit_test(triggers_go_out_in_the_order_of_their_numbers),
+        cmocka_unit_test(at_least_once_has_one_under_way),
         cmocka_unit_test(bad_folders_are_refused),
     };
 

@@ -49,6 +49,7 @@ struct fake_worker {
     uint32_t task_count;
     int deploys, cancels, events, refused;
     int triggers, completes, aborts;
+    int disorder; /* triggers of a checkpoint that is older than the one before */
     uint64_t last_checkpoint, restored; /* triggered last; that its deployment names */
     uint32_t finished_vertices;
     char dir[256];
@@ -184,6 +185,7 @@ static UNUSED void fake_ack(struct fake_worker *w, uint64_t checkpoint, const ch
 static void fake_triggered(struct fake_worker *w, const Rask__Control__TriggerCheckpoint *msg)
 {
     w->triggers++;
+    w->disorder += msg->checkpoint <= w->last_checkpoint;
     w->last_checkpoint = msg->checkpoint;
     snprintf(w->dir, sizeof(w->dir), "%s", msg->dir);
     if (!w->tm->world->manners.no_ack)

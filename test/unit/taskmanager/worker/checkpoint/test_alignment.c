@@ -1,0 +1,680 @@
+/*
+ * test_alignment.c - every order in which elements can meet a barrier, on small graphs of real tasks.
+ *
+ * A graph is one task with two or three channels, or two tasks one behind the other.  Each channel has a script: rows, barriers of
+ * two checkpoints, watermarks, its end; a task may have a script of mail besides.  All interleavings of the scripts with the
+ * steps of the tasks are run, each from the start, and every cut is checked: what a task has seen when it freezes is what stood
+ * before the barrier in each script, no row more or less (exactly once), or at least that (at least once).
+ * Not here: what a snapshot holds of the state (test_snapshot.c), threads (test_flow.c).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "taskmanager/worker/operator/ops.h"
+#include "taskmanager/worker/task/task.h"
+
+enum { CHANNELS = 3, TASKS = 2, CHECKPOINTS = 2, CHOICES_MAX = 256 };
+
+/*
+ * r row · w watermark (100 x its place in the script) · 1 2 barriers · e end of input.
+ * Mail: x checkpoint 1 is given up · t begin checkpoint 2 if no channel lives.
+ */
+struct graph_case {
+    const char *what;
+    const char *scripts[CHANNELS]; /* NULL: no such channel */
+    const char *mail[TASKS];
+    bool two_tasks;                /* the second one reads the first one and the last channel */
+    bool at_least_once;
+    uint32_t credit;               /* between the two tasks */
+    uint32_t steps_held_back;      /* how often, at most, a task that is ready has to wait for more; the rest run at once */
+};
+
+/* ---- choices: a path through the tree of what may come next, and the next path ---- */
+
+static struct {
+    uint8_t options[CHOICES_MAX], taken[CHOICES_MAX];
+    uint32_t depth, known;
+    uint64_t paths, choices;
+} tree;
+
+static uint32_t choose(uint32_t options)
+{
+    CHECK(options > 0);
+    if (options == 1)
+        return 0;
+    CHECK(tree.depth < CHOICES_MAX);
+    if (tree.depth == tree.known) {
+        tree.options[tree.known] = (uint8_t)options;
+        tree.taken[tree.known++] = 0;
+        tree.choices++;
+    }
+    CHECK(tree.options[tree.depth] == options); /* the same choices lead to the same place */
+    return tree.taken[tree.depth++];
+}
+
+static bool next_path(void)
+{
+    tree.paths++;
+    tree.depth = 0;
+    while (tree.known > 0 && tree.taken[tree.known - 1] + 1u == tree.options[tree.known - 1])
+        tree.known--;
+    if (tree.known == 0)
+        return false;
+    tree.taken[tree.known - 1]++;
+    return true;
+}
+
+/* ---- a run ---- */
+
+struct seen { /* by a task */
+    uint32_t rows[CHANNELS];
+    struct {
+        uint32_t rows[CHANNELS];
+        rask_ts watermark;
+        uint32_t count;
+        bool finished;
+    } cut[CHECKPOINTS + 1];
+};
+static struct run {
+    const struct graph_case *c;
+    struct pool *pool;
+    struct wk_task tasks[TASKS];
+    struct wk_op ops[TASKS];
+    bool ready[TASKS];
+    struct seen seen[TASKS];
+    uint32_t pushed[CHANNELS], mailed[TASKS], held_back;
+    char trace[256];
+    uint32_t trace_len;
+} run;
+
+static const rask_field row_fields[] = {{"channel", RASK_T_BIGINT, 0, 0, 0, NULL}, {"n", RASK_T_BIGINT, 0, 0, 0, NULL}};
+static const rask_schema row_schema = {RASK_ABI, 2, "channel_n", row_fields};
+
+static void fail_run(const char *what)
+{
+    fail_msg("%s: %s, after %s", run.c->what, what, run.trace);
+}
+
+static void note(char kind, char element)
+{
+    CHECK(run.trace_len + 4 < sizeof(run.trace));
+    run.trace[run.trace_len++] = kind;
+    if (element)
+        run.trace[run.trace_len++] = element;
+    run.trace[run.trace_len++] = ' ';
+    run.trace[run.trace_len] = '\0';
+}
+
+static uint32_t task_count(void)
+{
+    return run.c->two_tasks ? 2 : 1;
+}
+
+/* ---- the world around the tasks: nothing happens by itself, and time stands still ---- */
+
+static void set_ready(struct wk_executor *e, struct wk_runnable *r)
+{
+    (void)e;
+    for (uint32_t i = 0; i < TASKS; i++)
+        if (r == &run.tasks[i].run)
+            run.ready[i] = true;
+}
+static void wake_never(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
+{
+    (void)e;
+    (void)r;
+    (void)at_ns;
+}
+static void forget(struct wk_executor *e, struct wk_runnable *r)
+{
+    (void)e;
+    (void)r;
+}
+static uint64_t no_time(struct wk_executor *e)
+{
+    (void)e;
+    return 1;
+}
+static int64_t no_date(struct wk_executor *e)
+{
+    (void)e;
+    return 1;
+}
+static const struct wk_executor_ops executor_ops = {
+    .enqueue = set_ready, .wake_at = wake_never, .forget = forget, .now_ns = no_time, .wall_us = no_date,
+};
+static struct wk_executor executor = {&executor_ops};
+
+static bool never(struct env *env, const char *file, int line)
+{
+    (void)env;
+    (void)file;
+    (void)line;
+    return false;
+}
+static const struct env_ops env_ops = {.buggify = never};
+static struct env still = {.ops = &env_ops};
+
+static void on_state(void *arg, struct wk_task *t, Rask__Control__TaskState state, const struct err *error)
+{
+    (void)arg;
+    (void)t;
+    if (state == RASK__CONTROL__TASK_STATE__FAILED)
+        fail_run(error->text);
+}
+
+static void on_snapshot(void *arg, struct wk_task_snapshot *s)
+{
+    uint64_t id = wk_barrier_id(s->value);
+    struct seen *seen = &run.seen[s->task->subtask];
+
+    (void)arg;
+    CHECK(id >= 1 && id <= CHECKPOINTS);
+    memcpy(seen->cut[id].rows, seen->rows, sizeof(seen->rows));
+    seen->cut[id].watermark = s->task->watermark;
+    seen->cut[id].finished = s->finished;
+    if (seen->cut[id].count++ > 0)
+        fail_run("a task froze twice for one checkpoint");
+    if (id < CHECKPOINTS && seen->cut[id + 1].count > 0)
+        fail_run("a task froze for an older checkpoint after a newer one");
+    wk_task_snapshot_free(s);
+}
+
+static void on_wanted(void *arg)
+{
+    (void)arg;
+    fail_run("a task without sinks asked for a checkpoint");
+}
+
+static struct wk_task_host host = {
+    .env = &still, .job = "", .on_state = on_state, .on_snapshot = on_snapshot, .on_checkpoint_wanted = on_wanted,
+};
+
+/* ---- the operator: notes the rows, and hands them on ---- */
+
+static int tally(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    struct seen *seen = &run.seen[rask_subtask(ctx)];
+    rask_batch *on = batch_slice((rask_batch *)(uintptr_t)in, from, in->rows - from);
+
+    (void)input;
+    for (uint32_t i = from; i < in->rows; i++) {
+        rask_row row = rask_batch_row(in, i);
+        int64_t channel = rask_i64(&row, 0);
+
+        if (rask_i64(&row, 1) != seen->rows[channel])
+            fail_run("a row was lost, came twice, or overtook another one");
+        seen->rows[channel]++;
+    }
+    *ret_consumed = in->rows - from;
+    return rask_emit_batch(rask_main_out(ctx), &on);
+}
+static const rask_operator tally_op = {.abi = RASK_ABI, .name = "tally", .process = tally};
+
+/* ---- building ---- */
+
+static void grant_nobody(struct wk_in *in, uint32_t bytes)
+{
+    (void)in;
+    (void)bytes;
+}
+
+static bool is_read_by(uint32_t channel, uint32_t task)
+{
+    if (!run.c->scripts[channel])
+        return false;
+    return !run.c->two_tasks || (channel == CHANNELS - 1) == (task == 1);
+}
+
+/* The channel's place in the gate of its task; those of the second one stand behind the edge. */
+static struct wk_in *in_of(uint32_t channel)
+{
+    uint32_t task = is_read_by(channel, 0) ? 0 : 1, at = task;
+
+    for (uint32_t i = 0; i < channel; i++)
+        at += is_read_by(i, task);
+    return &run.tasks[task].gate.channels[at];
+}
+
+static void task_build(uint32_t number)
+{
+    struct wk_task *t = &run.tasks[number];
+    struct wk_op *op = &run.ops[number];
+    uint32_t channels = number;
+
+    wk_task_init(t, &host, &executor);
+    t->subtask = number;
+    t->name = mem_printf("task %u", number);
+    t->flush_at_once = true;
+    t->checkpointing = true;
+    t->barriers.exactly_once = !run.c->at_least_once;
+    op->chain = &t->chain;
+    op->desc = &tally_op;
+    op->ctx.ops = &wk_ctx_ops;
+    op->ctx.engine = op;
+    op->ctx.subtask = number;
+    op->ctx.parallelism = 1;
+    op->ctx.name = "tally";
+    op->ctx.watermark = RASK_TS_MIN;
+    op->ctx.full = &op->full;
+    list_init(&op->feeds);
+    arena_init(&op->ctx.scratch);
+    bytes_init(&op->key);
+    op->output_count = 1;
+    op->outputs = mem_alloc_array(1, sizeof(*op->outputs));
+    op->outputs[0].op = op;
+    op->outputs[0].out = out_new(run.pool, &row_schema, 0, &wk_op_out_hooks, &op->outputs[0]);
+    op->ctx.out = op->outputs[0].out;
+    t->chain.ops = mem_alloc_array(1, sizeof(*t->chain.ops));
+    t->chain.ops[0] = op;
+    t->chain.op_count = 1;
+    for (uint32_t i = 0; i < CHANNELS; i++)
+        channels += is_read_by(i, number);
+    wk_gate_init(&t->gate, &t->run, channels);
+    for (uint32_t i = 0; i < channels; i++) {
+        struct wk_in *in = &t->gate.channels[i];
+
+        in->input = number == 1 ? i : 0;
+        in->grant = grant_nobody;
+        t->inputs[in->input].channels++;
+    }
+}
+
+/* From the first task to the second one. */
+static void edge_build(void)
+{
+    struct wk_edge *e = MEM_NEW(struct wk_edge);
+    struct wk_output *o = &run.tasks[0].chain.ops[0]->outputs[0];
+
+    *e = (struct wk_edge){.partitioner = RASK__GRAPH__PARTITIONER__FORWARD, .pool = run.pool, .channel_count = 1,
+                          .target_parallelism = 1, .max_parallelism = 1, .side = -1};
+    e->channels = mem_alloc_array(1, sizeof(*e->channels));
+    e->rank_of_subtask = mem_alloc_array(1, sizeof(uint16_t));
+    e->key_columns = mem_alloc_array(1, sizeof(uint16_t));
+    wk_out_init(&e->channels[0], &run.tasks[0].run, 0, 0, 0);
+    wk_out_connect_local(&e->channels[0], &run.tasks[1].gate.channels[0]);
+    run.tasks[0].edges = e;
+    run.tasks[0].edge_list = mem_alloc_array(1, sizeof(*run.tasks[0].edge_list));
+    run.tasks[0].edge_list[0] = e;
+    run.tasks[0].chain.edges = run.tasks[0].edge_list;
+    run.tasks[0].chain.edge_count = 1;
+    o->edges = mem_alloc_array(1, sizeof(*o->edges));
+    o->edges[0] = e;
+    o->edge_count = 1;
+}
+
+static void task_drop(uint32_t number)
+{
+    struct wk_task *t = &run.tasks[number];
+    struct wk_op *op = &run.ops[number];
+
+    out_free(op->outputs[0].out); /* the task frees operators of its own: this one lies in the run */
+    mem_free(op->outputs[0].edges);
+    mem_free(op->outputs);
+    bytes_release(&op->key);
+    arena_release(&op->ctx.scratch);
+    t->chain.op_count = 0;
+    wk_task_release(t);
+}
+
+static void run_begin(const struct graph_case *c, struct pool *pool)
+{
+    memset(&run, 0, sizeof(run));
+    run.c = c;
+    run.pool = pool;
+    host.pool = pool;
+    for (uint32_t i = 0; i < task_count(); i++)
+        task_build(i);
+    if (c->two_tasks) {
+        edge_build();
+        wk_in_open(&run.tasks[1].gate.channels[0], c->credit);
+    }
+}
+
+static void run_end(void)
+{
+    for (uint32_t i = 0; i < task_count(); i++)
+        wk_chain_drop(&run.tasks[i].chain);
+    for (uint32_t i = 0; i < task_count(); i++)
+        task_drop(i);
+}
+
+/* ---- what may come next ---- */
+
+static void push_row(struct wk_in *in, uint32_t channel, uint32_t n)
+{
+    rask_batch *b = batch_new(run.pool, &row_schema, 1, 0);
+    struct wk_block *block;
+
+    ((int64_t *)b->columns[0].data)[0] = channel;
+    ((int64_t *)b->columns[1].data)[0] = n;
+    block = wk_block_new(run.pool, &b, 1);
+    wk_in_push(in, wk_block_slice(block, 0, 1, 16));
+    wk_block_unref(block);
+}
+
+static void push_control(struct wk_in *in, enum wk_element_type type, int64_t value)
+{
+    struct wk_block *block = wk_block_new(run.pool, NULL, 1);
+
+    wk_in_push(in, wk_block_control(block, type, value));
+    wk_block_unref(block);
+}
+
+static int64_t barrier_value(uint64_t checkpoint)
+{
+    return wk_barrier_value(checkpoint, RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT, false);
+}
+
+static rask_ts watermark_at(uint32_t place)
+{
+    return 100 * ((rask_ts)place + 1);
+}
+
+static uint32_t rows_before(const char *script, uint32_t end)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < end; i++)
+        n += script[i] == 'r';
+    return n;
+}
+
+static void push_next(uint32_t channel)
+{
+    uint32_t at = run.pushed[channel]++;
+    const char *script = run.c->scripts[channel];
+    struct wk_in *in = in_of(channel);
+
+    note((char)('a' + channel), script[at]);
+    if (script[at] == 'r')
+        push_row(in, channel, rows_before(script, at));
+    else if (script[at] == 'w')
+        push_control(in, WK_WATERMARK, watermark_at(at));
+    else if (script[at] == 'e')
+        push_control(in, WK_END, 0);
+    else
+        push_control(in, WK_BARRIER, barrier_value((uint64_t)(script[at] - '0')));
+}
+
+static void mail_next(uint32_t task)
+{
+    char what = run.c->mail[task][run.mailed[task]++];
+
+    note((char)('M' + task), what);
+    if (what == 'x')
+        wk_barrier_mail(&run.tasks[task], WK_MAIL_ABORT, barrier_value(1));
+    else
+        wk_barrier_mail(&run.tasks[task], WK_MAIL_TRIGGER, barrier_value(2));
+}
+
+static void step(uint32_t task)
+{
+    struct wk_task *t = &run.tasks[task];
+
+    note((char)('S' + task), 0);
+    run.ready[task] = false;
+    t->run.state = WK_RUNNING;
+    if (t->run.run(&t->run))
+        run.ready[task] = true;
+    t->run.state = WK_IDLE;
+}
+
+/* Tasks that do not align count one barrier at a time: the coordinator begins no other before (coordinator.c). */
+static bool may_push(uint32_t channel)
+{
+    char element = run.c->scripts[channel][run.pushed[channel]];
+    bool begins = element == '2' && run.c->at_least_once;
+
+    for (uint32_t i = 0; begins && i < task_count(); i++)
+        if (run.seen[i].cut[1].count == 0 && !(run.c->mail[i] && run.mailed[i]))
+            return false;
+    return element != '\0';
+}
+
+/* One thing that happens. False: everything has. */
+static bool next_event(void)
+{
+    struct {
+        enum { STEP, PUSH, MAIL } type;
+        uint32_t of;
+    } may[TASKS + CHANNELS + TASKS];
+    uint32_t n = 0, steps, taken;
+
+    for (uint32_t i = 0; i < task_count(); i++)
+        if (run.ready[i])
+            may[n].type = STEP, may[n++].of = i;
+    steps = n;
+    if (steps == 0 || run.held_back < run.c->steps_held_back) {
+        for (uint32_t i = 0; i < CHANNELS; i++)
+            if (run.c->scripts[i] && may_push(i))
+                may[n].type = PUSH, may[n++].of = i;
+        for (uint32_t i = 0; i < task_count(); i++)
+            if (run.c->mail[i] && run.c->mail[i][run.mailed[i]])
+                may[n].type = MAIL, may[n++].of = i;
+    }
+    if (n == 0)
+        return false;
+    taken = choose(n);
+    run.held_back += steps > 0 && taken >= steps;
+    if (may[taken].type == STEP)
+        step(may[taken].of);
+    else if (may[taken].type == PUSH)
+        push_next(may[taken].of);
+    else
+        mail_next(may[taken].of);
+    return true;
+}
+
+/* ---- what had to come out ---- */
+
+/* Where the script's part before the barrier ends: at the barrier, or behind its last element. */
+static uint32_t cut_of(const char *script, uint32_t checkpoint)
+{
+    return (uint32_t)strcspn(script, (char[]){(char)('0' + checkpoint), 0});
+}
+
+static bool has_barrier(uint32_t channel, uint32_t checkpoint)
+{
+    return run.c->scripts[channel][cut_of(run.c->scripts[channel], checkpoint)] != '\0';
+}
+
+/* It ends before it. (One that goes on with the next barrier was told that this one is given up.) */
+static bool ends_before(uint32_t channel, uint32_t checkpoint)
+{
+    const char *script = run.c->scripts[channel];
+
+    return !has_barrier(channel, checkpoint) && strchr(script, 'e') &&
+           !(checkpoint < CHECKPOINTS && has_barrier(channel, checkpoint + 1));
+}
+
+static bool reaches(uint32_t channel, uint32_t task)
+{
+    return run.c->scripts[channel] && (task == 1 || is_read_by(channel, 0));
+}
+
+/* Every channel gives the barrier or ends without it, and one at least gives it. */
+static bool is_whole(uint32_t task, uint32_t checkpoint)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < CHANNELS; i++) {
+        if (!reaches(i, task))
+            continue;
+        if (has_barrier(i, checkpoint))
+            any = true;
+        else if (!ends_before(i, checkpoint))
+            return false;
+    }
+    return any;
+}
+
+/* Of what stands before the barrier: the least of the greatest, over channels that have not ended. TS_MAX: all have. */
+static rask_ts watermark_before(uint32_t task, uint32_t checkpoint)
+{
+    rask_ts least = RASK_TS_MAX;
+
+    for (uint32_t i = 0; i < CHANNELS; i++) {
+        uint32_t end = reaches(i, task) ? cut_of(run.c->scripts[i], checkpoint) : 0;
+        rask_ts greatest = RASK_TS_MIN;
+
+        if (!reaches(i, task) || !has_barrier(i, checkpoint))
+            continue;
+        for (uint32_t at = 0; at < end; at++)
+            if (run.c->scripts[i][at] == 'w')
+                greatest = watermark_at(at);
+        least = MIN(least, greatest);
+    }
+    return least;
+}
+
+static void check_cut(uint32_t task, uint32_t checkpoint)
+{
+    const struct seen *seen = &run.seen[task];
+
+    for (uint32_t i = 0; i < CHANNELS; i++) {
+        uint32_t before;
+
+        if (!reaches(i, task))
+            continue;
+        if (!has_barrier(i, checkpoint) && !ends_before(i, checkpoint))
+            fail_run("a cut without the barrier of a channel that lives");
+        before = rows_before(run.c->scripts[i], cut_of(run.c->scripts[i], checkpoint));
+        if (seen->cut[checkpoint].rows[i] < before)
+            fail_run("a row before the barrier is not in the cut");
+        if (!run.c->at_least_once && seen->cut[checkpoint].rows[i] > before)
+            fail_run("a row behind the barrier is in the cut");
+    }
+    if (!run.c->at_least_once && !seen->cut[checkpoint].finished && is_whole(task, checkpoint) &&
+        seen->cut[checkpoint].watermark != watermark_before(task, checkpoint))
+        fail_run("the watermark of the cut is not that before the barrier");
+}
+
+static void check_task(uint32_t task)
+{
+    const struct seen *seen = &run.seen[task];
+    bool ends = true, given_up = run.c->mail[task] || (task == 1 && run.c->mail[0]);
+
+    for (uint32_t i = 0; i < CHANNELS; i++) {
+        if (!reaches(i, task))
+            continue;
+        if (seen->rows[i] != rows_before(run.c->scripts[i], (uint32_t)strlen(run.c->scripts[i])))
+            fail_run("a row never came");
+        ends = ends && strchr(run.c->scripts[i], 'e') != NULL;
+    }
+    for (uint32_t k = 1; k <= CHECKPOINTS; k++) {
+        if (seen->cut[k].count > 0)
+            check_cut(task, k);
+        else if (is_whole(task, k) && (k == CHECKPOINTS || !given_up))
+            fail_run("a barrier came on every channel, and the task did not freeze");
+    }
+    if (ends && !wk_task_is_finished(&run.tasks[task]))
+        fail_run("every channel has ended, the task has not");
+}
+
+/* ---- the tests ---- */
+
+static void explore(const struct graph_case *cases, size_t count)
+{
+    struct pool *pool = pool_new(64u << 20);
+    struct timespec began, now;
+
+    clock_gettime(CLOCK_MONOTONIC, &began);
+    memset(&tree, 0, sizeof(tree));
+    for (size_t i = 0; i < count; i++) {
+        uint64_t before = tree.paths;
+
+        do {
+            run_begin(&cases[i], pool);
+            while (next_event())
+                continue;
+            for (uint32_t t = 0; t < task_count(); t++)
+                check_task(t);
+            run_end();
+        } while (next_path());
+        print_message("%8llu interleavings: %s\n", (unsigned long long)(tree.paths - before), cases[i].what);
+    }
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    print_message("%8llu in all, %.1f s\n", (unsigned long long)tree.paths,
+                  (double)(now.tv_sec - began.tv_sec) + (double)(now.tv_nsec - began.tv_nsec) / 1e9);
+    assert_true(tree.paths > 10000);
+    pool_free(pool);
+}
+
+static void one_task_cuts_at_the_barrier(void **state)
+{
+    static const struct graph_case cases[] = {
+        {"two channels, two checkpoints, any step", {"r1r2", "r1r2r"}, .steps_held_back = 9},
+        {"two channels with watermarks and ends", {"w1rw2e", "rw1wr2e"}, .steps_held_back = 2},
+        {"a channel ends between the barriers", {"r1re", "r1r2re"}, .steps_held_back = 3},
+        {"a channel ends before any barrier", {"rwe", "r1r2re"}, .steps_held_back = 3},
+        {"three channels, two checkpoints", {"r1r2", "1r2r", "r12r"}, .steps_held_back = 0},
+        {"three channels, steps held back", {"1r2", "r12", "1r2"}, .steps_held_back = 2},
+        {"three channels that end one by one", {"re", "1re", "r12e"}, .steps_held_back = 1},
+    };
+
+    (void)state;
+    explore(cases, sizeof(cases) / sizeof(*cases));
+}
+
+static void a_checkpoint_that_was_given_up_holds_nothing_back(void **state)
+{
+    static const struct graph_case cases[] = {
+        {"given up while both align", {"r1r2re", "r1r2re"}, .mail = {"x"}},
+        {"given up, steps held back", {"1r2e", "r12r"}, .mail = {"x"}, .steps_held_back = 3},
+        {"a channel never brings the barrier", {"r1r2r", "rr2r"}, .mail = {"x"}, .steps_held_back = 1},
+        {"a newer barrier takes over by itself", {"r1r2r", "rr2re"}, .steps_held_back = 3},
+        {"three channels, one without the barrier", {"r1r2", "1r2r", "r2r"}, .mail = {"x"}},
+        {"all end, and the next one is begun by mail", {"r1re", "rre"}, .mail = {"xt"}, .steps_held_back = 2},
+    };
+
+    (void)state;
+    explore(cases, sizeof(cases) / sizeof(*cases));
+}
+
+static void two_tasks_cut_the_same(void **state)
+{
+    static const struct graph_case cases[] = {
+        {"two tasks with room between them", {"r1r2e", NULL, "r1r2e"}, .two_tasks = true, .credit = 1 << 16, .steps_held_back = 1},
+        {"two tasks, one row of credit", {"rr1r2e", NULL, "r1r2e"}, .two_tasks = true, .credit = 1, .steps_held_back = 1},
+        {"two channels and a third behind them", {"r1r2", "r1r2", "1r2"}, .two_tasks = true, .credit = 1},
+        {"watermarks over two tasks", {"w1rw2e", NULL, "wr1w2e"}, .two_tasks = true, .credit = 1, .steps_held_back = 1},
+        {"each is told that it was given up", {"r1r2e", NULL, "r1r2e"}, .mail = {"x", "x"}, .two_tasks = true, .credit = 1},
+    };
+
+    (void)state;
+    explore(cases, sizeof(cases) / sizeof(*cases));
+}
+
+static void at_least_once_leaves_nothing_out(void **state)
+{
+    static const struct graph_case cases[] = {
+        {"two channels, two checkpoints", {"r1r2re", "r1r2re"}, .at_least_once = true, .steps_held_back = 2},
+        {"three channels", {"r1r2", "1r2r", "r12e"}, .at_least_once = true, .steps_held_back = 1},
+        {"given up", {"r1r2re", "rr2re"}, .mail = {"x"}, .at_least_once = true, .steps_held_back = 1},
+        {"two tasks", {"r1r2e", NULL, "r1r2e"}, .two_tasks = true, .at_least_once = true, .credit = 1, .steps_held_back = 2},
+    };
+
+    (void)state;
+    explore(cases, sizeof(cases) / sizeof(*cases));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_task_cuts_at_the_barrier),
+        cmocka_unit_test(a_checkpoint_that_was_given_up_holds_nothing_back),
+        cmocka_unit_test(two_tasks_cut_the_same),
+        cmocka_unit_test(at_least_once_leaves_nothing_out),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
