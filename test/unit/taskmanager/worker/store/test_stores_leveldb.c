@@ -1,0 +1,292 @@
+/* test_stores_leveldb.c - a store on LevelDB: what is read back, copies of its files while it is written, a full disk. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "common/conf/work_folder.h"
+#include "taskmanager/worker/store/manifest.h"
+#include "taskmanager/worker/store/store.h"
+
+enum { KEYS = 2000, MEMORY = 4 << 20 };
+
+static char dir[] = "/tmp/rask-test-stores.XXXXXX";
+static struct wk_stores *stores;
+static struct err err;
+
+static int set_up(void **arg)
+{
+    (void)arg;
+    assert_non_null(mkdtemp(dir));
+    stores = wk_stores_leveldb_new(dir);
+    return 0;
+}
+
+static int tear_down(void **arg)
+{
+    (void)arg;
+    wk_stores_leveldb_free(stores);
+    assert_int_equal(rmdir(dir), 0); /* each store has removed its own */
+    return 0;
+}
+
+static struct wk_store *opened(const char *label)
+{
+    struct wk_store *s = stores->ops->make(stores, label);
+
+    assert_int_equal(stores->ops->open(s, MEMORY, &err), 0);
+    return s;
+}
+
+static void put(struct wk_store *s, uint32_t key, uint32_t value, size_t pad)
+{
+    char *room = mem_alloc(pad + sizeof(value));
+
+    memcpy(room, &value, sizeof(value));
+    key = __builtin_bswap32(key);
+    assert_int_equal(stores->ops->put(s, &key, sizeof(key), room, pad + sizeof(value), &err), 0);
+    mem_free(room);
+}
+
+/* UINT32_MAX: there is none. */
+static uint32_t value_of(struct wk_store *s, uint32_t key)
+{
+    struct bytes value;
+    uint32_t v = UINT32_MAX;
+    int rc;
+
+    bytes_init(&value);
+    key = __builtin_bswap32(key);
+    rc = stores->ops->get(s, &key, sizeof(key), &value, &err);
+    assert_true(rc >= 0);
+    if (rc == 1)
+        memcpy(&v, value.data, sizeof(v));
+    bytes_release(&value);
+    return v;
+}
+
+/* A store made of files, piece by piece. */
+static struct wk_store *copy_of(struct wk_store_files *files)
+{
+    struct wk_store *copy = stores->ops->make(stores, "copy");
+    uint8_t piece[10000];
+
+    assert_int_equal(stores->ops->receive(copy, 0, 0, files->manifest.data, files->manifest.len, &err), 0);
+    for (uint32_t i = 0; i < files->count; i++)
+        for (uint64_t at = 0; at < files->tables[i].size; at += sizeof(piece)) {
+            size_t n = (size_t)MIN(sizeof(piece), files->tables[i].size - at);
+
+            assert_int_equal(stores->ops->read(files, i, at, piece, n, &err), 0);
+            assert_int_equal(stores->ops->receive(copy, files->tables[i].number, at, piece, n, &err), 0);
+        }
+    assert_int_equal(stores->ops->open(copy, MEMORY, &err), 0);
+    return copy;
+}
+
+static void test_what_is_committed_is_read(void **arg)
+{
+    struct wk_store *s = opened("a");
+    uint32_t key = __builtin_bswap32(7);
+
+    (void)arg;
+    put(s, 7, 70, 0);
+    put(s, 8, 80, 0);
+    assert_int_equal(stores->ops->commit(s, &err), 0);
+    assert_int_equal(value_of(s, 7), 70);
+    assert_int_equal(value_of(s, 9), UINT32_MAX);
+    assert_int_equal(stores->ops->remove(s, &key, sizeof(key), &err), 0);
+    assert_int_equal(stores->ops->commit(s, &err), 0);
+    assert_int_equal(value_of(s, 7), UINT32_MAX);
+    assert_int_equal(value_of(s, 8), 80);
+    stores->ops->free(s);
+}
+
+static void test_a_scan_sees_what_was_there_in_order(void **arg)
+{
+    struct wk_store *s = opened("a");
+    struct wk_store_scan *scan;
+    struct reader key, value;
+    uint32_t from = __builtin_bswap32(100), n = 100;
+
+    (void)arg;
+    for (uint32_t i = 200; i-- > 0;)
+        put(s, i, i, 50);
+    assert_int_equal(stores->ops->commit(s, &err), 0);
+    scan = stores->ops->scan(s);
+    put(s, 150, 1, 0);
+    assert_int_equal(stores->ops->commit(s, &err), 0);
+    for (stores->ops->scan_seek(scan, &from, sizeof(from)); stores->ops->scan_at(scan, &key, &value); stores->ops->scan_next(scan)) {
+        uint32_t k = reader_u32(&key);
+
+        assert_int_equal(__builtin_bswap32(k), n);
+        assert_int_equal(reader_u32(&value), n);
+        n++;
+    }
+    assert_int_equal(n, 200);
+    assert_int_equal(stores->ops->scan_free(scan, &err), 0);
+    stores->ops->free(s);
+}
+
+/* Each round changes all keys, so tables are compacted while they are linked; a copy holds exactly its round. */
+static void test_files_are_a_copy_of_their_moment(void **arg)
+{
+    struct wk_store *s = opened("a");
+    struct wk_store_files files[3];
+
+    (void)arg;
+    for (uint32_t round = 0; round < 24; round++) {
+        for (uint32_t i = 0; i < KEYS; i++)
+            put(s, i * 7919 % KEYS, round, 300);
+        if (round >= 21)
+            assert_int_equal(stores->ops->freeze(s, &files[round - 21], &err), 0);
+        else
+            assert_int_equal(stores->ops->commit(s, &err), 0);
+    }
+    for (uint32_t k = 0; k < 3; k++) {
+        struct wk_store *copy = copy_of(&files[k]);
+
+        for (uint32_t i = 0; i < KEYS; i++)
+            assert_int_equal(value_of(copy, i), 21 + k);
+        /* it lives on: numbers of its tables are not used again */
+        for (uint32_t i = 0; i < KEYS; i++)
+            put(copy, i, 99, 300);
+        assert_int_equal(stores->ops->commit(copy, &err), 0);
+        assert_int_equal(value_of(copy, KEYS - 1), 99);
+        stores->ops->free(copy);
+        stores->ops->files_free(&files[k]);
+    }
+    for (uint32_t i = 0; i < KEYS; i++)
+        assert_int_equal(value_of(s, i), 23);
+    stores->ops->free(s);
+}
+
+static void test_an_unchanged_store_keeps_its_tables(void **arg)
+{
+    struct wk_store *s = opened("a");
+    struct wk_store_files before, after;
+    bool old = false;
+
+    (void)arg;
+    for (uint32_t i = 0; i < KEYS; i++)
+        put(s, i, i, 1000);
+    assert_int_equal(stores->ops->freeze(s, &before, &err), 0);
+    assert_true(before.count > 0);
+    put(s, 1, 2, 0);
+    assert_int_equal(stores->ops->freeze(s, &after, &err), 0);
+    for (uint32_t i = 0; i < before.count; i++)
+        for (uint32_t k = 0; k < after.count; k++)
+            old |= before.tables[i].number == after.tables[k].number && before.tables[i].size == after.tables[k].size;
+    assert_true(old);
+    stores->ops->files_free(&before);
+    stores->ops->files_free(&after);
+    stores->ops->free(s);
+}
+
+static void test_a_full_disk_is_said(void **arg)
+{
+    struct wk_store *s = opened("a");
+    struct rlimit limit = {1 << 20, RLIM_INFINITY}, old;
+    int rc = 0;
+
+    (void)arg;
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    limit.rlim_max = old.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    for (uint32_t i = 0; i < 100000 && rc == 0; i++) {
+        uint32_t key = i;
+        char value[1000] = {0};
+
+        rc = stores->ops->put(s, &key, sizeof(key), value, sizeof(value), &err);
+    }
+    setrlimit(RLIMIT_FSIZE, &old);
+    assert_int_equal(rc, ERR_NO_SPACE);
+    assert_non_null(strstr(err.text, "state.backend.leveldb.localdir"));
+    stores->ops->free(s);
+}
+
+struct note {
+    struct wk_store_job job;
+    int *next, at;
+};
+
+static void run_note(struct wk_store_job *job)
+{
+    struct note *n = CONTAINER_OF(job, struct note, job);
+
+    n->at = (*n->next)++;
+}
+
+static void test_jobs_run_in_order(void **arg)
+{
+    struct wk_stores *own = wk_stores_leveldb_new(dir);
+    struct note notes[100];
+    int next = 0;
+
+    (void)arg;
+    for (int i = 0; i < 100; i++) {
+        notes[i] = (struct note){.job = {.run = run_note}, .next = &next, .at = -1};
+        own->ops->submit(own, &notes[i].job);
+    }
+    wk_stores_leveldb_free(own);
+    for (int i = 0; i < 100; i++)
+        assert_int_equal(notes[i].at, i);
+}
+
+static void test_a_manifest_that_lacks_a_table_is_refused(void **arg)
+{
+    struct wk_manifest_table *tables, more = {.number = 77, .level = 0, .size = 1};
+    struct bytes out, again;
+    uint32_t count;
+    struct wk_store *s = opened("a");
+    struct wk_store_files files;
+
+    (void)arg;
+    bytes_init(&out);
+    bytes_init(&again);
+    put(s, 1, 1, 100);
+    assert_int_equal(stores->ops->freeze(s, &files, &err), 0);
+    assert_int_equal(wk_manifest_rewrite(files.manifest.data, files.manifest.len, &more, 1, &out, &err), ERR_UNAVAILABLE);
+    assert_int_equal(wk_manifest_parse_tables("--- level 0 ---\n 17:123['a' @ 72 : 1 .. 'e' @ 5 : 1]\n--- level 1 ---\n", &tables,
+                                              &count, &err), 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(tables[0].number, 17);
+    assert_int_equal(tables[0].size, 123);
+    mem_free(tables);
+    assert_int_equal(wk_manifest_parse_tables("what\n", &tables, &count, &err), ERR_CORRUPT);
+    /* cut off anywhere, it is refused or the same */
+    more = (struct wk_manifest_table){.number = files.tables[0].number, .level = 0, .size = files.tables[0].size};
+    for (size_t n = 0; n < files.manifest.len; n++) {
+        bytes_clear(&again);
+        assert_int_equal(wk_manifest_rewrite(files.manifest.data, n, &more, 1, &again, &err), ERR_UNAVAILABLE);
+    }
+    bytes_release(&out);
+    bytes_release(&again);
+    stores->ops->files_free(&files);
+    stores->ops->free(s);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_what_is_committed_is_read),
+        cmocka_unit_test(test_a_scan_sees_what_was_there_in_order),
+        cmocka_unit_test(test_files_are_a_copy_of_their_moment),
+        cmocka_unit_test(test_an_unchanged_store_keeps_its_tables),
+        cmocka_unit_test(test_a_full_disk_is_said),
+        cmocka_unit_test(test_jobs_run_in_order),
+        cmocka_unit_test(test_a_manifest_that_lacks_a_table_is_refused),
+    };
+
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
