@@ -55,7 +55,7 @@ static struct head head_of(const struct box *b, struct entry *e)
     struct head h = {0, 0};
 
     if (e) {
-        CHECK(e->value_len >= HEAD_BYTES);
+        CHECK(value_len_of(e) >= HEAD_BYTES);
         memcpy(&h, value_of(b->t, e), sizeof(h));
     }
     return h;
@@ -133,7 +133,7 @@ static void put_element(const struct box *b, struct entry *e, size_t offset, ras
 /* The elements that stand in the head move to part 1. */
 static int unfold(const struct box *b, struct entry *e, struct err *err)
 {
-    size_t len = e->value_len - HEAD_BYTES;
+    size_t len = value_len_of(e) - HEAD_BYTES;
     struct entry *chunk = part_to_change(b, 1, len, 0, err);
 
     if (!chunk)
@@ -146,7 +146,7 @@ static int unfold(const struct box *b, struct entry *e, struct err *err)
 static int append_chunk(const struct box *b, struct head h, rask_bytes element, size_t add, struct err *err)
 {
     struct entry *e = part_of(b, h.last);
-    size_t len = e ? e->value_len : 0;
+    size_t len = e ? value_len_of(e) : 0;
 
     if (len > 0 && len + add > CHUNK_BYTES) {
         int rc;
@@ -171,7 +171,7 @@ int wk_list_add(struct wk_state *s, int state, uint64_t hash, rask_str key, rask
     struct box b = box_of(s, state, hash, key);
     struct entry *e = part_of(&b, 0);
     struct head h = head_of(&b, e);
-    size_t add = b.time_bytes + 4u + (size_t)element.len, len = e ? e->value_len : HEAD_BYTES;
+    size_t add = b.time_bytes + 4u + (size_t)element.len, len = e ? value_len_of(e) : HEAD_BYTES;
     int rc;
 
     if (add > WK_STATE_VALUE_MAX)
@@ -235,7 +235,7 @@ static struct place find_pair(const struct box *b, struct entry *e, size_t from,
 {
     struct place p = {0, 0, {NULL, 0}, 0};
 
-    for (size_t o = from, size; e && o < e->value_len; o += size) {
+    for (size_t o = from, size; e && o < value_len_of(e); o += size) {
         rask_bytes has, value;
 
         size = element_at(b, value_of(b->t, e) + o, &has, &value);
@@ -263,7 +263,7 @@ static int put_in_part(const struct box *b, uint32_t part, rask_bytes at, rask_b
                        struct err *err)
 {
     struct entry *e = part_of(b, part);
-    size_t from = part == 0 ? HEAD_BYTES : 0, len = e ? e->value_len : from, add = b->time_bytes + 8u + at.len + value.len;
+    size_t from = part == 0 ? HEAD_BYTES : 0, len = e ? value_len_of(e) : from, add = b->time_bytes + 8u + at.len + value.len;
     struct place p = find_pair(b, e, from, at);
     size_t fresh = len - p.size + add, to = p.size == add ? p.offset : len - p.size;
     char *data;
@@ -275,7 +275,7 @@ static int put_in_part(const struct box *b, uint32_t part, rask_bytes at, rask_b
     if (p.size != 0 && p.size != add)
         memmove(data + p.offset, data + p.offset + p.size, len - p.offset - p.size);
     put_pair(b, data + to, at, value);
-    e->value_len = (uint32_t)fresh;
+    set_value_len(e, fresh);
     note_time(b, e);
     *ret_more = p.size == 0;
     p.pairs += p.size == 0;
@@ -312,7 +312,7 @@ static int respread(const struct box *b, struct head h, uint32_t part, struct er
 
     bytes_init(&pairs);
     if (e)
-        bytes_add(&pairs, value_of(b->t, e) + from, e->value_len - from);
+        bytes_add(&pairs, value_of(b->t, e) + from, value_len_of(e) - from);
     rc = part > 0 ? wk_delete_entry(b->t, b->hash, b->key, part, err) : 0;
     if (rc == 0)
         rc = set_head(b, h, HEAD_BYTES, err);
@@ -340,7 +340,7 @@ int wk_map_put(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_
         return rc;
     if (more) {
         h.last++;
-        rc = set_head(&b, h, part_of(&b, 0)->value_len, err);
+        rc = set_head(&b, h, value_len_of(part_of(&b, 0)), err);
     }
     if (rc != 0 || !full)
         return rc;
@@ -364,7 +364,7 @@ bool wk_map_get(struct wk_state *s, int state, uint64_t hash, rask_str key, rask
     if (p.size == 0 || is_over(&b, value_of(b.t, e) + p.offset))
         return false;
     if (b.time_bytes && b.t->decl->ttl_on_read) {
-        struct entry *fresh = part_to_change(&b, part, e->value_len, e->value_len, NULL);
+        struct entry *fresh = part_to_change(&b, part, value_len_of(e), value_len_of(e), NULL);
 
         if (fresh) {
             (void)put_time(&b, value_of(b.t, fresh) + p.offset);
@@ -379,7 +379,7 @@ bool wk_map_get(struct wk_state *s, int state, uint64_t hash, rask_str key, rask
 static int cut(const struct box *b, uint32_t part, size_t offset, size_t size, bool *ret_gone, struct err *err)
 {
     struct entry *e = part_of(b, part);
-    size_t len = e->value_len;
+    size_t len = value_len_of(e);
 
     *ret_gone = part > 0 && len == size;
     if (*ret_gone)
@@ -388,7 +388,7 @@ static int cut(const struct box *b, uint32_t part, size_t offset, size_t size, b
     if (!e)
         return ERR_LIMIT;
     memmove(value_of(b->t, e) + offset, value_of(b->t, e) + offset + size, len - offset - size);
-    e->value_len = (uint32_t)(len - size);
+    set_value_len(e, len - size);
     return 0;
 }
 
@@ -401,7 +401,7 @@ static int count_down(const struct box *b, struct err *err)
     h.last -= h.last > 0;
     if (h.last == 0)
         return clear_parts(b, 1, h.first, err);
-    return set_head(b, h, e->value_len, err);
+    return set_head(b, h, value_len_of(e), err);
 }
 
 int wk_map_remove(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, struct err *err)
@@ -466,7 +466,7 @@ bool wk_cursor_next(struct wk_cursor *c)
     for (; c->part <= c->parts; c->part++, c->next = 0) {
         struct entry *e = part_of(&b, c->part);
 
-        while (e && c->next < e->value_len) {
+        while (e && c->next < value_len_of(e)) {
             const char *data = value_of(b.t, e) + c->next;
 
             c->offset = c->next;
@@ -493,7 +493,7 @@ int wk_cursor_remove(struct wk_cursor *c, struct err *err)
     if (is_map(&b))
         return count_down(&b, err);
     if (h.last == 0)
-        return e->value_len == HEAD_BYTES ? wk_delete_entry(b.t, b.hash, b.key, 0, err) : 0;
+        return value_len_of(e) == HEAD_BYTES ? wk_delete_entry(b.t, b.hash, b.key, 0, err) : 0;
     if (!gone || c->part != h.first)
         return 0;
     h.first++;

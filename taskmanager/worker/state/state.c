@@ -156,7 +156,7 @@ static struct entry *look(struct table *t, uint64_t hash, rask_str key)
     if (is_expired(t, e))
         return t->decl->ttl_show_expired ? e : NULL;
     if (t->decl->ttl_on_read && *time_of(e) != t->state->now_ms) {
-        struct entry *fresh = wk_write_entry(t, hash, key, 0, e->value_len, e->value_len, NULL, NULL);
+        struct entry *fresh = wk_write_entry(t, hash, key, 0, value_len_of(e), value_len_of(e), NULL, NULL);
 
         if (fresh)
             touch(t, fresh);
@@ -181,7 +181,7 @@ void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, s
         *ret_created = created;
     if (!e)
         return NULL;
-    CHECK(e->value_len == size);
+    CHECK(value_len_of(e) == size);
     if (create)
         touch(t, e);
     return value_of(t, e);
@@ -194,7 +194,7 @@ const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str
 
     if (!e)
         return NULL;
-    *ret_len = e->value_len;
+    *ret_len = value_len_of(e);
     return value_of(t, e);
 }
 
@@ -284,7 +284,7 @@ static struct entry *get_slow(struct table *t, struct group *g, uint64_t hash, c
 
     e = e ? wk_renew(t, g, at, e, size, size) : wk_insert(t, g, hash, key, size);
     if (!e)
-        (void)wk_over_budget(t, entry_bytes(t, key->len, pad8(size) / 8), err);
+        (void)wk_over_budget(t, entry_room(t, key->len, size).bytes, err);
     return e;
 }
 
@@ -304,6 +304,7 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
     struct table *t = wk_table_of(s, state);
     struct entry *likely[KEY_RUN_ROWS];
     struct group *group[KEY_RUN_ROWS];
+    bool two_lines = entry_room(t, keys->len[0], size).bytes > LINE_BYTES; /* most are as the first */
 
     if (!t->groups && !wk_table_begin(t))
         return wk_over_budget(t, s->group_count * sizeof(struct group), err);
@@ -311,7 +312,7 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
         group[i] = wk_group_of(t, hash[i]);
         likely[i] = entry_of(find_tag(group[i], hash[i]));
         __builtin_prefetch(likely[i], 1);
-        if (sizeof(struct entry) + KEY_HEAD_BYTES + size > LINE_BYTES)
+        if (two_lines)
             __builtin_prefetch((char *)likely[i] + LINE_BYTES, 1);
     }
     for (uint32_t i = 0; i < keys->rows; i++) {
@@ -326,7 +327,7 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
             if (!e)
                 return ERR_LIMIT;
         }
-        CHECK(e->value_len == size);
+        CHECK(value_len_of(e) == size);
         values[i] = value_of(t, e);
     }
     return 0;
@@ -340,7 +341,7 @@ static int each_key_of(const struct table *t, const struct group *g, int (*fn)(v
         struct entry *e = g->index[i] ? entry_of(g->index[i]) : NULL;
 
         if (e && e->part == 0 && e->kind == ENTRY_PUT && !is_expired(t, e))
-            rc = fn(arg, hash_xxh3(key_of(e), e->key_len), (rask_str){(const char *)key_of(e), e->key_len});
+            rc = fn(arg, hash_xxh3(key_of(e), key_len_of(e)), (rask_str){(const char *)key_of(e), key_len_of(e)});
     }
     return rc;
 }

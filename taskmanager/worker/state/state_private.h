@@ -7,8 +7,8 @@
  * current entry at most, and the order of entries in the log means nothing.
  * Index: a power of two of 8-byte words (16-bit tag, 48-bit address), linear probing, backward-shift deletion (Knuth 6.4 R).
  *
- * Threads: the task's alone, but for frozen pages, which the reader of a snapshot walks too; `dead` is the one field that
- * both see.  A page with entries of a snapshot's epoch or older is neither freed nor unlinked while that snapshot is read.
+ * Threads: the task's alone, but for frozen pages, which the reader of a snapshot walks too; of their entries the task then
+ * writes `dead` alone.  A page with entries of a snapshot's epoch or older is neither freed nor unlinked while that snapshot is read.
  */
 #ifndef WK_STATE_PRIVATE_H
 #define WK_STATE_PRIVATE_H
@@ -26,18 +26,30 @@
 
 enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
 
+/*
+ * 24 bytes, then: `struct lengths` where key_len is KEY_LONG; key bytes, padded with 0 to 8; the time of the last change
+ * where the state has a TTL; the value.  An entry of at most a line takes a line, and in a table whose entries all are
+ * such each is one: a key of 8 bytes and four numbers, or one of 16 and three.
+ */
 struct entry {
-    uint32_t slot;   /* low bits of the index hash */
-    uint32_t offset; /* from the begin of its page */
-    uint32_t born;   /* epoch that wrote it */
-    uint32_t dead;   /* epoch that replaced or deleted it; 0: current. Atomic. */
-    uint32_t key_len, value_len;
-    uint32_t cap : 28;  /* room for the value, in 8 bytes */
-    uint32_t kind : 2;  /* enum entry_kind */
-    uint32_t fresh : 1; /* no checkpoint knows this key: it goes without a tombstone */
+    uint32_t born;      /* epoch that wrote it */
+    uint32_t dead;      /* epoch that replaced or deleted it; 0: current. Atomic: the one field that both threads see. */
+    uint32_t slot;      /* low bits of the index hash */
     uint32_t part;      /* 0; of lists and maps: number of the chunk or bucket */
-    /* key bytes, padded with 0 to 16 or, longer ones, to 8; the time of the last change where the state has a TTL; value */
+    uint16_t offset;    /* from the begin of its page; one that is larger than PAGE_BYTES stands alone in its page */
+    uint8_t key_len;    /* or KEY_LONG */
+    uint8_t kind : 2;   /* enum entry_kind */
+    uint8_t fresh : 1;  /* no checkpoint knows this key: it goes without a tombstone */
+    uint16_t value_len; /* 0 where key_len is KEY_LONG, as cap */
+    uint16_t cap;       /* room for the value, in 8 bytes */
 };
+struct lengths { /* of an entry whose key or value is too long for its header */
+    uint32_t key_len, value_len;
+    uint32_t cap;
+    uint32_t unused;
+};
+#define KEY_LONG 255u
+#define CAP_SHORT_MAX (UINT16_MAX / 8u)
 
 struct page {
     struct page *prev; /* older */
@@ -140,36 +152,77 @@ static inline size_t pad8(size_t n)
 {
     return (n + 7) & ~(size_t)7;
 }
+static inline bool is_long(const struct entry *e)
+{
+    return e->key_len == KEY_LONG;
+}
+static inline struct lengths *lengths_of(const struct entry *e)
+{
+    return (struct lengths *)(uintptr_t)(e + 1);
+}
+static inline uint32_t key_len_of(const struct entry *e)
+{
+    return is_long(e) ? lengths_of(e)->key_len : e->key_len;
+}
+static inline uint32_t value_len_of(const struct entry *e)
+{
+    return is_long(e) ? lengths_of(e)->value_len : e->value_len;
+}
+static inline size_t cap_of(const struct entry *e) /* in 8 bytes */
+{
+    return is_long(e) ? lengths_of(e)->cap : e->cap;
+}
+/* At most the room for it. */
+static inline void set_value_len(struct entry *e, size_t len)
+{
+    if (is_long(e))
+        lengths_of(e)->value_len = (uint32_t)len;
+    else
+        e->value_len = (uint16_t)len;
+}
 static inline size_t key_room(uint32_t len)
 {
-    return len <= KEY_HEAD_BYTES ? KEY_HEAD_BYTES : pad8(len);
+    return len <= 8 ? 8 : pad8(len);
 }
 static inline uint64_t *key_of(struct entry *e)
 {
-    return (uint64_t *)(e + 1);
-}
-static inline char *value_of(const struct table *t, struct entry *e)
-{
-    return (char *)key_of(e) + key_room(e->key_len) + t->time_bytes;
+    return (uint64_t *)(void *)((char *)(e + 1) + (is_long(e) ? sizeof(struct lengths) : 0));
 }
 static inline int64_t *time_of(struct entry *e)
 {
-    return (int64_t *)(void *)((char *)key_of(e) + key_room(e->key_len));
+    return (int64_t *)(void *)((char *)key_of(e) + key_room(key_len_of(e)));
 }
-static inline size_t entry_bytes(const struct table *t, uint32_t key_len, size_t cap8)
+static inline char *value_of(const struct table *t, struct entry *e)
 {
-    return sizeof(struct entry) + key_room(key_len) + t->time_bytes + cap8 * 8;
+    return (char *)time_of(e) + t->time_bytes;
+}
+/* What an entry takes. */
+struct entry_room {
+    size_t bytes;
+    size_t cap; /* in 8 bytes */
+    bool is_long;
+};
+static inline struct entry_room entry_room(const struct table *t, uint32_t key_len, size_t value_len)
+{
+    size_t cap = pad8(value_len) / 8, bytes = sizeof(struct entry) + key_room(key_len) + t->time_bytes + cap * 8;
+
+    if (key_len >= KEY_LONG || cap > CAP_SHORT_MAX)
+        return (struct entry_room){bytes + sizeof(struct lengths), cap, true};
+    if (bytes < LINE_BYTES)
+        return (struct entry_room){LINE_BYTES, cap + (LINE_BYTES - bytes) / 8, false};
+    return (struct entry_room){bytes, cap, false};
 }
 static inline size_t room_of(const struct table *t, const struct entry *e)
 {
-    return entry_bytes(t, e->key_len, e->cap);
+    struct entry *to = (struct entry *)(uintptr_t)e;
+
+    return (size_t)(value_of(t, to) - (char *)to) + cap_of(e) * 8;
 }
 static inline struct page *page_of(struct entry *e)
 {
     return (struct page *)(void *)((char *)e - e->offset);
 }
-/* Offset of the first entry: it begins a cache line, so that one of 64 bytes, which a key of 16 and an accumulator are, is one.
- * How much fits does not depend on where the page lies. */
+/* Offset of the first entry: it begins a line. How much fits does not depend on where the page lies. */
 static inline uint32_t page_first(const struct page *p)
 {
     return (uint32_t)(sizeof(*p) + -((uintptr_t)p + sizeof(*p)) % LINE_BYTES);
@@ -194,14 +247,19 @@ static inline struct key key_from(rask_str bytes, uint32_t part)
     memcpy(k.head, bytes.data, bytes.len < KEY_HEAD_BYTES ? bytes.len : KEY_HEAD_BYTES);
     return k;
 }
+static inline bool long_key_is(struct entry *e, const struct key *k)
+{
+    return key_len_of(e) == k->len && e->part == k->part && memcmp(key_of(e), k->bytes, k->len) == 0;
+}
 static inline bool key_is(struct entry *e, const struct key *k)
 {
-    const uint64_t *has = key_of(e);
+    const uint64_t *has = (const uint64_t *)(const void *)(e + 1);
+    uint32_t second = k->len > 8;
 
+    if (k->len > KEY_HEAD_BYTES || is_long(e))
+        return long_key_is(e, k);
     /* in one: a branch on what differs from key to key is often guessed wrong */
-    if (((has[0] ^ k->head[0]) | (has[1] ^ k->head[1]) | (e->key_len ^ k->len) | (e->part ^ k->part)) != 0)
-        return false;
-    return k->len <= KEY_HEAD_BYTES || memcmp(has, k->bytes, k->len) == 0;
+    return ((has[0] ^ k->head[0]) | (has[second] ^ k->head[second]) | (e->key_len ^ k->len) | (e->part ^ k->part)) == 0;
 }
 /* What an entry is found by in its group's index; the group follows from the key's own hash. */
 static inline uint64_t index_hash(uint64_t hash, uint32_t part)

@@ -195,7 +195,8 @@ static struct entry *append(struct table *t, struct group *g, size_t bytes, uint
             return NULL;
     }
     e = (struct entry *)(void *)((char *)p + p->used);
-    e->offset = p->used;
+    CHECK(p->used < PAGE_BYTES);
+    e->offset = (uint16_t)p->used;
     p->used += (uint32_t)bytes;
     p->oldest = MIN(p->oldest, born);
     p->newest = MAX(p->newest, born);
@@ -236,93 +237,99 @@ static void count_key(struct table *t, struct group *g, const struct entry *e, i
     t->keys += (uint64_t)(int64_t)more;
 }
 
-/* All but key, offset and value. */
-static void fill(struct entry *e, uint32_t slot, uint32_t born, uint32_t key_len, uint32_t part, size_t size, size_t cap8)
+/* All but key, offset and value, and where the key goes. */
+static void fill(struct entry *e, uint32_t slot, uint32_t born, uint32_t key_len, uint32_t part, size_t value_len,
+                 const struct entry_room *room)
 {
     e->slot = slot;
     e->born = born;
     e->dead = 0;
-    e->key_len = key_len;
-    e->value_len = (uint32_t)size;
-    e->cap = (uint32_t)cap8 & 0xfffffffu;
+    e->key_len = (uint8_t)(room->is_long ? KEY_LONG : key_len);
+    e->value_len = (uint16_t)(room->is_long ? 0 : value_len);
+    e->cap = (uint16_t)(room->is_long ? 0 : room->cap);
     e->kind = ENTRY_PUT;
     e->fresh = 0;
     e->part = part;
+    if (room->is_long)
+        *lengths_of(e) = (struct lengths){key_len, (uint32_t)value_len, (uint32_t)room->cap, 0};
 }
 
 struct entry *wk_insert(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size)
 {
     struct wk_state *s = t->state;
-    size_t cap8 = pad8(size) / 8, bytes = entry_bytes(t, key->len, cap8);
+    struct entry_room room = entry_room(t, key->len, size);
     struct entry *e;
 
     if (!index_room(s, g))
         return NULL;
-    e = append(t, g, bytes, s->epoch);
+    e = append(t, g, room.bytes, s->epoch);
     if (!e)
         return NULL;
-    fill(e, (uint32_t)hash, s->epoch, key->len, key->part, size, cap8);
+    fill(e, (uint32_t)hash, s->epoch, key->len, key->part, size, &room);
     e->fresh = 1;
-    memcpy(key_of(e), key->head, KEY_HEAD_BYTES);
+    key_of(e)[0] = key->head[0];
+    if (key->len > 8)
+        key_of(e)[1] = key->head[1];
     if (key->len > KEY_HEAD_BYTES) {
         key_of(e)[key_room(key->len) / 8 - 1] = 0;
         memcpy(key_of(e), key->bytes, key->len);
     }
-    memset(value_of(t, e) - t->time_bytes, 0, cap8 * 8 + t->time_bytes);
+    memset(time_of(e), 0, room.cap * 8 + t->time_bytes);
     put_word(g->index, g->mask, hash, word_of(hash, e));
     g->words++;
-    g->changed[1] += bytes;
+    g->changed[1] += room.bytes;
     count_key(t, g, e, 1);
     return e;
 }
 
-/* A copy of e's header and key in a new room; the word at `at` names it. */
-static struct entry *replace(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t cap8)
+/* A copy of e's header and key, with room for `want` bytes of value; the word at `at` names it. */
+static struct entry *replace(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t want)
 {
     struct wk_state *s = t->state;
-    size_t bytes = entry_bytes(t, e->key_len, cap8);
-    struct entry *copy = append(t, g, bytes, s->epoch);
+    uint32_t key_len = key_len_of(e);
+    struct entry_room room = entry_room(t, key_len, want);
+    struct entry *copy = append(t, g, room.bytes, s->epoch);
 
     if (!copy)
         return NULL;
-    fill(copy, e->slot, s->epoch, e->key_len, e->part, size, cap8);
+    fill(copy, e->slot, s->epoch, key_len, e->part, size, &room);
     copy->fresh = e->fresh && e->born == s->epoch;
-    memcpy(key_of(copy), key_of(e), key_room(e->key_len) + t->time_bytes);
+    memcpy(key_of(copy), key_of(e), key_room(key_len) + t->time_bytes);
     g->index[at] = (g->index[at] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)copy;
-    g->changed[1] += bytes;
+    g->changed[1] += room.bytes;
     return copy;
 }
 
 struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep)
 {
     uint32_t epoch = t->state->epoch;
-    size_t cap8 = pad8(size) / 8;
+    size_t cap = cap_of(e) * 8, want = size;
     struct entry *copy;
 
     if (e->kind == ENTRY_DELETE)
         keep = 0;
-    if (e->born == epoch && cap8 <= e->cap) {
+    if (e->born == epoch && size <= cap) {
         if (e->kind == ENTRY_DELETE) {
             struct page *p = page_of(e);
 
             p->tombs -= (uint32_t)room_of(t, e);
             g->tomb_bytes -= room_of(t, e);
             e->kind = ENTRY_PUT;
-            memset(value_of(t, e) - t->time_bytes, 0, e->cap * 8 + t->time_bytes);
+            memset(time_of(e), 0, cap + t->time_bytes);
             count_key(t, g, e, 1);
         }
-        e->value_len = (uint32_t)size;
+        set_value_len(e, size);
         return e;
     }
     if (e->born == epoch)
-        cap8 = MAX(cap8, (size_t)e->cap * 2); /* it grows in this epoch: let it have room */
-    copy = replace(t, g, at, e, size, cap8);
+        want = MAX(size, cap * 2); /* it grows in this epoch: let it have room */
+    copy = replace(t, g, at, e, size, want);
     if (!copy)
         return NULL;
     if (e->kind == ENTRY_DELETE)
         count_key(t, g, e, 1);
     memcpy(value_of(t, copy), value_of(t, e), keep);
-    memset(value_of(t, copy) + keep, 0, cap8 * 8 - keep);
+    memset(value_of(t, copy) + keep, 0, cap_of(copy) * 8 - keep);
     mark_dead(t, g, e, epoch);
     return copy;
 }
@@ -347,7 +354,7 @@ bool wk_delete(struct table *t, struct group *g, uint64_t at, struct entry *e)
         mark_dead(t, g, e, epoch);
     }
     tomb->kind = ENTRY_DELETE;
-    tomb->value_len = 0;
+    set_value_len(tomb, 0);
     count_tomb(t, g, tomb);
     count_key(t, g, tomb, -1);
     return true;
@@ -377,7 +384,7 @@ bool wk_move(struct table *t, struct group *g, struct entry *e)
     size_t bytes = room_of(t, e);
     struct entry *copy = append(t, g, bytes, e->born);
     uint64_t at = slot_of_entry(g, e);
-    uint32_t offset;
+    uint16_t offset;
 
     if (!copy)
         return false;
@@ -435,10 +442,10 @@ struct entry *wk_write_entry(struct table *t, uint64_t hash, rask_str bytes, uin
         e = wk_find(g, index_hash(hash, part), &key, &at);
         if (ret_created)
             *ret_created = !e || e->kind == ENTRY_DELETE;
-        e = e ? wk_renew(t, g, at, e, size, MIN(keep, e->value_len)) : wk_insert(t, g, index_hash(hash, part), &key, size);
+        e = e ? wk_renew(t, g, at, e, size, MIN(keep, value_len_of(e))) : wk_insert(t, g, index_hash(hash, part), &key, size);
     }
     if (!e)
-        (void)wk_over_budget(t, entry_bytes(t, bytes.len, pad8(size) / 8), err);
+        (void)wk_over_budget(t, entry_room(t, bytes.len, size).bytes, err);
     return e;
 }
 
@@ -455,5 +462,5 @@ int wk_delete_entry(struct table *t, uint64_t hash, rask_str bytes, uint32_t par
     e = wk_find(g, index_hash(hash, part), &key, &at);
     if (!e || e->kind == ENTRY_DELETE || wk_delete(t, g, at, e))
         return 0;
-    return wk_over_budget(t, entry_bytes(t, bytes.len, 0), err);
+    return wk_over_budget(t, entry_room(t, bytes.len, 0).bytes, err);
 }

@@ -6,7 +6,6 @@
 #include <cmocka.h>
 
 #include <stdio.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +14,7 @@
 #include "common/types/batch.h"
 #include "taskmanager/worker/state/state.h"
 
-enum { KEYS = 3000, LONGEST = 90 };
+enum { KEYS = 3000, LONGEST = 300 };
 static const rask_state declared[] = {{.kind = RASK_VALUE, .name = "numbers"}, {0}};
 
 struct fixture {
@@ -86,6 +85,31 @@ static void keeps_keys_of_every_length_apart(void **state)
         assert_true(n % 2 ? *value_of(f, n, false) == n + 1 : !value_of(f, n, false));
     for (uint32_t n = 0; n < KEYS; n += 2)
         assert_int_equal(*value_of(f, n, true), 0); /* a used room is zeroed */
+}
+
+/* 65,528 bytes are the most that the short form of an entry holds, and 254 of a key. */
+static void values_of_every_size_are_kept(void **state)
+{
+    static const size_t sizes[] = {0, 7, 24, 25, 4000, 65527, 65528, 65529, 200000, 65536, 65528, 1, 300000, 0};
+    static char data[300000];
+    struct fixture *f = *state;
+
+    for (uint32_t n = 0; n < LONGEST; n += 6)
+        for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+            char room[LONGEST];
+            rask_str key = key_of(n, room);
+            size_t len = 1;
+            const void *has;
+
+            memset(data, (int)i, sizes[i]);
+            assert_int_equal(wk_state_write(f->s, 0, hash_xxh3(key.data, key.len), key, data, sizes[i], NULL), 0);
+            has = wk_state_read(f->s, 0, hash_xxh3(key.data, key.len), key, &len);
+            assert_int_equal(len, sizes[i]);
+            assert_memory_equal(has, data, len);
+            if (i % 4 == 3)
+                wk_state_settle(f->s, 0);
+        }
+    assert_int_equal(wk_state_count(f->s, 0), LONGEST / 6);
 }
 
 static int no_hook(rask_out *out, void *arg)
@@ -181,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keeps_keys_of_every_length_apart, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(values_of_every_size_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(runs_find_what_single_calls_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_used_up_budget_is_said, set_up, tear_down),
     };
