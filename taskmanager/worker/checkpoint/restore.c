@@ -6,6 +6,7 @@
  */
 #include "taskmanager/worker/checkpoint/restore.h"
 
+#include <pthread.h>
 #include <string.h>
 
 #include "common/base/check.h"
@@ -38,7 +39,8 @@ struct lane {
     bool opening, working, begun, ended;
     /* on a thread of env_work: */
     struct env_work work;
-    uint32_t ready; /* pieces, from piece_at on */
+    pthread_mutex_t filling; /* held while state is touched */
+    uint32_t ready;          /* pieces, from piece_at on */
     struct bytes decoded;
     struct err err;
 };
@@ -89,6 +91,7 @@ static void restoring_free(struct wk_restoring *r)
         for (uint32_t k = 0; k < PIECES; k++)
             mem_free(r->lanes[i].pieces[k].data);
         bytes_release(&r->lanes[i].decoded);
+        pthread_mutex_destroy(&r->lanes[i].filling);
         mem_free(r->lanes[i].sections);
     }
     ckpt_meta_free(r->meta);
@@ -104,6 +107,10 @@ void wk_restore_drop(struct wk_restoring *r)
         return;
     forget_reads(r);
     __atomic_store_n(&r->stop, 1, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < r->lane_count; i++) { /* tasks go now: no thread may be in their state, nor come to it */
+        pthread_mutex_lock(&r->lanes[i].filling);
+        pthread_mutex_unlock(&r->lanes[i].filling);
+    }
     r->dropped = true;
     if (r->working == 0) /* else the last filled() frees it */
         restoring_free(r);
@@ -193,6 +200,7 @@ static int plan_op(struct wk_restoring *r, struct wk_op *op, struct err *err)
         return rc;
     l = &r->lanes[r->lane_count++];
     *l = (struct lane){.r = r, .op = op, .state = op->state, .work = {.run = fill_in, .done = filled}};
+    pthread_mutex_init(&l->filling, NULL);
     if (at >= 0) {
         ckpt_hash_range(op->ctx.subtask, op->ctx.parallelism, op->ctx.max_parallelism, &first, &last);
         n = ckpt_plan(r->meta, id, first, last, &r->arena, &list);
@@ -265,8 +273,10 @@ static void fill_in(struct env_work *work)
     int rc = 0;
 
     arena_init(&arena);
+    pthread_mutex_lock(&l->filling);
     for (uint32_t i = 0; i < l->ready && rc == 0; i++)
         rc = take_piece(l, &l->pieces[(l->piece_at + i) % PIECES], &arena, &l->err);
+    pthread_mutex_unlock(&l->filling);
     arena_release(&arena);
 }
 
