@@ -18,8 +18,9 @@ property: $(O)/test/unit/common/types/test_property ## random rows on every way:
 # The exactly-once checker on a real cluster with a real PostgreSQL.
 RUNS ?= 20
 SEED ?= 1
-chaos: all ## exactly once under kill -9, SIGSTOP and broken folders: make chaos RUNS=20 SEED=1
-	@test/chaos/chaos.py --build $(O) --runs $(RUNS) --seed $(SEED)
+MODE ?= any
+chaos: all ## exactly once under harm: make chaos RUNS=20 SEED=1 MODE=any
+	@test/chaos/chaos.py --build $(O) --runs $(RUNS) --seed $(SEED) --mode $(MODE)
 .PHONY: chaos
 
 # Fuzzers: each test/fuzz/fuzz_NAME.c, built by clang; seeds in test/fuzz/corpus/NAME, what is found on top in build/.

@@ -541,7 +541,10 @@ void jm_ckpt_ack(struct jm_ckpt *c, uint32_t worker, const Rask__Control__AckChe
         jm_ck_pending_fail(p, true, true, code, err.text);
         return;
     }
-    if (++p->acked == p->workers)
+    p->acked++;
+    env_log(c->env, LOG_DEBUG, CK_MODULE, c->job, "checkpoint %llu: worker %u has acknowledged, %u of %u", (unsigned long long)p->id, worker,
+            p->acked, p->workers);
+    if (p->acked == p->workers)
         jm_ck_finish(p);
     jm_ck_changed(c);
 }

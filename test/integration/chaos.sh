@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A few runs of the exactly-once checker (test/chaos): prints "ok ..." and "FAIL ..." lines.
+# Some runs of the exactly-once checker (test/chaos): prints "ok ..." and "FAIL ..." lines.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-exec test/chaos/chaos.py --build "${RASK_BUILD:-build}" --runs "${CHAOS_RUNS:-4}" --seed "${CHAOS_SEED:-1}"
+exec test/chaos/chaos.py --build "${RASK_BUILD:-build}" --runs "${CHAOS_RUNS:-20}" --seed "${CHAOS_SEED:-1}"

@@ -8,6 +8,7 @@
 #include "taskmanager/worker/task/task.h"
 
 #define ACK_BYTES_MAX (15u << 20) /* below a frame's */
+#define LOG_MODULE    "checkpoint"
 
 struct part { /* of a task */
     struct wk_task_snapshot *snapshot; /* owned until it is being written */
@@ -148,6 +149,7 @@ static void send_ack(struct pending *p, const struct err *error, const struct ck
     }
     if (*wk->peer)
         rpc_call(*wk->peer, RPC_ACK_CHECKPOINT, &m.base, 0, ignore, NULL);
+    env_log(wk->env, LOG_DEBUG, LOG_MODULE, NULL, "checkpoint %llu: %s", (unsigned long long)p->id, error ? error->text : "acknowledged");
     bytes_release(&packed);
     mem_free(list);
 }
@@ -313,6 +315,8 @@ void wk_collector_drain(struct wk_collector *c)
             continue;
         }
         put_part(p, i, s);
+        env_log(c->o.env, LOG_DEBUG, LOG_MODULE, NULL, "checkpoint %llu: \"%s\" has frozen its state at the barrier",
+                (unsigned long long)p->id, s->task->name);
         if (p->triggered)
             set_delay(&p->parts[i], p->trigger_ms);
         look(p);
@@ -404,6 +408,7 @@ void wk_collector_wanted(struct wk_collector *c)
 
 void wk_collector_complete(struct wk_collector *c, const Rask__Control__CompleteCheckpoint *msg)
 {
+    env_log(c->o.env, LOG_DEBUG, LOG_MODULE, NULL, "checkpoint %llu: complete, tasks commit", (unsigned long long)msg->checkpoint);
     c->given_up = MAX(c->given_up, msg->checkpoint);
     for (uint32_t i = 0; i < c->o.task_count; i++)
         wk_barrier_mail(c->o.tasks[i], WK_MAIL_COMPLETE, wk_barrier_value(msg->checkpoint, msg->kind, false));

@@ -1,10 +1,9 @@
 /*
  * exact.c - counts lines per key and writes every count: key,1 key,2 ... key,N, each exactly once, whatever happens.
  *
- *     exact --input FILE --output FOLDER [--pause MICROSECONDS] [--keys K] [--long-parts] [--conninfo TEXT --table NAME]
+ *     exact --input FILE --output FOLDER [--pause MICROSECONDS] [--keys K]
  *
- * A line is a number; its key is the number modulo K.  pause: of a reader for each line.  long-parts: parts stay open over
- * checkpoints.  conninfo, table: the counts also go to PostgreSQL, by prepared transactions.
+ * A line is a number; its key is the number modulo K.  pause: of a reader for each line.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -53,10 +52,7 @@ int rask_job(rask_env *env, const rask_params *params)
     rask_stream *items = rask_flat_map(rask_uid(lines, "lines"), parse, &item_schema);
     rask_stream *counts = rask_uid(rask_process(rask_key_by(items, "key"), &counter), "count");
 
-    rask_uid(rask_write_files(counts, rask_param(params, "output", "out"),
-                              (rask_files_options){.bucket = "", .roll_at_checkpoint = !rask_param_bool(params, "long-parts", false)}),
+    rask_uid(rask_write_files(counts, rask_param(params, "output", "out"), (rask_files_options){.bucket = "", .roll_at_checkpoint = true}),
              "files");
-    if (rask_param(params, "conninfo", NULL))
-        rask_uid(rask_write_postgres(counts, rask_param(params, "conninfo", ""), rask_param(params, "table", "counts"), NULL), "table");
     return rask_execute(env, "exact");
 }
