@@ -117,7 +117,6 @@ const struct conf_class_row conf_class_rows[] = {
     NOT_YET("jobmanager.adaptive-scheduler.*")
     NOT_YET("jobmanager.archive.fs.dir")
     NOT_YET("jobmanager.execution.attempts-history-size")
-    NOT_YET("jobmanager.execution.failover-strategy")
     NOT_YET("jobmanager.failure-enrichers")
     NOTHING("jobmanager.future-pool.size", ONE_LOOP)
     NOTHING("jobmanager.heap.size", NO_JVM)

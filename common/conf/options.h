@@ -118,6 +118,9 @@
     X(EXECUTION_CHECKPOINTING_TOLERABLE_FAILED_CHECKPOINTS,                                        \
       "execution.checkpointing.tolerable-failed-checkpoints", INT, "0", "0..", JOB,                \
       "How many checkpoints in a row may fail before the job does.")                               \
+    X(JOBMANAGER_EXECUTION_FAILOVER_STRATEGY, "jobmanager.execution.failover-strategy", ENUM,      \
+      "region", "region|full", JOB,                                                                \
+      "What starts again when a task fails: the tasks that exchange rows with it, or all.")        \
     X(EXECUTION_CHECKPOINTING_NUM_RETAINED, "execution.checkpointing.num-retained", INT, "1",      \
       "1..1000", JOB, "How many complete checkpoints are kept.")                                   \
     X(EXECUTION_CHECKPOINTING_EXTERNALIZED_CHECKPOINT_RETENTION,                                   \

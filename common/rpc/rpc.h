@@ -77,6 +77,7 @@ struct rpc_identity {            /* what this side is; copied */
     struct id job_id;            /* WORKER, PEER_WORKER */
     uint64_t job_epoch;
     uint32_t worker_index;
+    uint32_t to_process, region, attempt; /* PEER_WORKER: Hello's */
     struct id taskmanager_id;
     uint8_t secret[32];          /* WORKER, PEER_WORKER */
     bool has_secret;

@@ -64,6 +64,11 @@ void rpc_send_hello(struct env *env, struct net_conn *conn, const struct rpc_ide
         hello.job_epoch = self->job_epoch;
         hello.has_worker_index = true;
         hello.worker_index = self->worker_index;
+        hello.has_to_process = hello.has_region = hello.has_attempt =
+            self->role == RASK__CONTROL__ROLE__PEER_WORKER;
+        hello.to_process = self->to_process;
+        hello.region = self->region;
+        hello.attempt = self->attempt;
     }
     send_kind(env, conn, NET_HELLO, &hello.base);
 }
@@ -140,6 +145,9 @@ int rpc_check_hello(const Rask__Control__Hello *hello, const char *here, struct 
                            RPC_NONCE_BYTES);
         identity.job_epoch = hello->job_epoch;
         identity.worker_index = hello->worker_index;
+        identity.to_process = hello->to_process;
+        identity.region = hello->region;
+        identity.attempt = hello->attempt;
     }
     *ret = identity;
     return 0;

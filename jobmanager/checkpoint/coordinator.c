@@ -261,6 +261,24 @@ void jm_ckpt_epoch_end(struct jm_ckpt *c, const char *why)
     }
 }
 
+void jm_ckpt_interrupt(struct jm_ckpt *c, const char *why)
+{
+    LIST_FOREACH_SAFE (at, &c->pendings) {
+        struct pending *p = LIST_ENTRY(at, struct pending, link);
+
+        if (p->state != PENDING_WRITING)
+            jm_ck_pending_fail(p, p->state == PENDING_COLLECTING, false, ERR_UNAVAILABLE, why);
+    }
+}
+
+bool jm_ckpt_is_writing(const struct jm_ckpt *c)
+{
+    LIST_FOREACH (at, &c->pendings)
+        if (LIST_ENTRY(at, struct pending, link)->state == PENDING_WRITING)
+            return true;
+    return false;
+}
+
 bool jm_ckpt_is_busy(const struct jm_ckpt *c)
 {
     return !list_empty(&c->pendings) || !jm_sweeper_is_idle(&c->sweeper) || c->loading;

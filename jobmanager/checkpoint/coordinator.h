@@ -61,6 +61,10 @@ bool jm_ckpt_is_loading(const struct jm_ckpt *c);
 void jm_ckpt_epoch_begin(struct jm_ckpt *c);
 /* Nothing begins any more; what is collected is given up; workers are not told. */
 void jm_ckpt_epoch_end(struct jm_ckpt *c, const char *why);
+/* Some tasks start again: what is collected is given up, and the workers are told. */
+void jm_ckpt_interrupt(struct jm_ckpt *c, const char *why);
+/* `_metadata` is being written, and decides what is the latest: idle follows. */
+bool jm_ckpt_is_writing(const struct jm_ckpt *c);
 /* `_metadata` is being written, or files are being removed: a decision has to wait for idle. */
 bool jm_ckpt_is_busy(const struct jm_ckpt *c);
 /* Where the next epoch begins: false: from nothing. Pointers are borrowed until the next event. */

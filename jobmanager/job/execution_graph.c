@@ -8,6 +8,28 @@
 
 #define STATE(name) RASK__CONTROL__TASK_STATE__##name
 
+void jm_counts_add(struct jm_counts *counts, const char *name, int64_t value)
+{
+    for (uint32_t i = 0; i < counts->count; i++)
+        if (strcmp(counts->items[i].name, name) == 0) {
+            counts->items[i].value = (int64_t)((uint64_t)counts->items[i].value + (uint64_t)value);
+            return;
+        }
+    if (counts->count == JM_ACCUMULATORS_MAX)
+        return;
+    counts->items = mem_realloc(counts->items, (counts->count + 1) * sizeof(*counts->items));
+    counts->items[counts->count++] =
+        (struct jm_accumulator){.name = mem_strdup(name), .value = value};
+}
+
+void jm_counts_clear(struct jm_counts *counts)
+{
+    for (uint32_t i = 0; i < counts->count; i++)
+        mem_free(counts->items[i].name);
+    mem_free(counts->items);
+    *counts = (struct jm_counts){0};
+}
+
 void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int64_t now_ms)
 {
     *graph = (struct jm_graph){.job = job};
@@ -30,13 +52,26 @@ void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int
     graph->open = graph->total;
 }
 
+static void subtask_release(struct jm_subtask *task)
+{
+    jm_rates_free(task->rates);
+    jm_counts_clear(&task->final);
+}
+
+static void next_attempt(struct jm_subtask *task, uint32_t worker, int64_t now_ms)
+{
+    subtask_release(task);
+    *task = (struct jm_subtask){.attempt = task->attempt + 1, .worker = worker};
+    jm_task_life_init(&task->life, now_ms);
+}
+
 void jm_graph_release(struct jm_graph *graph)
 {
     for (size_t v = 0; graph->vertices && v < graph->job->n_vertices; v++) {
         struct jm_vertex *vertex = &graph->vertices[v];
 
         for (uint32_t i = 0; vertex->subtasks && i < vertex->spec->parallelism; i++)
-            jm_rates_free(vertex->subtasks[i].rates);
+            subtask_release(&vertex->subtasks[i]);
         mem_free(vertex->subtasks);
     }
     mem_free(graph->vertices);
@@ -55,15 +90,27 @@ void jm_graph_reset(struct jm_graph *graph, int64_t now_ms)
         vertex->end_ms = -1;
         vertex->open = parallelism;
         for (uint32_t i = 0; i < parallelism; i++) {
-            struct jm_subtask *task = &vertex->subtasks[i];
-
-            jm_rates_free(task->rates);
-            *task = (struct jm_subtask){.attempt = task->attempt + 1, .worker = JM_NO_WORKER};
-            jm_task_life_init(&task->life, now_ms);
+            next_attempt(&vertex->subtasks[i], JM_NO_WORKER, now_ms);
         }
     }
     graph->open = graph->total;
     graph->failed = 0;
+}
+
+void jm_graph_reset_task(struct jm_graph *graph, uint32_t vertex, uint32_t subtask, int64_t now_ms)
+{
+    struct jm_vertex *v = &graph->vertices[vertex];
+    struct jm_subtask *task = &v->subtasks[subtask];
+
+    CHECK(jm_task_state_is_final(task->life.state));
+    CHECK(v->counts[task->life.state] > 0);
+    v->counts[task->life.state]--;
+    graph->failed -= task->life.state == STATE(FAILED);
+    next_attempt(task, task->worker, now_ms);
+    v->counts[STATE(CREATED)]++;
+    v->end_ms = -1;
+    v->open++;
+    graph->open++;
 }
 
 struct jm_subtask *jm_graph_subtask(struct jm_graph *graph, uint32_t vertex, uint32_t subtask)

@@ -10,7 +10,15 @@
 #include "jobmanager/job/job_state.h"
 #include "jobmanager/job/rates.h"
 
-#define JM_NO_WORKER UINT32_MAX
+#define JM_NO_WORKER        UINT32_MAX
+#define JM_ACCUMULATORS_MAX 1000
+
+struct jm_counts { /* accumulators: name -> sum, in order of first sight */
+    struct jm_accumulator *items;
+    uint32_t count;
+};
+void jm_counts_add(struct jm_counts *counts, const char *name, int64_t value);
+void jm_counts_clear(struct jm_counts *counts);
 
 struct jm_subtask {
     struct jm_task_life life;
@@ -18,6 +26,7 @@ struct jm_subtask {
     uint32_t worker; /* index of its worker; JM_NO_WORKER before slots were found */
     struct jm_metrics metrics;
     struct jm_rates *rates; /* owned; NULL before the first pull and after the end */
+    struct jm_counts final; /* accumulators, once it has ended */
 };
 struct jm_vertex {
     const Rask__Graph__JobVertex *spec; /* borrowed */
@@ -37,6 +46,8 @@ void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int
 void jm_graph_release(struct jm_graph *graph);
 /* The next attempt of every subtask: CREATED, nowhere. All are final. */
 void jm_graph_reset(struct jm_graph *graph, int64_t now_ms);
+/* The next attempt of one: CREATED, on the worker that it has. It is final. */
+void jm_graph_reset_task(struct jm_graph *graph, uint32_t vertex, uint32_t subtask, int64_t now_ms);
 /* NULL when there is no such subtask. */
 struct jm_subtask *jm_graph_subtask(struct jm_graph *graph, uint32_t vertex, uint32_t subtask);
 void jm_graph_move(struct jm_graph *graph, uint32_t vertex, uint32_t subtask,

@@ -87,7 +87,7 @@ static void abort_checkpoint(void *arg, uint64_t checkpoint, const char *reason)
 
 static void fail(void *arg, int code, const char *text)
 {
-    jm_job_fail(arg, NULL, NULL, false, code, text);
+    jm_job_fail(arg, &(struct jm_fault){.code = code, .text = text});
 }
 
 static void changed(void *arg)

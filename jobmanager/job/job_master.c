@@ -9,8 +9,6 @@
 #include "common/graph/graph.h"
 #include "jobmanager/job/job_private.h"
 
-#define REGISTER_TIMEOUT_MS 30000
-
 static void on_turn(struct env_timer *timer);
 static void on_wait(struct env_timer *timer);
 static void on_cancel_timeout(struct env_timer *timer);
@@ -48,6 +46,8 @@ void jm_job_turn_soon(struct jm_job *job)
 
 bool jm_job_is_waiting(const struct jm_job *job)
 {
+    if (job->regional)
+        return job->lacks_slots;
     return !job->workers && !job->ending && !jm_ckpt_is_loading(job->ckpt) &&
            (job->life.state == JM_JOB_CREATED || job->life.state == JM_JOB_RESTARTING);
 }
@@ -195,6 +195,7 @@ int jm_job_new(const struct jm_job_context *ctx, const struct id *id,
     jm_restart_init(&job->restart, job->conf);
     draw_secret(job);
     jm_graph_init(&job->graph, job->job_graph, job->start_ms);
+    jm_job_init_regions(job);
     code = jm_job_init_checkpoints(job, err);
     if (code < 0) {
         jm_job_free(job);
@@ -231,6 +232,7 @@ void jm_job_free(struct jm_job *job)
     jm_job_free_workers(job);
     jm_schedule_release(&job->schedule);
     jm_graph_release(&job->graph);
+    jm_job_release_regions(job);
     for (uint32_t i = 0; i < job->failure_count; i++)
         failure_release(&job->failures[i]);
     jm_restart_release(&job->restart);
@@ -250,6 +252,10 @@ void jm_job_try_start(struct jm_job *job)
     struct bytes text;
 
     CHECK(jm_job_is_waiting(job));
+    if (job->regional) {
+        jm_job_turn_soon(job);
+        return;
+    }
     if (!jm_resource_allocate(job->ctx->resource, &job->id, job->name, job->slots_needed, &grant)) {
         bytes_init(&text);
         jm_resource_explain(job->ctx->resource, job->slots_needed, &text);
@@ -264,7 +270,7 @@ void jm_job_try_start(struct jm_job *job)
     jm_schedule_make(job->job_graph, grant.slot_host, grant.slot_count, grant.host_count,
                      &job->schedule);
     jm_job_start_workers(job, &grant);
-    env_timer_arm_ms(job->ctx->env, &job->wait_timer, REGISTER_TIMEOUT_MS);
+    env_timer_arm_ms(job->ctx->env, &job->wait_timer, JM_REGISTER_TIMEOUT_MS);
 }
 
 /* Slots did not come, or a worker did not. */
@@ -272,13 +278,13 @@ static void on_wait(struct env_timer *timer)
 {
     struct jm_job *job = CONTAINER_OF(timer, struct jm_job, wait_timer);
 
-    if (!job->workers && !job->ending) {
+    if ((!job->workers || job->lacks_slots) && !job->ending) {
         char *text =
             mem_printf("no slots for %.10g s (slot.request.timeout): the job %s",
                        (double)conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT) / 1000,
                        job->reason ? job->reason : "was not looked at");
 
-        jm_job_fail(job, NULL, NULL, false, ERR_UNAVAILABLE, text);
+        jm_job_fail(job, &(struct jm_fault){.code = ERR_UNAVAILABLE, .text = text});
         mem_free(text);
         return;
     }
@@ -287,9 +293,9 @@ static void on_wait(struct env_timer *timer)
 
         if (w->state == JM_WORKER_STARTING) {
             char *text =
-                mem_printf("%s did not register within %d s", w->label, REGISTER_TIMEOUT_MS / 1000);
+                mem_printf("%s did not register within %d s", w->label, JM_REGISTER_TIMEOUT_MS / 1000);
 
-            jm_job_fail(job, w, NULL, false, ERR_TIMEOUT, text);
+            jm_job_fail(job, &(struct jm_fault){.worker = w, .code = ERR_TIMEOUT, .text = text});
             mem_free(text);
         }
     }
@@ -297,25 +303,24 @@ static void on_wait(struct env_timer *timer)
 
 /* ---- the end ---- */
 
-/* The latest epoch's stand first, in each the root cause. */
-static void keep_failure(struct jm_job *job, const struct jm_worker *worker, const char *task,
-                         bool suspicion, const char *text)
+/* Those since the latest restart stand first, of them the root cause. */
+static void keep_failure(struct jm_job *job, const struct jm_fault *fault, const char *restarts)
 {
     struct jm_failure made = {
         .at_ms = jm_job_now_ms(job),
-        .text = mem_strdup(text),
-        .task = task ? mem_strdup(task) : NULL,
-        .endpoint = worker ? mem_strdup(worker->endpoint) : NULL,
-        .epoch = job->epoch,
-        .suspicion = suspicion,
+        .text = restarts ? mem_printf("%s\n%s", fault->text, restarts) : mem_strdup(fault->text),
+        .task = fault->task ? mem_strdup(fault->task) : NULL,
+        .endpoint = fault->worker ? mem_strdup(fault->worker->endpoint) : NULL,
+        .round = job->restarts,
+        .suspicion = fault->suspicion,
     };
     uint32_t at = 0;
 
-    if (worker)
-        id_format(&worker->taskmanager_id, made.taskmanager_id);
-    while (at < job->failure_count && job->failures[at].epoch == job->epoch)
+    if (fault->worker)
+        id_format(&fault->worker->taskmanager_id, made.taskmanager_id);
+    while (at < job->failure_count && job->failures[at].round == job->restarts)
         at++;
-    if (at > 0 && job->failures[0].suspicion && !suspicion)
+    if (at > 0 && job->failures[0].suspicion && !fault->suspicion)
         at = 0; /* the death behind what its neighbours noticed */
     if (at == JM_FAILURES_MAX) {
         failure_release(&made);
@@ -337,6 +342,7 @@ static void tear_down(struct jm_job *job)
     struct env *env = job->ctx->env;
 
     job->ending = true;
+    jm_regions_forget(job);
     jm_ckpt_epoch_end(job->ckpt, "the job ended, or started again, before it was complete");
     env_timer_cancel(env, &job->wait_timer);
     env_timer_cancel(env, &job->send_timer);
@@ -367,14 +373,17 @@ static bool may_restart(struct jm_job *job, int code, uint64_t *ret_wait_ms, str
     return false;
 }
 
-static void end_epoch(struct jm_job *job, int code)
+bool jm_job_plan_restart(struct jm_job *job, int code)
 {
-    uint64_t wait_ms;
+    uint64_t wait_ms, at_ns;
     struct bytes why;
+    bool may;
 
     bytes_init(&why);
-    if (may_restart(job, code, &wait_ms, &why)) {
-        job->restart_at_ns = env_now_ns(job->ctx->env) + env_ms_to_ns(wait_ms);
+    may = may_restart(job, code, &wait_ms, &why);
+    if (may) {
+        at_ns = env_now_ns(job->ctx->env) + env_ms_to_ns(wait_ms);
+        job->restart_at_ns = job->regional ? MAX(job->restart_at_ns, at_ns) : at_ns;
         env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text,
                 "job \"%s\" restarts in %.10g s (%s)", job->name, (double)wait_ms / 1000,
                 jm_restart_name(&job->restart));
@@ -386,30 +395,59 @@ static void end_epoch(struct jm_job *job, int code)
         jm_job_set_state(job, JM_JOB_FAILING);
     }
     bytes_release(&why);
+    return may;
+}
+
+/* The restart is decided before the failure is kept, which says what starts again. */
+static void react(struct jm_job *job, const struct jm_fault *fault)
+{
+    bool regional = fault->local && jm_regions_may_restart(job);
+    bool restarts = jm_job_plan_restart(job, fault->code);
+    char *text = regional && restarts ? jm_regions_text(job) : NULL;
+
+    keep_failure(job, fault, text);
+    jm_job_set_reason(job, job->failures[0].text);
+    mem_free(text);
+    if (regional && restarts)
+        jm_regions_fail(job);
+    else
+        tear_down(job);
+}
+
+void jm_job_escalate(struct jm_job *job, const char *why)
+{
+    CHECK(job->life.state == JM_JOB_RESTARTING);
+    CHECK(!job->ending);
+    env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "all of job \"%s\" starts again: %s",
+            job->name, why);
     tear_down(job);
 }
 
-void jm_job_fail(struct jm_job *job, const struct jm_worker *worker, const char *task,
-                 bool suspicion, int code, const char *text)
+void jm_job_fail(struct jm_job *job, const struct jm_fault *fault)
 {
     enum jm_job_state state = job->life.state;
     bool runs = state == JM_JOB_INITIALIZING || state == JM_JOB_CREATED ||
                 state == JM_JOB_RUNNING || (state == JM_JOB_RESTARTING && !job->ending);
-    bool finished = job->graph.open == 0 && job->graph.failed == 0;
+    bool finished = job->graph.open == 0 && job->graph.failed == 0 && !job->regional;
 
     if ((runs && finished) || !(runs || state == JM_JOB_FAILING || state == JM_JOB_RESTARTING)) {
         env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "after the last task ended: %s",
-                text);
-        return;
+                fault->text);
+    } else {
+        env_log(job->ctx->env, runs ? LOG_ERROR : LOG_WARN, JM_MODULE, job->id_text, "%s%s%s",
+                fault->task ? fault->task : "", fault->task ? ": " : "", fault->text);
+        if (runs) {
+            react(job, fault);
+        } else {
+            keep_failure(job, fault, NULL);
+            jm_job_set_reason(job, job->failures[0].text);
+        }
+        if (!runs && state == JM_JOB_RESTARTING && !fault->suspicion && !err_retryable(fault->code))
+            /* what survives the first failure would fail again */
+            jm_job_set_state(job, JM_JOB_FAILING);
     }
-    env_log(job->ctx->env, runs ? LOG_ERROR : LOG_WARN, JM_MODULE, job->id_text, "%s%s%s",
-            task ? task : "", task ? ": " : "", text);
-    keep_failure(job, worker, task, suspicion, text);
-    jm_job_set_reason(job, job->failures[0].text);
-    if (runs)
-        end_epoch(job, code);
-    else if (state == JM_JOB_RESTARTING && !suspicion && !err_retryable(code))
-        jm_job_set_state(job, JM_JOB_FAILING); /* what survives the first failure would fail again */
+    for (uint32_t i = 0; i < job->map.count; i++)
+        job->regions[i].hit = false;
 }
 
 void jm_job_cancel(struct jm_job *job)
@@ -431,10 +469,12 @@ static void on_cancel_timeout(struct env_timer *timer)
     for (uint32_t i = 0; i < job->worker_count; i++) {
         struct jm_worker *w = &job->workers[i];
 
-        if (w->open > 0 && w->state < JM_WORKER_GONE) {
+        if (jm_worker_cancels(w) && w->state < JM_WORKER_GONE) {
             env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text,
                     "%s still has %u tasks after task.cancellation.timeout: it is killed", w->label,
                     w->open);
+            if (job->regional)
+                jm_regions_join_worker(job, w);
             jm_worker_stop(w, true, "its tasks did not end within task.cancellation.timeout");
         }
     }
@@ -444,7 +484,7 @@ static void on_cancel_again(struct env_timer *timer)
 {
     struct jm_job *job = CONTAINER_OF(timer, struct jm_job, cancel_again_timer);
 
-    if (job->graph.open == 0)
+    if (job->graph.open == 0) /* regional: the timer is taken back when theirs have ended */
         return;
     env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text,
             "%u tasks have not ended yet: asked again", job->graph.open);
@@ -474,6 +514,10 @@ static void on_restart(struct env_timer *timer)
     struct jm_job *job = CONTAINER_OF(timer, struct jm_job, restart_timer);
 
     CHECK(job->life.state == JM_JOB_RESTARTING);
+    if (job->regional) {
+        jm_job_turn_soon(job);
+        return;
+    }
     CHECK(job->ending && job->workers_gone == job->worker_count);
     jm_job_free_workers(job);
     jm_schedule_release(&job->schedule);
@@ -483,6 +527,7 @@ static void on_restart(struct env_timer *timer)
     job->ending = false;
     draw_secret(job);
     jm_graph_reset(&job->graph, jm_job_now_ms(job));
+    jm_regions_reset(job);
     env_timer_arm_ms(job->ctx->env, &job->wait_timer,
                      conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT));
     jm_job_try_start(job);
@@ -506,6 +551,10 @@ static void on_turn(struct env_timer *timer)
 
     if (job->over) {
         job->ctx->hooks->over(job->ctx->arg, job);
+        return;
+    }
+    if (job->regional) {
+        jm_regions_turn(job);
         return;
     }
     if (jm_job_is_waiting(job) && !job->reason) /* for slots, since it has read what it begins with */

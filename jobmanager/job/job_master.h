@@ -16,6 +16,7 @@
 #define JM_JOB_MASTER_H
 
 #include "common/conf/conf.h"
+#include "common/graph/regions.h"
 #include "jobmanager/checkpoint/coordinator.h"
 #include "jobmanager/job/execution_graph.h"
 #include "jobmanager/job/restart.h"
@@ -23,7 +24,6 @@
 #include "jobmanager/scheduler/scheduler.h"
 
 #define JM_FAILURES_MAX     16
-#define JM_ACCUMULATORS_MAX 1000
 #define JM_FIRST_EPOCH      1
 
 struct jm_job;
@@ -42,21 +42,18 @@ struct jm_task_ref {
     uint32_t vertex, subtask;
 };
 
-struct jm_counts { /* accumulators: name -> sum, in order of first sight */
-    struct jm_accumulator *items;
-    uint32_t count;
-};
-
 struct jm_worker {
     struct jm_job *job;
     uint32_t index;
     enum jm_worker_state state;
     struct jm_allocation *allocation; /* owned; NULL once the slots are back */
+    uint32_t slots;                   /* that it has, or had */
     struct id taskmanager_id;
     char *host, *endpoint, *label; /* label: "worker 1 on TaskManager ..." */
     uint64_t budget_bytes;
     struct rpc_peer *peer;     /* its connection; NULL before and after */
     void *session;             /* of the connection; jm.c's */
+    uint32_t process;          /* its number among the processes of the job */
     int32_t pid;               /* 0: not known yet */
     bool start_sent;           /* StartWorker went out */
     bool lost;                 /* its connection closed although nobody asked it to stop */
@@ -66,8 +63,7 @@ struct jm_worker {
     uint32_t start_call, stop_call, deploy_call, metrics_call; /* under way; 0: none */
     /* lost: until its obituary is given up; STOPPING: until it is killed, then given up */
     struct env_timer timer;
-    /* accumulators of its finished tasks; of all of its tasks as it last said */
-    struct jm_counts final, live;
+    struct jm_counts live; /* accumulators of all of its tasks, as it last said */
     uint64_t pool_in_use_bytes, pool_budget_bytes; /* of its blocks, likewise */
 };
 
@@ -76,8 +72,14 @@ struct jm_failure {
     char *text, *task; /* owned; task NULL: the job */
     char *endpoint;    /* owned; of its worker; NULL: none */
     char taskmanager_id[ID_TEXT_MAX];
-    uint64_t epoch; /* that it ended */
+    uint32_t round; /* restarts before it */
     bool suspicion; /* what the survivors of a death say: the obituary takes its place */
+};
+
+struct jm_region { /* tasks that fail and start again together */
+    uint32_t attempt, open; /* open: tasks that are not final */
+    bool hit;        /* by a failure that is being looked at */
+    bool restarting; /* its tasks are being canceled, or wait to be deployed again */
 };
 
 struct jm_job_hooks {
@@ -134,7 +136,13 @@ struct jm_job {
     bool ckpt_over; /* its checkpoints are being removed, or stay */
     bool ending; /* this epoch: nothing new starts, what runs is asked to end */
     uint32_t restarts;
-    uint64_t restart_at_ns; /* RESTARTING, ending: not before */
+    uint64_t restart_at_ns; /* RESTARTING, ending or regional: not before */
+    struct graph_regions map;
+    struct jm_region *regions; /* map.count of them */
+    bool region_failover;      /* jobmanager.execution.failover-strategy */
+    bool regional;    /* RESTARTING: regions are, the others run on */
+    bool lacks_slots; /* regional: for a worker that is gone */
+    uint32_t deployments, processes; /* so far */
 
     struct env_timer turn;       /* armed with 0: decide what follows */
     struct env_timer wait_timer; /* slots, then registration of workers */

@@ -89,6 +89,12 @@ static void fill_failures(struct jm_job_snapshot *s, const struct jm_job *job)
     }
 }
 
+static void add_counts(struct jm_counts *sum, const struct jm_counts *from)
+{
+    for (uint32_t i = 0; i < from->count; i++)
+        jm_counts_add(sum, from->items[i].name, from->items[i].value);
+}
+
 /* A worker's own last word on its tasks counts while they run, the sum of what ended ones gave
  * after that. */
 static void fill_accumulators(struct jm_job_snapshot *s, const struct jm_job *job)
@@ -97,11 +103,15 @@ static void fill_accumulators(struct jm_job_snapshot *s, const struct jm_job *jo
 
     for (uint32_t w = 0; w < job->worker_count; w++) {
         const struct jm_worker *worker = &job->workers[w];
-        const struct jm_counts *from =
-            worker->open > 0 && worker->live.count > 0 ? &worker->live : &worker->final;
 
-        for (uint32_t i = 0; i < from->count; i++)
-            jm_counts_add(&sum, from->items[i].name, from->items[i].value);
+        if (worker->open > 0 && worker->live.count > 0) {
+            add_counts(&sum, &worker->live);
+            continue;
+        }
+        for (uint32_t i = 0; i < worker->task_count; i++)
+            add_counts(&sum, &job->graph.vertices[worker->tasks[i].vertex]
+                                  .subtasks[worker->tasks[i].subtask]
+                                  .final);
     }
     s->accumulator_count = sum.count;
     s->accumulators = arena_alloc(&s->arena, sum.count * sizeof(*s->accumulators));

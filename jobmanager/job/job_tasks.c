@@ -7,35 +7,16 @@
 
 #define TOUCH_NS (10ull * 1000000000)
 
-void jm_counts_add(struct jm_counts *counts, const char *name, int64_t value)
-{
-    for (uint32_t i = 0; i < counts->count; i++)
-        if (strcmp(counts->items[i].name, name) == 0) {
-            counts->items[i].value = (int64_t)((uint64_t)counts->items[i].value + (uint64_t)value);
-            return;
-        }
-    if (counts->count == JM_ACCUMULATORS_MAX)
-        return;
-    counts->items = mem_realloc(counts->items, (counts->count + 1) * sizeof(*counts->items));
-    counts->items[counts->count++] =
-        (struct jm_accumulator){.name = mem_strdup(name), .value = value};
-}
-
-void jm_counts_clear(struct jm_counts *counts)
-{
-    for (uint32_t i = 0; i < counts->count; i++)
-        mem_free(counts->items[i].name);
-    mem_free(counts->items);
-    *counts = (struct jm_counts){0};
-}
-
 void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask,
                       Rask__Control__TaskState to)
 {
     uint32_t worker = job->graph.vertices[vertex].subtasks[subtask].worker;
 
     jm_graph_move(&job->graph, vertex, subtask, to, jm_job_now_ms(job));
-    if (jm_task_state_is_final(to) && worker != JM_NO_WORKER) {
+    if (!jm_task_state_is_final(to))
+        return;
+    jm_region_of(job, vertex, subtask)->open--;
+    if (worker != JM_NO_WORKER) {
         CHECK(job->workers[worker].open > 0);
         job->workers[worker].open--;
     }
@@ -46,7 +27,11 @@ void jm_job_tasks_cancel(struct jm_job *job)
     for (uint32_t v = 0; v < job->job_graph->n_vertices; v++)
         for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++) {
             struct jm_subtask *task = &job->graph.vertices[v].subtasks[i];
-            bool deployed = task->worker != JM_NO_WORKER &&
+            bool deployed;
+
+            if (job->regional && !jm_region_of(job, v, i)->restarting)
+                continue;
+            deployed = task->worker != JM_NO_WORKER &&
                             job->workers[task->worker].state == JM_WORKER_DEPLOYED;
 
             if (jm_task_may(task->life.state, STATE(CANCELING)))
@@ -55,6 +40,16 @@ void jm_job_tasks_cancel(struct jm_job *job)
                 jm_job_task_move(job, v, i, STATE(CANCELED));
         }
     jm_job_changed(job, true);
+}
+
+bool jm_worker_cancels(const struct jm_worker *w)
+{
+    const struct jm_vertex *vertices = w->job->graph.vertices;
+
+    for (uint32_t i = 0; i < w->task_count && w->open > 0; i++)
+        if (vertices[w->tasks[i].vertex].subtasks[w->tasks[i].subtask].life.state == STATE(CANCELING))
+            return true;
+    return false;
 }
 
 void jm_worker_tasks_end(struct jm_worker *w, Rask__Control__TaskState to)
@@ -106,13 +101,14 @@ static Rask__Control__TaskState meaning(Rask__Control__TaskState state,
     return reported;
 }
 
-static void take_results(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg)
+static void take_results(struct jm_worker *w, struct jm_subtask *task,
+                         const Rask__Control__TaskStateChanged *msg)
 {
     if (msg->metrics && msg->metrics->vertex == msg->vertex &&
         msg->metrics->subtask == msg->subtask)
         jm_graph_metrics(&w->job->graph, msg->metrics, true);
     for (size_t i = 0; i < msg->n_accumulators; i++)
-        jm_counts_add(&w->final, msg->accumulators[i]->name, msg->accumulators[i]->value);
+        jm_counts_add(&task->final, msg->accumulators[i]->name, msg->accumulators[i]->value);
 }
 
 int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg,
@@ -140,7 +136,7 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
         return err_set(err, ERR_STATE, "a task cannot go from %s to %s",
                        jm_task_state_name(task->life.state), jm_task_state_name(msg->state));
     if (jm_task_state_is_final(to))
-        take_results(w, msg);
+        take_results(w, task, msg);
     jm_job_task_move(job, msg->vertex, msg->subtask, to);
     jm_job_changed(job, true);
     if (to == STATE(FAILED)) {
@@ -151,10 +147,16 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
 
         arena_init(&arena);
         name = jm_graph_task_name(&job->graph, msg->vertex, msg->subtask, &arena);
-        jm_job_fail(job, w, name, suspicion, msg->has_code ? msg->code : ERR_USER, text);
+        jm_region_of(job, msg->vertex, msg->subtask)->hit = true;
+        jm_job_fail(job, &(struct jm_fault){.worker = w,
+                                            .task = name,
+                                            .suspicion = suspicion,
+                                            .local = true,
+                                            .code = msg->has_code ? msg->code : ERR_USER,
+                                            .text = text});
         arena_release(&arena);
     }
-    if (job->graph.open == 0)
+    if (job->graph.open == 0 || job->regional)
         jm_job_turn_soon(job);
     return 0;
 }

@@ -81,11 +81,14 @@ static void worker_gone(struct jm_worker *w)
     jm_job_turn_soon(job);
 }
 
-static void worker_fail(struct jm_worker *w, const char *task, bool suspicion, int code,
-                        const char *text)
+static void worker_fail(struct jm_worker *w, const struct jm_fault *fault)
 {
+    struct jm_fault named = *fault;
+
+    named.worker = w;
+    jm_regions_hit_worker(w->job, w);
     jm_worker_tasks_end(w, STATE(FAILED));
-    jm_job_fail(w->job, w, task, suspicion, code, text);
+    jm_job_fail(w->job, &named);
     jm_job_turn_soon(w->job);
 }
 
@@ -105,7 +108,8 @@ static void on_started(void *arg, const struct err *error, const ProtobufCMessag
     if (w->state != JM_WORKER_STOPPING) {
         char *text = mem_printf("%s could not be started: %s", w->label, error->text);
 
-        worker_fail(w, NULL, false, error->code, text);
+        worker_fail(w, &(struct jm_fault){
+                           .local = w->job->regional, .code = error->code, .text = text});
         mem_free(text);
     }
     if (error->code != ERR_TIMEOUT) {
@@ -128,6 +132,8 @@ static void send_start(struct jm_worker *w)
     msg.tls_ciphers = (char *)job->ctx->tls_ciphers;
     msg.has_tls_data = msg.tls_data = job->ctx->tls_data;
     msg.worker_index = w->index;
+    msg.has_process = true;
+    msg.process = w->process;
     msg.slots = w->allocation->slots;
     msg.budget_bytes = w->budget_bytes;
     msg.job_name = job->name;
@@ -151,13 +157,16 @@ static void on_send_starts(struct env_timer *timer)
         env_timer_arm(job->ctx->env, timer, 0);
 }
 
-static void worker_init(struct jm_worker *w, struct jm_job *job, uint32_t index,
-                        struct jm_allocation *allocation)
+/* Job, index and tasks are set. */
+static void worker_init(struct jm_worker *w, struct jm_allocation *allocation)
 {
     struct jm_taskmanager *tm = allocation->taskmanager;
+    uint32_t index = w->index;
 
-    *w = (struct jm_worker){
-        .job = job, .index = index, .allocation = allocation, .taskmanager_id = tm->id};
+    w->process = ++w->job->processes;
+    w->allocation = allocation;
+    w->slots = allocation->slots;
+    w->taskmanager_id = tm->id;
     allocation->holder = w;
     allocation->lost = on_taskmanager_lost;
     w->host = mem_strdup(tm->host);
@@ -195,8 +204,10 @@ void jm_job_start_workers(struct jm_job *job, struct jm_grant *grant)
 {
     job->worker_count = grant->host_count;
     job->workers = mem_alloc_array(grant->host_count, sizeof(*job->workers));
-    for (uint32_t i = 0; i < grant->host_count; i++)
-        worker_init(&job->workers[i], job, i, grant->hosts[i]);
+    for (uint32_t i = 0; i < grant->host_count; i++) {
+        job->workers[i] = (struct jm_worker){.job = job, .index = i};
+        worker_init(&job->workers[i], grant->hosts[i]);
+    }
     place_tasks(job, grant);
     jm_grant_release(grant);
     job->send_next = 0;
@@ -217,6 +228,9 @@ int jm_job_register_worker(struct jm_job *job, const Rask__Control__RegisterWork
     if (!w)
         return err_set(err, ERR_INVALID, "the job has %u workers: there is no worker %u",
                        job->worker_count, msg->worker_index);
+    if (msg->process != w->process)
+        return err_set(err, ERR_STALE, "process %u of the job was given up: worker %u is process %u",
+                       msg->process, w->index, w->process);
     if (w->peer == peer) { /* repeated */
         *ret = w;
         return 0;
@@ -245,8 +259,24 @@ static void on_deployed(void *arg, const struct err *error, const ProtobufCMessa
     if (error && error->code != ERR_CLOSED && w->state == JM_WORKER_DEPLOYED) {
         char *text = mem_printf("%s did not take its tasks: %s", w->label, error->text);
 
-        worker_fail(w, NULL, false, error->code, text);
+        worker_fail(w, &(struct jm_fault){.code = error->code, .text = text});
         mem_free(text);
+    }
+}
+
+static void add_regions(struct jm_job *job, Rask__Control__Deploy *msg, struct arena *arena)
+{
+    msg->regions = arena_alloc(arena, (job->map.count + 1) * sizeof(*msg->regions));
+    for (uint32_t i = 0; i < job->map.count; i++) {
+        Rask__Control__RegionAttempt *r;
+
+        if (job->regional && !job->regions[i].restarting)
+            continue;
+        r = arena_alloc(arena, sizeof(*r));
+        rask__control__region_attempt__init(r);
+        r->region = i;
+        r->attempt = job->regions[i].attempt;
+        msg->regions[msg->n_regions++] = r;
     }
 }
 
@@ -258,7 +288,8 @@ static Rask__Control__Deploy *make_deploy(struct jm_job *job, struct arena *aren
     rask__control__deploy__init(msg);
     msg->job_id = rpc_id_data(&job->id);
     msg->job_epoch = job->epoch;
-    msg->attempt = job->restarts;
+    msg->serial = job->deployments;
+    add_regions(job, msg, arena);
     if (jm_ckpt_latest(job->ckpt, restore, arena))
         msg->restore = restore;
     msg->graph = (Rask__Graph__JobGraph *)job->job_graph;
@@ -286,6 +317,8 @@ static Rask__Control__Deploy *make_deploy(struct jm_job *job, struct arena *aren
         a->worker_index = i;
         a->data_address = job->workers[i].endpoint;
         a->taskmanager_id = rpc_id_data(&job->workers[i].taskmanager_id);
+        a->has_process = true;
+        a->process = job->workers[i].process;
         msg->workers[i] = a;
     }
     return msg;
@@ -321,10 +354,38 @@ void jm_job_deploy(struct jm_job *job)
         for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++)
             jm_job_task_move(job, v, i, STATE(DEPLOYING));
     job->send_next = 0;
+    job->deployments++;
     job->send_timer.cb = on_send_deploys;
     on_send_deploys(&job->send_timer);
     jm_ckpt_restored(job->ckpt);
     jm_ckpt_epoch_begin(job->ckpt);
+}
+
+void jm_job_deploy_regions(struct jm_job *job)
+{
+    Rask__Control__Deploy *msg, later;
+    struct arena arena;
+
+    job->deployments++;
+    arena_init(&arena);
+    msg = make_deploy(job, &arena);
+    later = *msg; /* who has the graph needs no more than what starts again, and where */
+    later.graph = NULL;
+    later.n_placements = later.n_config = 0;
+    for (uint32_t i = 0; i < job->worker_count; i++) {
+        struct jm_worker *w = &job->workers[i];
+        bool is_new = w->state == JM_WORKER_REGISTERED;
+
+        if (!is_new && !jm_regions_concern(job, w))
+            continue;
+        if (is_new)
+            worker_move(w, JM_WORKER_DEPLOYED);
+        if (w->deploy_call) /* it has nothing more to say: its tasks have */
+            rpc_call_cancel(w->peer, w->deploy_call);
+        w->deploy_call =
+            rpc_call(w->peer, RPC_DEPLOY, is_new ? &msg->base : &later.base, 0, on_deployed, w);
+    }
+    arena_release(&arena);
 }
 
 /* ---- stop ---- */
@@ -335,12 +396,20 @@ void jm_job_cancel_tasks(struct jm_job *job)
 
     msg.job_id = rpc_id_data(&job->id);
     msg.job_epoch = job->epoch;
+    if (job->regional) {
+        msg.regions = mem_alloc_array(job->map.count, sizeof(*msg.regions));
+        for (uint32_t i = 0; i < job->map.count; i++)
+            if (job->regions[i].restarting && job->regions[i].open > 0)
+                msg.regions[msg.n_regions++] = i;
+    }
     for (uint32_t i = 0; i < job->worker_count; i++) {
         struct jm_worker *w = &job->workers[i];
 
-        if (w->state == JM_WORKER_DEPLOYED && w->peer && w->open > 0)
+        if (w->state == JM_WORKER_DEPLOYED && w->peer &&
+            (job->regional ? jm_worker_cancels(w) : w->open > 0))
             rpc_call(w->peer, RPC_CANCEL_TASKS, &msg.base, 0, ignore, NULL);
     }
+    mem_free(msg.regions);
 }
 
 static void on_stopped(void *arg, const struct err *error, const ProtobufCMessage *response)
@@ -378,6 +447,8 @@ void jm_worker_stop(struct jm_worker *w, bool kill, const char *reason)
     msg.job_id = rpc_id_data(&w->job->id);
     msg.job_epoch = w->job->epoch;
     msg.reason = (char *)reason;
+    msg.has_process = true;
+    msg.process = w->process;
     msg.has_kill = true;
     msg.kill = kill;
     if (w->stop_call)
@@ -422,14 +493,14 @@ void jm_worker_closed(struct jm_worker *w, const char *why)
     w->lost = true;
     env_timer_arm_ms(w->job->ctx->env, &w->timer, OBITUARY_WAIT_MS);
     text = mem_printf("%s: connection lost: %s", w->label, why);
-    worker_fail(w, NULL, true, ERR_WORKER_DIED, text);
+    worker_fail(w, &(struct jm_fault){.suspicion = true, .local = true, .code = ERR_WORKER_DIED, .text = text});
     mem_free(text);
 }
 
-static struct jm_worker *find_worker(struct jm_job *job, const struct id *taskmanager_id)
+static struct jm_worker *find_worker(struct jm_job *job, const struct id *taskmanager_id, uint32_t process)
 {
     for (uint32_t i = 0; i < job->worker_count; i++)
-        if (id_equal(&job->workers[i].taskmanager_id, taskmanager_id))
+        if (job->workers[i].process == process && id_equal(&job->workers[i].taskmanager_id, taskmanager_id))
             return &job->workers[i];
     return NULL;
 }
@@ -457,14 +528,17 @@ static char *obituary(const struct jm_worker *w, const Rask__Control__WorkerExit
 void jm_job_worker_exited(struct jm_job *job, const struct id *taskmanager_id,
                           const Rask__Control__WorkerExited *msg)
 {
-    struct jm_worker *w = find_worker(job, taskmanager_id);
+    struct jm_worker *w = find_worker(job, taskmanager_id, msg->process);
     char *text;
 
     if (!w || msg->job_epoch != job->epoch || w->state == JM_WORKER_GONE)
         return;
     if (w->state < JM_WORKER_STOPPING) {
         text = obituary(w, msg);
-        worker_fail(w, msg->task && *msg->task ? msg->task : NULL, false, ERR_WORKER_DIED, text);
+        worker_fail(w, &(struct jm_fault){.task = msg->task && *msg->task ? msg->task : NULL,
+                                          .local = true,
+                                          .code = ERR_WORKER_DIED,
+                                          .text = text});
         mem_free(text);
     }
     worker_gone(w);
@@ -476,10 +550,30 @@ static void on_taskmanager_lost(struct jm_allocation *allocation, const char *wh
 
     w->start_call = w->stop_call = 0; /* they failed with the connection */
     if (w->state < JM_WORKER_STOPPING)
-        worker_fail(w, NULL, false, ERR_WORKER_DIED, why);
+        worker_fail(w, &(struct jm_fault){.local = true, .code = ERR_WORKER_DIED, .text = why});
     if (w->state == JM_WORKER_GONE) /* its slots waited for the restart */
         jm_resource_release(w->job->ctx->resource, &w->allocation);
     worker_gone(w);
+}
+
+void jm_worker_renew(struct jm_worker *w, struct jm_allocation **allocation)
+{
+    struct jm_job *job = w->job;
+    struct jm_allocation *taken = *allocation;
+    struct jm_worker next = {
+        .job = job, .index = w->index, .tasks = w->tasks, .task_count = w->task_count, .live = w->live};
+
+    CHECK(w->state == JM_WORKER_GONE);
+    CHECK(w->open == 0);
+    *allocation = NULL;
+    mem_free(w->host);
+    mem_free(w->endpoint);
+    mem_free(w->label);
+    *w = next;
+    job->workers_gone--;
+    job->workers_registered--;
+    worker_init(w, taken);
+    send_start(w);
 }
 
 void jm_job_release_slots(struct jm_job *job)
@@ -497,7 +591,6 @@ void jm_job_free_workers(struct jm_job *job)
         drop_calls(w);
         drop_peer(w);
         jm_resource_release(job->ctx->resource, &w->allocation);
-        jm_counts_clear(&w->final);
         jm_counts_clear(&w->live);
         mem_free(w->tasks);
         mem_free(w->host);

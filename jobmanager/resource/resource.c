@@ -259,6 +259,31 @@ bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, cons
     return true;
 }
 
+struct jm_allocation *jm_resource_allocate_on_one(struct jm_resource *res, const struct id *job_id,
+                                                  const char *job_name, uint32_t slots)
+{
+    struct jm_taskmanager *best = NULL;
+    struct jm_allocation *a;
+
+    CHECK(slots > 0);
+    for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it);) {
+        struct jm_taskmanager *tm = it.value;
+
+        if (tm->slots - tm->used >= slots && (!best || less_used(tm, 1, best, 0)))
+            best = tm;
+    }
+    if (!best)
+        return NULL;
+    a = MEM_NEW(struct jm_allocation);
+    *a = (struct jm_allocation){
+        .taskmanager = best, .slots = slots, .job_id = *job_id, .job_name = job_name};
+    list_push_back(&best->allocations, &a->link);
+    best->used += slots;
+    res->used += slots;
+    res->hooks->changed(res->arg, true);
+    return a;
+}
+
 struct jm_allocation *jm_resource_hold(struct jm_resource *res, struct jm_taskmanager *tm,
                                        const struct id *job_id, const char *job_name)
 {

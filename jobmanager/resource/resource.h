@@ -88,6 +88,9 @@ struct jm_taskmanager *jm_resource_least_used(struct jm_resource *res);
 /* All or none: false leaves everything as it was. */
 bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, const char *job_name,
                           uint32_t slots, struct jm_grant *ret);
+/* On one TaskManager, the least used of those that have them; NULL: none has. */
+struct jm_allocation *jm_resource_allocate_on_one(struct jm_resource *res, const struct id *job_id,
+                                                  const char *job_name, uint32_t slots);
 /* No slot, but to be told when the TaskManager is lost. */
 struct jm_allocation *jm_resource_hold(struct jm_resource *res, struct jm_taskmanager *tm,
                                        const struct id *job_id, const char *job_name);

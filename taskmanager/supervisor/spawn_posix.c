@@ -334,7 +334,7 @@ static void *spawn_op(struct tm_spawner *base, const Rask__Control__StartWorker 
     w->deadline.cb = on_deadline;
     w->log = spawn_log_add(s, spawn_stem(s, job, start->worker_index));
     w->log_path = mem_printf("%s.log", w->log->stem);
-    w->tmp_dir = mem_printf("%s/%s-%llu", s->tmp_dir, job, (unsigned long long)start->job_epoch);
+    w->tmp_dir = mem_printf("%s/%s-%llu-%u", s->tmp_dir, job, (unsigned long long)start->job_epoch, start->process);
     list_push_back(&s->workers, &w->in_spawn);
     if (prepare_and_run(w, start, taskmanager_id, job, err) < 0) {
         spawn_remove_folder(s->env, w->tmp_dir);

@@ -58,10 +58,10 @@ static struct tm_worker *worker_of(struct tm *tm, const Rask__Control__Hello *he
                                    "JobManager listens on another one (jobmanager.rpc.port)");
         return NULL;
     }
-    worker = tm_worker_of(tm, &identity.job_id, identity.job_epoch);
+    worker = tm_worker_of(tm, &identity.job_id, identity.job_epoch, identity.to_process);
     if (!worker || worker->why_stopped) {
-        err_set(err, ERR_NOT_FOUND, "no worker of job %s with epoch %llu runs on this TaskManager",
-                id_format(&identity.job_id, id), (unsigned long long)identity.job_epoch);
+        err_set(err, ERR_NOT_FOUND, "no worker of job %s with epoch %llu runs on this TaskManager under number %u",
+                id_format(&identity.job_id, id), (unsigned long long)identity.job_epoch, identity.to_process);
         return NULL;
     }
     return worker;

@@ -143,13 +143,14 @@ void tm_obituary_send_all(struct tm *tm)
     }
 }
 
-bool tm_obituary_pending(const struct tm *tm, const ProtobufCBinaryData *job_id, uint64_t job_epoch)
+bool tm_obituary_pending(const struct tm *tm, const Rask__Control__StopWorker *stop)
 {
     LIST_FOREACH(node, &tm->obituaries) {
         const Rask__Control__WorkerExited *message = &LIST_ENTRY(node, struct tm_obituary, in_tm)->message;
 
-        if (message->job_epoch == job_epoch && message->job_id.len == job_id->len &&
-            memcmp(message->job_id.data, job_id->data, job_id->len) == 0)
+        if (message->job_epoch == stop->job_epoch && message->process == stop->process &&
+            message->job_id.len == stop->job_id.len &&
+            memcmp(message->job_id.data, stop->job_id.data, stop->job_id.len) == 0)
             return true;
     }
     return false;
@@ -195,6 +196,8 @@ void tm_obituary_add(struct tm_worker *worker, const struct tm_worker_exit *exit
     rask__control__worker_exited__init(message);
     message->job_id = rpc_id_data(arena_dup(&obituary->arena, &worker->job_id, sizeof(struct id)));
     message->job_epoch = worker->job_epoch;
+    message->has_process = true;
+    message->process = worker->process;
     message->pid = worker->pid;
     message->has_exit_code = exit->signal <= 0;
     message->exit_code = exit->exit_code;

@@ -19,9 +19,9 @@
 #define TM_EXACT_LOOKS 600     /* one of so many is exact, whatever the quick one says */
 #define TM_MEMORY_STEP_BYTES (16u << 20) /* growth by a quarter and so much asks for an exact look */
 
-/* A worker is known by job and epoch. */
+/* A worker is known by job, epoch, and its number among the processes of the job. */
 struct tm_key {
-    uint8_t bytes[24];
+    uint8_t bytes[28];
 };
 
 struct tm_worker {
@@ -30,6 +30,7 @@ struct tm_worker {
     struct tm_key key;
     struct id job_id;
     uint64_t job_epoch;
+    uint32_t process;
     char *job_name; /* owned */
     void *handle;   /* the spawner's */
     int32_t pid;
@@ -94,7 +95,7 @@ void tm_worker_init(struct tm *tm);
 void tm_worker_release(struct tm *tm);
 void tm_worker_start(struct tm *tm, const Rask__Control__StartWorker *start, struct rpc_request *request);
 void tm_worker_stop(struct tm *tm, const Rask__Control__StopWorker *stop, struct rpc_request *request);
-struct tm_worker *tm_worker_of(struct tm *tm, const struct id *job_id, uint64_t job_epoch);
+struct tm_worker *tm_worker_of(struct tm *tm, const struct id *job_id, uint64_t job_epoch, uint32_t process);
 void tm_worker_kill(struct tm_worker *worker, bool at_once, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 void tm_worker_kill_all(struct tm *tm, bool at_once, const char *why);
@@ -103,7 +104,7 @@ Rask__Control__WorkerStatus **tm_worker_statuses(struct tm *tm, struct arena *ar
 
 /* ---- tm_obituary.c ---- */
 void tm_obituary_add(struct tm_worker *worker, const struct tm_worker_exit *exit);
-bool tm_obituary_pending(const struct tm *tm, const ProtobufCBinaryData *job_id, uint64_t job_epoch);
+bool tm_obituary_pending(const struct tm *tm, const Rask__Control__StopWorker *stop);
 void tm_obituary_send_all(struct tm *tm); /* those of this term; others are dropped */
 void tm_obituary_release(struct tm *tm);
 

@@ -7,18 +7,19 @@
 
 #include "taskmanager/supervisor/tm_private.h"
 
-static struct tm_key key_of(const struct id *job_id, uint64_t job_epoch)
+static struct tm_key key_of(const struct id *job_id, uint64_t job_epoch, uint32_t process)
 {
     struct tm_key key;
 
     memcpy(key.bytes, job_id->bytes, sizeof(job_id->bytes));
     memcpy(key.bytes + sizeof(job_id->bytes), &job_epoch, sizeof(job_epoch));
+    memcpy(key.bytes + sizeof(job_id->bytes) + sizeof(job_epoch), &process, sizeof(process));
     return key;
 }
 
-struct tm_worker *tm_worker_of(struct tm *tm, const struct id *job_id, uint64_t job_epoch)
+struct tm_worker *tm_worker_of(struct tm *tm, const struct id *job_id, uint64_t job_epoch, uint32_t process)
 {
-    struct tm_key key = key_of(job_id, job_epoch);
+    struct tm_key key = key_of(job_id, job_epoch, process);
 
     return map_get(tm->workers, key.bytes, sizeof(key.bytes));
 }
@@ -169,10 +170,11 @@ static void reply_pid(struct rpc_request *request, int32_t pid)
 }
 
 /* Asked again, because an answer was lost: the answer is the same, though the worker may have ended meanwhile. */
-static bool start_repeated(struct tm *tm, const struct id *job_id, uint64_t job_epoch, struct rpc_request *request)
+static bool start_repeated(struct tm *tm, const struct id *job_id, const Rask__Control__StartWorker *start,
+                           struct rpc_request *request)
 {
-    const struct tm_worker *worker = tm_worker_of(tm, job_id, job_epoch);
-    struct tm_key key = key_of(job_id, job_epoch);
+    const struct tm_worker *worker = tm_worker_of(tm, job_id, start->job_epoch, start->process);
+    struct tm_key key = key_of(job_id, start->job_epoch, start->process);
     int32_t pid = worker ? worker->pid : (int32_t)(intptr_t)map_get(tm->ended, key.bytes, sizeof(key.bytes));
 
     if (pid == 0)
@@ -194,14 +196,15 @@ void tm_worker_start(struct tm *tm, const Rask__Control__StartWorker *start, str
         rpc_fail(request, err.code, "%s", err.text);
         return;
     }
-    if (start_repeated(tm, &job_id, start->job_epoch, request))
+    if (start_repeated(tm, &job_id, start, request))
         return;
     worker = MEM_NEW(struct tm_worker);
     worker->magic = TM_WORKER_MAGIC;
     worker->tm = tm;
-    worker->key = key_of(&job_id, start->job_epoch);
+    worker->key = key_of(&job_id, start->job_epoch, start->process);
     worker->job_id = job_id;
     worker->job_epoch = start->job_epoch;
+    worker->process = start->process;
     worker->job_name = mem_strdup(start->job_name);
     worker->slots = start->slots;
     worker->budget_bytes = start->budget_bytes;
@@ -232,8 +235,8 @@ void tm_worker_stop(struct tm *tm, const Rask__Control__StopWorker *stop, struct
         rpc_fail(request, ERR_INVALID, "a job id has 16 bytes, not %zu", stop->job_id.len);
         return;
     }
-    worker = tm_worker_of(tm, &job_id, stop->job_epoch);
-    if (!worker && !tm_obituary_pending(tm, &stop->job_id, stop->job_epoch)) {
+    worker = tm_worker_of(tm, &job_id, stop->job_epoch, stop->process);
+    if (!worker && !tm_obituary_pending(tm, stop)) {
         rpc_fail(request, ERR_NOT_FOUND, "no worker of this job and epoch runs here");
         return;
     }

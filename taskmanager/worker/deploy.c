@@ -1,9 +1,11 @@
-/* deploy.c - from a Deploy message to tasks, gates, edges and links. Loop thread, before anything runs. */
+/* deploy.c - from a Deploy message to tasks, gates, edges and links, region by region. Loop thread, before the region's
+ * tasks run. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/map.h"
 #include "common/conf/conf.h"
 #include "common/graph/graph.h"
 #include "common/types/schema_proto.h"
@@ -60,10 +62,18 @@ static const Rask__Graph__StreamNode *node_of(const struct wk *wk, uint32_t vert
     return graph_node(graph_of(wk)->stream, v->operators[op]->node);
 }
 
+/* One for each message, as long as the worker: a region that starts again has the schemas of its first attempt. */
 static int schema_in(struct wk *wk, const Rask__Graph__Schema *message, const rask_schema **ret, struct err *err)
 {
-    *ret = NULL;
-    return message ? schema_from_proto(&wk->arena, message, ret, err) : 0;
+    int rc;
+
+    *ret = message ? map_get(wk->schemas, &message, sizeof(message)) : NULL;
+    if (!message || *ret)
+        return 0;
+    rc = schema_from_proto(&wk->arena, message, ret, err);
+    if (rc == 0)
+        map_put(wk->schemas, &message, sizeof(message), (void *)(uintptr_t)*ret);
+    return rc;
 }
 
 /* Schema of an output of a node: -1 main, else side. */
@@ -163,13 +173,13 @@ static int build_outputs(struct wk *wk, struct wk_op *op, struct err *err)
     return 0;
 }
 
-static int copy_keys(struct wk *wk, struct wk_op *op, int input, const uint32_t *columns, size_t count, struct err *err)
+static int copy_keys(struct wk_task *t, struct wk_op *op, int input, const uint32_t *columns, size_t count, struct err *err)
 {
     const Rask__Graph__Schema *schema = input == 0 ? op->node->in : op->node->in2;
 
     if (count > RASK_COLUMNS_MAX)
         return err_set(err, ERR_PROTOCOL, "operator \"%s\" has %zu key columns", op->node->name, count);
-    op->key_columns[input] = arena_alloc(&wk->arena, (count + 1) * sizeof(uint16_t));
+    op->key_columns[input] = arena_alloc(&t->arena, (count + 1) * sizeof(uint16_t));
     op->key_count[input] = (uint32_t)count;
     for (size_t i = 0; i < count; i++) {
         if (!schema || columns[i] >= schema->n_fields)
@@ -196,9 +206,9 @@ static int init_op(struct wk *wk, struct wk_task *t, struct wk_op *op, struct er
     if (rc == 0)
         rc = build_outputs(wk, op, err);
     if (rc == 0)
-        rc = copy_keys(wk, op, 0, node->key_columns, node->n_key_columns, err);
+        rc = copy_keys(t, op, 0, node->key_columns, node->n_key_columns, err);
     if (rc == 0)
-        rc = copy_keys(wk, op, 1, node->key_columns2, node->n_key_columns2, err);
+        rc = copy_keys(t, op, 1, node->key_columns2, node->n_key_columns2, err);
     if (rc != 0)
         return rc;
     op->desc = type->desc;
@@ -214,7 +224,7 @@ static int init_op(struct wk *wk, struct wk_task *t, struct wk_op *op, struct er
     op->ctx.uid = node->uid;
     op->ctx.task_name = t->name;
     op->ctx.watermark = RASK_TS_MIN;
-    op->ctx.checkpoint = wk->deploy->restore ? wk->deploy->restore->checkpoint : 0;
+    op->ctx.checkpoint = wk->restore ? wk->restore->checkpoint : 0;
     op->ctx.full = &op->full;
     op->ctx.params = &t->params;
     op->connector.out_fd = wk->options.out_fd;
@@ -311,7 +321,7 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
     uint32_t first, count, (*rank)[2];
     int rc;
 
-    wk_edge_targets(je->partitioner, t->subtask, info->sources, info->targets, &first, &count);
+    graph_edge_targets(je->partitioner, t->subtask, info->sources, info->targets, &first, &count);
     e->id = je->id;
     e->flush_interval_ns = t->flush_interval_ns;
     if (node->has_buffer_timeout_ms) /* rask_set_buffer_timeout */
@@ -399,7 +409,7 @@ static bool sends_to(const struct wk_edge_info *info, uint32_t source, uint32_t 
 {
     uint32_t first, count;
 
-    wk_edge_targets(info->edge->partitioner, source, info->sources, info->targets, &first, &count);
+    graph_edge_targets(info->edge->partitioner, source, info->sources, info->targets, &first, &count);
     return target >= first && target < first + count;
 }
 
@@ -490,7 +500,7 @@ static struct task_config apply_config(struct wk *wk)
 /* All subtasks of the vertex had ended when the checkpoint was taken. */
 static bool had_finished(const struct wk *wk, uint32_t vertex)
 {
-    const Rask__Control__Restore *restore = wk->deploy->restore;
+    const Rask__Control__Restore *restore = wk->restore;
 
     for (size_t i = 0; restore && i < restore->n_finished_vertices; i++)
         if (restore->finished_vertices[i] == vertex)
@@ -498,57 +508,87 @@ static bool had_finished(const struct wk *wk, uint32_t vertex)
     return false;
 }
 
-static int build_tasks(struct wk *wk, struct err *err)
+static int build_task(struct wk *wk, struct wk_task *t, const struct task_config *config, struct err *err)
 {
     const Rask__Graph__JobGraph *g = graph_of(wk);
-    struct task_config config = apply_config(wk);
+    int rc;
+
+    t->flush_interval_ns = flush_ns(config->flush_ms);
+    t->checkpointing = config->checkpointing;
+    t->barriers.exactly_once = config->exactly_once;
+    t->restored_finished = t->chain.skip_finish = had_finished(wk, t->vertex);
+    t->params.count = g->stream->n_params;
+    t->params.names = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
+    t->params.values = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
+    for (size_t i = 0; i < t->params.count; i++) {
+        t->params.names[i] = g->stream->params[i]->key;
+        t->params.values[i] = g->stream->params[i]->value;
+    }
+    rc = build_chain(wk, t, err);
+    if (rc == 0)
+        rc = build_out_edges(wk, t, err);
+    if (rc == 0)
+        build_gate(wk, t);
+    return rc;
+}
+
+/* An empty one; of a region that is not started it counts as finished. */
+static void clear_task(struct wk *wk, struct wk_task *t, uint32_t vertex, uint32_t subtask, uint32_t attempt)
+{
+    *t = (struct wk_task){0};
+    wk_task_init(t, &wk->host, wk->options.executor);
+    t->vertex = vertex;
+    t->subtask = subtask;
+    t->attempt = attempt;
+    t->name = task_name(wk, vertex, subtask);
+    t->run.name = t->name;
+    t->state = RASK__CONTROL__TASK_STATE__FINISHED;
+}
+
+static struct wk_region *region_of(struct wk *wk, uint32_t vertex, uint32_t subtask)
+{
+    uint32_t id = wk->map.of[vertex][subtask];
+    struct wk_region *r = wk->regions[id];
+
+    if (r)
+        return r;
+    r = wk->regions[id] = MEM_NEW(struct wk_region);
+    r->wk = wk;
+    r->id = id;
+    r->lost_timer.cb = wk_region_on_lost_timer;
+    return r;
+}
+
+static void make_regions(struct wk *wk)
+{
+    const Rask__Graph__JobGraph *g = graph_of(wk);
     uint32_t n = 0;
 
+    graph_regions_init(&wk->map, g);
+    wk->regions = mem_alloc_array(wk->map.count + 1, sizeof(struct wk_region *));
     for (uint32_t v = 0; v < g->n_vertices; v++)
         for (uint32_t s = 0; s < g->vertices[v]->parallelism; s++)
             n += is_mine(wk, v, s);
-    wk->tasks = mem_alloc_array(n + 1, sizeof(*wk->tasks));
+    wk->tasks = mem_alloc_array(n + 1, sizeof(struct wk_task *));
     for (uint32_t v = 0; v < g->n_vertices; v++)
         for (uint32_t s = 0; s < g->vertices[v]->parallelism; s++) {
-            struct wk_task *t;
-            int rc;
+            struct wk_region *r;
 
             if (!is_mine(wk, v, s))
                 continue;
-            t = MEM_NEW(struct wk_task);
-            wk->tasks[wk->task_count++] = t;
-            wk_task_init(t, &wk->host, wk->options.executor);
-            t->vertex = v;
-            t->subtask = s;
-            t->attempt = wk->deploy->attempt;
-            t->name = task_name(wk, v, s);
-            t->run.name = t->name;
-            t->flush_interval_ns = flush_ns(config.flush_ms);
-            t->checkpointing = config.checkpointing;
-            t->barriers.exactly_once = config.exactly_once;
-            t->restored_finished = t->chain.skip_finish = had_finished(wk, v);
-            t->params.count = g->stream->n_params;
-            t->params.names = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
-            t->params.values = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
-            for (size_t i = 0; i < t->params.count; i++) {
-                t->params.names[i] = g->stream->params[i]->key;
-                t->params.values[i] = g->stream->params[i]->value;
-            }
-            rc = build_chain(wk, t, err);
-            if (rc == 0)
-                rc = build_out_edges(wk, t, err);
-            if (rc != 0)
-                return rc;
-            build_gate(wk, t);
+            r = region_of(wk, v, s);
+            wk->tasks[wk->task_count] = MEM_NEW(struct wk_task);
+            clear_task(wk, wk->tasks[wk->task_count], v, s, 0);
+            r->tasks = mem_realloc(r->tasks, (r->task_count + 1) * sizeof(struct wk_task *));
+            r->tasks[r->task_count++] = wk->tasks[wk->task_count++];
         }
-    return 0;
 }
 
 /* ---- wiring ---- */
 
 static struct wk_in *find_in(void *arg, uint32_t edge, uint32_t source, uint32_t target)
 {
-    struct wk *wk = arg;
+    struct wk *wk = ((struct wk_region *)arg)->wk;
     struct wk_edge_info *info = edge < wk->edge_count ? &wk->edges[edge] : NULL;
 
     if (!info || !info->edge || source >= info->sources || target >= info->targets || !info->in[target])
@@ -558,7 +598,7 @@ static struct wk_in *find_in(void *arg, uint32_t edge, uint32_t source, uint32_t
 
 static struct wk_out *find_out(void *arg, uint32_t edge, uint32_t source, uint32_t target)
 {
-    struct wk *wk = arg;
+    struct wk *wk = ((struct wk_region *)arg)->wk;
     struct wk_edge_info *info = edge < wk->edge_count ? &wk->edges[edge] : NULL;
     struct wk_edge *e;
 
@@ -570,34 +610,32 @@ static struct wk_out *find_out(void *arg, uint32_t edge, uint32_t source, uint32
 
 static const rask_schema *schema_of(void *arg, uint32_t edge)
 {
-    struct wk *wk = arg;
+    struct wk *wk = ((struct wk_region *)arg)->wk;
 
     return edge < wk->edge_count && wk->edges[edge].edge ? wk->edges[edge].schema : NULL;
 }
 
 static void link_lost(void *arg, struct wk_link *link, const struct err *why)
 {
-    struct wk *wk = arg;
-
     (void)link;
-    env_log(wk->env, wk->canceling ? LOG_DEBUG : LOG_WARN, "worker", wk->job, "%s", why->text);
-    if (wk->canceling || wk->lost_timer.armed || wk_tasks_alive(wk) == 0)
-        return;
-    wk->lost_error = *why;
-    env_timer_arm_ms(wk->env, &wk->lost_timer, WK_LOST_LINK_DELAY_MS);
+    wk_region_lost(arg, why);
 }
 
-static struct wk_link *link_to(struct wk *wk, uint32_t worker)
+static struct wk_link *link_to(struct wk_region *r, uint32_t worker)
 {
-    struct wk_link_owner owner = {find_in, find_out, schema_of, link_lost, wk};
+    struct wk_link_owner owner = {find_in, find_out, schema_of, link_lost, r};
+    struct wk *wk = r->wk;
 
-    if (!wk->links[worker])
-        wk->links[worker] = wk_link_new(wk->env, wk->pool, worker, wk->start->job_epoch, &owner);
-    return wk->links[worker];
+    if (!r->links)
+        r->links = mem_alloc_array(wk->worker_count, sizeof(struct wk_link *));
+    if (!r->links[worker])
+        r->links[worker] = wk_link_new(wk->env, wk->pool, worker, wk->start->job_epoch, &owner);
+    return r->links[worker];
 }
 
-static void wire_outputs(struct wk *wk, struct wk_edge *e)
+static void wire_outputs(struct wk_region *r, struct wk_edge *e)
 {
+    struct wk *wk = r->wk;
     const struct wk_edge_info *info = &wk->edges[e->id];
 
     for (uint32_t i = 0; i < e->channel_count; i++) {
@@ -605,20 +643,22 @@ static void wire_outputs(struct wk *wk, struct wk_edge *e)
         uint32_t worker = wk->placement[info->edge->target_vertex][out->target_subtask];
 
         if (worker == wk->start->worker_index)
-            wk_out_connect_local(out, find_in(wk, e->id, e->source_subtask, out->target_subtask));
+            wk_out_connect_local(out, find_in(r, e->id, e->source_subtask, out->target_subtask));
         else
-            out->link = link_to(wk, worker);
+            out->link = link_to(r, worker);
     }
 }
 
-static void wire_inputs(struct wk *wk, struct wk_task *t)
+static void wire_inputs(struct wk_region *r, struct wk_task *t)
 {
+    struct wk *wk = r->wk;
+
     for (uint32_t i = 0; i < t->gate.channel_count; i++) {
         struct wk_in *in = &t->gate.channels[i];
         uint32_t worker = wk->placement[wk->edges[in->edge].edge->source_vertex][in->source_subtask];
 
         if (worker != wk->start->worker_index)
-            wk_in_connect_remote(in, link_to(wk, worker));
+            wk_in_connect_remote(in, link_to(r, worker));
     }
 }
 
@@ -648,28 +688,41 @@ static int check_budget(const struct wk *wk, struct err *err)
                    (unsigned long long)edges, (unsigned long long)wk->options.network_bytes >> 20);
 }
 
-int wk_build(struct wk *wk, struct err *err)
+int wk_prepare(struct wk *wk, struct err *err)
 {
     int rc = check_placements(wk, err);
 
     if (rc == 0)
         rc = build_edges(wk, err);
     if (rc == 0)
-        rc = build_tasks(wk, err);
+        make_regions(wk);
+    return rc;
+}
+
+int wk_region_build(struct wk_region *r, uint32_t attempt, struct err *err)
+{
+    struct wk *wk = r->wk;
+    struct task_config config = apply_config(wk);
+    int rc = 0;
+
+    r->attempt = attempt;
+    for (uint32_t i = 0; i < r->task_count && rc == 0; i++) {
+        struct wk_task *t = r->tasks[i];
+
+        t->state = RASK__CONTROL__TASK_STATE__DEPLOYING;
+        t->attempt = attempt;
+        rc = build_task(wk, t, &config, err);
+    }
     if (rc == 0)
         rc = check_budget(wk, err);
-    if (rc != 0)
-        return rc;
-    wk->link_count = (uint32_t)wk->deploy->n_workers;
-    wk->links = mem_alloc_array(wk->link_count, sizeof(*wk->links));
-    for (uint32_t i = 0; i < wk->task_count; i++) {
-        struct wk_task *t = wk->tasks[i];
+    for (uint32_t i = 0; i < r->task_count && rc == 0; i++) {
+        struct wk_task *t = r->tasks[i];
 
         for (uint32_t k = 0; k < t->chain.edge_count; k++)
-            wire_outputs(wk, t->chain.edges[k]);
-        wire_inputs(wk, t);
+            wire_outputs(r, t->chain.edges[k]);
+        wire_inputs(r, t);
     }
-    return 0;
+    return rc;
 }
 
 /* Its part of the worker's share, and of what keeps a gate and the sender's edge busy: more would only leave the caches. */
@@ -679,38 +732,82 @@ static uint32_t credit_of(const struct wk *wk, const struct wk_in *in, uint64_t 
     uint32_t first, targets;
     uint64_t credit = wk->options.network_bytes / 2 / MAX(channels, 1u);
 
-    wk_edge_targets(info->edge->partitioner, in->source_subtask, info->sources, info->targets, &first, &targets);
+    graph_edge_targets(info->edge->partitioner, in->source_subtask, info->sources, info->targets, &first, &targets);
     credit = MIN(credit, UNDER_WAY_BYTES / MAX(in->gate->channel_count, targets));
     return (uint32_t)MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
 }
 
-void wk_start_tasks(struct wk *wk)
+void wk_region_start(struct wk_region *r)
 {
+    struct wk *wk = r->wk;
     uint64_t channels = gate_channels(wk);
 
-    for (uint32_t i = 0; i < wk->task_count; i++) {
-        struct wk_gate *g = &wk->tasks[i]->gate;
+    for (uint32_t i = 0; i < r->task_count; i++) {
+        struct wk_task *t = r->tasks[i];
 
-        for (uint32_t k = 0; k < g->channel_count; k++) {
-            struct wk_in *in = &g->channels[k];
+        for (uint32_t k = 0; k < t->gate.channel_count; k++) {
+            struct wk_in *in = &t->gate.channels[k];
             bool splits = wk->edges[in->edge].edge->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
 
             wk_in_open(in, splits ? 1 : credit_of(wk, in, channels));
-            wk->tasks[i]->credit_max = MAX(wk->tasks[i]->credit_max, in->credit_bytes);
+            t->credit_max = MAX(t->credit_max, in->credit_bytes);
         }
-        wk->tasks[i]->debloat.options = wk->tasks[i]->is_source ? NULL : &wk->debloat; /* of splits it is one a time */
+        t->debloat.options = t->is_source ? NULL : &wk->debloat; /* of splits it is one a time */
     }
-    for (uint32_t i = 0; i < wk->task_count; i++)
-        wk_ready(&wk->tasks[i]->run);
+    for (uint32_t i = 0; i < r->task_count; i++)
+        wk_ready(&r->tasks[i]->run);
+}
+
+static void free_links(struct wk_region *r)
+{
+    for (uint32_t i = 0; r->links && i < r->wk->worker_count; i++)
+        wk_link_free(r->links[i]);
+    mem_free(r->links);
+    r->links = NULL;
+}
+
+void wk_region_unbuild(struct wk_region *r)
+{
+    struct wk *wk = r->wk;
+
+    env_timer_cancel(wk->env, &r->lost_timer);
+    free_links(r);
+    for (uint32_t i = 0; i < r->task_count; i++)
+        wk_task_release(r->tasks[i]);
+    for (uint32_t i = 0; i < r->task_count; i++) {
+        struct wk_task *t = r->tasks[i];
+        uint32_t vertex = t->vertex, subtask = t->subtask;
+
+        for (uint32_t e = 0; e < wk->edge_count; e++) {
+            struct wk_edge_info *info = &wk->edges[e];
+
+            if (info->edge && info->edge->target_vertex == vertex) {
+                mem_free(info->in[subtask]);
+                info->in[subtask] = NULL;
+            }
+            if (info->edge && info->edge->source_vertex == vertex)
+                info->out[subtask] = NULL;
+        }
+        clear_task(wk, t, vertex, subtask, t->attempt);
+    }
+    r->started = r->canceling = false;
 }
 
 void wk_unbuild(struct wk *wk)
 {
-    for (uint32_t i = 0; i < wk->link_count; i++)
-        wk_link_free(wk->links[i]);
-    mem_free(wk->links);
-    wk->links = NULL;
-    wk->link_count = 0;
+    for (uint32_t i = 0; wk->regions && i < wk->map.count; i++) {
+        struct wk_region *r = wk->regions[i];
+
+        if (!r)
+            continue;
+        env_timer_cancel(wk->env, &r->lost_timer);
+        free_links(r);
+        mem_free(r->tasks);
+        mem_free(r);
+    }
+    mem_free(wk->regions);
+    wk->regions = NULL;
+    graph_regions_release(&wk->map);
     for (uint32_t i = 0; i < wk->task_count; i++) {
         wk_task_release(wk->tasks[i]);
         mem_free(wk->tasks[i]);

@@ -33,16 +33,21 @@ uint32_t wk_tasks_alive(const struct wk *wk)
     return n;
 }
 
-bool wk_is_idle(const struct wk *wk)
+bool wk_tasks_are_idle(struct wk_task *const *tasks, uint32_t count)
 {
     /* Twice: the last step of one task may have made one ready that was looked at before. */
-    for (uint32_t i = 0; i < 2 * wk->task_count; i++) {
-        const struct wk_task *t = wk->tasks[i % wk->task_count];
+    for (uint32_t i = 0; i < 2 * count; i++) {
+        const struct wk_task *t = tasks[i % count];
 
         if (!wk_task_is_over(t) || __atomic_load_n(&t->run.state, __ATOMIC_ACQUIRE) != WK_IDLE)
             return false;
     }
     return true;
+}
+
+bool wk_is_idle(const struct wk *wk)
+{
+    return wk_tasks_are_idle(wk->tasks, wk->task_count);
 }
 
 /* ---- states go to the job master ---- */
@@ -117,10 +122,8 @@ static void send_state(struct wk *wk, const struct wk_report *r)
     arena_release(&arena);
 }
 
-static void send_reports(struct env_task *task)
+void wk_send_reports(struct wk *wk)
 {
-    struct wk *wk = CONTAINER_OF(task, struct wk, report_task);
-
     for (;;) {
         struct wk_report *r;
         struct list *n;
@@ -141,6 +144,16 @@ static void send_reports(struct env_task *task)
         worker_done(wk, 1, "the job master is gone and every task has ended");
 }
 
+static void on_reports(struct env_task *task)
+{
+    wk_send_reports(CONTAINER_OF(task, struct wk, report_task));
+}
+
+void wk_report_state(struct wk *wk, struct wk_task *task, Rask__Control__TaskState state, const struct err *error)
+{
+    on_state(wk, task, state, error);
+}
+
 static void on_snapshot(void *arg, struct wk_task_snapshot *snapshot)
 {
     wk_collector_snapshot(((struct wk *)arg)->collector, snapshot);
@@ -151,229 +164,14 @@ static void on_checkpoint_wanted(void *arg)
     wk_collector_wanted(((struct wk *)arg)->collector);
 }
 
-static void lost_timer_fired(struct env_timer *timer)
-{
-    struct wk *wk = CONTAINER_OF(timer, struct wk, lost_timer);
-
-    for (uint32_t i = 0; i < wk->task_count && !wk->canceling; i++)
-        if (!wk_task_is_over(wk->tasks[i])) {
-            on_state(wk, wk->tasks[i], RASK__CONTROL__TASK_STATE__FAILED, &wk->lost_error);
-            return;
-        }
-}
-
 void wk_cancel(struct wk *wk)
 {
     wk->canceling = true;
-    env_timer_cancel(wk->env, &wk->lost_timer);
+    for (uint32_t i = 0; wk->regions && i < wk->map.count; i++)
+        if (wk->regions[i])
+            env_timer_cancel(wk->env, &wk->regions[i]->lost_timer);
     for (uint32_t i = 0; i < wk->task_count; i++)
         wk_task_cancel(wk->tasks[i]);
-}
-
-/* ---- data connections ---- */
-
-static void use_conn(struct wk *wk, struct net_conn *conn, uint32_t index);
-
-static void handshake_done(void *arg, struct net_conn *conn, const struct rpc_identity *peer, const struct err *error)
-{
-    struct wk_handshake *h = arg;
-    struct wk *wk = h->wk;
-    bool accepted = h->accepted;
-    uint32_t index = accepted ? peer->worker_index : h->peer_index;
-
-    list_remove(&h->node);
-    mem_free(h);
-    wk->accepted_handshakes -= accepted;
-    if (error) {
-        env_log_limited(wk->env, &wk->refusals, LOG_WARN, "worker", wk->job, "data connection: %s", error->text);
-        /* Who came here and proved nothing may be anybody; a worker of the job fails on its own side, too. */
-        if (!accepted && wk->deploy && !wk->canceling && !wk->lost_timer.armed && wk_tasks_alive(wk) > 0) {
-            wk->lost_error = *error;
-            env_timer_arm_ms(wk->env, &wk->lost_timer, WK_LOST_LINK_DELAY_MS);
-        }
-        return;
-    }
-    use_conn(wk, conn, index);
-}
-
-static void use_conn(struct wk *wk, struct net_conn *conn, uint32_t index)
-{
-    if (!wk->deploy || wk->deploy_request || wk->restoring) { /* what comes makes tasks run */
-        struct wk_waiting_conn *w = MEM_NEW(struct wk_waiting_conn);
-
-        ENV_PROBE(wk->env, "worker: a peer connects before the deployment");
-        wk->env->net->ops->pause_reading(conn, true);
-        w->conn = conn;
-        w->peer_index = index;
-        list_push_back(&wk->waiting_conns, &w->node);
-        return;
-    }
-    if (index >= wk->link_count || !wk->links[index] || !wk_link_may_open(wk->links[index])) {
-        env_log_limited(wk->env, &wk->refusals, LOG_WARN, "worker", wk->job,
-                        "a data connection of worker %u, which was not expected", index);
-        wk->env->net->ops->close(conn);
-        return;
-    }
-    wk_link_open(wk->links[index], conn);
-}
-
-static struct wk_handshake *handshake_new(struct wk *wk, uint32_t peer_index, bool accepted)
-{
-    struct wk_handshake *h = MEM_NEW(struct wk_handshake);
-
-    h->wk = wk;
-    h->peer_index = peer_index;
-    h->accepted = accepted;
-    list_push_back(&wk->handshakes, &h->node);
-    return h;
-}
-
-/* The worker that has something to exchange and the lower index connects. */
-static void open_links(struct wk *wk)
-{
-    for (uint32_t i = wk->start->worker_index + 1; i < wk->link_count; i++)
-        if (wk->links[i]) {
-            struct wk_handshake *h = handshake_new(wk, i, false);
-
-            h->data = rpc_data_connect(wk->env, wk->deploy->workers[i]->data_address, &wk->identity, handshake_done, h);
-        }
-    LIST_FOREACH_SAFE(n, &wk->waiting_conns)
-    {
-        struct wk_waiting_conn *w = LIST_ENTRY(n, struct wk_waiting_conn, node);
-
-        list_remove(&w->node);
-        wk->env->net->ops->pause_reading(w->conn, false);
-        use_conn(wk, w->conn, w->peer_index);
-        mem_free(w);
-    }
-}
-
-/* The one that has been at it for longest: who proves nothing does not lock out the others. */
-static void drop_oldest_handshake(struct wk *wk)
-{
-    LIST_FOREACH(n, &wk->handshakes) {
-        struct wk_handshake *h = LIST_ENTRY(n, struct wk_handshake, node);
-
-        if (!h->accepted)
-            continue;
-        rpc_data_cancel(h->data);
-        list_remove(&h->node);
-        mem_free(h);
-        wk->accepted_handshakes--;
-        return;
-    }
-}
-
-void wk_accept(struct wk *wk, struct net_conn *conn, const Rask__Control__Hello *hello)
-{
-    struct wk_handshake *h;
-
-    if (wk->accepted_handshakes >= WK_HANDSHAKES_MAX)
-        drop_oldest_handshake(wk);
-    h = handshake_new(wk, 0, true);
-    wk->accepted_handshakes++;
-    h->data = rpc_data_accept(wk->env, conn, hello, &wk->identity, handshake_done, h);
-}
-
-/* ---- deployment ---- */
-
-static void deploy_failed(struct wk *wk, const struct err *err)
-{
-    struct rpc_request *request = wk->deploy_request;
-
-    wk->deploy_request = NULL;
-    wk_unbuild(wk); /* a repeated call tries again */
-    wk->deploy = NULL;
-    env_log(wk->env, LOG_ERROR, "worker", wk->job, "cannot deploy: %s", err->text);
-    rpc_fail(request, err->code, "%s", err->text);
-}
-
-static void start_tasks(struct wk *wk)
-{
-    open_links(wk);
-    wk_start_tasks(wk);
-    if (wk->canceling)
-        wk_cancel(wk);
-}
-
-/* A failure is that of one task: the job master ends the others. */
-static void restored(void *arg, const struct err *error)
-{
-    struct wk *wk = arg;
-
-    wk->restoring = NULL;
-    if (!error)
-        start_tasks(wk);
-    else if (wk->task_count > 0 && !wk->canceling)
-        wk_task_refuse(wk->tasks[0], error);
-    else
-        start_tasks(wk);
-}
-
-static void artifact_loaded(void *arg, int code, const char *error)
-{
-    struct wk *wk = arg;
-    struct err err = {0};
-
-    if (!wk->deploy_request)
-        return;
-    if (code == 0)
-        code = wk_build(wk, &err);
-    else
-        err_set(&err, code, "%s", error);
-    if (code != 0) {
-        deploy_failed(wk, &err);
-        return;
-    }
-    rpc_ok(wk->deploy_request);
-    wk->deploy_request = NULL;
-    env_log(wk->env, LOG_INFO, "worker", wk->job, "deployed %u tasks of job \"%s\"", wk->task_count,
-            wk->deploy->graph->stream->job_name);
-    wk->collector = wk_collector_new(&(struct wk_collector_options){.env = wk->env,
-                                                                    .job_id = &wk->job_id,
-                                                                    .job_epoch = wk->start->job_epoch,
-                                                                    .worker = wk->start->worker_index,
-                                                                    .tasks = wk->tasks,
-                                                                    .task_count = wk->task_count,
-                                                                    .peer = &wk->peer});
-    if (wk->deploy->restore)
-        wk->restoring = wk_restore_start(wk->env, wk->tasks, wk->task_count, wk->deploy->restore, restored, wk);
-    else
-        start_tasks(wk);
-}
-
-/* A repeated call: it is one deployment. */
-static void deploy_again(struct wk *wk, struct rpc_request *request)
-{
-    if (wk->deploy_request) { /* under way: whoever asked last gets the answer */
-        rpc_fail(wk->deploy_request, ERR_STATE, "the call was repeated");
-        wk->deploy_request = request;
-    } else {
-        rpc_ok(request);
-    }
-}
-
-static void deploy(struct wk *wk, const Rask__Control__Deploy *m, struct rpc_request *request)
-{
-    struct bytes packed;
-    const ProtobufCBinaryData *artifact;
-
-    if (wk->deploy) {
-        deploy_again(wk, request);
-        return;
-    }
-    bytes_init(&packed);
-    bytes_reserve(&packed, protobuf_c_message_get_packed_size(&m->base));
-    packed.len = protobuf_c_message_pack(&m->base, packed.data);
-    wk->deploy = (Rask__Control__Deploy *)rpc_unpack(&rask__control__deploy__descriptor, packed.data, packed.len, &wk->arena);
-    bytes_release(&packed);
-    CHECK(wk->deploy != NULL);
-    wk->deploy_request = request;
-    artifact = &wk->deploy->graph->stream->artifact;
-    if (wk->deploy->graph->stream->has_artifact && artifact->len == 32)
-        wk->options.loader->load(wk->options.loader, wk, artifact->data, artifact_loaded, wk);
-    else
-        artifact_loaded(wk, 0, NULL);
 }
 
 static void answer_metrics(struct wk *wk, struct rpc_request *request)
@@ -435,7 +233,7 @@ static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
             rpc_fail(request, ERR_STALE, "deployment of job epoch %llu, this worker belongs to epoch %llu",
                      (unsigned long long)m->job_epoch, (unsigned long long)wk->start->job_epoch);
         else
-            deploy(wk, m, request);
+            wk_deploy(wk, m, request);
         break;
     }
     case RPC_TRIGGER_CHECKPOINT:
@@ -444,7 +242,7 @@ static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
         on_checkpoint_request(wk, method, message, request);
         break;
     case RPC_CANCEL_TASKS:
-        wk_cancel(wk);
+        wk_cancel_regions(wk, (const Rask__Control__CancelTasks *)message);
         rpc_ok(request);
         break;
     case RPC_GET_METRICS:
@@ -520,15 +318,9 @@ static void on_ready(void *arg, struct rpc_peer *peer)
     m.job_epoch = wk->start->job_epoch;
     m.worker_index = wk->start->worker_index;
     m.pid = wk->options.pid;
+    m.has_process = true;
+    m.process = wk->start->process;
     rpc_call(peer, RPC_REGISTER_WORKER, &m.base, 0, registered, wk);
-}
-
-/* Nobody waits for its answer any more. */
-static void drop_deploy_request(struct wk *wk)
-{
-    if (wk->deploy_request)
-        rpc_fail(wk->deploy_request, ERR_CLOSED, "the connection is closed");
-    wk->deploy_request = NULL;
 }
 
 static void on_close(void *arg, struct rpc_peer *peer, const struct err *why)
@@ -537,7 +329,7 @@ static void on_close(void *arg, struct rpc_peer *peer, const struct err *why)
 
     (void)peer;
     wk->peer = NULL;
-    drop_deploy_request(wk);
+    wk_rollouts_orphan(wk);
     if (wk->done)
         return;
     env_log(wk->env, LOG_WARN, "worker", wk->job, "the job master is gone: %s", why->text);
@@ -656,11 +448,12 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
     list_init(&wk->waiting_conns);
     list_init(&wk->handshakes);
     list_init(&wk->fetches);
+    list_init(&wk->rollouts);
+    wk->schemas = map_new();
     list_init(&wk->reports);
     pthread_mutex_init(&wk->report_lock, NULL);
     bytes_init(&wk->plan);
-    wk->report_task.cb = send_reports;
-    wk->lost_timer.cb = lost_timer_fired;
+    wk->report_task.cb = on_reports;
     wk->host = (struct wk_task_host){
         .env = env,
         .pool = wk->pool,
@@ -702,31 +495,21 @@ void wk_free(struct wk *wk)
     if (wk->peer)
         rpc_close(wk->peer);
     wk->peer = NULL;
-    drop_deploy_request(wk);
+    wk_rollouts_orphan(wk);
     while (!list_empty(&wk->fetches)) /* loaders wait for them */
         fetch_done(LIST_ENTRY(wk->fetches.next, struct blob_fetch, node), ERR_CLOSED, "the worker ends");
-    env_timer_cancel(wk->env, &wk->lost_timer);
-    while (!list_empty(&wk->handshakes)) {
-        struct wk_handshake *h = LIST_ENTRY(list_pop_front(&wk->handshakes), struct wk_handshake, node);
-
-        rpc_data_cancel(h->data);
-        mem_free(h);
-    }
-    wk_restore_drop(wk->restoring);
+    wk_peers_drop(wk);
+    wk_rollouts_drop(wk);
     wk_collector_free(wk->collector);
     wk_unbuild(wk);
     env_unpost(wk->env, &wk->report_task);
-    LIST_FOREACH_SAFE(n, &wk->waiting_conns)
-    {
-        struct wk_waiting_conn *w = LIST_ENTRY(n, struct wk_waiting_conn, node);
-
-        list_remove(&w->node);
-        wk->env->net->ops->close(w->conn);
-        mem_free(w);
-    }
     while (!list_empty(&wk->reports))
         mem_free(LIST_ENTRY(list_pop_front(&wk->reports), struct wk_report, node));
     pthread_mutex_destroy(&wk->report_lock);
+    for (uint32_t i = 0; i < wk->worker_count; i++)
+        mem_free(wk->workers[i].data_address);
+    mem_free(wk->workers);
+    map_free(wk->schemas);
     bytes_release(&wk->plan);
     pool_free(wk->pool);
     arena_release(&wk->arena);

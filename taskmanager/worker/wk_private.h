@@ -1,7 +1,9 @@
-/* wk_private.h - the worker object, shared by wk.c (control) and deploy.c (building tasks and channels). */
+/* wk_private.h - the worker object, shared by wk.c (control), rollout.c (deployments), peers.c (data connections) and
+ * deploy.c (building tasks and channels). */
 #ifndef WK_PRIVATE_H
 #define WK_PRIVATE_H
 
+#include "common/graph/regions.h"
 #include "common/rpc/rpc.h"
 #include "taskmanager/worker/checkpoint/collect.h"
 #include "taskmanager/worker/checkpoint/restore.h"
@@ -30,6 +32,33 @@ struct wk_report { /* a state change on its way to the job master */
     struct err error;
 };
 
+/* Tasks of this worker that start and end together (common/graph/regions.h), with the connections that carry their
+ * channels: nothing that an earlier attempt has sent can reach a later one. */
+struct wk_region {
+    struct wk *wk;
+    uint32_t id, attempt;
+    bool started;            /* its tasks run, or have: connections are used as they come */
+    bool canceling;
+    uint32_t task_count;
+    struct wk_task **tasks;  /* borrowed from the worker */
+    struct wk_link **links;  /* by worker index; NULL in it: nothing to exchange. NULL: no link at all */
+    struct env_timer lost_timer;
+    struct err lost_error;
+};
+
+struct wk_rollout { /* a deployment that is under way */
+    struct list node;
+    struct wk *wk;
+    struct arena arena;                /* of a later one's message */
+    const Rask__Control__Deploy *msg;
+    struct rpc_request *request;       /* not answered yet */
+    bool first;
+    struct env_timer retry;            /* old tasks have not let go of their executor yet */
+    struct wk_task **tasks;            /* that get state back */
+    uint32_t task_count;
+    struct wk_restoring *restoring;    /* not NULL: the tasks wait for it */
+};
+
 struct wk {
     uint32_t magic;
     struct env *env;
@@ -45,17 +74,21 @@ struct wk {
     struct wk_debloat_options debloat;
 
     struct arena arena;                /* the deployment: messages, schemas */
-    Rask__Control__Deploy *deploy;     /* NULL: not deployed yet */
-    struct rpc_request *deploy_request; /* not NULL: it is under way */
+    Rask__Control__Deploy *deploy;     /* the first one; NULL: not deployed yet */
+    uint32_t serial;                   /* of the last one */
+    const Rask__Control__Restore *restore; /* of the one that is being built */
+    struct list rollouts;              /* oldest first */
+    struct wk_peer_worker *workers;    /* by worker index */
+    uint32_t worker_count;
+    struct map *schemas;               /* message -> rask_schema, in arena */
+    struct graph_regions map;
+    struct wk_region **regions;        /* by region; NULL: no task of it is here */
     const uint32_t **placement;        /* [vertex] -> [subtask] -> worker */
     uint32_t edge_count;
     struct wk_edge_info *edges;        /* by edge id */
     uint32_t task_count;
     struct wk_task **tasks;
-    uint32_t link_count;               /* by worker index; NULL: itself, or nothing to exchange */
-    struct wk_link **links;
     struct wk_collector *collector;    /* of the deployment's checkpoints */
-    struct wk_restoring *restoring;    /* not NULL: the tasks wait for it */
     struct list handshakes, fetches;
     uint32_t accepted_handshakes;
     struct env_log_rate refusals;
@@ -64,30 +97,59 @@ struct wk {
     pthread_mutex_t report_lock;
     struct list reports;               /* report_lock */
     struct env_task report_task;
-    struct env_timer lost_timer;
-    struct err lost_error;
-    bool canceling, done, failed_once;
+    bool canceling, done;
     struct bytes plan;
 };
 
 struct wk_waiting_conn {
     struct list node;
     struct net_conn *conn;
-    uint32_t peer_index;
+    uint32_t peer_index, region, attempt;
+};
+
+struct wk_peer_worker { /* where a worker of the job is now */
+    char *data_address; /* owned */
+    uint32_t process;
 };
 
 struct wk_handshake { /* a data connection that is being authenticated */
     struct list node;
     struct wk *wk;
     struct rpc_data *data;
-    uint32_t peer_index;
-    bool accepted; /* the peer says its index itself */
+    uint32_t peer_index, region, attempt;
+    bool accepted; /* the peer says them itself */
 };
 
-/* deploy.c: makes tasks, edges, gates and links of wk->deploy; nothing runs yet. The text names the operator. */
-int wk_build(struct wk *wk, struct err *err) MUST_CHECK;
+/* ---- deploy.c ---- */
+/* Regions, placement and edges of wk->deploy; no task of it can run yet. */
+int wk_prepare(struct wk *wk, struct err *err) MUST_CHECK;
 void wk_unbuild(struct wk *wk);
+/* Makes tasks, edges, gates and links of a region that has none; nothing runs yet. The text names the operator. */
+int wk_region_build(struct wk_region *r, uint32_t attempt, struct err *err) MUST_CHECK;
+/* None of its tasks is run by the executor any more. Until it is built again its tasks count as finished. */
+void wk_region_unbuild(struct wk_region *r);
 /* Grants the first credits and makes every task runnable. */
-void wk_start_tasks(struct wk *wk);
+void wk_region_start(struct wk_region *r);
+
+/* ---- rollout.c ---- */
+void wk_deploy(struct wk *wk, const Rask__Control__Deploy *msg, struct rpc_request *request);
+void wk_cancel_regions(struct wk *wk, const Rask__Control__CancelTasks *msg);
+void wk_rollouts_drop(struct wk *wk); /* their calls fail */
+/* Nobody waits for the answers any more. */
+void wk_rollouts_orphan(struct wk *wk);
+
+/* ---- peers.c ---- */
+void wk_region_connect(struct wk_region *r); /* it has been started */
+/* A connection of the region is lost: one of its tasks fails, unless somebody has ended it until then. */
+void wk_region_lost(struct wk_region *r, const struct err *why);
+void wk_region_on_lost_timer(struct env_timer *timer);
+void wk_peers_drop(struct wk *wk);
+
+/* ---- wk.c ---- */
+/* Any thread: it goes to the job master. */
+void wk_report_state(struct wk *wk, struct wk_task *task, Rask__Control__TaskState state, const struct err *error);
+void wk_send_reports(struct wk *wk); /* those that are waiting, now */
+/* All are over, and the executor has let go of them. */
+bool wk_tasks_are_idle(struct wk_task *const *tasks, uint32_t count);
 
 #endif

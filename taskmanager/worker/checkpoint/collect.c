@@ -414,6 +414,20 @@ void wk_collector_complete(struct wk_collector *c, const Rask__Control__Complete
         wk_barrier_mail(c->o.tasks[i], WK_MAIL_COMPLETE, wk_barrier_value(msg->checkpoint, msg->kind, false));
 }
 
+void wk_collector_forget(struct wk_collector *c)
+{
+    while (!list_empty(&c->pendings)) {
+        struct pending *p = LIST_ENTRY(c->pendings.next, struct pending, node);
+
+        c->given_up = MAX(c->given_up, p->id);
+        pending_free(p);
+    }
+    pthread_mutex_lock(&c->lock);
+    while (!list_empty(&c->arrived))
+        wk_task_snapshot_free(LIST_ENTRY(list_pop_front(&c->arrived), struct wk_task_snapshot, node));
+    pthread_mutex_unlock(&c->lock);
+}
+
 static void answer_late(struct pending *p, uint64_t id, struct rpc_request *request)
 {
     Rask__Control__AbortCheckpointOk ok = RASK__CONTROL__ABORT_CHECKPOINT_OK__INIT;

@@ -29,6 +29,8 @@ void wk_collector_trigger(struct wk_collector *c, const Rask__Control__TriggerCh
 void wk_collector_complete(struct wk_collector *c, const Rask__Control__CompleteCheckpoint *msg);
 void wk_collector_abort(struct wk_collector *c, const Rask__Control__AbortCheckpoint *msg,
                         struct rpc_request *request);
+/* Tasks are to be released: what was not acknowledged yet never will be. */
+void wk_collector_forget(struct wk_collector *c);
 /* A task has passed a barrier. snapshot is taken. */
 void wk_collector_snapshot(struct wk_collector *c, struct wk_task_snapshot *snapshot);
 /* Before the end of a task is looked at: what it had frozen until then counts. */

@@ -9,35 +9,6 @@
 #define SPLITS_HELD_MAX 2048u
 #define SPLITS_HELD_BATCHES (EDGE_HELD_MAX / 2) /* what one call adds before it waits is far below the rest */
 
-static bool pointwise(Rask__Graph__Partitioner p)
-{
-    return p == RASK__GRAPH__PARTITIONER__FORWARD || p == RASK__GRAPH__PARTITIONER__RESCALE;
-}
-
-void wk_edge_targets(Rask__Graph__Partitioner p, uint32_t source, uint32_t sources, uint32_t targets, uint32_t *first,
-                     uint32_t *count)
-{
-    if (!pointwise(p)) {
-        *first = 0;
-        *count = targets;
-    } else if (sources >= targets) {
-        /* target j reads sources [j * sources / targets, (j + 1) * sources / targets) */
-        uint32_t j = (uint32_t)((uint64_t)source * targets / sources);
-
-        while ((uint64_t)(j + 1) * sources / targets <= source)
-            j++;
-        *first = j;
-        *count = 1;
-    } else {
-        /* target j reads source j * sources / targets */
-        uint32_t begin = (uint32_t)(((uint64_t)source * targets + sources - 1) / sources);
-        uint32_t end = (uint32_t)(((uint64_t)(source + 1) * targets + sources - 1) / sources);
-
-        *first = begin;
-        *count = end - begin;
-    }
-}
-
 void wk_edge_release(struct wk_edge *e)
 {
     for (uint32_t i = 0; i < e->held_count; i++)

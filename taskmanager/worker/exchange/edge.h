@@ -61,9 +61,6 @@ struct wk_edge {
     uint32_t error_channel;
 };
 
-/* Which target subtasks source subtask `source` sends to: [*first, *first + *count). Flink's pointwise and all-to-all patterns. */
-void wk_edge_targets(Rask__Graph__Partitioner p, uint32_t source, uint32_t sources, uint32_t targets, uint32_t *first,
-                     uint32_t *count);
 void wk_edge_release(struct wk_edge *e);
 /* Rows of one batch; one reference is taken. Always accepts; ask wk_edge_full before running the operator. */
 void wk_edge_emit(struct wk_edge *e, rask_batch *batch);

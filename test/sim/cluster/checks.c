@@ -100,7 +100,7 @@ static void check_counts(struct cluster *c, const struct jm_job *job)
 
         open_of_workers += w->open;
         gone += w->state == JM_WORKER_GONE;
-        if ((w->state == JM_WORKER_GONE) != (w->allocation == NULL) && !(job->ending && job->restart.type != JM_RESTART_NONE))
+        if ((w->state == JM_WORKER_GONE) != (w->allocation == NULL) && !(job->life.state == JM_JOB_RESTARTING || (job->ending && job->restart.type != JM_RESTART_NONE)))
             sim_fail(c->sim, "%s is %s and %s its slots", w->label, w->state == JM_WORKER_GONE ? "gone" : "here",
                      w->allocation ? "holds" : "has not");
     }
@@ -269,7 +269,7 @@ static const struct wk_out *other_end(struct wk *wk, const struct wk_in *in)
 
 static bool is_deployed(const struct worker *w)
 {
-    return w && w->wk && w->wk->deploy && !w->wk->deploy_request && w->wk->task_count > 0;
+    return w && w->wk && w->wk->deploy && list_empty(&w->wk->rollouts) && w->wk->task_count > 0;
 }
 
 /* credit + under way + queued + taken + not yet returned = the whole; nothing is under way when both say so. */
@@ -284,7 +284,10 @@ static void check_channel(struct cluster *c, struct worker *w, const struct wk_t
     if (!out || in->credit_bytes == 0)
         return;
     if (!local) {
-        struct wk_link *to = w->wk->links[index], *from = sender->wk->links[w->start->worker_index];
+        uint32_t id = w->wk->map.of[t->vertex][t->subtask];
+        const struct wk_region *mine = w->wk->regions[id], *theirs = sender->wk->regions[id];
+        struct wk_link *to = mine->links ? mine->links[index] : NULL;
+        struct wk_link *from = theirs && theirs->links ? theirs->links[w->start->worker_index] : NULL;
 
         if (!to || !from || !wk_link_is_open(to) || !wk_link_is_open(from))
             return;

@@ -197,7 +197,7 @@ static void check_new(struct worker *w)
 {
     for (struct worker *before = w->c->workers; before < w; before++)
         if (id_equal(&before->job_id, &w->job_id) && id_equal(&before->taskmanager_id, &w->taskmanager_id) &&
-            before->start->job_epoch == w->start->job_epoch)
+            before->start->job_epoch == w->start->job_epoch && before->start->process == w->start->process)
             sim_fail(w->c->sim, "a worker of a job is started twice on %s", sim_name(w->tm->node));
 }
 

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/graph/regions.h"
 #include "common/base/check.h"
 #include "common/rpc/rpc.h"
 #include "jobmanager/jm.h"
@@ -41,10 +42,10 @@ struct fake_worker {
     bool used, registered, plan;
     struct id job_id;
     uint64_t epoch;
-    uint32_t index, attempt;
+    uint32_t index, process;
     struct rpc_peer *peer;
     struct {
-        uint32_t vertex, subtask;
+        uint32_t vertex, subtask, region, attempt;
     } tasks[FAKE_TASKS];
     uint32_t task_count;
     int deploys, cancels, events, refused;
@@ -107,7 +108,9 @@ static UNUSED void fake_report_full(struct fake_worker *w, uint32_t vertex, uint
     msg.job_epoch = epoch;
     msg.vertex = metrics.vertex = vertex;
     msg.subtask = metrics.subtask = subtask;
-    msg.attempt = w->attempt;
+    for (uint32_t i = 0; i < w->task_count; i++)
+        if (w->tasks[i].vertex == vertex && w->tasks[i].subtask == subtask)
+            msg.attempt = w->tasks[i].attempt;
     msg.state = state;
     msg.has_code = code != 0;
     msg.code = code;
@@ -136,25 +139,56 @@ static UNUSED void fake_report_all(struct fake_worker *w, Rask__Control__TaskSta
         fake_report(w, w->tasks[i].vertex, w->tasks[i].subtask, state);
 }
 
-static void fake_deployed(struct fake_worker *w, const Rask__Control__Deploy *msg)
+static void fake_placed(struct fake_worker *w, const Rask__Control__Deploy *msg)
 {
-    w->deploys++;
-    w->attempt = msg->attempt;
-    w->restored = msg->restore ? msg->restore->checkpoint : 0;
-    w->finished_vertices = msg->restore ? (uint32_t)msg->restore->n_finished_vertices : 0;
+    struct graph_regions map;
+
+    graph_regions_init(&map, msg->graph);
     for (size_t p = 0; p < msg->n_placements; p++)
         for (size_t i = 0; i < msg->placements[p]->n_worker; i++)
             if (msg->placements[p]->worker[i] == w->index) {
                 CHECK(w->task_count < FAKE_TASKS);
                 w->tasks[w->task_count].vertex = msg->placements[p]->vertex;
+                w->tasks[w->task_count].region = map.of[msg->placements[p]->vertex][i];
                 w->tasks[w->task_count++].subtask = (uint32_t)i;
             }
-    if (w->tm->world->manners.no_running)
+    graph_regions_release(&map);
+}
+
+static void fake_deployed(struct fake_worker *w, const Rask__Control__Deploy *msg)
+{
+    struct manners *manners = &w->tm->world->manners;
+
+    w->deploys++;
+    w->restored = msg->restore ? msg->restore->checkpoint : 0;
+    w->finished_vertices = msg->restore ? (uint32_t)msg->restore->n_finished_vertices : 0;
+    if (msg->graph)
+        fake_placed(w, msg);
+    for (size_t r = 0; r < msg->n_regions; r++)
+        for (uint32_t i = 0; i < w->task_count; i++) {
+            if (w->tasks[i].region != msg->regions[r]->region)
+                continue;
+            w->tasks[i].attempt = msg->regions[r]->attempt;
+            for (int s = 0; s < 3; s++)
+                if (s < 2 ? !manners->no_running : manners->finish)
+                    fake_report(w, w->tasks[i].vertex, w->tasks[i].subtask,
+                                (const Rask__Control__TaskState[]){T(INITIALIZING), T(RUNNING), T(FINISHED)}[s]);
+        }
+}
+
+static void fake_canceled(struct fake_worker *w, const Rask__Control__CancelTasks *msg)
+{
+    w->cancels++;
+    if (w->tm->world->manners.ignore_cancel)
         return;
-    fake_report_all(w, T(INITIALIZING));
-    fake_report_all(w, T(RUNNING));
-    if (w->tm->world->manners.finish)
-        fake_report_all(w, T(FINISHED));
+    for (uint32_t i = 0; i < w->task_count; i++) {
+        bool meant = msg->n_regions == 0;
+
+        for (size_t r = 0; r < msg->n_regions; r++)
+            meant = meant || msg->regions[r] == w->tasks[i].region;
+        if (meant)
+            fake_report(w, w->tasks[i].vertex, w->tasks[i].subtask, T(CANCELED));
+    }
 }
 
 /* Says that all its tasks have frozen nothing. */
@@ -245,11 +279,8 @@ static void fake_worker_request(void *arg, struct rpc_peer *peer, enum rpc_metho
         fake_deployed(w, (const Rask__Control__Deploy *)message);
     if (method == RPC_DELIVER_EVENT)
         w->events++;
-    if (method == RPC_CANCEL_TASKS) {
-        w->cancels++;
-        if (!w->tm->world->manners.ignore_cancel)
-            fake_report_all(w, T(CANCELED));
-    }
+    if (method == RPC_CANCEL_TASKS)
+        fake_canceled(w, (const Rask__Control__CancelTasks *)message);
 }
 
 static void fake_plan(struct fake_worker *w)
@@ -283,6 +314,8 @@ static void fake_register(struct fake_worker *w, uint64_t epoch)
     msg.job_id = rpc_id_data(&w->job_id);
     msg.job_epoch = epoch;
     msg.worker_index = w->index;
+    msg.has_process = true;
+    msg.process = w->process;
     msg.pid = 4711;
     rpc_call(w->peer, RPC_REGISTER_WORKER, &msg.base, 0, fake_registered, w);
 }
@@ -341,6 +374,8 @@ static UNUSED void fake_die(struct fake_worker *w, bool close, bool obituary, bo
         return;
     msg.job_id = rpc_id_data(&w->job_id);
     msg.job_epoch = w->epoch;
+    msg.has_process = true;
+    msg.process = w->process;
     msg.pid = 4711;
     msg.reason = (char *)reason;
     msg.has_expected = true;
@@ -369,7 +404,7 @@ static void fake_start_worker(struct fake_tm *tm, const Rask__Control__StartWork
             w = &tm->workers[i];
     CHECK(w != NULL);
     *w = (struct fake_worker){
-        .tm = tm, .used = true, .epoch = msg->job_epoch, .index = msg->worker_index};
+        .tm = tm, .used = true, .epoch = msg->job_epoch, .index = msg->worker_index, .process = msg->process};
     w->plan = msg->has_plan_artifact;
     CHECK(rpc_id(&msg->job_id, &w->job_id));
     ok.pid = 4711;

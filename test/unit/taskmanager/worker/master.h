@@ -14,6 +14,7 @@
 
 #include "api/runtime.h"
 #include "common/graph/graph.h"
+#include "common/graph/regions.h"
 #include "common/rpc/rpc.h"
 #include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/wk.h"
@@ -110,6 +111,23 @@ static void master_deploy_failed(void *arg, const struct err *error, const Proto
     }
 }
 
+/* All of them, at attempt 0. */
+static void master_regions(struct master *m, Rask__Control__Deploy *d)
+{
+    struct graph_regions map;
+
+    graph_regions_init(&map, m->graph);
+    d->regions = arena_alloc(&m->arena, (map.count + 1) * sizeof(*d->regions));
+    for (uint32_t i = 0; i < map.count; i++) {
+        Rask__Control__RegionAttempt *r = arena_alloc(&m->arena, sizeof(*r));
+
+        rask__control__region_attempt__init(r);
+        r->region = i;
+        d->regions[d->n_regions++] = r;
+    }
+    graph_regions_release(&map);
+}
+
 static void master_deploy(struct master *m)
 {
     Rask__Control__Deploy d = RASK__CONTROL__DEPLOY__INIT;
@@ -145,6 +163,7 @@ static void master_deploy(struct master *m)
         w->taskmanager_id = (ProtobufCBinaryData){16, job};
         d.workers[d.n_workers++] = w;
     }
+    master_regions(m, &d);
     for (uint32_t i = 0; i < m->worker_count; i++)
         for (int n = 0; n < master_deploys; n++)
             rpc_call(m->peers[i], RPC_DEPLOY, &d.base, 0, master_deploy_failed, m);

@@ -12,6 +12,7 @@
 #include "common/base/hash.h"
 #include "common/types/key_bytes.h"
 #include "taskmanager/worker/exchange/debloat.h"
+#include "common/graph/regions.h"
 #include "taskmanager/worker/exchange/edge.h"
 #include "taskmanager/worker/task/executor.h"
 
@@ -126,7 +127,7 @@ static void pointwise_patterns_cover_both_sides(void **state)
             for (uint32_t s = 0; s < sources; s++) {
                 uint32_t first, count;
 
-                wk_edge_targets(RASK__GRAPH__PARTITIONER__RESCALE, s, sources, targets, &first, &count);
+                graph_edge_targets(RASK__GRAPH__PARTITIONER__RESCALE, s, sources, targets, &first, &count);
                 assert_true(count >= 1 && first + count <= targets);
                 assert_true(sources < targets || count == 1);
                 if (sources == targets)
