@@ -2,11 +2,14 @@
 #include "connectors/support.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "common/base/mem.h"
 
 int connectors_i64(rask_ctx *ctx, const char *key, int64_t *ret)
 {
@@ -114,16 +117,31 @@ int connectors_fail_write(rask_ctx *ctx, int errno_value, const char *path)
     return rask_fail(ctx, "output file %s on host %s cannot be written: %s", path, host, what);
 }
 
+int connectors_sync_folder_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = slash > path ? mem_printf("%.*s", (int)(slash - path), path) : mem_strdup(slash ? "/" : ".");
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+
+    mem_free(folder);
+    if (fd < 0)
+        return errno == EACCES ? 0 : errno; /* it may be written and not read: nobody can sync it */
+    if (fsync(fd) != 0 && errno != EINVAL) /* some file systems have no such call for folders */
+        rc = errno;
+    close(fd);
+    return rc;
+}
+
 int connectors_make_parents(char *path)
 {
     for (char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         int rc;
 
         *slash = 0;
-        rc = mkdir(path, 0777) == 0 || errno == EEXIST || errno == EISDIR ? 0 : errno;
-        /* An existing folder on a read-only or foreign file system is no obstacle. */
-        if (rc != 0 && access(path, F_OK) == 0)
-            rc = 0;
+        if (mkdir(path, 0777) == 0)
+            rc = connectors_sync_folder_of(path);
+        else /* an existing folder on a read-only or foreign file system is no obstacle */
+            rc = errno == EEXIST || errno == EISDIR || access(path, F_OK) == 0 ? 0 : errno;
         *slash = '/';
         if (rc != 0)
             return rc;

@@ -40,7 +40,9 @@ void connectors_host(char ret[CONNECTORS_HOST_MAX]);
 int connectors_fail_read(rask_ctx *ctx, int errno_value, const char *path);
 int connectors_fail_write(rask_ctx *ctx, int errno_value, const char *path);
 
-/* Every folder above the last component of path, which is changed meanwhile. 0 or errno. */
+/* After it returned 0 the names in the folder that path lies in survive a power cut. Else errno. */
+int connectors_sync_folder_of(const char *path);
+/* Every folder above the last component of path, which is changed meanwhile; those that it makes survive. 0 or errno. */
 int connectors_make_parents(char *path);
 
 /* All of it, however short the single writes are; waits where the descriptor is non-blocking. 0, or errno. */

@@ -57,7 +57,7 @@ struct fs_ops {
     void (*write_all)(struct fs *fs, const char *path, const void *data, size_t len, fs_cb *cb, void *arg);
     void (*rename)(struct fs *fs, const char *from, const char *to, fs_cb *cb, void *arg);
     void (*unlink)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* a file or an empty folder */
-    void (*mkdirs)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* with parents; may exist */
+    void (*mkdirs)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* with parents; may exist; names durable */
     void (*sync_dir)(struct fs *fs, const char *path, fs_cb *cb, void *arg);
     void (*list)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* temporary names are left out */
     void (*stat)(struct fs *fs, const char *path, fs_cb *cb, void *arg);

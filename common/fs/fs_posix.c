@@ -180,10 +180,19 @@ static char *parent_of(const char *path)
     return parent;
 }
 
+static int sync_parent(const char *path)
+{
+    char *parent = parent_of(path);
+    int rc = sync_folder(parent), saved = errno;
+
+    mem_free(parent);
+    errno = saved;
+    return rc;
+}
+
 static int run_write_all(struct op *op)
 {
     char *temp = mem_printf("%s" TEMP_MARK "%016llx", op->path, (unsigned long long)op->tag);
-    char *parent = parent_of(op->path);
     int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), rc = 0;
 
     if (fd < 0)
@@ -198,9 +207,8 @@ static int run_write_all(struct op *op)
         rc = failed(op, "put in place");
     if (rc != 0 && fd >= 0)
         unlink(temp);
-    if (rc == 0 && sync_folder(parent) != 0)
+    if (rc == 0 && sync_parent(op->path) != 0)
         rc = failed(op, "sync the folder of");
-    mem_free(parent);
     mem_free(temp);
     return rc;
 }
@@ -227,8 +235,12 @@ static int run_mkdirs(struct op *op)
         if (c != '/' && c != '\0')
             continue;
         *p = '\0';
-        if (mkdir(op->path, 0777) != 0 && errno != EEXIST)
+        if (mkdir(op->path, 0777) == 0) {
+            if (sync_parent(op->path) != 0)
+                return failed(op, "sync the folder of");
+        } else if (errno != EEXIST) {
             return failed(op, "create folder");
+        }
         *p = c;
         if (c == '\0')
             break;

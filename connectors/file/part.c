@@ -13,21 +13,6 @@
 
 enum { PROMISE_VERSION = 1, RENAME = 1, REMOVE = 2 };
 
-static int sync_folder_of(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder = slash > path ? mem_printf("%.*s", (int)(slash - path), path) : mem_strdup(slash ? "/" : ".");
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
-
-    mem_free(folder);
-    if (fd < 0)
-        return errno;
-    if (fsync(fd) != 0 && errno != EINVAL) /* some file systems have no such call for folders */
-        rc = errno;
-    close(fd);
-    return rc;
-}
-
 int part_begin(const char *folder, const char *bucket, const char *name, int64_t now_ms, struct part **ret,
                const char **ret_path)
 {
@@ -65,7 +50,7 @@ int part_sync(struct part *p)
 
     if (rc == 0 && fsync(p->fd) != 0 && errno != EINVAL)
         rc = errno;
-    return rc != 0 ? rc : sync_folder_of(p->inprogress);
+    return rc != 0 ? rc : connectors_sync_folder_of(p->inprogress);
 }
 
 static int copy(int from, int to, uint64_t len)
@@ -188,6 +173,6 @@ enum part_kept part_keep(const struct part_promise *p, int *ret_errno)
     } else if ((uint64_t)st.st_size != p->len) {
         return PART_SHORT;
     }
-    rc = sync_folder_of(p->final);
+    rc = connectors_sync_folder_of(p->final);
     return rc == 0 ? PART_KEPT : failed(rc, ret_errno);
 }

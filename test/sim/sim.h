@@ -120,10 +120,18 @@ void sim_net_rehome(struct net_conn *conn, struct env *target, net_accept_fn *fn
 
 void sim_disk_capacity(struct sim_node *node, uint64_t bytes); /* of its host; 0: without bound */
 void sim_disk_errors(struct sim_node *node, uint32_t per_million); /* calls that fail with ERR_IO */
+/*
+ * The number-th sync (of a file, of a folder, inside write_all or mkdirs) from now on does nothing, or the number-th call fails
+ * with code; on the disk of path, as the node sees it. 0: none. Until sim_heal. How many there were so far.
+ */
+uint64_t sim_disk_skip_sync(struct sim_node *node, const char *path, uint64_t number);
+uint64_t sim_disk_fail_call(struct sim_node *node, const char *path, uint64_t number, int code);
 /* Paths under this folder lie on storage that all nodes share and that no crash of a host destroys. */
 #define SIM_SHARED "/shared"
 /* What a restart would find: the synced content, or NULL. Owned by the caller. For checks. */
 uint8_t *sim_disk_durable(struct sim_node *node, const char *path, size_t *ret_len);
+/* The name of a file or folder, and every folder on its way, would be there. */
+bool sim_disk_survives(struct sim_node *node, const char *path);
 
 void sim_coord_session_timeout(struct sim *sim, uint64_t ns); /* of sessions begun later. Default 10 s */
 void sim_coord_disconnect(struct sim_node *node); /* for a moment: calls under way end with ERR_CLOSED */

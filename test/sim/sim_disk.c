@@ -132,9 +132,16 @@ bool sim_path_is_in(const char *path, const char *folder)
     return yes;
 }
 
+bool sim_disk_syncs_now(struct sim_disk *disk)
+{
+    return ++disk->syncs != disk->skipped_sync;
+}
+
 /* What a sync of the folder makes durable, in the order in which it happened. */
 void sim_disk_sync_folder(struct sim_disk *disk, const char *folder)
 {
+    if (!sim_disk_syncs_now(disk))
+        return;
     LIST_FOREACH_SAFE (node, &disk->journal) {
         struct change *c = LIST_ENTRY(node, struct change, node);
 
@@ -205,6 +212,7 @@ void sim_disk_reset_faults(struct sim_disk *disk)
 {
     disk->capacity = 0;
     disk->errors_per_million = 0;
+    disk->skipped_sync = disk->failing_call = 0;
 }
 
 static void tear(struct inode *inode, struct sim_streams *s)
@@ -226,23 +234,29 @@ static void tear(struct inode *inode, struct sim_streams *s)
     sim_inode_sync(inode);
 }
 
+/* Every folder on its way is there. */
+static bool is_reachable(struct map *view, const char *path)
+{
+    char *at = sim_path_parent(path);
+    bool yes = true;
+
+    while (yes && *at != '\0') {
+        struct inode *folder = map_get_str(view, at);
+        char *parent = sim_path_parent(at);
+
+        yes = folder != NULL && folder->folder;
+        mem_free(at);
+        at = parent;
+    }
+    mem_free(at);
+    return yes;
+}
+
 static void drop_orphans(struct map *view)
 {
-    bool again = true;
-
-    while (again) {
-        again = false;
-        for (struct map_iter it = map_iter(view); map_next(&it);) {
-            char *parent = sim_path_parent(it.key);
-            struct inode *folder = map_get_str(view, parent);
-
-            if (*parent != '\0' && (folder == NULL || !folder->folder)) {
-                view_remove(view, it.key);
-                again = true;
-            }
-            mem_free(parent);
-        }
-    }
+    for (struct map_iter it = map_iter(view); map_next(&it);)
+        if (!is_reachable(view, it.key))
+            view_remove(view, it.key);
 }
 
 void sim_disk_power_cut(struct sim_disk *disk, struct sim_streams *s, const struct sim_host *host)
@@ -289,18 +303,47 @@ void sim_disk_errors(struct sim_node *node, uint32_t per_million)
     node->host->disk->errors_per_million = per_million;
 }
 
+static struct sim_disk *disk_at(struct sim_node *node, const char *path)
+{
+    return sim_path_is_shared(path) ? node->sim->shared_disk : node->host->disk;
+}
+
+uint64_t sim_disk_skip_sync(struct sim_node *node, const char *path, uint64_t number)
+{
+    struct sim_disk *disk = disk_at(node, path);
+
+    disk->skipped_sync = number == 0 ? 0 : disk->syncs + number;
+    return disk->syncs;
+}
+
+uint64_t sim_disk_fail_call(struct sim_node *node, const char *path, uint64_t number, int code)
+{
+    struct sim_disk *disk = disk_at(node, path);
+
+    disk->failing_call = number == 0 ? 0 : disk->calls + number;
+    disk->failing_code = code;
+    return disk->calls;
+}
+
 bool sim_path_is_shared(const char *path)
 {
     return strcmp(path, SIM_SHARED) == 0 || sim_path_is_under(path, SIM_SHARED);
 }
 
+bool sim_disk_survives(struct sim_node *node, const char *path)
+{
+    struct sim_disk *disk = disk_at(node, path);
+
+    return map_get_str(disk->durable, path) != NULL && is_reachable(disk->durable, path);
+}
+
 uint8_t *sim_disk_durable(struct sim_node *node, const char *path, size_t *ret_len)
 {
-    struct sim_disk *disk = sim_path_is_shared(path) ? node->sim->shared_disk : node->host->disk;
+    struct sim_disk *disk = disk_at(node, path);
     struct inode *inode = map_get_str(disk->durable, path);
     uint8_t *copy;
 
-    if (inode == NULL || inode->folder)
+    if (inode == NULL || inode->folder || !is_reachable(disk->durable, path))
         return NULL;
     *ret_len = inode->durable_len;
     copy = mem_alloc(inode->durable_len + 1);

@@ -24,12 +24,17 @@ struct sim_disk {
     struct list journal;
     uint64_t capacity; /* 0: without bound */
     uint32_t errors_per_million;
+    uint64_t syncs, skipped_sync; /* so far; the one that does nothing, 0: none */
+    uint64_t calls, failing_call; /* likewise: the one that fails */
+    int failing_code;
 };
 
 struct inode *sim_inode_new(bool folder); /* one reference */
 struct inode *sim_inode_ref(struct inode *inode);
 void sim_inode_unref(struct inode *inode);
 void sim_inode_sync(struct inode *inode);
+/* A sync is about to happen. False: it is the one that does nothing (sim_disk_skip_sync). */
+bool sim_disk_syncs_now(struct sim_disk *disk);
 
 /* A change of names: at once in the current view, in the journal until a sync of its folder. */
 void sim_disk_change(struct sim_disk *disk, enum change_type type, const char *path, const char *to,

@@ -201,7 +201,8 @@ static int do_write_all(struct op *op)
         return fails(op, ERR_NO_SPACE, "No space left on device");
     inode = sim_inode_new(false);
     bytes_add(&inode->data, op->data, op->len);
-    sim_inode_sync(inode);
+    if (sim_disk_syncs_now(op->disk))
+        sim_inode_sync(inode);
     inode->writer = self(op);
     sim_disk_change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
     sim_inode_unref(inode);
@@ -259,9 +260,13 @@ static int do_mkdirs(struct op *op)
         *p = '\0';
         inode = map_get_str(op->disk->now, op->path);
         if (inode == NULL) {
+            char *parent = sim_path_parent(op->path);
+
             inode = sim_inode_new(true);
             sim_disk_change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
             sim_inode_unref(inode);
+            sim_disk_sync_folder(op->disk, parent);
+            mem_free(parent);
         } else if (!inode->folder) {
             int rc = fails(op, ERR_INVALID, "Not a directory");
 
@@ -313,6 +318,8 @@ static int execute(struct op *op)
         SIM_PROBE("fs: input/output error");
         return fails(op, ERR_IO, "Input/output error");
     }
+    if (op->type != OP_CLOSE && ++op->disk->calls == op->disk->failing_call)
+        return fails(op, op->disk->failing_code, "the test lets this call fail");
     switch (op->type) {
     case OP_OPEN:
         return do_open(op);
@@ -321,7 +328,8 @@ static int execute(struct op *op)
     case OP_APPEND:
         return do_append(op);
     case OP_SYNC:
-        sim_inode_sync(op->file->inode);
+        if (sim_disk_syncs_now(op->disk))
+            sim_inode_sync(op->file->inode);
         return 0;
     case OP_CLOSE:
         return 0;
