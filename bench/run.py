@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True  # the source tree stays as it is
 # pylint: disable=wrong-import-position
 import footprint
 import latency
+import state
 import throughput
 from harness import HOME, Bench, Failure, Figure
 
@@ -37,6 +38,8 @@ PARTS = {
     "sum10m": throughput.sum10m,
     "channels128": throughput.channels128,
     "parallelism128": throughput.parallelism128,
+    "update1m": state.update1m,
+    "update10m": state.update10m,
     "q0": throughput.q0,
     "q1": throughput.q1,
     "q2": throughput.q2,
@@ -57,7 +60,7 @@ PARTS = {
 
 
 # Their results are compared: a run of each shows that job and C program still agree.
-CHECKED = ("generate", "generate-row", "channel", "shuffle", "tcp", "tls", "sum100", "channels128", "q0", "q1", "q2", "wordcount")
+CHECKED = ("generate", "generate-row", "channel", "shuffle", "tcp", "tls", "sum100", "update1m", "channels128", "q0", "q1", "q2", "wordcount")
 
 
 def main():

@@ -18,11 +18,16 @@
 struct shape {
     const rask_schema *schema; /* that was found equal to the declared one */
     size_t size;
+    bool in_place; /* the struct is what is kept */
     struct packed_struct row;
 };
 struct wk_kept {
     struct bytes value, key; /* of the call at hand */
     struct key_run keys;
+    struct { /* of the rows that a row function is about to get */
+        struct key_run keys;
+        uint64_t hash[KEY_RUN_ROWS];
+    } run;
     struct {
         struct shape value, key;
     } of[];
@@ -34,12 +39,13 @@ static struct wk_kept *kept(struct wk_op *op)
 
     if (op->kept)
         return op->kept;
-    while (op->ctx.states[n].kind != 0)
+    while (op->ctx.states && op->ctx.states[n].kind != 0)
         n++;
     op->kept = mem_alloc(sizeof(*op->kept) + n * sizeof(op->kept->of[0]));
     bytes_init(&op->kept->value);
     bytes_init(&op->kept->key);
     bytes_init(&op->kept->keys.text);
+    bytes_init(&op->kept->run.keys.text);
     return op->kept;
 }
 
@@ -50,6 +56,7 @@ void wk_kept_free(struct wk_kept *k)
     bytes_release(&k->value);
     bytes_release(&k->key);
     bytes_release(&k->keys.text);
+    bytes_release(&k->run.keys.text);
     mem_free(k);
 }
 
@@ -58,6 +65,12 @@ static int failed(struct wk_op *op, const struct err *err)
     if (!op->ctx.error.code)
         op->ctx.error = *err;
     return op->ctx.error.code;
+}
+
+/* Where a call puts its error: the first one stays. An err of one's own for each call costs as much as finding the key. */
+static struct err *first_error(struct wk_op *op)
+{
+    return op->ctx.error.code ? NULL : &op->ctx.error;
 }
 
 /* ---- checks ---- */
@@ -130,6 +143,7 @@ static const struct packed_struct *shape_of(struct wk_op *op, int state, bool ke
     }
     s->schema = schema;
     s->size = size;
+    s->in_place = s->row.slots && packed_slot_bytes(schema) == size;
     return &s->row;
 }
 
@@ -139,7 +153,7 @@ static bool is_in_place(struct wk_op *op, int state, const rask_schema *schema, 
 {
     const struct packed_struct *p = shape_of(op, state, false, schema, size);
 
-    if (p && (!p->slots || packed_slot_bytes(schema) != size))
+    if (p && !kept(op)->of[state].value.in_place)
         (void)rask_fail(&op->ctx, "state \"%s\" is used in place, and its row is not one that RASK_STATE declares",
                         op->ctx.states[state].name);
     return p && !op->ctx.error.code;
@@ -153,15 +167,10 @@ static bool in_place(struct wk_op *op, int state, const rask_schema *schema, siz
 void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
 {
     struct wk_op *op = wk_op_of(ctx);
-    struct err err = {0};
-    void *value;
 
     if (!in_place(op, state, schema, size))
         return NULL;
-    value = wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, true, NULL, &err);
-    if (!value)
-        (void)failed(op, &err);
-    return value;
+    return wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, true, NULL, first_error(op));
 }
 
 const void *wk_ctx_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
@@ -188,11 +197,53 @@ void wk_ctx_clear(rask_ctx *ctx, int state)
         (void)failed(op, &err);
 }
 
+/* Hashes of the keys of rows from .. from + n - 1, at most KEY_RUN_ROWS; false: the batch has none. */
+static bool run_hashes(const rask_batch *in, uint32_t from, uint32_t n, uint64_t *hash)
+{
+    const uint64_t *all = in->hash.data;
+
+    for (uint32_t i = 0; all && i < n; i++)
+        hash[i] = all[rask_position(in, from + i)];
+    return all != NULL;
+}
+
+void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t from, bool first)
+{
+    uint32_t n = MIN(in->rows - from, (uint32_t)KEY_RUN_ROWS), next = MIN(in->rows - from - n, (uint32_t)KEY_RUN_ROWS);
+    struct key_run *keys = &kept(op)->run.keys;
+    uint64_t *hash = kept(op)->run.hash, ahead[KEY_RUN_ROWS];
+
+    key_run_fill(keys, in, op->key_columns[input], op->key_count[input], from, n);
+    if (!run_hashes(in, from, n, hash)) {
+        key_run_hash(keys, hash);
+        first = true;
+        next = 0;
+    }
+    (void)run_hashes(in, from + n, next, ahead);
+    for (int i = 0; op->ctx.states && op->ctx.states[i].kind != 0; i++) {
+        if (op->ctx.states[i].kind >= RASK_OPERATOR_LIST)
+            continue;
+        if (first)
+            wk_state_fetch(op->state, i, hash, n);
+        wk_state_fetch(op->state, i, ahead, next);
+        wk_state_fetch_entries(op->state, i, hash, n);
+    }
+}
+
+void wk_op_use_key(struct wk_op *op, uint32_t i)
+{
+    const struct key_run *keys = &op->kept->run.keys;
+
+    op->ctx.key.data = keys->len[i] <= KEY_HEAD_BYTES ? (const char *)keys->head[i] : (const char *)keys->text.data + keys->place[i];
+    op->ctx.key.len = keys->len[i];
+    op->ctx.key_hash = op->kept->run.hash[i];
+}
+
 int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, uint32_t from, uint32_t count,
                      const rask_schema *schema, size_t size, void **values)
 {
     struct wk_op *op = wk_op_of(ctx);
-    uint64_t hash[KEY_RUN_ROWS];
+    uint64_t hash[2][KEY_RUN_ROWS];
     struct key_run *keys;
     int rc = 0;
 
@@ -201,17 +252,19 @@ int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, u
     if (!is_usable(op, state, VALUES, "rask_values_of", true) || !is_in_place(op, state, schema, size))
         return ctx->error.code;
     keys = &kept(op)->keys;
-    for (uint32_t i = 0; i < count && rc == 0; i += KEY_RUN_ROWS) {
-        uint32_t n = MIN(count - i, (uint32_t)KEY_RUN_ROWS);
+    if (run_hashes(in, from, MIN(count, (uint32_t)KEY_RUN_ROWS), hash[0]))
+        wk_state_fetch(op->state, state, hash[0], MIN(count, (uint32_t)KEY_RUN_ROWS));
+    for (uint32_t i = 0, turn = 0; i < count && rc == 0; i += KEY_RUN_ROWS, turn ^= 1) {
+        uint32_t n = MIN(count - i, (uint32_t)KEY_RUN_ROWS), next = MIN(count - i - n, (uint32_t)KEY_RUN_ROWS);
 
+        if (run_hashes(in, from + i + n, next, hash[turn ^ 1])) /* a run ahead */
+            wk_state_fetch(op->state, state, hash[turn ^ 1], next);
         key_run_fill(keys, in, op->key_columns[input], op->key_count[input], from + i, n);
-        if (in->hash.data)
-            for (uint32_t k = 0; k < n; k++)
-                hash[k] = ((const uint64_t *)in->hash.data)[rask_position(in, from + i + k)];
-        else
-            key_run_hash(keys, hash);
-        wk_state_fetch(op->state, state, hash, n);
-        rc = wk_state_get_run(op->state, state, keys, hash, size, values + i, &ctx->error);
+        if (!in->hash.data) {
+            key_run_hash(keys, hash[turn]);
+            wk_state_fetch(op->state, state, hash[turn], n);
+        }
+        rc = wk_state_get_run(op->state, state, keys, hash[turn], size, values + i, &ctx->error);
     }
     return rc;
 }

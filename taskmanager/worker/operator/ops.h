@@ -33,6 +33,13 @@ int64_t wk_op_property_i64(const struct wk_op *op, const char *key, int64_t othe
 
 /* Sets the current key of a keyed operator from a row of `input`. */
 int wk_op_set_key(struct wk_op *op, int input, const rask_row *row);
+/*
+ * Of row functions, every KEY_RUN_ROWS rows: finds the keys of rows from `from` on, and prefetches what the declared states
+ * have of them.  first: there was no run before, which looks one ahead.  Then row from + i makes its key the current one.
+ * (ctx_state.c)
+ */
+void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t from, bool first);
+void wk_op_use_key(struct wk_op *op, uint32_t i);
 
 /* op->state, for the states that it declares; its context is filled. budget: borrowed for the state's life. (op_state.c) */
 int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct err *err) MUST_CHECK;

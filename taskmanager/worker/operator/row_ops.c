@@ -140,12 +140,13 @@ static int process_process(rask_op *ctx, int input, const rask_batch *in, uint32
             wk_op_time_of(ctx->out, in, row.position);
         for (uint32_t s = 0; s < ctx->side_count; s++)
             wk_op_time_of(ctx->sides[s], in, row.position);
+        if (keyed && (i - from) % KEY_RUN_ROWS == 0)
+            wk_op_begin_run(op, input, in, i, i == from);
         if (keyed)
-            rc = wk_op_set_key(op, input, &row);
+            wk_op_use_key(op, (i - from) % KEY_RUN_ROWS);
         else
             ctx->key = (rask_str){NULL, 0};
-        if (rc == 0)
-            rc = on_row(ctx, &row, ctx->out);
+        rc = on_row(ctx, &row, ctx->out);
         i++;
     }
     *ret_consumed = i - from;

@@ -11,7 +11,6 @@
 #include "common/base/mem.h"
 #include "taskmanager/worker/state/state_private.h"
 
-#define PREFETCH_AHEAD 12
 #define SMALL_BYTES (16u << 20)
 
 /* ---- birth and death ---- */
@@ -228,39 +227,6 @@ int wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, s
 
 /* ---- many keys ---- */
 
-void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
-{
-    struct table *t = wk_table_of(s, state);
-
-    if (!t->groups)
-        return;
-    for (uint32_t i = 0; i < count + PREFETCH_AHEAD; i++) {
-        if (i < count) {
-            const struct group *g = wk_group_of(t, hash[i]);
-
-            __builtin_prefetch(&g->index[hash[i] & g->mask]);
-        }
-        if (i >= PREFETCH_AHEAD) {
-            const struct group *g = wk_group_of(t, hash[i - PREFETCH_AHEAD]);
-            uint64_t word = g->index ? g->index[hash[i - PREFETCH_AHEAD] & g->mask] : 0;
-
-            if (word)
-                __builtin_prefetch(entry_of(word));
-        }
-    }
-}
-
-void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
-{
-    const struct table *t = wk_table_of(s, state);
-
-    for (uint32_t i = 0; t->groups && i < count; i++) {
-        const struct group *g = wk_group_of(t, hash[i]);
-
-        __builtin_prefetch(&g->index[hash[i] & g->mask]);
-    }
-}
-
 /*
  * The first word from the key's slot on whose tag is the key's: nearly always the one sought. 0: none. No entry is read,
  * so that all of a run can be fetched at a time.
@@ -274,6 +240,40 @@ static inline uint64_t find_tag(const struct group *g, uint64_t hash)
     while (g->index[at] && !tag_is(g->index[at], hash))
         at = (at + 1) & g->mask;
     return g->index[at];
+}
+
+void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
+{
+    const struct table *t = wk_table_of(s, state);
+
+    for (uint32_t i = 0; t->groups && i < count; i++) {
+        const struct group *g = wk_group_of(t, hash[i]);
+
+        __builtin_prefetch(&g->index[hash[i] & g->mask]);
+    }
+}
+
+void wk_state_fetch_entries(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
+{
+    const struct table *t = wk_table_of(s, state);
+
+    for (uint32_t i = 0; t->groups && i < count; i++) {
+        char *e = (char *)entry_of(find_tag(wk_group_of(t, hash[i]), hash[i]));
+
+        __builtin_prefetch(e, 1);
+        __builtin_prefetch(e + sizeof(struct entry) + KEY_HEAD_BYTES, 1); /* it may lie across two lines */
+    }
+}
+
+void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
+{
+    for (uint32_t i = 0, n; i < count; i += n) {
+        n = MIN(count - i, (uint32_t)KEY_RUN_ROWS);
+        if (i == 0)
+            wk_state_fetch(s, state, hash, n);
+        wk_state_fetch(s, state, hash + i + n, MIN(count - i - n, (uint32_t)KEY_RUN_ROWS));
+        wk_state_fetch_entries(s, state, hash + i, n);
+    }
 }
 
 static struct entry *get_slow(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size,
@@ -304,7 +304,7 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
     struct table *t = wk_table_of(s, state);
     struct entry *likely[KEY_RUN_ROWS];
     struct group *group[KEY_RUN_ROWS];
-    bool two_lines = entry_room(t, keys->len[0], size).bytes > LINE_BYTES; /* most are as the first */
+    size_t end = MIN(entry_room(t, keys->len[0], size).bytes - 1, LINE_BYTES); /* it may lie across two lines; most are as the first */
 
     if (!t->groups && !wk_table_begin(t))
         return wk_over_budget(t, s->group_count * sizeof(struct group), err);
@@ -312,8 +312,7 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
         group[i] = wk_group_of(t, hash[i]);
         likely[i] = entry_of(find_tag(group[i], hash[i]));
         __builtin_prefetch(likely[i], 1);
-        if (two_lines)
-            __builtin_prefetch((char *)likely[i] + LINE_BYTES, 1);
+        __builtin_prefetch((char *)likely[i] + end, 1);
     }
     for (uint32_t i = 0; i < keys->rows; i++) {
         struct key key = {.head = {keys->head[i][0], keys->head[i][1]}, .len = keys->len[i]};

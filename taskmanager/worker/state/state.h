@@ -36,7 +36,9 @@ struct wk_state;
 struct wk_state *wk_state_new(const struct wk_state_options *options);
 void wk_state_free(struct wk_state *s);
 
-/* Prefetches for these hashes (a batch about to be processed). */
+/* Prefetches for keys of these hashes that are about to be used: words of the index; entries, whose words are there; both. */
+void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count);
+void wk_state_fetch_entries(struct wk_state *s, int state, const uint64_t *hash, uint32_t count);
 void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint32_t count);
 /*
  * Between callbacks of the operator, once for each batch: cleans a little. Values handed out before are gone.
@@ -54,7 +56,6 @@ void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, s
  * state. The hash of key i is hash[i]. Entries are fetched by itself; the words of the index had better been, a run ago, by
  * wk_state_fetch.
  */
-void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count);
 int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
                      void **values, struct err *err) MUST_CHECK;
 /* Values of changing size (packed rows). */
