@@ -249,7 +249,7 @@ void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_
     for (uint32_t i = 0; t->groups && i < count; i++) {
         const struct group *g = wk_group_of(t, hash[i]);
 
-        __builtin_prefetch(&g->index[hash[i] & g->mask]);
+        __builtin_prefetch(&g->index[hash[i] & g->mask], 0, NEAR);
     }
 }
 
@@ -260,8 +260,8 @@ void wk_state_fetch_entries(struct wk_state *s, int state, const uint64_t *hash,
     for (uint32_t i = 0; t->groups && i < count; i++) {
         char *e = (char *)entry_of(find_tag(wk_group_of(t, hash[i]), hash[i]));
 
-        __builtin_prefetch(e, 1);
-        __builtin_prefetch(e + sizeof(struct entry) + KEY_HEAD_BYTES, 1); /* it may lie across two lines */
+        __builtin_prefetch(e, 0, NEAR);
+        __builtin_prefetch(e + sizeof(struct entry) + KEY_HEAD_BYTES, 0, NEAR); /* it may lie across two lines */
     }
 }
 
@@ -311,8 +311,8 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
     for (uint32_t i = 0; i < keys->rows; i++) {
         group[i] = wk_group_of(t, hash[i]);
         likely[i] = entry_of(find_tag(group[i], hash[i]));
-        __builtin_prefetch(likely[i], 1);
-        __builtin_prefetch((char *)likely[i] + end, 1);
+        __builtin_prefetch(likely[i], 0, NEAR);
+        __builtin_prefetch((char *)likely[i] + end, 0, NEAR);
     }
     for (uint32_t i = 0; i < keys->rows; i++) {
         struct key key = {.head = {keys->head[i][0], keys->head[i][1]}, .len = keys->len[i]};

@@ -22,6 +22,7 @@
 #define PAGE_BYTES (64u << 10)
 #define PAGE_FIRST_BYTES 256u
 #define LINE_BYTES 64u /* of the cache */
+#define NEAR 2         /* prefetch into the second-level cache, which waits for more lines at a time than the first */
 #define INDEX_FIRST 8u
 
 enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
