@@ -265,17 +265,39 @@ void batch_runs_add_cells(struct runs *r, const rask_batch *b, uint32_t column, 
         batch_runs_add(r, c->child, ((const rask_span *)c->data)[rask_position(b, i)]);
 }
 
-/* Copies a run's cells of one column to `to`, a place in the result. */
-static void concat_cells(struct text_list *texts, const struct run *run, uint32_t column, void *to)
+/* Prefetches the beginning of an array's part: it may lie in another core's cache, and no prefetcher foresees short runs. */
+static inline void prefetch_cells(const uint8_t *cells, uint64_t bytes)
+{
+    for (uint64_t i = 0; i < bytes && i < PREFETCH_BYTES; i += 64)
+        __builtin_prefetch(cells + i);
+}
+
+/* The cells of a column, or with column == schema->columns the hashes; NULL: there are none. */
+static inline const uint8_t *run_cells(const struct run *run, uint32_t column, uint32_t width)
 {
     const rask_batch *b = run->from;
-    uint32_t width = schema_width(&b->schema->fields[column]);
-    const uint8_t *from = (const uint8_t *)b->columns[column].data + (uint64_t)run->span.first * width;
-    view_words *views = to;
+    const rask_column *c = column < b->schema->columns ? &b->columns[column] : &b->hash;
 
-    memcpy(to, from, (uint64_t)run->span.count * width);
-    if (!schema_is_view(&b->schema->fields[column]))
-        return;
+    return c->data ? (const uint8_t *)c->data + (uint64_t)run->span.first * width : NULL;
+}
+
+/* Copies a column of all runs, as it is, to `to`; meanwhile the next column of each (0: there is none) is prefetched. */
+static void concat_column(const struct runs *runs, uint32_t column, uint32_t width, uint32_t next_width, uint8_t *to)
+{
+    for (uint32_t i = 0; i < runs->count; i++) {
+        const struct run *run = &runs->list[i];
+        uint64_t bytes = (uint64_t)run->span.count * width;
+
+        if (next_width)
+            prefetch_cells(run_cells(run, column + 1, next_width), (uint64_t)run->span.count * next_width);
+        memcpy(to, run_cells(run, column, width), bytes);
+        to += bytes;
+    }
+}
+
+/* Views of a run that were copied to `views`: their buffers get the numbers of the result. */
+static void concat_views(struct text_list *texts, const struct run *run, view_words *views)
+{
     for (uint32_t i = 0; i < run->span.count; i++)
         if (view_len(views[i]) > 12) {
             uint32_t n = texts->map[view_buffer(views[i])];
@@ -332,13 +354,12 @@ static void concat_children(rask_batch *b, const struct runs *runs)
 
 static uint32_t gather_extras(rask_batch *const *in, uint32_t in_count);
 
-/* Event times, kinds and hashes of the runs; rows inside cells have none. */
+/* Event times and kinds of a run; rows inside cells have none. */
 static void concat_extras(const struct run *run, struct cells *cells, uint32_t at)
 {
     const rask_batch *b = run->from;
     rask_ts *time = cells->event_time.data ? (rask_ts *)cells->event_time.data + at : NULL;
     uint8_t *kind = cells->kind.data ? (uint8_t *)cells->kind.data + at : NULL;
-    uint64_t *hash = cells->hash.data ? (uint64_t *)cells->hash.data + at : NULL;
     uint32_t first = run->span.first, count = run->span.count;
 
     if (time && b->event_time.data)
@@ -349,23 +370,31 @@ static void concat_extras(const struct run *run, struct cells *cells, uint32_t a
         memcpy(kind, (const uint8_t *)b->kind.data + first, count);
     else if (kind)
         memset(kind, RASK_INSERT, count);
-    if (hash)
-        memcpy(hash, (const uint64_t *)b->hash.data + first, count * sizeof(*hash));
 }
 
-/* Short runs of many batches lie in lines that no prefetcher foresees, and mostly in another core's cache. */
-static void prefetch_run(const struct run *run)
+static void concat_columns(const struct runs *runs, const rask_schema *schema, struct cells *cells)
 {
-    const rask_batch *b = run->from;
+    uint32_t width = schema->columns ? schema_width(&schema->fields[0]) : 8, next;
+    uint32_t all = schema->columns + (cells->hash.data != NULL);
 
-    for (uint32_t c = 0; c <= b->schema->columns; c++) {
-        const rask_column *column = c < b->schema->columns ? &b->columns[c] : &b->hash;
-        uint64_t width = c < b->schema->columns ? schema_width(&b->schema->fields[c]) : 8;
-        const uint8_t *at = (const uint8_t *)column->data + run->span.first * width;
-
-        for (uint64_t i = 0; column->data && i < run->span.count * width && i < PREFETCH_BYTES; i += 64)
-            __builtin_prefetch(at + i);
+    for (uint32_t i = 0; i < runs->count && all > 0; i++)
+        prefetch_cells(run_cells(&runs->list[i], 0, width), (uint64_t)runs->list[i].span.count * width);
+    for (uint32_t c = 0; c < all; c++, width = next) {
+        next = c + 1 == all ? 0 : c + 1 == schema->columns ? 8 : schema_width(&schema->fields[c + 1]);
+        concat_column(runs, c, width, next, c < schema->columns ? cells->columns[c].data : cells->hash.data);
     }
+}
+
+/* What is not plain cells: long strings, nulls, event times and kinds. */
+static void concat_rest(const struct run *run, const rask_schema *schema, struct text_list *texts, struct cells *cells, uint32_t at)
+{
+    text_list_map(texts, run->from);
+    for (uint32_t c = 0; c < schema->columns; c++) {
+        if (run->from->buffer_count && schema_is_view(&schema->fields[c]))
+            concat_views(texts, run, (view_words *)cells->columns[c].data + at);
+        concat_nulls(run, c, &cells->columns[c], at);
+    }
+    concat_extras(run, cells, at);
 }
 
 rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const struct runs *runs)
@@ -389,22 +418,12 @@ rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const str
     }
     cells_new(pool, schema, (uint32_t)runs->rows, (some & ~(uint32_t)BATCH_HASH) | each, nullable, &cells);
     text_list_init(&texts, all, most);
-    for (uint32_t i = 0; i < runs->count; i++) {
-        const struct run *run = &runs->list[i];
-
-        if (i + 2 < runs->count)
-            prefetch_run(run + 2);
-        text_list_map(&texts, run->from);
-        for (uint32_t c = 0; c < schema->columns; c++) {
-            uint32_t width = schema_width(&schema->fields[c]);
-
-            concat_cells(&texts, run, c, (uint8_t *)cells.columns[c].data + (uint64_t)at * width);
-            concat_nulls(run, c, &cells.columns[c], at);
-        }
-        concat_extras(run, &cells, at);
-        at += run->span.count;
+    concat_columns(runs, schema, &cells);
+    for (uint32_t i = 0; i < runs->count && (all || nullable || cells.event_time.data || cells.kind.data); i++) {
+        concat_rest(&runs->list[i], schema, &texts, &cells, at);
+        at += runs->list[i].span.count;
     }
-    b = text_list_finish(&texts, pool, schema, &cells, at);
+    b = text_list_finish(&texts, pool, schema, &cells, (uint32_t)runs->rows);
     text_list_release(&texts);
     concat_children(b, runs);
     return b;

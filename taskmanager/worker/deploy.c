@@ -662,6 +662,26 @@ static void wire_inputs(struct wk_region *r, struct wk_task *t)
     }
 }
 
+static uint64_t edge_count(const struct wk *wk)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < wk->task_count; i++)
+        n += wk->tasks[i]->chain.edge_count;
+    return n;
+}
+
+/* As wide as its channels make it, and its part of the worker's share allows. */
+static uint32_t wider_of(const struct wk *wk, const struct wk_edge *e)
+{
+    uint64_t share = wk->options.network_bytes / 2 / edge_count(wk);
+    uint32_t wider = wk_edge_wider(e->partitioner, e->channel_count);
+
+    while (wider > 1 && EDGE_MIN_BYTES * wider > share)
+        wider /= 2;
+    return wider;
+}
+
 static uint64_t gate_channels(const struct wk *wk)
 {
     uint64_t n = 0;
@@ -674,10 +694,8 @@ static uint64_t gate_channels(const struct wk *wk)
 /* What the exchange cannot do without must fit before the job starts; there is no "insufficient buffers" later. */
 static int check_budget(const struct wk *wk, struct err *err)
 {
-    uint64_t channels = gate_channels(wk), edges = 0, need;
+    uint64_t channels = gate_channels(wk), edges = edge_count(wk), need;
 
-    for (uint32_t i = 0; i < wk->task_count; i++)
-        edges += wk->tasks[i]->chain.edge_count;
     need = channels * CREDIT_MIN_BYTES + edges * EDGE_MIN_BYTES;
     if (need <= wk->options.network_bytes)
         return 0;
@@ -718,8 +736,10 @@ int wk_region_build(struct wk_region *r, uint32_t attempt, struct err *err)
     for (uint32_t i = 0; i < r->task_count && rc == 0; i++) {
         struct wk_task *t = r->tasks[i];
 
-        for (uint32_t k = 0; k < t->chain.edge_count; k++)
+        for (uint32_t k = 0; k < t->chain.edge_count; k++) {
+            t->chain.edges[k]->wider = wider_of(wk, t->chain.edges[k]);
             wire_outputs(r, t->chain.edges[k]);
+        }
         wire_inputs(r, t);
     }
     return rc;
@@ -730,10 +750,11 @@ static uint32_t credit_of(const struct wk *wk, const struct wk_in *in, uint64_t 
 {
     const struct wk_edge_info *info = &wk->edges[in->edge];
     uint32_t first, targets;
-    uint64_t credit = wk->options.network_bytes / 2 / MAX(channels, 1u);
+    uint64_t credit = wk->options.network_bytes / 2 / MAX(channels, 1u), under_way;
 
     graph_edge_targets(info->edge->partitioner, in->source_subtask, info->sources, info->targets, &first, &targets);
-    credit = MIN(credit, UNDER_WAY_BYTES / MAX(in->gate->channel_count, targets));
+    under_way = MAX(UNDER_WAY_BYTES, 2u * EDGE_BLOCK_BYTES * wk_edge_wider(info->edge->partitioner, targets));
+    credit = MIN(credit, under_way / MAX(in->gate->channel_count, targets));
     return (uint32_t)MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
 }
 

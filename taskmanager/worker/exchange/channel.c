@@ -152,7 +152,7 @@ void wk_gate_release(struct wk_gate *g)
     g->channels = NULL;
 }
 
-void wk_in_push(struct wk_in *in, struct wk_element *e)
+bool wk_in_push_quietly(struct wk_in *in, struct wk_element *e)
 {
     struct wk_gate *g = in->gate;
     struct wk_element *newest = __atomic_load_n(&g->arrived, __ATOMIC_RELAXED);
@@ -166,13 +166,19 @@ void wk_in_push(struct wk_in *in, struct wk_element *e)
             wk_count(&in->pushed, -1ull);
             wk_count(&in->pushed_bytes, -(uint64_t)bytes);
             wk_element_free(e);
-            return;
+            return false;
         }
         e->next = newest;
     } while (!__atomic_compare_exchange_n(&g->arrived, &newest, e, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-    /* What lay there already has a task that was woken for it. */
-    if (!newest)
-        wk_ready(g->task);
+    return !newest; /* what lay there already has a task that is woken for it */
+}
+
+void wk_in_push(struct wk_in *in, struct wk_element *e)
+{
+    struct wk_runnable *task = in->gate->task; /* e may be gone, and in with it, as soon as it is pushed */
+
+    if (wk_in_push_quietly(in, e))
+        wk_ready(task);
 }
 
 struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in)

@@ -120,6 +120,8 @@ void wk_gate_release(struct wk_gate *g);
 void wk_gate_close(struct wk_gate *g);
 /* Whoever sends on this channel, one thread at a time. e is taken. */
 void wk_in_push(struct wk_in *in, struct wk_element *e);
+/* The same, but true: the caller has to make the gate's task ready, soon. */
+bool wk_in_push_quietly(struct wk_in *in, struct wk_element *e) MUST_CHECK;
 /* Task. The next element, NULL when nothing is there. */
 struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in);
 /* Any thread. Waiting in the channel; a moment later it may be more or less. */

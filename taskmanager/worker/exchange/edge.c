@@ -5,9 +5,10 @@
 #include "common/base/mem.h"
 #include "common/types/key_bytes.h"
 #include "taskmanager/worker/exchange/link.h"
+#include "taskmanager/worker/task/executor.h"
 
 #define SPLITS_HELD_MAX 2048u
-#define SPLITS_HELD_BATCHES (EDGE_HELD_MAX / 2) /* what one call adds before it waits is far below the rest */
+#define SPLITS_HELD_BATCHES 32 /* what one call adds before it waits is far below the rest */
 
 void wk_edge_release(struct wk_edge *e)
 {
@@ -20,6 +21,8 @@ void wk_edge_release(struct wk_edge *e)
     wk_partition_release(&e->partition);
     wk_merge_free(e->merge);
     e->merge = NULL;
+    mem_free(e->unwoken);
+    e->unwoken = NULL;
     mem_free(e->channels);
     mem_free(e->rank_of_subtask);
     mem_free(e->rank_of_group);
@@ -30,12 +33,17 @@ void wk_edge_release(struct wk_edge *e)
     e->key_columns = NULL;
 }
 
+static uint32_t wider(const struct wk_edge *e)
+{
+    return MAX(e->wider, 1u);
+}
+
 bool wk_edge_full(const struct wk_edge *e)
 {
     if (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS)
         return e->held_rows >= SPLITS_HELD_MAX || e->held_count >= SPLITS_HELD_BATCHES;
     /* Over the worker's budget one block in each edge has to do. */
-    return e->blocks_waiting >= EDGE_BLOCKS_MAX || (e->blocks_waiting > 0 && (e->narrow || pool_over(e->pool)));
+    return e->blocks_waiting >= wk_edge_blocks_max(e) || (e->blocks_waiting > 0 && (e->narrow || pool_over(e->pool)));
 }
 
 bool wk_edge_drained(const struct wk_edge *e)
@@ -108,13 +116,36 @@ static struct wk_element *head(struct wk_out *out)
     return list_empty(&out->pending) ? NULL : LIST_ENTRY(out->pending.next, struct wk_element, node);
 }
 
+/*
+ * A block of many short slices: readers that took each as it comes would pay for a step each time.  They get what the whole
+ * step of this task made.
+ */
+static void wake_later(struct wk_edge *e, struct wk_runnable *reader)
+{
+    if (!e->unwoken)
+        e->unwoken = mem_alloc_array(e->channel_count, sizeof(struct wk_runnable *));
+    if (e->unwoken_count == e->channel_count)
+        wk_edge_wake(e);
+    e->unwoken[e->unwoken_count++] = reader;
+}
+
+void wk_edge_wake(struct wk_edge *e)
+{
+    for (uint32_t i = 0; i < e->unwoken_count; i++)
+        wk_ready(e->unwoken[i]);
+    e->unwoken_count = 0;
+}
+
 static void send_local(struct wk_edge *e, struct wk_out *out)
 {
     struct wk_element *el = pop(e, out);
 
     if (el->type == WK_DATA)
         slice_sent(e, el->block);
-    wk_in_push(out->local, el);
+    if (wider(e) == 1)
+        wk_in_push(out->local, el);
+    else if (wk_in_push_quietly(out->local, el))
+        wake_later(e, out->local->gate->task);
 }
 
 /* Sends the head of channel `rank` and, while they belong to the same run of rows, those of the ranks behind it. */
@@ -303,11 +334,11 @@ static void drop_held(struct wk_edge *e)
 /* Less credit than a block over all channels: the receivers want little under way, and one block that waits is plenty. */
 static bool is_narrow(const struct wk_edge *e)
 {
-    int64_t total = 0;
+    int64_t total = 0, block = (int64_t)EDGE_BLOCK_BYTES * wider(e);
 
-    for (uint32_t i = 0; i < e->channel_count && total < EDGE_BLOCK_BYTES / 2; i++)
+    for (uint32_t i = 0; i < e->channel_count && total < block / 2; i++)
         total += __atomic_load_n(&e->channels[i].credit_total, __ATOMIC_RELAXED);
-    return total < EDGE_BLOCK_BYTES / 2;
+    return total < block / 2;
 }
 
 /* rows is taken. */
@@ -315,7 +346,7 @@ static struct wk_block *block_of(struct wk_edge *e, rask_batch *rows)
 {
     wk_count(&e->blocks_waiting, 1);
     e->narrow = is_narrow(e);
-    return wk_block_new(e->pool, &rows, e->channel_count);
+    return wk_block_new(e->pool, &rows, e->channel_count + wider(e) - 1);
 }
 
 /* All held rows as one batch in order, for edges whose channels all get the same. */
@@ -360,8 +391,8 @@ static void cut_whole(struct wk_edge *e)
 
 static void cut_partitioned(struct wk_edge *e)
 {
-    uint16_t dest[RASK_BATCH_ROWS_MAX], position[RASK_BATCH_ROWS_MAX];
-    uint64_t hash[RASK_BATCH_ROWS_MAX];
+    uint16_t dest[EDGE_BLOCK_ROWS_MAX], position[EDGE_BLOCK_ROWS_MAX];
+    uint64_t hash[EDGE_BLOCK_ROWS_MAX];
     bool hashed = e->partitioner == RASK__GRAPH__PARTITIONER__HASH;
     uint32_t rows = e->held_rows, at = 0, each;
     rask_batch *gathered;
@@ -381,13 +412,13 @@ static void cut_partitioned(struct wk_edge *e)
     block = block_of(e, gathered);
     each = row_bytes(gathered);
     at = 0;
-    for (uint32_t i = 0; i < e->channel_count; i++) {
-        uint32_t n = e->partition.end[i] - at;
+    for (uint32_t i = 0; i < e->channel_count; i++)
+        while (at < e->partition.end[i]) {
+            uint32_t n = MIN(e->partition.end[i] - at, (uint32_t)RASK_BATCH_ROWS_MAX);
 
-        if (n > 0)
             add_slice(e, i, block, at, n, slice_bytes(gathered, at, n, each));
-        at += n;
-    }
+            at += n;
+        }
     wk_block_unref(block);
     drop_held(e);
 }
@@ -490,15 +521,16 @@ static void flush_held(struct wk_edge *e)
 static void hold(struct wk_edge *e, rask_batch *batch)
 {
     bool splits = e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
+    uint32_t rows_max = wider(e) * RASK_BATCH_ROWS_MAX;
 
     if (!splits && e->held_count > 0 &&
-        (e->held_rows + batch->rows > RASK_BATCH_ROWS_MAX || e->held_count == EDGE_HELD_MAX))
+        (e->held_rows + batch->rows > rows_max || e->held_count == EDGE_HELD_MAX / EDGE_WIDER_MAX * wider(e)))
         flush_held(e);
     CHECK(e->held_count < EDGE_HELD_MAX);
     e->held[e->held_count++] = batch;
     e->held_rows += batch->rows;
     wk_count(&e->held_bytes, batch_row_bytes(batch));
-    if (splits || e->held_rows == RASK_BATCH_ROWS_MAX || e->held_bytes >= EDGE_BLOCK_BYTES)
+    if (splits || e->held_rows == rows_max || e->held_bytes >= EDGE_BLOCK_BYTES * wider(e))
         flush_held(e);
 }
 

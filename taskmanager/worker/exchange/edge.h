@@ -4,6 +4,8 @@
  * Rows are held until 4,096 rows or 128 KiB are there (or a flush), then gathered once, in destination order,
  * into a block; each channel gets a slice of it.  Channels stand in the order (worker, subtask), so what goes to one peer is one
  * run of rows and leaves as one frame.  An edge with EDGE_BLOCKS_MAX blocks that wait for credit is full: its task stops.
+ * An edge of many channels is wider: it collects up to four times as much, so that slices do not become too short to pay for
+ * their way, and wakes its local readers when its step ends, so that they take several at once.
  * All functions run in the task's step.
  */
 #ifndef WK_EDGE_H
@@ -17,7 +19,10 @@
 
 #define EDGE_BLOCKS_MAX 4
 #define EDGE_BLOCK_BYTES (128u << 10)
-#define EDGE_HELD_MAX 64
+#define EDGE_WIDER_MAX 4
+#define EDGE_BLOCK_ROWS_MAX (EDGE_WIDER_MAX * RASK_BATCH_ROWS_MAX)
+#define EDGE_SLICE_ROWS 128u /* what a slice should have at least */
+#define EDGE_HELD_MAX (64 * EDGE_WIDER_MAX)
 
 typedef uint32_t wk_partition_fn(const rask_row *row, uint32_t channels);
 
@@ -36,6 +41,7 @@ struct wk_edge {
     struct wk_partition partition; /* made with the first block that is sorted */
     uint16_t *rank_of_group;     /* HASH: likewise; key group -> rank */
     struct wk_merge *merge;      /* HASH: rows of equal key become one; owned. NULL: all go as they are */
+    uint32_t wider;              /* its blocks are so many times as large, as it has many channels; 0: 1. Set before the first row */
     uint64_t random;             /* SHUFFLE: state of a splitmix generator */
     uint32_t next;               /* REBALANCE, RESCALE, SPLITS: round robin */
 
@@ -53,6 +59,8 @@ struct wk_edge {
     int64_t marker;
     uint32_t marker_rank;        /* channels take turns */
     bool narrow;                 /* one block that waits makes it full */
+    struct wk_runnable **unwoken; /* readers of a wide edge that got something: woken together, when the step ends */
+    uint32_t unwoken_count;
     bool end_wanted;             /* SPLITS: END follows the last held row */
     bool ended;                  /* END was sent: nothing follows it */
     uint64_t rows_out, bytes_out; /* counters, read by others */
@@ -62,6 +70,18 @@ struct wk_edge {
 };
 
 void wk_edge_release(struct wk_edge *e);
+/* How much wider an edge of so many channels is at most: 1 .. EDGE_WIDER_MAX. */
+static inline uint32_t wk_edge_wider(Rask__Graph__Partitioner p, uint32_t channels)
+{
+    bool whole = p == RASK__GRAPH__PARTITIONER__BROADCAST || p == RASK__GRAPH__PARTITIONER__SPLITS;
+
+    return whole ? 1 : MIN(MAX(channels * EDGE_SLICE_ROWS / RASK_BATCH_ROWS_MAX, 1u), (uint32_t)EDGE_WIDER_MAX);
+}
+/* So many blocks that wait make it full. */
+static inline uint32_t wk_edge_blocks_max(const struct wk_edge *e)
+{
+    return EDGE_BLOCKS_MAX / MAX(e->wider, 1u);
+}
 /* Rows of one batch; one reference is taken. Always accepts; ask wk_edge_full before running the operator. */
 void wk_edge_emit(struct wk_edge *e, rask_batch *batch);
 bool wk_edge_full(const struct wk_edge *e);
@@ -74,6 +94,8 @@ static inline bool wk_edge_holds(const struct wk_edge *e)
 void wk_edge_flush(struct wk_edge *e);
 /* Credit came: sends what waited. Returns true if anything left. */
 bool wk_edge_send_waiting(struct wk_edge *e);
+/* The step ends, or waits: readers that got something and sleep yet are woken. */
+void wk_edge_wake(struct wk_edge *e);
 /* A control element to all channels, behind everything emitted before. */
 void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value);
 /* A latency marker, to one channel, behind what is held of a block: it does not cut it. */

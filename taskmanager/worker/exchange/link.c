@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "taskmanager/worker/exchange/edge.h"
 
 #define TABLE_HEADER_BYTES 8
 #define TABLE_ENTRY_BYTES 12
@@ -344,8 +345,9 @@ static int add_slices(struct wk_link *l, const struct net_frame *frame, struct w
         if (i > 0 && target <= last)
             return err_set(err, ERR_CORRUPT, "slices for subtasks %u and %u in this order", last, target);
         last = target;
-        if (n == 0 || n > rows - from)
-            return err_set(err, ERR_CORRUPT, "a slice of %u rows in a block of %u with %u left", n, rows, rows - from);
+        if (n == 0 || n > rows - from || n > RASK_BATCH_ROWS_MAX)
+            return err_set(err, ERR_CORRUPT, "a slice of %u rows in a block of %u with %u left, at most %d", n, rows, rows - from,
+                           RASK_BATCH_ROWS_MAX);
         if (!wk_in_within_credit(in, bytes))
             return err_set(err, ERR_PROTOCOL,
                            "%u bytes for edge %u from subtask %u to %u, more than the credit that the channel has", bytes,
@@ -401,8 +403,8 @@ static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
         return err_set(err, ERR_CORRUPT, "a data frame of %u bytes with %u slices", frame->length, count);
     buffer = payload_buffer(l, frame);
     rc = batch_decode(l->pool, schema, buffer->data + head, buffer->used - head, buffer, &rows, err);
-    if (rc == 0 && rows->rows > RASK_BATCH_ROWS_MAX)
-        rc = err_set(err, ERR_CORRUPT, "a block of %u rows, at most %d are allowed", rows->rows, RASK_BATCH_ROWS_MAX);
+    if (rc == 0 && rows->rows > EDGE_BLOCK_ROWS_MAX)
+        rc = err_set(err, ERR_CORRUPT, "a block of %u rows, at most %d are allowed", rows->rows, EDGE_BLOCK_ROWS_MAX);
     if (rc == 0)
         rc = push_rows(l, frame, rows, table, source, count, err);
     else

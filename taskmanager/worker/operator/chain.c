@@ -114,6 +114,8 @@ static bool may_go_on(void *arg)
     for (uint32_t i = 0; i < c->edge_count; i++)
         wk_edge_send_waiting(c->edges[i]);
     run_below(c, op->index);
+    for (uint32_t i = 0; i < c->edge_count; i++)
+        wk_edge_wake(c->edges[i]);
     return c->failed || !wk_op_blocked(op);
 }
 

@@ -614,6 +614,8 @@ static bool task_run(struct wk_runnable *r)
         task_over(t, RASK__CONTROL__TASK_STATE__CANCELED, NULL);
     else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))
         again = step(t, began);
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        wk_edge_wake(t->chain.edges[i]);
     if (wk_debloat_is_due(&t->debloat, began) && !wk_task_is_over(t))
         debloat(t, began);
     wk_clock_move(&t->clock, phase_after(t), ex->ops->now_ns(ex));

@@ -61,7 +61,7 @@ static void output(struct wk_task *t, Rask__Control__TaskMetrics *m, struct aren
     for (uint32_t i = 0; i < t->chain.edge_count; i++) {
         const struct wk_edge *from = t->chain.edges[i];
         Rask__Control__EdgeMetrics *e = arena_alloc(arena, sizeof(*e));
-        uint64_t blocks = MIN(wk_counted(&from->blocks_waiting), (uint64_t)EDGE_BLOCKS_MAX);
+        uint64_t blocks = MIN(wk_counted(&from->blocks_waiting), (uint64_t)wk_edge_blocks_max(from));
 
         rask__control__edge_metrics__init(e);
         e->edge = from->id;
@@ -74,7 +74,7 @@ static void output(struct wk_task *t, Rask__Control__TaskMetrics *m, struct aren
         m->bytes_out += wk_counted(&from->bytes_out);
         m->output_queue_length += wk_counted(&from->elements_waiting) + (wk_counted(&from->held_bytes) > 0);
         m->output_queue_bytes += e->queue_bytes;
-        m->output_usage_permille = MAX(m->output_usage_permille, (uint32_t)(blocks * 1000 / EDGE_BLOCKS_MAX));
+        m->output_usage_permille = MAX(m->output_usage_permille, (uint32_t)(blocks * 1000 / wk_edge_blocks_max(from)));
     }
 }
 

@@ -144,8 +144,8 @@ static void pointwise_patterns_cover_both_sides(void **state)
 
 struct seen {
     struct bench *b;
-    int64_t last[64];   /* by target: n rises in each channel */
-    uint32_t by_target[64];
+    int64_t last[128];  /* by target: n rises in each channel */
+    uint32_t by_target[128];
     uint32_t rows;
     bool hash;
 };
@@ -176,7 +176,8 @@ static void run_partitioner(Rask__Graph__Partitioner p, uint32_t targets, struct
     memset(s, 0, sizeof(*s));
     s->b = &b;
     s->hash = p == RASK__GRAPH__PARTITIONER__HASH;
-    for (uint32_t i = 0; i < 64; i++)
+    b.edge.wider = wk_edge_wider(p, targets);
+    for (uint32_t i = 0; i < ARRAY_LEN(s->last); i++)
         s->last[i] = -1;
     while (sent < 50000) {
         uint32_t n = (uint32_t)draw(5) == 0 ? (uint32_t)draw(4096) + 1 : (uint32_t)draw(20) + 1;
@@ -209,7 +210,7 @@ static void every_partitioner_keeps_rows_and_order(void **state)
     struct seen s;
 
     (void)state;
-    for (uint32_t targets = 1; targets <= 16; targets += 5)
+    for (uint32_t targets = 1; targets <= 128; targets += targets < 16 ? 5 : 56)
         for (size_t i = 0; i < ARRAY_LEN(all); i++) {
             run_partitioner(all[i], targets, &s);
             if (all[i] == RASK__GRAPH__PARTITIONER__REBALANCE)
@@ -503,6 +504,60 @@ static void markers_do_not_cut_blocks(void **state)
     bench_free(&b);
 }
 
+static void a_wide_edge_makes_larger_blocks_and_wakes_its_readers_together(void **state)
+{
+    struct bench b;
+    uint32_t most = 0, slices = 0;
+    struct wk_element *e;
+    struct wk_in *in;
+
+    (void)state;
+    bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 128, 1u << 20);
+    b.edge.wider = wk_edge_wider(b.edge.partitioner, 128);
+    assert_int_equal(b.edge.wider, 4);
+    wakes = 0;
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(b.edge.rows_out, 0);
+        wk_edge_emit(&b.edge, rows(&b, i * 4096, 4096, 1 << 20));
+    }
+    assert_int_equal(b.edge.rows_out, 4 * 4096);
+    assert_int_equal(wakes, 0);
+    wk_edge_wake(&b.edge);
+    assert_int_equal(wakes, 128);
+    wk_edge_wake(&b.edge);
+    assert_int_equal(wakes, 128);
+    for (uint32_t t = 0; t < 128; t++)
+        assert_true(take_all(&b, t, NULL, NULL) > 64);
+    /* one key: no slice is longer than a batch may be */
+    for (int i = 0; i < 4; i++)
+        wk_edge_emit(&b.edge, rows(&b, 0, 4096, 1));
+    for (uint32_t t = 0; t < 128; t++)
+        while ((e = wk_gate_take(&b.gates[t], &in)) != NULL) {
+            most = MAX(most, e->rows);
+            slices++;
+            wk_element_free(e);
+        }
+    assert_int_equal(most, 4096);
+    assert_int_equal(slices, 4);
+    bench_free(&b);
+}
+
+static void without_credit_a_wide_edge_is_full_with_one_block(void **state)
+{
+    struct bench b;
+    uint32_t emitted = 0;
+
+    (void)state;
+    bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 128, 0);
+    b.edge.wider = 4;
+    while (!wk_edge_full(&b.edge)) {
+        wk_edge_emit(&b.edge, rows(&b, emitted, 4096, 1 << 20));
+        emitted += 4096;
+    }
+    assert_int_equal(emitted, EDGE_BLOCK_ROWS_MAX);
+    bench_free(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -516,6 +571,8 @@ int main(void)
         cmocka_unit_test(splits_go_to_readers_that_ask),
         cmocka_unit_test(splits_that_come_one_by_one_make_the_edge_full),
         cmocka_unit_test(markers_do_not_cut_blocks),
+        cmocka_unit_test(a_wide_edge_makes_larger_blocks_and_wakes_its_readers_together),
+        cmocka_unit_test(without_credit_a_wide_edge_is_full_with_one_block),
         cmocka_unit_test(alignment_blocks_a_channel_and_keeps_its_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
