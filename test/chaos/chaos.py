@@ -28,6 +28,7 @@ def arguments():
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--mode", choices=MODES + ["any"], default="any")
     p.add_argument("--keep", action="store_true", help="keep logs, and what failed")
+    p.add_argument("--first-failure", action="store_true", help="stop at the first failure")
     return p.parse_args()
 
 
@@ -105,6 +106,8 @@ def main():
         while checker.passed + checker.failed < o.runs and checker.void < o.runs + 10:
             checker.one(seed)
             seed += 1
+            if checker.failed and o.first_failure:
+                break
     finally:
         checker.drop_cluster(False)
         checker.pg.stop()

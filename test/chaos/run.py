@@ -191,13 +191,19 @@ class Run(Faults):
             stop.kill()
             raise Failure("`rask stop` did not return") from None
         found = re.search(r"Path: file:(\S+)", said)
-        return found.group(1) if found else None
+        self.note(f"rask stop: {said.strip()[-300:]}")
+        return bool(found), found.group(1) if found else None
+
+    def stopped_after_all(self):
+        """The savepoint of a `rask stop` that had failed to hear of its success."""
+        found = [p for p in glob.glob(f"{self.c.save}/savepoint-{self.job[:6]}-*") if os.path.exists(p + "/_metadata")]
+        return max(found, key=os.path.getmtime) if found else None
 
     def cancel(self):
         cancel = self.c.rask("cancel", self.job)
         cancel.communicate()
         self.c.wait("the job was not canceled", lambda: self.state() in ENDED, 20)
-        return self.latest() if self.state() == "CANCELED" else None
+        return self.state() == "CANCELED", self.latest()
 
     def kill_jobmanager(self):
         """The job is gone with it: it goes on from its latest checkpoint."""
@@ -210,15 +216,17 @@ class Run(Faults):
             self.done.append((phase, "kill_jobmanager"))
         self.c.start("jm")
         self.c.ready()
-        return self.latest()
+        return True, self.latest()
+
+    # Each of the three returns whether the job stopped, and where the next one begins; None: with nothing.
 
     def rescale(self, parallelism):
         """Returns the new parallelism, or None: the job is over, or did not stop."""
         how = self.rnd.choice([self.stop_with_savepoint, self.cancel, self.kill_jobmanager, self.kill_jobmanager])
         if how != self.kill_jobmanager:
             self.count_restarts()
-        path = how()
-        if how != self.kill_jobmanager and not path:
+        stopped, path = how()
+        if not stopped:
             return parallelism if self.state() not in ENDED else None
         parallelism = self.parallelism(parallelism)
         more = ["-s", path, "-cm", self.rnd.choice(["claim", "no_claim"])] if path else []
@@ -244,11 +252,17 @@ class Run(Faults):
         self.note("hurry")
         with open(self.hurry, "w", encoding="ascii"):
             pass
-        self.c.wait(f"the job did not finish, it is {self.state()}", lambda: self.state() == "FINISHED" or self.failed(), 60)
+        self.finish()
+        while self.stopped_after_all():
+            self.submit(self.parallelism(), "-s", self.stopped_after_all())
+            self.finish()
         self.note("it has finished")
         self.count_restarts()
         self.check()
         self.note("checked")
+
+    def finish(self):
+        self.c.wait(f"the job did not finish, it is {self.state()}", lambda: self.state() == "FINISHED" or self.failed(), 60)
 
     # ---- its end ----
 
