@@ -26,9 +26,8 @@ MUTATIONS = {
                      "    p->state = PENDING_WRITING;\n    c->options.hooks->complete(c->options.arg, p->id, p->entry->kind);\n", "aligned"),
     # what is written behind the barrier belongs to the frozen epoch
     "epoch_freeze": (SNAPSHOT, "    s->held = s->epoch;\n    s->epoch++;\n", "    s->held = s->epoch;\n", "incremental"),
-    # what was prepared for a checkpoint that was given up is forgotten
-    "given_up": (SINK, "        if (c->checkpoint == 0)\n            c->checkpoint = checkpoint;",
-                 "        c->checkpoint = checkpoint;\n        if (n->prev != &s->prepared)\n            return;", "aligned"),
+    # what was prepared for a checkpoint that was given up is not committed with the next one
+    "given_up": (SINK, "c->checkpoint > checkpoint) /* later ones", "c->checkpoint != checkpoint) /* later ones", "aligned"),
     # a restored sink commits nothing
     "no_recommit": (SINK, "        rc = commit_up_to(ctx, 1);\n", "        rc = 0;\n", "aligned"),
     # transactions of dead attempts stay
