@@ -303,6 +303,13 @@ static void on_wait(struct env_timer *timer)
 
 /* ---- the end ---- */
 
+/* What survives the first failure would fail again. */
+static bool ends_restart(const struct jm_job *job, const struct jm_fault *fault)
+{
+    return job->life.state == JM_JOB_RESTARTING && job->ending && !fault->suspicion &&
+           !err_retryable(fault->code);
+}
+
 /* Those since the latest restart stand first, of them the root cause. */
 static void keep_failure(struct jm_job *job, const struct jm_fault *fault, const char *restarts)
 {
@@ -320,6 +327,8 @@ static void keep_failure(struct jm_job *job, const struct jm_fault *fault, const
         id_format(&fault->worker->taskmanager_id, made.taskmanager_id);
     while (at < job->failure_count && job->failures[at].round == job->restarts)
         at++;
+    if (ends_restart(job, fault))
+        at = 0; /* why there is no other try */
     if (at > 0 && job->failures[0].suspicion && !fault->suspicion)
         at = 0; /* the death behind what its neighbours noticed */
     if (at == JM_FAILURES_MAX) {
@@ -441,10 +450,9 @@ void jm_job_fail(struct jm_job *job, const struct jm_fault *fault)
         } else {
             keep_failure(job, fault, NULL);
             jm_job_set_reason(job, job->failures[0].text);
+            if (ends_restart(job, fault))
+                jm_job_set_state(job, JM_JOB_FAILING);
         }
-        if (!runs && state == JM_JOB_RESTARTING && !fault->suspicion && !err_retryable(fault->code))
-            /* what survives the first failure would fail again */
-            jm_job_set_state(job, JM_JOB_FAILING);
     }
     for (uint32_t i = 0; i < job->map.count; i++)
         job->regions[i].hit = false;

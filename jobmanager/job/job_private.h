@@ -39,6 +39,8 @@ bool jm_job_plan_restart(struct jm_job *job, int code);
 void jm_job_init_regions(struct jm_job *job);
 void jm_job_release_regions(struct jm_job *job);
 struct jm_region *jm_region_of(const struct jm_job *job, uint32_t vertex, uint32_t subtask);
+/* Those with tasks on it that are not over: what its own tasks sent last may be lost, though they have
+ * finished. */
 void jm_regions_hit_worker(struct jm_job *job, const struct jm_worker *worker);
 /* The regions that are hit may start again while others run on. */
 bool jm_regions_may_restart(const struct jm_job *job);

@@ -53,12 +53,10 @@ void jm_regions_forget(struct jm_job *job)
 
 void jm_regions_hit_worker(struct jm_job *job, const struct jm_worker *w)
 {
-    for (uint32_t i = 0; i < w->task_count && w->open > 0; i++) {
-        struct jm_task_ref at = w->tasks[i];
-        const struct jm_subtask *task = &job->graph.vertices[at.vertex].subtasks[at.subtask];
+    for (uint32_t i = 0; i < w->task_count; i++) {
+        struct jm_region *r = jm_region_of(job, w->tasks[i].vertex, w->tasks[i].subtask);
 
-        if (!jm_task_state_is_final(task->life.state))
-            jm_region_of(job, at.vertex, at.subtask)->hit = true;
+        r->hit = r->hit || r->open > 0;
     }
 }
 
@@ -162,6 +160,7 @@ static void wait_for_slots(struct jm_job *job, uint32_t slots)
 {
     struct bytes text;
 
+    ENV_PROBE(job->ctx->env, "job: regions wait for slots");
     bytes_init(&text);
     jm_resource_explain(job->ctx->resource, slots, &text);
     env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "job \"%s\" waits: %s", job->name,
@@ -198,6 +197,7 @@ static enum replaced replace_workers(struct jm_job *job)
             wait_for_slots(job, slots);
             return REPLACED_NOT_YET;
         }
+        ENV_PROBE(job->ctx->env, "job: a worker is replaced");
         jm_worker_renew(w, &w->allocation);
     }
     return REPLACED_ALL;
@@ -221,6 +221,7 @@ static void redeploy(struct jm_job *job)
         }
     for (uint32_t i = 0; i < job->map.count; i++)
         job->regions[i].attempt += job->regions[i].restarting;
+    ENV_PROBE(job->ctx->env, "job: regions start again");
     jm_job_deploy_regions(job);
     jm_ckpt_restored(job->ckpt);
     jm_regions_forget(job);

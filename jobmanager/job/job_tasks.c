@@ -111,14 +111,33 @@ static void take_results(struct jm_worker *w, struct jm_subtask *task,
         jm_counts_add(&task->final, msg->accumulators[i]->name, msg->accumulators[i]->value);
 }
 
+static void fail_task(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg)
+{
+    const char *text = msg->error && *msg->error       ? msg->error
+                       : msg->state == STATE(CANCELED) ? "it was canceled by its worker"
+                                                       : "it failed and did not say why";
+    struct jm_fault fault = {
+        .worker = w,
+        .suspicion = msg->has_code && (msg->code == ERR_CLOSED || msg->code == ERR_WORKER_DIED),
+        .local = true,
+        .code = msg->has_code ? msg->code : ERR_USER,
+        .text = text,
+    };
+    struct arena arena;
+
+    arena_init(&arena);
+    fault.task = jm_graph_task_name(&w->job->graph, msg->vertex, msg->subtask, &arena);
+    jm_region_of(w->job, msg->vertex, msg->subtask)->hit = true;
+    jm_job_fail(w->job, &fault);
+    arena_release(&arena);
+}
+
 int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg,
                            struct err *err)
 {
     struct jm_job *job = w->job;
     struct jm_subtask *task;
     Rask__Control__TaskState to;
-    struct arena arena;
-    char *name;
 
     if (jm_job_check_ids(job, &msg->job_id, msg->job_epoch, err) < 0)
         return err->code;
@@ -130,6 +149,11 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
         return err_set(err, ERR_STALE, "attempt %u of a task whose attempt is %u", msg->attempt,
                        task->attempt);
     to = meaning(task->life.state, msg->state);
+    if (task->life.state == STATE(FINISHED) && msg->state == STATE(FAILED) &&
+        jm_region_of(job, msg->vertex, msg->subtask)->open > 0) {
+        fail_task(w, msg); /* what it sent last cannot get to the others */
+        return 0;
+    }
     if (to == task->life.state)
         return 0;
     if (!jm_task_may(task->life.state, to))
@@ -139,23 +163,8 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
         take_results(w, task, msg);
     jm_job_task_move(job, msg->vertex, msg->subtask, to);
     jm_job_changed(job, true);
-    if (to == STATE(FAILED)) {
-        const char *text = msg->error && *msg->error       ? msg->error
-                           : msg->state == STATE(CANCELED) ? "it was canceled by its worker"
-                                                           : "it failed and did not say why";
-        bool suspicion = msg->has_code && (msg->code == ERR_CLOSED || msg->code == ERR_WORKER_DIED);
-
-        arena_init(&arena);
-        name = jm_graph_task_name(&job->graph, msg->vertex, msg->subtask, &arena);
-        jm_region_of(job, msg->vertex, msg->subtask)->hit = true;
-        jm_job_fail(job, &(struct jm_fault){.worker = w,
-                                            .task = name,
-                                            .suspicion = suspicion,
-                                            .local = true,
-                                            .code = msg->has_code ? msg->code : ERR_USER,
-                                            .text = text});
-        arena_release(&arena);
-    }
+    if (to == STATE(FAILED))
+        fail_task(w, msg);
     if (job->graph.open == 0 || job->regional)
         jm_job_turn_soon(job);
     return 0;

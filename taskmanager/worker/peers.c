@@ -18,26 +18,35 @@ static bool is_over(const struct wk_region *r)
     return true;
 }
 
-void wk_region_lost(struct wk_region *r, const struct err *why)
+static void lost(struct wk_region *r, const struct err *why, bool always)
 {
     bool ending = r->wk->canceling || r->canceling;
 
     env_log(r->wk->env, ending ? LOG_DEBUG : LOG_WARN, "worker", r->wk->job, "%s", why->text);
-    if (ending || r->lost_timer.armed || is_over(r))
+    if (ending || r->lost_timer.armed || (is_over(r) && !always))
         return;
     r->lost_error = *why;
+    r->lost_always = always;
     env_timer_arm_ms(r->wk->env, &r->lost_timer, WK_LOST_LINK_DELAY_MS);
+}
+
+/* Once its own tasks are over the other side sees it, too, and knows whether it has got everything. */
+void wk_region_lost(struct wk_region *r, const struct err *why)
+{
+    lost(r, why, false);
 }
 
 void wk_region_on_lost_timer(struct env_timer *timer)
 {
     struct wk_region *r = CONTAINER_OF(timer, struct wk_region, lost_timer);
 
-    for (uint32_t i = 0; i < r->task_count && !r->wk->canceling && !r->canceling; i++)
-        if (!wk_task_is_over(r->tasks[i])) {
-            wk_report_state(r->wk, r->tasks[i], RASK__CONTROL__TASK_STATE__FAILED, &r->lost_error);
-            return;
-        }
+    struct wk_task *failed = r->lost_always ? r->tasks[0] : NULL;
+
+    for (uint32_t i = r->task_count; i-- > 0;)
+        if (!wk_task_is_over(r->tasks[i]))
+            failed = r->tasks[i];
+    if (failed && !r->wk->canceling && !r->canceling)
+        wk_report_state(r->wk, failed, RASK__CONTROL__TASK_STATE__FAILED, &r->lost_error);
 }
 
 static struct wk_region *region_at(struct wk *wk, uint32_t region, uint32_t attempt)
@@ -60,8 +69,8 @@ static void handshake_done(void *arg, struct net_conn *conn, const struct rpc_id
         env_log_limited(wk->env, &wk->refusals, LOG_WARN, "worker", wk->job, "data connection: %s", error->text);
         /* Who came here and proved nothing may be anybody; a worker of the job fails on its own side, too. */
         r = h.accepted ? NULL : region_at(wk, h.region, h.attempt);
-        if (r)
-            wk_region_lost(r, error);
+        if (r) /* what its tasks have sent before their end is here still; the other side waits for it */
+            lost(r, error, true);
         return;
     }
     if (h.accepted)

@@ -44,6 +44,7 @@ struct wk_region {
     struct wk_link **links;  /* by worker index; NULL in it: nothing to exchange. NULL: no link at all */
     struct env_timer lost_timer;
     struct err lost_error;
+    bool lost_always;        /* also when its tasks are over */
 };
 
 struct wk_rollout { /* a deployment that is under way */

@@ -411,6 +411,20 @@ static void launch(struct op *op)
                        (syncs ? SYNC_MEAN_NS : OP_MEAN_NS) + op->len / BYTES_PER_US * SIM_US));
 }
 
+/* "/a/b/../c" becomes "/a/c". */
+static void climb(char *path)
+{
+    char *up;
+
+    while ((up = strstr(path, "/../")) != NULL && up > path) {
+        char *parent = up - 1;
+
+        while (parent > path && *parent != '/')
+            parent--;
+        memmove(parent, up + 3, strlen(up + 3) + 1);
+    }
+}
+
 static void start(struct fs *fs, struct op op, const void *data, fs_cb *cb, void *arg)
 {
     struct sim_fs *sim_fs = CONTAINER_OF(fs, struct sim_fs, fs);
@@ -422,6 +436,7 @@ static void start(struct fs *fs, struct op op, const void *data, fs_cb *cb, void
     copy = mem_dup(&op, sizeof(op));
     copy->fs = sim_fs;
     copy->path = mem_strdup(op.file != NULL ? op.file->path : op.path);
+    climb(copy->path);
     if (strcmp(copy->path, "/") == 0) /* the root's name is empty here */
         copy->path[0] = '\0';
     copy->to = mem_strdup(op.to);

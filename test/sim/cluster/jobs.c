@@ -11,7 +11,7 @@
 
 RASK_ROW(item, (BIGINT, key), (BIGINT, value), (STRING, text));
 
-static struct job_result results[JOBS_MAX];
+static struct job_result results[2 * JOBS_MAX]; /* those of twins are in the second half */
 
 /* ---- the functions; spec comes as rask_args ---- */
 
@@ -121,6 +121,8 @@ static int copy(rask_ctx *ctx, const rask_row *row, rask_out *out)
     const struct job_spec *spec = spec_of(ctx);
     struct item it = item_at(row);
 
+    if (spec->stumbles && rask_attempt(ctx) == 0 && it.value == (int64_t)(spec->splits * spec->rows / 2))
+        return rask_fail(ctx, "value %lld is refused at first", (long long)it.value);
     if (spec->fails && it.value == (int64_t)(spec->splits * spec->rows / 2))
         return rask_fail(ctx, "value %lld is refused", (long long)it.value);
     if (it.text.len != text_len(spec, (uint64_t)it.value))
@@ -337,13 +339,15 @@ struct job_spec job_draw(struct sim *sim, uint32_t index)
     if (sim_chance(sim, 1, 2)) {
         s.checkpoint_ms = (uint32_t)sim_range(sim, 10, 2000);
         s.fails = s.order = false; /* it would fail again and again; rows come again */
+        s.twin = sim_chance(sim, 1, 3);
+        s.stumbles = sim_chance(sim, 1, 4);
     }
     return s;
 }
 
 uint32_t job_slot_factor(const struct job_spec *spec)
 {
-    return spec->second_group ? 2 : 1;
+    return (spec->second_group ? 2 : 1) + (spec->twin && !spec->second_group);
 }
 
 static rask_stream *spread(rask_stream *s, enum job_spread how)
@@ -376,7 +380,7 @@ static void job_streams(rask_env *env, const struct job_spec *spec)
     s = spread(s, spec->spread);
     s = in_the_middle(rask_with(rask_filter(s, keep), spec, sizeof(*spec)), spec);
     s = in_the_middle(rask_with(rask_flat_map(s, copy, &item_schema), spec, sizeof(*spec)), spec);
-    if (spec->second_group)
+    if (spec->second_group || spec->index >= JOBS_MAX)
         s = rask_slot_group(s, "second");
     if (spec->order)
         s = rask_with(rask_flat_map(rask_key_by(s, "key"), look, &item_schema), spec, sizeof(*spec));
@@ -417,6 +421,13 @@ void job_graph(const struct job_spec *spec, const struct id *id, const uint8_t h
     if (spec->checkpoint_ms)
         take_checkpoints(env, spec);
     job_streams(env, spec);
+    if (spec->twin) { /* it exchanges nothing with the other */
+        struct job_spec twin = *spec;
+
+        twin.index += JOBS_MAX;
+        twin.stumbles = !spec->stumbles;
+        job_streams(env, &twin);
+    }
     CHECK(rask_execute(env, "simulated") == 0);
     CHECK(rask_env_graph(env, &graph, &err) == 0);
     if (id) {
@@ -461,10 +472,10 @@ void job_reset(void)
     memset(results, 0, sizeof(results));
 }
 
-const char *job_compare(const struct job_spec *spec)
+static const char *compare(const struct job_spec *spec, struct job_result *got)
 {
     static char text[200];
-    struct job_result want, *got = &results[spec->index];
+    struct job_result want;
 
     if (got->wrong)
         return got->wrong;
@@ -476,4 +487,11 @@ const char *job_compare(const struct job_spec *spec)
             return text;
         }
     return NULL;
+}
+
+const char *job_compare(const struct job_spec *spec)
+{
+    const char *differs = compare(spec, &results[spec->index]);
+
+    return differs || !spec->twin ? differs : compare(spec, &results[spec->index + JOBS_MAX]);
 }

@@ -19,7 +19,7 @@
 enum job_spread { SPREAD_NONE, SPREAD_REBALANCE, SPREAD_SHUFFLE, SPREAD_RESCALE, SPREAD_GLOBAL, SPREAD_COUNT };
 
 struct job_spec {
-    uint32_t index;        /* of the job; the sink finds its place by it */
+    uint32_t index;        /* of the job; the sink finds its place by it. Of a twin: + JOBS_MAX */
     uint32_t splits;       /* <= JOB_SPLITS */
     uint64_t rows;         /* per split */
     uint32_t keys;         /* <= JOB_KEYS */
@@ -35,6 +35,8 @@ struct job_spec {
     bool two_sources;      /* all of it twice */
     bool unchained, second_group, no_flush_wait;
     bool fails;            /* a row makes its function fail */
+    bool stumbles;         /* a row makes its function fail, in the first attempt */
+    bool twin;             /* a second pipeline, in the same job, that has nothing to do with it */
     bool endless;          /* never ends by itself */
     uint32_t checkpoint_ms; /* it takes checkpoints so often, restarts after failures, and its sink commits; 0: none */
 };

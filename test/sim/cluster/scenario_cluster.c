@@ -24,7 +24,7 @@ static struct job *drawn_job(struct cluster *c)
     struct job *j;
 
     if (slots == 1)
-        spec.second_group = false;
+        spec.second_group = spec.twin = false;
     j = job_new(c, spec, (uint32_t)sim_range(c->sim, 1, MAX(slots / job_slot_factor(&spec), 1)));
     j->parallelism += sim_chance(c->sim, 1, 10) ? 2 : 0;
     if (j->spec.parallelism > j->parallelism)
@@ -107,7 +107,7 @@ void cluster_settle(struct cluster *c)
     if (sim_failed(c->sim))
         return;
     last = drawn_job(c);
-    last->spec.fails = last->spec.endless = last->spec.second_group = last->by_plan = false;
+    last->spec.fails = last->spec.endless = last->spec.second_group = last->spec.twin = last->by_plan = false;
     last->parallelism = (uint32_t)sim_range(c->sim, 1, cluster_slots(c));
     last->spec.parallelism = 0;
     job_submit(c, last);
