@@ -28,8 +28,6 @@ MUTATIONS = {
     "epoch_freeze": (SNAPSHOT, "    s->held = s->epoch;\n    s->epoch++;\n", "    s->held = s->epoch;\n", "incremental"),
     # what was prepared for a checkpoint that was given up is not committed with the next one
     "given_up": (SINK, "c->checkpoint > checkpoint) /* later ones", "c->checkpoint != checkpoint) /* later ones", "aligned"),
-    # a restored sink commits nothing
-    "no_recommit": (SINK, "        rc = commit_up_to(ctx, 1);\n", "        rc = 0;\n", "aligned"),
     # transactions of dead attempts stay
     "left_over": (POSTGRES, "    if (sscanf(gid + prefix,", "    if (true || sscanf(gid + prefix,", "aligned"),
 }

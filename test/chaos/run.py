@@ -33,8 +33,8 @@ def write_inputs(top):
 class Run(Faults):
     def __init__(self, cluster, pg, seed, mode, top):
         self.c, self.pg, self.seed, self.mode, self.top = cluster, pg, seed, mode, top
-        self.rnd = random.Random(seed * 7919 + MODES.index(mode))
-        self.done, self.jobs, self.job, self.looked, self.restarts, self.resumed = [], [], None, 0, 0, 0
+        self.rnd = random.Random(f"{mode} {seed}")
+        self.done, self.jobs, self.job, self.looked, self.restarts, self.resumed, self.base = [], [], None, 0, 0, 0, None
         self.out, self.table, self.hurry = f"{cluster.disk.path}/out-{seed}", f"counts_{seed}", f"{cluster.top}/hurry-{seed}"
         self.regions = self.rnd.choice([1, 1, 2])
         self.keys = 5000 if mode in ("incremental", "leveldb") or self.rnd.random() < 0.2 else 7
@@ -174,12 +174,9 @@ class Run(Faults):
     # ---- another parallelism ----
 
     def latest(self):
-        """The path of the latest complete checkpoint of the jobs so far."""
-        for job in reversed(self.jobs):
-            found = [int(re.search(r"chk-(\d+)/_metadata$", path).group(1)) for path in glob.glob(f"{self.c.ckpt}/{job}/chk-*/_metadata")]
-            if found:
-                return f"{self.c.ckpt}/{job}/chk-{max(found)}"
-        return None
+        """The latest complete checkpoint of the job, or what it began with."""
+        found = [int(re.search(r"chk-(\d+)/_metadata$", path).group(1)) for path in glob.glob(f"{self.c.ckpt}/{self.job}/chk-*/_metadata")]
+        return f"{self.c.ckpt}/{self.job}/chk-{max(found)}" if found else self.base
 
     def stop_with_savepoint(self):
         stop = self.c.rask("stop", self.job)
@@ -229,8 +226,8 @@ class Run(Faults):
         if not stopped:
             return parallelism if self.state() not in ENDED else None
         parallelism = self.parallelism(parallelism)
-        more = ["-s", path, "-cm", self.rnd.choice(["claim", "no_claim"])] if path else []
-        self.submit(parallelism, *more)
+        self.base = path
+        self.submit(parallelism, *(["-s", path, "-cm", self.rnd.choice(["claim", "no_claim"])] if path else []))
         self.resumed += 1
         return parallelism
 
@@ -254,7 +251,8 @@ class Run(Faults):
             pass
         self.finish()
         while self.stopped_after_all():
-            self.submit(self.parallelism(), "-s", self.stopped_after_all())
+            self.base = self.stopped_after_all()
+            self.submit(self.parallelism(), "-s", self.base)
             self.finish()
         self.note("it has finished")
         self.count_restarts()
