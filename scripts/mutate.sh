@@ -1,6 +1,6 @@
 #!/bin/bash
 # Shows that the simulator finds bugs: applies each mutation of test/sim/mutations.txt to a copy of the tree, builds, and
-# runs seeds until one fails. Status 1 when a mutation is not found.
+# runs seeds until one fails, or the unit test that the mutation names. Status 1 when a mutation is not found.
 # usage: scripts/mutate.sh [SEEDS] [WORD]   (400; WORD: only mutations whose description has it)
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,8 +23,13 @@ replace() {
         substr($_, $at, length $old) = $new;' "$copy/$1"
 }
 
-# First scenario that fails, and its seed.
+# First scenario that fails, and its seed; or the tests of a unit test's file.
 run() {
+    if [ -n "$1" ]; then
+        timeout 300 "$copy/build/test/unit/$1" >"$copy/out" 2>&1 && return 1
+        echo "$1: $(sed -n 's/^\[  FAILED  \] \([a-z_]*\)$/\1/p' "$copy/out" | sort -u | paste -sd ' ')"
+        return 0
+    fi
     for scenario in cluster points credits quiet; do
         if ! timeout 300 "$copy/build/sim" "$scenario" --seeds "$seeds" >"$copy/out" 2>&1; then
             seed=$(grep -aoE '^(seed [0-9]+|again: sim [a-z]+ --seed [0-9]+)' "$copy/out" | grep -oE '[0-9]+' | head -1)
@@ -35,15 +40,15 @@ run() {
     return 1
 }
 
-try() { # what file old new
+try() { # what file old new test
     case $1 in *"$word"*) ;; *) return 0 ;; esac
     cp -a "$copy/$2" "$copy/kept"
     replace "$2" "$3" "$4"
-    if ! make -s -C "$copy" -j"$(nproc)" build/sim >"$copy/log" 2>&1; then
+    if ! make -s -C "$copy" -j"$(nproc)" "build/${5:+test/unit/}${5:-sim}" >"$copy/log" 2>&1; then
         echo "DOES NOT BUILD  $1"
         tail -5 "$copy/log"
         missed=$((missed + 1))
-    elif result=$(run); then
+    elif result=$(run "$5"); then
         echo "found   $1: $result"
         found=$((found + 1))
     else
@@ -53,15 +58,16 @@ try() { # what file old new
     cp "$copy/kept" "$copy/$2" # with a new time, so that it is built again
 }
 
-what='' file='' old='' new=''
+what='' file='' old='' new='' test=''
 while IFS= read -r line; do
     case $line in
-    'what: '*) what=${line#what: } ;;
+    'what: '*) what=${line#what: } test='' ;;
+    'test: '*) test=${line#test: } ;;
     'file: '*) file=${line#file: } ;;
     'old: '*) old=${line#old: } ;;
     'new: '*)
         new=${line#new: }
-        try "$what" "$file" "$old" "$new" </dev/null
+        try "$what" "$file" "$old" "$new" "$test" </dev/null
         ;;
     esac
 done <test/sim/mutations.txt

@@ -582,6 +582,7 @@ static void on_timeout(struct env_timer *timer)
                       (double)c->settings.timeout_ms / 1000,
                       p->state == PENDING_PREPARING ? "its folder was not made" : "it was under way", p->acked,
                       p->workers);
+    p->entry->expired = true;
     jm_ck_pending_fail(p, true, true, ERR_TIMEOUT, text);
     mem_free(text);
 }
@@ -594,7 +595,7 @@ void jm_ckpt_late(struct jm_ckpt *c, const Rask__Control__AbortCheckpointOk *msg
         const Rask__Graph__JobVertex *v;
         char *text;
 
-        if (e->id != msg->checkpoint || e->status != JM_CKPT_FAILED || !late || late->vertex >= e->vertex_count)
+        if (e->id != msg->checkpoint || !e->expired || !late || late->vertex >= e->vertex_count)
             continue;
         v = c->options.graph->vertices[late->vertex];
         text = mem_printf("\"%s\" (%u/%u) %s", v->name, late->subtask + 1, v->parallelism, late->phase);

@@ -38,6 +38,7 @@ struct jm_ckpt_entry {
     enum jm_ckpt_status status;
     Rask__Control__CheckpointKind kind;
     bool full, discarded, restored;
+    bool expired; /* failed by its timeout: who was late is told afterwards */
     int64_t trigger_ms, latest_ack_ms, end_ms; /* Unix; 0: not yet */
     uint64_t checkpointed_bytes;               /* written for it */
     uint64_t state_bytes;                      /* that it names, with what it shares with earlier ones */

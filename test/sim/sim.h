@@ -128,7 +128,8 @@ uint64_t sim_disk_skip_sync(struct sim_node *node, const char *path, uint64_t nu
 uint64_t sim_disk_fail_call(struct sim_node *node, const char *path, uint64_t number, int code);
 /* Paths under this folder lie on storage that all nodes share and that no crash of a host destroys. */
 #define SIM_SHARED "/shared"
-/* What a restart would find: the synced content, or NULL. Owned by the caller. For checks. */
+/* What a restart would find at least: the synced content, or NULL. Owned by the caller. For checks. (A name that was removed
+ * may be gone, whether that was synced or not.) */
 uint8_t *sim_disk_durable(struct sim_node *node, const char *path, size_t *ret_len);
 /* The name of a file or folder, and every folder on its way, would be there. */
 bool sim_disk_survives(struct sim_node *node, const char *path);

@@ -334,7 +334,8 @@ bool sim_disk_survives(struct sim_node *node, const char *path)
 {
     struct sim_disk *disk = disk_at(node, path);
 
-    return map_get_str(disk->durable, path) != NULL && is_reachable(disk->durable, path);
+    return map_get_str(disk->durable, path) != NULL && map_get_str(disk->now, path) != NULL &&
+           is_reachable(disk->durable, path);
 }
 
 uint8_t *sim_disk_durable(struct sim_node *node, const char *path, size_t *ret_len)
@@ -343,7 +344,7 @@ uint8_t *sim_disk_durable(struct sim_node *node, const char *path, size_t *ret_l
     struct inode *inode = map_get_str(disk->durable, path);
     uint8_t *copy;
 
-    if (inode == NULL || inode->folder || !is_reachable(disk->durable, path))
+    if (inode == NULL || inode->folder || !sim_disk_survives(node, path))
         return NULL;
     *ret_len = inode->durable_len;
     copy = mem_alloc(inode->durable_len + 1);

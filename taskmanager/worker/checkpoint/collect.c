@@ -154,25 +154,6 @@ static void send_ack(struct pending *p, const struct err *error, const struct ck
     mem_free(list);
 }
 
-/* One file holds the state of all tasks: the first one and how many others are named. */
-static struct err whose(const struct pending *p, const struct err *error)
-{
-    const struct wk_collector_options *wk = &p->c->o;
-    const struct wk_task *first = NULL;
-    struct err err = *error;
-    uint32_t others = 0;
-
-    for (uint32_t i = 0; i < wk->task_count; i++) {
-        if (p->parts[i].finished)
-            continue;
-        others += first != NULL;
-        first = first ? first : wk->tasks[i];
-    }
-    err_wrap(&err, "worker %u could not write the state of \"%s\" and %u more tasks", wk->worker, first ? first->name : "",
-             others);
-    return err;
-}
-
 static void on_written(void *arg, const struct err *error, const struct ckpt_meta *meta, const uint64_t *bytes)
 {
     struct pending *p = arg;
@@ -190,8 +171,10 @@ static void on_written(void *arg, const struct err *error, const struct ckpt_met
         a->state_bytes = bytes[n++];
         a->ack_ms = env_wall_ms(wk->env);
     }
-    if (error)
-        err = whose(p, error);
+    if (error) {
+        err = *error;
+        err_wrap(&err, "worker %u could not write", wk->worker);
+    }
     p->writing = NULL;
     send_ack(p, error ? &err : NULL, meta);
     pending_free(p);

@@ -1,11 +1,13 @@
 /* write.c - see write.h. */
 #include "taskmanager/worker/checkpoint/write.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/ckpt/ckpt_file.h"
 #include "common/fs/fs.h"
+#include "taskmanager/worker/task/task.h"
 
 #define PIECE_BYTES      (1u << 20)
 #define INLINE_ALL_BYTES (64u << 10) /* of records in one acknowledgement */
@@ -17,6 +19,7 @@ struct output {
     /* the file under way: */
     struct ckpt_writer *writer; /* NULL: none */
     uint32_t file;              /* index in meta */
+    uint32_t first, last;       /* snapshots that are in it */
     char *path;
     struct bytes piece; /* made, not appended yet */
     struct fs_file *handle;
@@ -31,6 +34,7 @@ struct wk_writing {
     uint64_t *stored;
     uint32_t count, at, at_op;
     struct output outputs[OUTPUTS];
+    const struct output *busy; /* that the call of fs under way is for */
     struct bytes payload, record;
     size_t inline_bytes;
     bool exhausted, all_ended, dropped, working;
@@ -96,6 +100,7 @@ static void begin_file(struct wk_writing *w, struct output *o)
     o->path = mem_printf("%s/%s", o->dir, name);
     o->writer = ckpt_writer_new(&head, CKPT_PLAIN);
     o->file = ckpt_meta_file(w->meta, named, 0, 0);
+    o->first = w->at;
     ckpt_writer_begin(o->writer, &o->piece);
     mem_free(named);
     mem_free(name);
@@ -128,6 +133,7 @@ static void put_section(struct wk_writing *w, struct ckpt_section *s)
         if (!o->writer)
             begin_file(w, o);
         s->file = o->file;
+        o->last = w->at;
         ckpt_writer_section(o->writer, s, w->payload.data, w->payload.len, &o->piece);
         if (ckpt_writer_size(o->writer) > CKPT_FILE_SPLIT_BYTES)
             end_file(w, o);
@@ -195,12 +201,24 @@ static void pieces_made(struct env_work *work)
 
 /* ---- on the loop: files ---- */
 
+/* One file holds the state of several tasks: the first one and how many others are named. */
+static void say_whose(struct wk_writing *w)
+{
+    uint32_t others = w->busy->last - w->busy->first;
+    char more[40] = "";
+
+    if (others > 0)
+        snprintf(more, sizeof(more), " and %u more task%s", others, others > 1 ? "s" : "");
+    err_wrap(&w->err, "the state of \"%s\"%s", w->snapshots[w->busy->first]->task->name, more);
+}
+
 static void on_fs(void *arg, const struct fs_result *result)
 {
     struct wk_writing *w = arg;
 
     if (result->code < 0) {
         w->err = result->err;
+        say_whose(w);
         finish(w, &w->err);
         return;
     }
@@ -226,6 +244,7 @@ static bool push_file(struct wk_writing *w, struct output *o)
 
     if (!o->writer)
         return false;
+    w->busy = o;
     if (!o->handle) {
         fs->ops->open(fs, o->path, FS_CREATE, on_open, w);
         return true;
@@ -267,6 +286,7 @@ static void next(struct wk_writing *w)
     while (w->dirs_synced < OUTPUTS) {
         struct output *o = &w->outputs[w->dirs_synced++];
 
+        w->busy = o;
         if (o->used) {
             fs->ops->sync_dir(fs, o->dir, on_fs, w);
             return;

@@ -1,0 +1,166 @@
+#!/usr/bin/env bash
+# Checkpoints on a disk that is full, read-only, forbidden or gone, through real daemons: checkpoints fail with a sentence that
+# says where, the job goes on, the next one succeeds when the trouble is over, and the output is exact.
+# Prints "ok NAME" and "FAIL NAME" lines.
+# shellcheck disable=SC2317
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+if [[ -z ${RASK_OWN_MOUNTS:-} ]]; then
+    mapped=-r
+    [[ $(id -u) -eq 0 ]] && mapped=
+    if unshare $mapped -m true 2>/dev/null; then # mounts of our own: they go with this process
+        exec env RASK_OWN_MOUNTS=1 unshare $mapped -m "$BASH" "$0" "$@"
+    fi
+    echo "ok skipped_because_this_system_permits_no_mounts_of_our_own"
+    exit 0
+fi
+# shellcheck source=scripts/free_port.bash
+. scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
+build=${RASK_BUILD:-$PWD/build}
+top=$(mktemp -d)
+unset RASK_LOG_DIR RASK_BUILD
+export RASK_CONF_DIR="$top/conf"
+declare -A pids=()
+
+cleanup() {
+    kill -KILL "${pids[@]}" 2>/dev/null
+    wait 2>/dev/null
+    umount -l "$top/disk" 2>/dev/null
+    rm -rf "$top"
+}
+trap cleanup EXIT
+
+rask() { # rask VERB ARGUMENT...
+    run timeout 60 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
+}
+# submit ARGUMENT...: detached; sets job
+submit() {
+    rask run -d "$@"
+    job=${out##*JobID }
+    job=${job%%[!0-9a-f]*}
+    [[ ${#job} -eq 32 ]]
+}
+# start_bound NAME PROGRAM: as start, for a process that permissions bind, root's too
+start_bound() {
+    setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search \
+        "$build/bin/$2" --log "$top/log/$1.log" 2>/dev/null &
+    pids[$1]=$!
+    disown
+}
+count_of() { # count_of completed|failed: of the job's checkpoints
+    out=$(rest "/jobs/$job/checkpoints" 2>&1)
+    local n=${out#*\"counts\":}
+    n=${n#*\"$1\":}
+    echo "${n%%[!0-9]*}"
+}
+count_is_over() { # count_is_over WHAT N
+    [[ $(count_of "$1") -gt $2 ]]
+}
+# the latest failure, as REST says it
+failure_says() {
+    local text
+    out=$(curl -s "http://localhost:$rest_port/jobs/$job/checkpoints" |
+        python3 -c 'import json, sys; print((json.load(sys.stdin)["latest"]["failed"] or {}).get("failure_message"))')
+    for text; do [[ $out == *"$text"* ]] || return 1; done
+}
+# trouble NAME PHASE REASON: checkpoints fail with both, the job runs; then "mend NAME" and one succeeds
+trouble() {
+    check "$1:_checkpoints_fail" eventually count_is_over failed "$(count_of failed)"
+    check "$1:_says_where_and_why" eventually failure_says "$2" "$3"
+    check "$1:_the_job_goes_on" state_is "$job" RUNNING
+}
+mended() {
+    check "$1:_the_next_succeeds" eventually count_is_over completed "$(count_of completed)"
+}
+output_is_exact() { # output_is_exact FOLDER K N
+    out=$(diff <(awk -v k="$2" -v n="$3" 'BEGIN {for (i = 1; i <= n; i++) print i % k "," ++c[i % k]}' | sort) \
+        <(find "$1" -type f -name 'part-*' ! -name '.*' -exec cat {} + | sort) | head -20)
+    [[ -z $out ]]
+}
+fill() { # all of it, to the last byte
+    cat /dev/zero >"$top/disk/filler" 2>/dev/null
+    true
+}
+
+rest_port=$(free_port)
+rpc_port=$(free_port)
+mkdir -p "$top/conf" "$top/log" "$top/tmp" "$top/disk"
+mount -t tmpfs -o size=8m rask-test "$top/disk" || exit 1
+mkdir "$top/disk/ckpt"
+cat >"$top/conf/rask-conf.yaml" <<CONF
+rest.port: $rest_port
+jobmanager.rpc.port: $rpc_port
+taskmanager.numberOfTaskSlots: 2
+taskmanager.memory.process.size: 256m
+io.tmp.dirs: '$top/tmp'
+env.log.dir: '$top/log'
+execution.checkpointing.dir: file://$top/disk/ckpt
+execution.checkpointing.interval: 100 ms
+execution.checkpointing.tolerable-failed-checkpoints: 100000
+restart-strategy.type: fixed-delay
+restart-strategy.fixed-delay.attempts: 100000
+restart-strategy.fixed-delay.delay: 100 ms
+CONF
+run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/exact.so" test/integration/jobs/exact.c
+check compiles said 0 ""
+start_bound jm rask-jobmanager
+start_bound tm rask-taskmanager
+check cluster_is_there eventually has_taskmanagers 1
+seq 1 120000 >"$top/input.txt"
+
+# 5,000 keys: their state is more than an acknowledgement holds, so workers write files
+check job_is_taken submit "$top/exact.so" --input "$top/input.txt" --output "$top/out" --pause 120 --keys 5000
+check checkpoints_are_taken eventually count_is_over completed 2
+check workers_write_files test -n "$(find "$top/disk/ckpt/$job/shared" -name '*.state')"
+
+fill
+trouble full_disk "$top/disk/ckpt/$job/" "No space left on device"
+rm "$top/disk/filler"
+mended full_disk
+
+mount -o remount,ro "$top/disk"
+trouble read_only "$top/disk/ckpt/$job/" "Read-only file system"
+mount -o remount,rw "$top/disk"
+mended read_only
+
+chmod 0500 "$top/disk/ckpt/$job"
+trouble forbidden_folder "its folder could not be made: cannot create folder $top/disk/ckpt/$job/chk-" "Permission denied"
+chmod 0700 "$top/disk/ckpt/$job"
+mended forbidden_folder
+
+chmod 0500 "$top/disk/ckpt/$job/shared"
+trouble forbidden_files "cannot open $top/disk/ckpt/$job/shared/" "Permission denied"
+check forbidden_files:_says_whose_state failure_says 'could not write: the state of "count -> Sink: Writer (1/1)"'
+chmod 0700 "$top/disk/ckpt/$job/shared"
+mended forbidden_files
+
+# What earlier checkpoints left there is gone with it: the next one is complete in itself.
+mv "$top/disk/ckpt/$job" "$top/disk/ckpt/gone"
+touch "$top/disk/ckpt/$job"
+trouble removed_folder "its folder could not be made" "$top/disk/ckpt/$job"
+rm "$top/disk/ckpt/$job"
+mended removed_folder
+kill -KILL "$(ps -o pid= --ppid "${pids[tm]}" | head -1 | tr -d ' ')"
+rm -rf "$top/disk/ckpt/gone"
+
+check finishes eventually state_is "$job" FINISHED
+check output_is_exact output_is_exact "$top/out" 5000 120000
+
+# ---- the sink's own disk is full: the job restarts until there is room again ----
+mkdir "$top/disk/out"
+check sink_job_is_taken submit "$top/exact.so" --input "$top/input.txt" --output "$top/disk/out" --pause 20
+check sink_job_runs eventually count_is_over completed 2
+fill
+restarted() {
+    out=$(rest "/jobs/$job/exceptions" 2>&1)
+    [[ $out == *"$top/disk/out"*"No space left on device"* || $out == *"$top/disk/out"*"is full"* ]]
+}
+check full_output:_says_where_and_why eventually restarted
+rm "$top/disk/filler"
+check full_output:_finishes eventually state_is "$job" FINISHED
+check full_output:_is_exact output_is_exact "$top/disk/out" 7 120000
+
+echo "$failures failed"
+[[ $failures -eq 0 ]]
