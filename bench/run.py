@@ -40,6 +40,7 @@ PARTS = {
     "parallelism128": throughput.parallelism128,
     "update1m": state.update1m,
     "update10m": state.update10m,
+    "timers": state.timers,
     "q0": throughput.q0,
     "q1": throughput.q1,
     "q2": throughput.q2,
@@ -60,7 +61,7 @@ PARTS = {
 
 
 # Their results are compared: a run of each shows that job and C program still agree.
-CHECKED = ("generate", "generate-row", "channel", "shuffle", "tcp", "tls", "sum100", "update1m", "channels128", "q0", "q1", "q2", "wordcount")
+CHECKED = ("generate", "generate-row", "channel", "shuffle", "tcp", "tls", "sum100", "update1m", "timers", "channels128", "q0", "q1", "q2", "wordcount")
 
 
 def main():

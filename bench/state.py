@@ -28,3 +28,17 @@ def update1m(bench):
 
 def update10m(bench):
     update(bench, 10_000_000, "10 M", ">= 0.4 x", 20_000_000)
+
+
+def timers(bench):
+    """Timers in event time: set, and fired at the end of the input."""
+    with cluster_of(bench) as cluster:
+        cluster.start()
+        for keys, text in ((10_000_000, "a key each"), (1_000_000, "ten of a key")):
+            def job(rows, keys=keys):
+                done = cluster.job("-p", "2", bench.program("jobs/timers.so"), "--timers", str(rows), "--keys", str(keys))
+                return *cluster.checked(done), cluster.seconds(done)
+
+            bench.versus(f"timers set and fired, {text}, {MEMORY}", job,
+                         lambda n, keys=keys: bench.c("timers", "--timers", n, "--keys", keys),
+                         200_000 if bench.check else 10_000_000, ">= 2 M/s", "M timers/s", "C, a heap")

@@ -75,10 +75,10 @@ static struct wk_timers *timers_of(struct wk_op *op)
 static int set_timer(rask_ctx *ctx, enum wk_timer_domain domain, rask_ts at)
 {
     struct wk_timers *t = timers_of(wk_op_of(ctx));
-    struct err err = {0};
+    struct err *err = ctx->error.code ? NULL : &ctx->error; /* the first one stays */
 
-    if (t && wk_timers_add(t, domain, at, ctx->key_hash, ctx->key, &err) != 0 && !ctx->error.code)
-        ctx->error = err;
+    if (t && wk_timers_add(t, domain, at, ctx->key_hash, ctx->key, err) != 0)
+        CHECK(ctx->error.code != 0);
     return ctx->error.code;
 }
 

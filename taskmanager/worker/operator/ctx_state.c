@@ -8,6 +8,7 @@
 #include "common/ckpt/ckpt_meta.h"
 #include "common/types/packed_struct.h"
 #include "taskmanager/worker/operator/ops.h"
+#include "taskmanager/worker/time/timers.h"
 
 #define BIT(kind) (1u << (kind))
 #define VALUES (BIT(RASK_VALUE) | BIT(RASK_REDUCING) | BIT(RASK_AGGREGATING))
@@ -228,6 +229,8 @@ void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t
         wk_state_fetch(op->state, i, ahead, next);
         wk_state_fetch_entries(op->state, i, hash, n);
     }
+    if (op->timers)
+        wk_timers_fetch(op->timers, hash, n);
 }
 
 void wk_op_use_key(struct wk_op *op, uint32_t i)
@@ -422,7 +425,7 @@ int wk_ctx_remove_at(rask_ctx *ctx, int state, const void *key)
         return ctx->error.code;
     if (ctx->states[state].kind == RASK_BROADCAST)
         wk_state_broadcast_remove(op->state, state, at);
-    else if (wk_map_remove(op->state, state, ctx->key_hash, ctx->key, at, &err) != 0)
+    else if (wk_map_remove(op->state, state, ctx->key_hash, ctx->key, at, NULL, &err) != 0)
         return failed(op, &err);
     return 0;
 }

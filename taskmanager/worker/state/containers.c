@@ -231,6 +231,16 @@ struct place {
     rask_bytes value;
     uint32_t pairs; /* of the part */
 };
+static bool is_same(const char *a, const char *b, uint32_t len)
+{
+    uint64_t x, y;
+
+    if (len != sizeof(x)) /* times and BIGINTs have 8 bytes */
+        return memcmp(a, b, len) == 0;
+    memcpy(&x, a, sizeof(x));
+    memcpy(&y, b, sizeof(y));
+    return x == y;
+}
 static struct place find_pair(const struct box *b, struct entry *e, size_t from, rask_bytes at)
 {
     struct place p = {0, 0, {NULL, 0}, 0};
@@ -240,7 +250,7 @@ static struct place find_pair(const struct box *b, struct entry *e, size_t from,
 
         size = element_at(b, value_of(b->t, e) + o, &has, &value);
         p.pairs++;
-        if (p.size == 0 && has.len == at.len && memcmp(has.data, at.data, at.len) == 0) {
+        if (p.size == 0 && has.len == at.len && is_same(has.data, at.data, at.len)) {
             p.offset = o;
             p.size = size;
             p.value = value;
@@ -322,20 +332,41 @@ static int respread(const struct box *b, struct head h, uint32_t part, struct er
     return rc;
 }
 
+/* Most maps are small: a new pair goes into the head, which is made or grows by it at once. false: it has to go elsewhere. */
+static bool put_in_head(const struct box *b, struct entry *e, rask_bytes at, rask_bytes value, int *ret_rc, struct err *err)
+{
+    size_t len = e ? value_len_of(e) : HEAD_BYTES, add = b->time_bytes + 8u + at.len + value.len;
+    struct head h = head_of(b, e);
+    struct place p = {0};
+
+    if (e && h.first == 0)
+        p = find_pair(b, e, HEAD_BYTES, at);
+    if (h.first != 0 || p.size != 0 || p.pairs >= BUCKET_PAIRS || (e && len + add > BUCKET_BYTES))
+        return false;
+    h.last++;
+    e = part_to_change(b, 0, len + add, len, err);
+    *ret_rc = e ? 0 : ERR_LIMIT;
+    if (!e)
+        return true;
+    memcpy(value_of(b->t, e), &h, sizeof(h));
+    put_pair(b, value_of(b->t, e) + len, at, value);
+    note_time(b, e);
+    return true;
+}
+
 int wk_map_put(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, rask_bytes value, struct err *err)
 {
     struct box b = box_of(s, state, hash, key);
     struct entry *e = part_of(&b, 0);
     struct head h = head_of(&b, e);
     bool more, full;
-    int rc = 0;
+    int rc;
 
     if ((uint64_t)at.len + value.len + 64 > WK_STATE_VALUE_MAX)
         return too_large(&b, (size_t)at.len + value.len, err);
-    if (!e)
-        rc = set_head(&b, h, HEAD_BYTES, err);
-    if (rc == 0)
-        rc = put_in_part(&b, place_of(&h, at), at, value, &more, &full, err);
+    if (put_in_head(&b, e, at, value, &rc, err))
+        return rc;
+    rc = put_in_part(&b, place_of(&h, at), at, value, &more, &full, err);
     if (rc != 0)
         return rc;
     if (more) {
@@ -404,7 +435,7 @@ static int count_down(const struct box *b, struct err *err)
     return set_head(b, h, value_len_of(e), err);
 }
 
-int wk_map_remove(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, struct err *err)
+int wk_map_remove(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, bool *ret_there, struct err *err)
 {
     struct box b = box_of(s, state, hash, key);
     struct entry *e = part_of(&b, 0);
@@ -417,8 +448,12 @@ int wk_map_remove(struct wk_state *s, int state, uint64_t hash, rask_str key, ra
     if (part > 0)
         e = part_of(&b, part);
     p = find_pair(&b, e, part == 0 ? HEAD_BYTES : 0, at);
+    if (ret_there)
+        *ret_there = p.size != 0;
     if (p.size == 0)
         return 0;
+    if (part == 0 && p.pairs == 1) /* the last one */
+        return wk_delete_entry(b.t, hash, key, 0, err);
     rc = cut(&b, part, p.offset, p.size, &gone, err);
     return rc == 0 ? count_down(&b, err) : rc;
 }

@@ -78,7 +78,8 @@ int wk_list_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, st
 int wk_map_put(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, rask_bytes value,
                struct err *err) MUST_CHECK;
 bool wk_map_get(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, rask_bytes *ret);
-int wk_map_remove(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, struct err *err) MUST_CHECK;
+/* ret_there (may be NULL): whether it was there. */
+int wk_map_remove(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, bool *ret_there, struct err *err) MUST_CHECK;
 int wk_map_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, struct err *err) MUST_CHECK;
 
 /* ---- their elements one by one: only the current one may be removed meanwhile, nothing added ---- */

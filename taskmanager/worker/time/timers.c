@@ -346,7 +346,14 @@ int wk_timers_cancel(struct wk_timers *t, enum wk_timer_domain domain, rask_ts a
 {
     uint64_t room;
 
-    return wk_map_remove(t->state, t->first + (int)domain, hash, key, time_bytes(at, &room), err);
+    return wk_map_remove(t->state, t->first + (int)domain, hash, key, time_bytes(at, &room), NULL, err);
+}
+
+void wk_timers_fetch(struct wk_timers *t, const uint64_t *hash, uint32_t count)
+{
+    for (int d = 0; d < WK_TIMER_DOMAINS; d++)
+        if (t->queues[d].count > 0)
+            wk_state_prepare(t->state, t->first + d, hash, count);
 }
 
 rask_ts wk_timers_next(const struct wk_timers *t, enum wk_timer_domain domain)
@@ -385,12 +392,12 @@ int wk_timers_take(struct wk_timers *t, enum wk_timer_domain domain, rask_ts now
         const struct timer *timer = &t->taken[i];
         rask_str key = {key_of(timer), timer->key_len};
         uint64_t room;
-        rask_bytes time = time_bytes(timer->at, &room), there;
+        bool there;
 
-        if (!wk_map_get(t->state, state, timer->hash, key, time, &there))
-            continue; /* cancelled */
-        if (wk_map_remove(t->state, state, timer->hash, key, time, err) != 0)
+        if (wk_map_remove(t->state, state, timer->hash, key, time_bytes(timer->at, &room), &there, err) != 0)
             return err->code;
+        if (!there)
+            continue; /* cancelled */
         t->at[count] = timer->at;
         t->hash[count] = timer->hash;
         t->key[count++] = key;

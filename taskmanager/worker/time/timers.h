@@ -31,6 +31,8 @@ int wk_timers_add(struct wk_timers *t, enum wk_timer_domain domain, rask_ts at, 
 int wk_timers_cancel(struct wk_timers *t, enum wk_timer_domain domain, rask_ts at, uint64_t hash, rask_str key,
                      struct err *err) MUST_CHECK;
 
+/* Prefetches for keys of these hashes, which may get timers. */
+void wk_timers_fetch(struct wk_timers *t, const uint64_t *hash, uint32_t count);
 /* The earliest time in the queue (it may have been cancelled); RASK_TS_MAX: none. */
 rask_ts wk_timers_next(const struct wk_timers *t, enum wk_timer_domain domain);
 /* Whether wk_timers_take may give some. */

@@ -153,7 +153,7 @@ static void change_pairs(struct world *w, struct model_key *m, struct wk_state *
         assert_int_equal(wk_state_clear(s, MAP, hash, key, NULL), 0);
     } else {
         m->pair[i] = 0;
-        assert_int_equal(wk_map_remove(s, MAP, hash, key, at, NULL), 0);
+        assert_int_equal(wk_map_remove(s, MAP, hash, key, at, NULL, NULL), 0);
     }
 }
 
