@@ -770,6 +770,7 @@ void wk_region_start(struct wk_region *r)
             struct wk_in *in = &t->gate.channels[k];
             bool splits = wk->edges[in->edge].edge->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
 
+            in->by_row = splits;
             wk_in_open(in, splits ? 1 : credit_of(wk, in, channels));
             t->credit_max = MAX(t->credit_max, in->credit_bytes);
         }

@@ -91,6 +91,35 @@ rask_batch *wk_element_rows(const struct wk_element *e)
     return batch_slice(e->block->rows, e->first, e->rows);
 }
 
+uint32_t wk_row_bytes(const rask_batch *rows)
+{
+    uint32_t bytes = rows->event_time.data ? 8 : 0;
+
+    if (rows->buffer_count > 0)
+        return 0;
+    for (uint32_t c = 0; c < rows->schema->columns; c++) {
+        if (schema_is_nested(&rows->schema->fields[c]))
+            return 0;
+        bytes += schema_width(&rows->schema->fields[c]);
+    }
+    return bytes;
+}
+
+uint32_t wk_slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count, uint32_t each)
+{
+    rask_batch part;
+
+    if (each > 0)
+        return count * each;
+    part = *rows; /* borrows everything */
+    part.rows = count;
+    if (part.sel)
+        part.sel += first;
+    else
+        part.first += first;
+    return (uint32_t)MIN(MAX(batch_row_bytes(&part), 1u), (uint64_t)INT32_MAX);
+}
+
 static void drop_all(struct list *elements)
 {
     for (struct list *n; (n = list_pop_front(elements));)

@@ -74,12 +74,19 @@ void wk_element_free(struct wk_element *e); /* NULL is legal */
 /* The rows of a WK_DATA element: one reference, the caller's. */
 rask_batch *wk_element_rows(const struct wk_element *e);
 
+/* What a row costs of the credit; 0: it depends on the row. */
+uint32_t wk_row_bytes(const rask_batch *rows);
+/* What rows [first, first + count) cost, at least 1; each: wk_row_bytes. With long strings they are counted row by row: one
+ * channel may get all of them. Sender and receiver come to the same. */
+uint32_t wk_slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count, uint32_t each);
+
 /* ---- receiving end ---- */
 struct wk_gate;
 struct wk_in {
     struct wk_gate *gate;
     uint32_t edge, source_subtask, target_subtask;
     uint32_t input;              /* 0 or 1 of the head operator */
+    bool by_row;                 /* its credit counts rows, not bytes: splits */
     /* Gives bytes back to the sender, whose whole credit is now credit_bytes. The task, and the loop before it runs. */
     void (*grant)(struct wk_in *in, uint32_t bytes);
     void *peer;                  /* struct wk_out (local) or struct wk_link (remote) */

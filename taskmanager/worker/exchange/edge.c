@@ -61,37 +61,6 @@ uint64_t wk_edge_in_flight(const struct wk_edge *e)
     return bytes > 0 ? (uint64_t)bytes : 0;
 }
 
-/* What a row of the block costs of the credit; 0: it depends on the row. */
-static uint32_t row_bytes(const rask_batch *rows)
-{
-    uint32_t bytes = rows->event_time.data ? 8 : 0;
-
-    if (rows->buffer_count > 0)
-        return 0;
-    for (uint32_t c = 0; c < rows->schema->columns; c++) {
-        if (schema_is_nested(&rows->schema->fields[c]))
-            return 0;
-        bytes += schema_width(&rows->schema->fields[c]);
-    }
-    return bytes;
-}
-
-/* With long strings they are counted row by row: one channel may get all of them. */
-static uint32_t slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count, uint32_t each)
-{
-    rask_batch part;
-
-    if (each > 0)
-        return count * each;
-    part = *rows; /* borrows everything */
-    part.rows = count;
-    if (part.sel)
-        part.sel += first;
-    else
-        part.first += first;
-    return (uint32_t)MIN(MAX(batch_row_bytes(&part), 1u), (uint64_t)INT32_MAX);
-}
-
 /* ---- sending ---- */
 
 /* A slice of it left, or is about to: the block may be gone as soon as its receiver has it. */
@@ -193,7 +162,7 @@ static void split_head(struct wk_edge *e, struct wk_out *out)
     if (el->rows < 2 || total == 0 || el->bytes <= total)
         return;
     rows = (uint32_t)MAX((uint64_t)el->rows * (uint64_t)total / el->bytes / 2, 1u);
-    bytes = slice_bytes(el->block->rows, el->first, rows, row_bytes(el->block->rows));
+    bytes = wk_slice_bytes(el->block->rows, el->first, rows, wk_row_bytes(el->block->rows));
     shared = batch_ref(el->block->rows);
     block = wk_block_new(e->pool, &shared, 1);
     part = wk_block_slice(block, el->first, rows, bytes);
@@ -381,7 +350,7 @@ static void cut_whole(struct wk_edge *e)
 
     if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH)
         rows = with_hash(e, rows);
-    bytes = slice_bytes(rows, 0, rows->rows, row_bytes(rows));
+    bytes = wk_slice_bytes(rows, 0, rows->rows, wk_row_bytes(rows));
     block = block_of(e, rows);
     for (uint32_t i = 0; i < e->channel_count; i++)
         add_slice(e, i, block, 0, rows->rows, bytes);
@@ -410,13 +379,13 @@ static void cut_partitioned(struct wk_edge *e)
     wk_partition_sort(&e->partition, dest, rows, position);
     gathered = batch_gather_hashed(e->pool, e->held, e->held_count, position, rows, hashed ? hash : NULL);
     block = block_of(e, gathered);
-    each = row_bytes(gathered);
+    each = wk_row_bytes(gathered);
     at = 0;
     for (uint32_t i = 0; i < e->channel_count; i++)
         while (at < e->partition.end[i]) {
             uint32_t n = MIN(e->partition.end[i] - at, (uint32_t)RASK_BATCH_ROWS_MAX);
 
-            add_slice(e, i, block, at, n, slice_bytes(gathered, at, n, each));
+            add_slice(e, i, block, at, n, wk_slice_bytes(gathered, at, n, each));
             at += n;
         }
     wk_block_unref(block);

@@ -12,6 +12,9 @@
 #define CREDIT_BYTES 20
 #define CONTROL_BYTES 24
 #define TABLE_MAX 32768
+/* Of a data frame beside what its rows cost: hashes, kinds, bitmaps; the table, padding. Rows hold on to the whole frame. */
+#define ROW_EXTRA_BYTES 32
+#define FRAME_EXTRA_BYTES 65536
 
 struct out_frame {
     struct list node;
@@ -329,11 +332,23 @@ static rask_buffer *payload_buffer(struct wk_link *l, struct net_frame *frame)
     return b;
 }
 
+/* What a peer says that a slice costs is what it pays of its credit: less than it does would fill the memory here. */
+static int check_cost(const struct wk_in *in, const rask_batch *rows, const struct wk_element *slice, struct err *err)
+{
+    uint32_t cost = in->by_row ? slice->rows : wk_slice_bytes(rows, slice->first, slice->rows, wk_row_bytes(rows));
+
+    if (cost <= slice->bytes)
+        return 0;
+    return err_set(err, ERR_PROTOCOL, "a slice of %u bytes for edge %u from subtask %u to %u that is said to have %u", cost, in->edge,
+                   in->source_subtask, in->target_subtask, slice->bytes);
+}
+
 /* The slices of a block, whose first reference is the caller's; nothing is pushed when one of them is wrong. */
 static int add_slices(struct wk_link *l, const struct net_frame *frame, struct wk_block *block, struct reader table,
                       uint32_t source, struct err *err)
 {
     uint32_t from = 0, rows = block->rows->rows, last = 0;
+    uint64_t declared = 0;
 
     for (uint32_t i = 0; i < block->room; i++) {
         uint32_t target = reader_u32(&table), n = reader_u32(&table), bytes = reader_u32(&table);
@@ -356,9 +371,15 @@ static int add_slices(struct wk_link *l, const struct net_frame *frame, struct w
         e->in = in;
         e->remote = true;
         from += n;
+        if (check_cost(in, block->rows, e, err) != 0)
+            return err->code;
+        declared += in->by_row ? frame->length : bytes;
     }
     if (from != rows)
         return err_set(err, ERR_CORRUPT, "slices cover %u of %u rows", from, rows);
+    if (frame->length > 2 * declared + (uint64_t)rows * ROW_EXTRA_BYTES + FRAME_EXTRA_BYTES)
+        return err_set(err, ERR_PROTOCOL, "a data frame of %u bytes for %llu bytes of rows", frame->length,
+                       (unsigned long long)declared);
     return 0;
 }
 

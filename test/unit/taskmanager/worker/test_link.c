@@ -142,7 +142,7 @@ static void send_words(struct place *p, uint32_t kind, uint32_t stream, const ui
     send_bytes(p, kind, stream, &b);
     bytes_release(&b);
 }
-static void send_rows(struct place *p, uint32_t source, uint32_t slice, uint32_t rows)
+static void send_rows_for(struct place *p, uint32_t source, uint32_t slice, uint32_t rows, uint32_t declared)
 {
     rask_batch *batch = batch_new(p->pool, &schema, rows, 0);
     struct bytes b;
@@ -154,13 +154,17 @@ static void send_rows(struct place *p, uint32_t source, uint32_t slice, uint32_t
     bytes_add_u32(&b, 1);
     bytes_add_u32(&b, 0);
     bytes_add_u32(&b, slice);
-    bytes_add_u32(&b, rows * 8);
+    bytes_add_u32(&b, declared);
     while (b.len % 8)
         bytes_add_u8(&b, 0);
     batch_encode(batch, 0, rows, &b);
     send_bytes(p, NET_DATA, 0, &b);
     bytes_release(&b);
     batch_unref(batch);
+}
+static void send_rows(struct place *p, uint32_t source, uint32_t slice, uint32_t rows)
+{
+    send_rows_for(p, source, slice, rows, rows * 8);
 }
 
 static void closes(struct place *p, const char *because)
@@ -236,6 +240,25 @@ static void more_than_the_credit_closes_the_link(void **state)
     closes(&p, "more than the credit that the channel has");
 }
 
+static void rows_that_cost_more_than_is_said_close_the_link(void **state)
+{
+    static const uint32_t declared[] = {0, 1, 79};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(declared); i++) {
+        struct place p;
+
+        place_new(&p);
+        send_rows_for(&p, 0, 10, 10, 80);
+        send_rows_for(&p, 0, 10, 10, 81); /* too much is the sender's loss */
+        while (wk_link_received_rows(p.link) < 20)
+            loop_settle(p.env);
+        assert_int_equal(p.lost, 0);
+        send_rows_for(&p, 0, 10, 10, declared[i]);
+        closes(&p, "a slice of 80 bytes for edge 0 from subtask 0 to 0 that is said to have");
+    }
+}
+
 static void channels_of_others_close_the_link(void **state)
 {
     struct place p;
@@ -301,7 +324,8 @@ int main(void)
         cmocka_unit_test(rows_and_their_end_arrive),
         cmocka_unit_test(more_rows_than_a_batch_has_close_the_link),
         cmocka_unit_test(slices_that_do_not_add_up_close_the_link),
-        cmocka_unit_test(more_than_the_credit_closes_the_link), cmocka_unit_test(channels_of_others_close_the_link),
+        cmocka_unit_test(more_than_the_credit_closes_the_link),
+        cmocka_unit_test(rows_that_cost_more_than_is_said_close_the_link), cmocka_unit_test(channels_of_others_close_the_link),
         cmocka_unit_test(what_follows_the_end_closes_the_link),
         cmocka_unit_test(nonsense_closes_the_link),
     };
