@@ -76,13 +76,13 @@ static Rask__Ckpt__Section *section_message(struct arena *a, const struct ckpt_m
     if (msg->has_state)
         msg->state = (uint32_t)ckpt_meta_find_state(&m->operators[op], s->state);
     msg->subtask = s->subtask;
-    msg->has_hash_first = msg->has_hash_last = ckpt_is_keyed(s->kind);
+    msg->has_hash_first = msg->has_hash_last = ckpt_is_placed(s->kind);
     msg->hash_first = s->hash_first;
     msg->hash_last = s->hash_last;
     msg->has_from = s->from != 0;
     msg->from = s->from;
     msg->to = s->to;
-    msg->has_edge = msg->has_from_subtask = s->kind == CKPT_INFLIGHT;
+    msg->has_edge = msg->has_from_subtask = !ckpt_is_of_state(s->kind);
     msg->edge = s->edge;
     msg->from_subtask = s->from_subtask;
     msg->has_rows = 1;
@@ -269,7 +269,7 @@ static int take_section(struct ckpt_meta *m, const Rask__Ckpt__Section *msg, siz
         return bad(err, where, "section", i);
     op = &m->operators[msg->operator_];
     memcpy(s.operator_id, op->id, sizeof(s.operator_id));
-    if (msg->has_state == (s.kind == CKPT_INFLIGHT) || (msg->has_state && msg->state >= op->state_count))
+    if (msg->has_state != ckpt_is_of_state(s.kind) || (msg->has_state && msg->state >= op->state_count))
         return bad(err, where, "section", i);
     if (msg->has_state) {
         s.state = op->states[msg->state].name;

@@ -66,7 +66,7 @@ void ckpt_record_add(struct ckpt_section *s, const void *payload, size_t len, en
 static bool same(const struct ckpt_section *a, const struct ckpt_section *b)
 {
     return a->kind == b->kind && a->subtask == b->subtask && a->codec == b->codec && a->hash_first == b->hash_first &&
-           a->hash_last == b->hash_last && a->from == b->from && a->to == b->to && a->edge == b->edge &&
+           a->hash_last == b->hash_last && a->from == b->from && (a->to == b->to || a->kind == CKPT_TABLE) && a->edge == b->edge &&
            a->from_subtask == b->from_subtask && a->rows == b->rows && a->raw_bytes == b->raw_bytes &&
            a->stored_bytes == b->stored_bytes && strcmp(a->state, b->state) == 0 &&
            memcmp(a->operator_id, b->operator_id, CKPT_OPERATOR_ID_BYTES) == 0;

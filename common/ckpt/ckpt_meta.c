@@ -203,7 +203,8 @@ const char *ckpt_kind_name(enum ckpt_section_kind kind)
 {
     static const char *const names[CKPT_SECTION_KINDS] = {
         [CKPT_DELTA] = "delta", [CKPT_IMAGE] = "image", [CKPT_LIST] = "list",
-        [CKPT_UNION] = "union", [CKPT_BROADCAST] = "broadcast", [CKPT_INFLIGHT] = "in flight"};
+        [CKPT_UNION] = "union", [CKPT_BROADCAST] = "broadcast", [CKPT_INFLIGHT] = "in flight",
+        [CKPT_TABLE] = "table"};
 
     return kind > 0 && kind < CKPT_SECTION_KINDS ? names[kind] : "?";
 }

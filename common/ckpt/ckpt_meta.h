@@ -9,6 +9,9 @@
  * space as of checkpoint `to`; a DELTA what changed after checkpoint `from` up to `to`.  An entry of key hash h is
  * found in the newest image that covers h and the deltas with a greater `to`, in order; the last version wins.
  * Intervals, not key groups, so that parallelism and max parallelism may differ at restore.
+ * States of the leveldb backend are in TABLEs instead, pieces of files that make up a LevelDB: of its MANIFEST (edge 0), and
+ * of tables by their number (edge).  A MANIFEST replaces all tables of its interval that are older; a piece of a table may be
+ * named by many checkpoints, its `to` is the first of them.
  *
  * _metadata, little-endian: magic "RASKCKPT", u32 version, u32 CRC32C, u64 payload length, payload (proto/ckpt.proto).
  * The CRC is of magic, version, length and payload.
@@ -28,6 +31,7 @@
 #define CKPT_SECTION_MAX (192u << 20)    /* bytes of one section, decoded: a row of 64 MiB and company */
 #define CKPT_OPERATOR_ID_BYTES 16
 #define CKPT_NO_FILE UINT32_MAX
+#define CKPT_TABLE_PIECE (2u << 20) /* bytes of a table in one section, but for its last */
 
 enum ckpt_kind { CKPT_CHECKPOINT = 1, CKPT_SAVEPOINT };
 enum ckpt_codec { CKPT_PLAIN, CKPT_ZSTD };
@@ -39,6 +43,7 @@ enum ckpt_section_kind {
     CKPT_UNION,     /* operator state: everything to each */
     CKPT_BROADCAST, /* operator state: the same in each; one suffices */
     CKPT_INFLIGHT,  /* rows in a channel (edge, from_subtask, subtask), or in a chain (edge CKPT_IN_CHAIN) */
+    CKPT_TABLE,     /* keyed, of all states: a piece of a LevelDB table, as it is */
     CKPT_SECTION_KINDS
 };
 #define CKPT_IN_CHAIN UINT32_MAX
@@ -46,11 +51,11 @@ enum ckpt_section_kind {
 struct ckpt_section {
     enum ckpt_section_kind kind;
     uint8_t operator_id[CKPT_OPERATOR_ID_BYTES];
-    const char *state;              /* borrowed: name; "" in flight */
+    const char *state;              /* borrowed: name; "" in flight and of tables */
     uint32_t subtask;               /* that wrote it */
-    uint32_t hash_first, hash_last; /* keyed: interval of hash >> 32, both included */
+    uint32_t hash_first, hash_last; /* keyed, table: interval of hash >> 32, both included */
     uint64_t from, to;              /* checkpoints; image and others: from 0 */
-    uint32_t edge, from_subtask;    /* in flight */
+    uint32_t edge, from_subtask;    /* in flight; table: number (0: MANIFEST), place of this piece in CKPT_TABLE_PIECE */
     uint64_t rows, raw_bytes;       /* entries; bytes of the payload */
     enum ckpt_codec codec;
     uint64_t stored_bytes;          /* the whole record: header, payload as stored, CRC */
@@ -114,7 +119,7 @@ void ckpt_meta_add(struct ckpt_meta *m, const struct ckpt_section *section);
 int ckpt_meta_merge(struct ckpt_meta *m, const struct ckpt_meta *part, struct err *err) MUST_CHECK;
 /*
  * After all parts are merged: from the previous complete checkpoint of the job (or the one it was restored from, when
- * its files may be used on) those keyed sections that m still needs: not yet covered by newer images.  Only of operators
+ * its files may be used on) those keyed sections and tables that m still needs: not yet covered by newer ones.  Only of operators
  * that m names (ckpt_meta_operator keeps one whose tasks have all finished).  Operator state and rows in flight are never
  * carried.  `path_of` turns a path of `before` into one of m (in the arena of m; NULL: the same).
  * Every delta of m must start at a checkpoint <= before->checkpoint (before NULL: there may be none): else ERR_INVALID.
@@ -136,7 +141,7 @@ int ckpt_meta_find_operator(const struct ckpt_meta *m, const uint8_t id[CKPT_OPE
 int ckpt_meta_find_state(const struct ckpt_operator *op, const char *name);
 /*
  * The keyed sections of an operator that meet the interval, and no more, in the order in which wk_state_restore wants
- * them: images, newest first, then deltas, oldest first.  Pointers into m, in an array of the arena.
+ * them: tables, images, newest first, then deltas, oldest first.  Pointers into m, in an array of the arena.
  */
 uint32_t ckpt_plan(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYTES], uint32_t hash_first,
                    uint32_t hash_last, struct arena *arena, const struct ckpt_section ***ret);
@@ -147,6 +152,16 @@ uint64_t ckpt_meta_bytes(const struct ckpt_meta *m, uint64_t *ret_own);
 static inline bool ckpt_is_keyed(enum ckpt_section_kind kind)
 {
     return kind == CKPT_DELTA || kind == CKPT_IMAGE;
+}
+/* It belongs to an interval of the hash space. */
+static inline bool ckpt_is_placed(enum ckpt_section_kind kind)
+{
+    return ckpt_is_keyed(kind) || kind == CKPT_TABLE;
+}
+/* It belongs to one state. */
+static inline bool ckpt_is_of_state(enum ckpt_section_kind kind)
+{
+    return kind != CKPT_INFLIGHT && kind != CKPT_TABLE;
 }
 const char *ckpt_kind_name(enum ckpt_section_kind kind); /* "delta" */
 const char *ckpt_state_kind_name(uint32_t kind);         /* of enum rask_state_kind: "value state" */

@@ -37,7 +37,13 @@ static bool same_state(const struct ranked *a, const struct ranked *b)
            memcmp(a->section->operator_id, b->section->operator_id, CKPT_OPERATOR_ID_BYTES) == 0;
 }
 
-/* The cover of the images among `count` sections of one state. */
+/* What replaces others: an image the older sections of its state, a MANIFEST the older tables. */
+static bool is_whole(const struct ckpt_section *s)
+{
+    return s->kind == CKPT_IMAGE || (s->kind == CKPT_TABLE && s->edge == 0);
+}
+
+/* The cover of those among `count` sections of one state. */
 static void cover_of(struct ckpt_cover *cover, const struct ranked *r, uint32_t count)
 {
     struct ckpt_span *spans = mem_alloc_array(count + 1, sizeof(*spans));
@@ -47,7 +53,7 @@ static void cover_of(struct ckpt_cover *cover, const struct ranked *r, uint32_t 
     for (uint32_t i = 0; i < count; i++) {
         const struct ckpt_section *s = r[i].section;
 
-        if (s->kind == CKPT_IMAGE)
+        if (is_whole(s))
             spans[images++] = (struct ckpt_span){s->hash_first, s->hash_last, s->to};
     }
     ckpt_cover_build(cover, spans, images);
@@ -57,7 +63,7 @@ static void cover_of(struct ckpt_cover *cover, const struct ranked *r, uint32_t 
 static void rank_keyed(struct ranked *r, uint32_t *count, const struct ckpt_meta *in, bool old)
 {
     for (uint32_t i = 0; i < in->section_count; i++)
-        if (ckpt_is_keyed(in->sections[i].kind))
+        if (ckpt_is_placed(in->sections[i].kind))
             r[(*count)++] = (struct ranked){&in->sections[i], old};
 }
 
@@ -72,10 +78,16 @@ static uint32_t next_state(const struct ranked *r, uint32_t from, uint32_t count
     return end;
 }
 
-/* Whether newer images replace all of a section between two hashes. A delta is replaced by an image of its own checkpoint. */
-static bool is_replaced(const struct ckpt_cover *cover, const struct ckpt_section *s, uint32_t first, uint32_t last)
+/*
+ * Whether newer images replace all of a section between two hashes. A delta is replaced by an image of its own checkpoint;
+ * tables, by a MANIFEST of a later one than `in`, the one that names them.
+ */
+static bool is_replaced(const struct ckpt_cover *cover, const struct ckpt_section *s, const struct ckpt_meta *in, uint32_t first,
+                        uint32_t last)
 {
-    return ckpt_cover_hides(cover, MAX(s->hash_first, first), MIN(s->hash_last, last), s->kind == CKPT_IMAGE ? s->to : s->to - 1);
+    uint64_t to = s->kind == CKPT_TABLE ? in->checkpoint : s->kind == CKPT_IMAGE ? s->to : s->to - 1;
+
+    return ckpt_cover_hides(cover, MAX(s->hash_first, first), MIN(s->hash_last, last), to);
 }
 
 static int check_base(const struct ckpt_meta *m, const struct ckpt_meta *before, struct err *err)
@@ -111,7 +123,7 @@ static int carry_one(struct carrying *c, const struct ckpt_section *old, struct 
     if (op < 0)
         return 0;
     state = ckpt_meta_find_state(&c->before->operators[there], s.state);
-    rc = ckpt_meta_state(c->m, (uint32_t)op, &c->before->operators[there].states[state], err);
+    rc = state < 0 ? 0 : ckpt_meta_state(c->m, (uint32_t)op, &c->before->operators[there].states[state], err);
     if (rc != 0)
         return rc;
     if (s.file != CKPT_NO_FILE) {
@@ -148,7 +160,7 @@ int ckpt_meta_carry(struct ckpt_meta *m, const struct ckpt_meta *before, ckpt_pa
         for (uint32_t i = from; i < end; i++) {
             const struct ckpt_section *s = r[i].section;
 
-            if (r[i].old && !is_replaced(&cover, s, 0, UINT32_MAX))
+            if (r[i].old && !is_replaced(&cover, s, before, 0, UINT32_MAX))
                 keep[kept++] = *s;
         }
         ckpt_cover_release(&cover);
@@ -162,15 +174,20 @@ int ckpt_meta_carry(struct ckpt_meta *m, const struct ckpt_meta *before, ckpt_pa
     return rc;
 }
 
-/* Images newest first, then deltas oldest first; equals stay in the order of the file. */
+static uint32_t rank_of(enum ckpt_section_kind kind)
+{
+    return kind == CKPT_TABLE ? 0 : kind == CKPT_IMAGE ? 1 : 2;
+}
+
+/* Tables, images newest first, deltas oldest first; equals stay in the order of the file. */
 static int by_feeding(const void *a, const void *b)
 {
     const struct ckpt_section *x = *(const struct ckpt_section *const *)a, *y = *(const struct ckpt_section *const *)b;
     int rc;
 
     if (x->kind != y->kind)
-        return x->kind == CKPT_IMAGE ? -1 : 1;
-    rc = x->kind == CKPT_IMAGE ? compare_u64(y->to, x->to) : compare_u64(x->to, y->to);
+        return compare_u64(rank_of(x->kind), rank_of(y->kind));
+    rc = x->kind == CKPT_IMAGE ? compare_u64(y->to, x->to) : x->kind == CKPT_DELTA ? compare_u64(x->to, y->to) : 0;
     return rc ? rc : compare_u64((uintptr_t)x, (uintptr_t)y);
 }
 
@@ -189,7 +206,7 @@ uint32_t ckpt_plan(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_
     for (uint32_t i = 0; i < m->section_count; i++) {
         const struct ckpt_section *s = &m->sections[i];
 
-        if (ckpt_is_keyed(s->kind) && meets(s, hash_first, hash_last) &&
+        if (ckpt_is_placed(s->kind) && meets(s, hash_first, hash_last) &&
             memcmp(s->operator_id, id, CKPT_OPERATOR_ID_BYTES) == 0)
             r[count++] = (struct ranked){s, false};
     }
@@ -201,7 +218,7 @@ uint32_t ckpt_plan(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_
         for (uint32_t i = from; i < end; i++) {
             const struct ckpt_section *s = r[i].section;
 
-            if (!is_replaced(&cover, s, hash_first, hash_last))
+            if (!is_replaced(&cover, s, m, hash_first, hash_last))
                 wanted[n++] = s;
         }
         ckpt_cover_release(&cover);
