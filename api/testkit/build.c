@@ -186,7 +186,7 @@ static int add_op(rask_kit *kit, const Rask__Graph__StreamNode *node)
         op->ctx.key_nullable = node->in->fields[node->key_columns[0]]->nullable;
     rc = type->init ? type->init(op, &kit->err) : 0;
     if (rc == 0)
-        rc = wk_op_state_new(op, &kit->budget, &kit->err);
+        rc = wk_op_state_new(op, &kit->budget, NULL, false, &kit->err);
     return rc;
 }
 

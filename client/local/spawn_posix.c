@@ -11,6 +11,7 @@
 #include "connectors/connectors.h"
 #include "taskmanager/worker/crash_posix.h"
 #include "taskmanager/worker/loader_posix.h"
+#include "taskmanager/worker/store/store.h"
 #include "taskmanager/worker/task/executor_conf.h"
 #include "taskmanager/worker/task/fd_watch_posix.h"
 #include "taskmanager/worker/wk.h"
@@ -26,6 +27,7 @@ struct local_spawn {
     struct wk_executor *executor;
     struct fd_watch *fds;
     struct wk_loader *loader;
+    struct wk_stores *stores;
     struct list workers;
 };
 
@@ -107,7 +109,7 @@ static void *spawn_op(struct tm_spawner *base, const Rask__Control__StartWorker 
     struct local_spawn *s = spawn_of(base);
     struct local_worker *w = MEM_NEW(struct local_worker);
     struct wk_options options = {.start = start, .taskmanager_id = *taskmanager_id, .pid = getpid(),
-                                 .executor = executor_for(s, start), .loader = s->loader, .out_fd = 1, .err_fd = 2,
+                                 .executor = executor_for(s, start), .loader = s->loader, .stores = s->stores, .out_fd = 1, .err_fd = 2,
                                  .connectors = connectors_builtin, .watch_fd = watch_fd,
                                  .unwatch_fd = unwatch_fd, .on_done = on_done, .arg = w};
 
@@ -154,6 +156,7 @@ struct tm_spawner *local_spawn_new(struct env *env, const struct local_spawn_opt
     s->conf = options->conf;
     s->fds = wk_fd_watch_new(env);
     s->loader = wk_loader_posix_new(options->dir);
+    s->stores = wk_stores_leveldb_new(options->dir);
     list_init(&s->workers);
     return &s->base;
 }

@@ -103,6 +103,12 @@
       "How long a job waits for slots before it fails.")
 
 #define CONF_OPTIONS_CHECKPOINTS_(X)                                                               \
+    X(STATE_BACKEND_TYPE, "state.backend.type", ENUM, "hashmap", "hashmap|leveldb", JOB,           \
+      "Where keyed state is: `hashmap` keeps all of it in memory, `leveldb` what does not fit in " \
+      "the memory for state on local disks.")                                                      \
+    X(STATE_BACKEND_LEVELDB_LOCALDIR, "state.backend.leveldb.localdir", STRING, NULL, "", JOB,     \
+      "Folder on every TaskManager's host for state on disk; without it one below "                \
+      "`io.tmp.dirs`. It must exist.")                                                             \
     X(EXECUTION_CHECKPOINTING_INTERVAL, "execution.checkpointing.interval", DURATION, NULL,        \
       "10 ms..", JOB, "How often the state of a job is saved; not set: never.")                    \
     X(EXECUTION_CHECKPOINTING_MODE, "execution.checkpointing.mode", ENUM, "EXACTLY_ONCE",          \

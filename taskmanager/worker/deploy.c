@@ -238,7 +238,7 @@ static int init_op(struct wk *wk, struct wk_task *t, struct wk_op *op, struct er
     }
     rc = type->init ? type->init(op, err) : 0;
     if (rc == 0)
-        rc = wk_op_state_new(op, &wk->state_budget, err);
+        rc = wk_op_state_new(op, &wk->state_budget, wk->options.stores, wk->state_on_disk, err);
     return rc;
 }
 
@@ -481,6 +481,7 @@ static struct task_config apply_config(struct wk *wk)
             continue;
     wk->host.latency = latency_settings(conf);
     wk->host.graph = graph_of(wk);
+    wk->state_on_disk = strcmp(conf_string(conf, OPT_STATE_BACKEND_TYPE), "leveldb") == 0;
     if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
         ret.flush_ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
     wk->debloat = (struct wk_debloat_options){

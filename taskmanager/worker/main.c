@@ -16,6 +16,7 @@
 #include "common/base/list.h"
 #include "common/base/log.h"
 #include "common/base/mem.h"
+#include "common/conf/work_folder.h"
 #include "common/env/env.h"
 #include "common/net/tls.h"
 #include "common/rpc/rpc.h"
@@ -23,6 +24,8 @@
 #include "taskmanager/pipe/pipe.h"
 #include "taskmanager/worker/crash_posix.h"
 #include "taskmanager/worker/loader_posix.h"
+#include "taskmanager/worker/store/store.h"
+#include "taskmanager/worker/store/store_conf.h"
 #include "taskmanager/worker/task/executor_conf.h"
 #include "taskmanager/worker/task/fd_watch_posix.h"
 #include "taskmanager/worker/wk.h"
@@ -36,6 +39,9 @@ struct program {
     struct fd_watch *fds;
     struct pipe_start start;
     struct net_tls *tls; /* NULL: connections in clear */
+    struct wk_stores *stores;
+    char *store_dir;     /* owned */
+    bool remove_store_dir;
     struct arena arena;
     uint8_t message[PIPE_MESSAGE_MAX];
     void *pipe_watch;
@@ -188,6 +194,10 @@ static int run(struct program *p, struct err *err)
     if (code < 0)
         return code;
     options.tls = p->tls;
+    code = wk_store_folder(start, p->start.tmp_dir, &p->store_dir, &p->remove_store_dir, err);
+    if (code < 0)
+        return code;
+    options.stores = p->stores = wk_stores_leveldb_new(p->store_dir);
     code = wk_new(p->env, &options, &p->wk, err);
     if (code < 0)
         return code;
@@ -226,6 +236,8 @@ int main(int argc, char **argv)
         on_done(&p, 1, err.text);
     }
     /* Threads of the executor, and of the user, may still be inside functions of the job: the process ends without them. */
+    if (p.store_dir && p.remove_store_dir)
+        work_folder_remove(p.store_dir);
     fflush(NULL);
     log_close();
     wk_crash_leaving();

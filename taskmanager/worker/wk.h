@@ -18,6 +18,7 @@
 struct wk;
 struct wk_executor; /* taskmanager/worker/task/executor.h */
 struct wk_runnable;
+struct wk_stores;
 
 /* Where code of artifacts comes from. Production: blob file, dlopen of a private copy. Simulator and tests: the program itself. */
 struct wk_loader {
@@ -34,6 +35,7 @@ struct wk_options {
     struct net_tls *tls;           /* borrowed; of start->tls_ciphers; NULL: in clear */
     struct wk_executor *executor;  /* borrowed */
     struct wk_loader *loader;      /* borrowed */
+    struct wk_stores *stores;      /* borrowed; NULL: all state is in memory */
     uint64_t network_bytes;        /* budget of blocks */
     uint64_t state_bytes;          /* budget of state */
     int out_fd, err_fd;            /* where rask_print writes; -1: nowhere */

@@ -41,6 +41,7 @@ struct lane {
     struct env_work work;
     pthread_mutex_t filling; /* held while state is touched */
     uint32_t ready;          /* pieces, from piece_at on */
+    bool last;               /* behind them there are no more */
     struct bytes decoded;
     struct err err;
 };
@@ -239,6 +240,25 @@ static int plan(struct wk_restoring *r, struct err *err)
 
 /* ---- on a thread of env_work: what was read becomes state ---- */
 
+/* Later checkpoints may name it where it is now. */
+static int take_table(struct lane *l, const struct ckpt_section *s, rask_bytes payload, struct err *err)
+{
+    const struct ckpt_file *f = s->file == CKPT_NO_FILE ? NULL : &l->r->meta->files[s->file];
+    const char *dir = l->r->msg->dir, *slash = strrchr(dir, '/');
+    struct wk_place place = {.size = f ? f->size : 0, .crc = f ? f->crc : 0};
+    char *path = NULL;
+    int rc;
+
+    if (f && f->path[0] == '/')
+        path = mem_strdup(f->path);
+    else if (f && strncmp(f->path, "../", 3) == 0 && slash)
+        path = mem_printf("%.*s/%s", (int)(slash - dir), dir, f->path + 3);
+    place.path = path;
+    rc = wk_state_restore_table(l->state, s, &place, payload.data, payload.len, err);
+    mem_free(path);
+    return rc;
+}
+
 static int take(struct lane *l, const struct ckpt_section *s, const uint8_t *data, struct arena *arena, struct err *err)
 {
     const char *where = s->file == CKPT_NO_FILE ? "_metadata" : l->r->meta->files[s->file].path;
@@ -248,6 +268,8 @@ static int take(struct lane *l, const struct ckpt_section *s, const uint8_t *dat
 
     bytes_clear(&l->decoded);
     rc = ckpt_record_open(data, len, s, where, arena, NULL, &l->decoded, &payload, err);
+    if (rc == 0 && s->kind == CKPT_TABLE)
+        return take_table(l, s, payload, err);
     return rc == 0 ? wk_state_restore(l->state, s, payload.data, payload.len, err) : rc;
 }
 
@@ -270,12 +292,14 @@ static void fill_in(struct env_work *work)
 {
     struct lane *l = CONTAINER_OF(work, struct lane, work);
     struct arena arena;
-    int rc = 0;
+    int rc = 0; /* filled looks at l->err */
 
     arena_init(&arena);
     pthread_mutex_lock(&l->filling);
     for (uint32_t i = 0; i < l->ready && rc == 0; i++)
         rc = take_piece(l, &l->pieces[(l->piece_at + i) % PIECES], &arena, &l->err);
+    if (rc == 0 && l->last && !__atomic_load_n(&l->r->stop, __ATOMIC_RELAXED))
+        rc = wk_state_restore_tables(l->state, &l->r->stop, &l->err);
     pthread_mutex_unlock(&l->filling);
     arena_release(&arena);
 }
@@ -418,6 +442,7 @@ static void advance_lane(struct lane *l)
     l->ready = 0;
     while (l->ready < l->piece_count && l->pieces[(l->piece_at + l->ready) % PIECES].read)
         l->ready++;
+    l->last = l->asked == l->count && l->ready == l->piece_count;
     if (l->ready > 0) {
         l->working = true;
         l->r->working++;

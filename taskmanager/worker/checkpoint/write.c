@@ -11,6 +11,7 @@
 
 #define PIECE_BYTES      (1u << 20)
 #define INLINE_ALL_BYTES (64u << 10) /* of records in one acknowledgement */
+#define TABLES_BYTES (1u << 20) /* a file with so much of tables ends with one: so it goes when they go */
 
 struct output {
     const char *dir, *prefix; /* prefix: from the folder of _metadata */
@@ -37,6 +38,8 @@ struct wk_writing {
     const struct output *busy; /* that the call of fs under way is for */
     struct bytes payload, record;
     size_t inline_bytes;
+    struct wk_tables **tables; /* references: where pieces of tables are written */
+    uint32_t table_count, table_room;
     bool exhausted, all_ended, dropped, working;
     uint32_t dirs_synced;
     struct env_work work;
@@ -58,6 +61,9 @@ static void writing_free(struct wk_writing *w)
     }
     for (uint32_t i = 0; i < w->count; i++)
         wk_task_snapshot_free(w->snapshots[i]);
+    for (uint32_t i = 0; i < w->table_count; i++)
+        wk_tables_unref(w->tables[i]);
+    mem_free(w->tables);
     mem_free(w->snapshots);
     mem_free(w->stored);
     ckpt_meta_free(w->meta);
@@ -78,6 +84,8 @@ void wk_writing_drop(struct wk_writing *w)
 
 static void finish(struct wk_writing *w, const struct err *error)
 {
+    for (uint32_t i = 0; i < w->table_count && !error; i++)
+        wk_tables_written(w->tables[i], w->meta, w->outputs[SHARED].prefix, w->options.shared_dir);
     w->options.done(w->options.arg, error, w->meta, w->stored);
     writing_free(w);
 }
@@ -114,14 +122,10 @@ static void end_file(struct wk_writing *w, struct output *o)
     o->ended = true;
 }
 
-static bool is_keyed(const struct ckpt_section *s)
+/* last: of a table. */
+static void put_section(struct wk_writing *w, struct ckpt_section *s, bool last)
 {
-    return s->kind == CKPT_DELTA || s->kind == CKPT_IMAGE;
-}
-
-static void put_section(struct wk_writing *w, struct ckpt_section *s)
-{
-    struct output *o = &w->outputs[is_keyed(s) && w->options.shared_dir ? SHARED : EXCLUSIVE];
+    struct output *o = &w->outputs[ckpt_is_placed(s->kind) && w->options.shared_dir ? SHARED : EXCLUSIVE];
 
     if (w->payload.len <= CKPT_INLINE_MAX / 2 && w->inline_bytes + w->payload.len <= INLINE_ALL_BYTES) {
         bytes_clear(&w->record);
@@ -135,11 +139,51 @@ static void put_section(struct wk_writing *w, struct ckpt_section *s)
         s->file = o->file;
         o->last = w->at;
         ckpt_writer_section(o->writer, s, w->payload.data, w->payload.len, &o->piece);
-        if (ckpt_writer_size(o->writer) > CKPT_FILE_SPLIT_BYTES)
+        if (ckpt_writer_size(o->writer) > (last ? TABLES_BYTES : CKPT_FILE_SPLIT_BYTES))
             end_file(w, o);
     }
     w->stored[w->at] += s->stored_bytes;
     ckpt_meta_add(w->meta, s);
+}
+
+/* A section that an earlier checkpoint has written. */
+static void name_section(struct wk_writing *w, struct ckpt_section *s, const struct wk_place *place)
+{
+    size_t len = strlen(w->options.shared_dir);
+    bool ours = strncmp(place->path, w->options.shared_dir, len) == 0 && place->path[len] == '/';
+    char *path = ours ? mem_printf("%s%s", w->outputs[SHARED].prefix, place->path + len + 1) : mem_strdup(place->path);
+
+    s->file = ckpt_meta_file(w->meta, path, place->size, place->crc);
+    ckpt_meta_add(w->meta, s);
+    mem_free(path);
+}
+
+static void note_tables(struct wk_writing *w, struct wk_tables *tables)
+{
+    if (!tables)
+        return;
+    if (w->table_count == w->table_room) {
+        w->table_room = MAX(w->table_room * 2, 4u);
+        w->tables = mem_realloc(w->tables, w->table_room * sizeof(struct wk_tables *));
+    }
+    w->tables[w->table_count++] = tables;
+}
+
+/* The next section of a snapshot goes to its file. 0: there is none; negative: w->err. */
+static int put_next(struct wk_writing *w, struct wk_snapshot *snap)
+{
+    struct ckpt_section section = {.kind = 0};
+    struct wk_place place = {0};
+    bool last = false;
+    int rc = wk_snapshot_next(snap, &section, &w->payload);
+
+    if (rc == 0)
+        rc = wk_snapshot_next_stored(snap, &section, &w->payload, &place, &last, &w->err);
+    if (rc == 2)
+        name_section(w, &section, &place);
+    else if (rc == 1)
+        put_section(w, &section, last);
+    return rc;
 }
 
 static struct wk_snapshot *current(struct wk_writing *w)
@@ -170,13 +214,14 @@ static void make_pieces(struct env_work *work)
     struct wk_snapshot *snap;
 
     while (!enough(w) && (snap = current(w)) != NULL) {
-        struct ckpt_section section = {.kind = 0};
         struct wk_task_snapshot *s = w->snapshots[w->at];
+        int rc = put_next(w, snap);
 
-        if (wk_snapshot_next(snap, &section, &w->payload) == 1) {
-            put_section(w, &section);
+        if (rc > 0)
             continue;
-        }
+        if (rc < 0)
+            return;
+        note_tables(w, wk_snapshot_tables(snap));
         wk_snapshot_free(snap); /* at once: what it held can be cleaned */
         s->ops[w->at_op] = NULL;
     }
@@ -195,6 +240,8 @@ static void pieces_made(struct env_work *work)
     w->working = false;
     if (w->dropped)
         writing_free(w);
+    else if (w->err.code != 0)
+        finish(w, &w->err);
     else
         next(w);
 }

@@ -249,6 +249,8 @@ static int op_step(struct wk_op *op)
         return rc;
     if (op->ctx.states)
         wk_state_settle(op->state, wk_task_wall_ms(op));
+    if (op->ctx.states && wk_state_failed(op->state, &op->ctx.error) != 0)
+        return wk_op_failed(op, op->ctx.error.code);
     if (consumed == 0 || consumed > f->batch->rows - f->from)
         return wrong_count(op, "process", consumed, f->batch->rows - f->from);
     f->from += consumed;
@@ -295,7 +297,7 @@ static int timers_fire(struct wk_op *op)
         return wrong_count(op, "on_timers", consumed, op->due.count - op->due_from);
     op->due_from += consumed;
     wk_state_settle(op->state, wk_task_wall_ms(op));
-    return 0;
+    return wk_state_failed(op->state, &op->ctx.error) != 0 ? wk_op_failed(op, op->ctx.error.code) : 0;
 }
 
 /* An operator with room whose processing time has come: true, and it has fired, or the chain has failed. */

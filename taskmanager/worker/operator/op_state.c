@@ -45,9 +45,9 @@ static const rask_state *with_timers(const struct wk_op *op, struct arena *arena
     return all;
 }
 
-int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct err *err)
+int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct wk_stores *stores, bool on_disk, struct err *err)
 {
-    struct wk_state_options o = {.budget = budget, .uid = op->node->uid, .name = op->node->name,
+    struct wk_state_options o = {.budget = budget, .stores = stores, .on_disk = on_disk, .uid = op->node->uid, .name = op->node->name,
                                  .subtask = op->ctx.subtask, .parallelism = op->ctx.parallelism,
                                  .max_parallelism = op->ctx.max_parallelism};
     struct arena arena;
@@ -55,6 +55,7 @@ int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct err
 
     arena_init(&arena);
     o.decl = with_timers(op, &arena, &first);
+    o.resident_count = op->wants_timers ? WK_TIMER_DOMAINS : 0; /* their queue is in memory too */
     rc = key_schema(op, &arena, &o.key, err);
     if (rc == 0 && op->wants_timers && op->key_count[0] == 0)
         rc = err_set(err, ERR_INVALID, "operator \"%s\" has timers, which are kept per key: put rask_key_by before it", op->node->name);

@@ -41,8 +41,10 @@ int wk_op_set_key(struct wk_op *op, int input, const rask_row *row);
 void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t from, bool first);
 void wk_op_use_key(struct wk_op *op, uint32_t i);
 
-/* op->state, for the states that it declares; its context is filled. budget: borrowed for the state's life. (op_state.c) */
-int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct err *err) MUST_CHECK;
+/* op->state, for the states that it declares; its context is filled. budget, stores (as in state.h): borrowed for the
+ * state's life. (op_state.c) */
+int wk_op_state_new(struct wk_op *op, struct wk_state_budget *budget, struct wk_stores *stores, bool on_disk,
+                    struct err *err) MUST_CHECK;
 
 /* ---- members of struct rask_ctx_ops that are about state (ctx_state.c) ---- */
 void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size);

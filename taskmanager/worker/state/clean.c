@@ -38,11 +38,22 @@ static bool is_over(const struct table *t, const struct page *p)
     return t->decl->ttl_ms > 0 && p->newest_ms + t->decl->ttl_ms <= t->state->now_ms;
 }
 
+/* Tombstones up to this epoch are of no use any more. */
+static uint32_t known_epoch(const struct table *t)
+{
+    return t->stored ? wk_disk_stored(t->state) : t->state->base_epoch;
+}
+
+static bool is_held(const struct table *t, const struct page *p)
+{
+    return t->stored ? p->made <= wk_disk_held(t->state) : p->oldest <= t->state->held;
+}
+
 static uint32_t gain_of(const struct table *t, const struct page *p)
 {
     if (is_over(t, p))
         return p->used;
-    return p->dead + (p->tombs_newest <= t->state->base_epoch ? p->tombs : 0);
+    return p->dead + (p->tombs_newest <= known_epoch(t) ? p->tombs : 0);
 }
 
 static uint64_t group_gain(const struct group *g)
@@ -56,7 +67,7 @@ static struct page **pick(const struct table *t, struct group *g)
     struct page **best = NULL;
     uint32_t most = 0;
 
-    for (struct page **link = &g->tail; *link && (*link)->oldest > t->state->held; link = &(*link)->prev) {
+    for (struct page **link = &g->tail; *link && !is_held(t, *link); link = &(*link)->prev) {
         uint32_t gain = gain_of(t, *link);
 
         if (gain > most) {
@@ -84,7 +95,7 @@ static bool may_expire(const struct table *t, struct entry *e)
 /* false: no room to copy to. */
 static bool empty_page(struct table *t, struct group *g, struct page *p)
 {
-    const struct wk_state *s = t->state;
+    uint32_t known = known_epoch(t);
     bool over = is_over(t, p);
     uint32_t at = page_first(p), end = p->used;
 
@@ -94,7 +105,7 @@ static bool empty_page(struct table *t, struct group *g, struct page *p)
         at += (uint32_t)room_of(t, e);
         if (e->dead)
             continue;
-        if (e->kind == ENTRY_DELETE ? e->born <= s->base_epoch : over && may_expire(t, e))
+        if (e->kind == ENTRY_DELETE ? e->born <= known : over && may_expire(t, e))
             wk_forget(t, g, e);
         else if (!wk_move(t, g, e))
             return false;

@@ -22,6 +22,8 @@ struct restored {
 struct restore {
     uint32_t hash_first, hash_last; /* of this subtask */
     bool migrates;                  /* what is there cannot be the base of deltas */
+    bool drops;                     /* it has states that are not declared */
+    struct formers formers;
     struct arena arena;             /* old schemas */
     struct restored tables[];
 };
@@ -35,6 +37,7 @@ void wk_restore_free(struct wk_state *s)
         wk_migration_free(s->restore->tables[i].migration);
         mem_free(s->restore->tables[i].expected);
     }
+    wk_formers_release(s, &s->restore->formers);
     arena_release(&s->restore->arena);
     mem_free(s->restore);
     s->restore = NULL;
@@ -131,12 +134,12 @@ int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, b
     CHECK(!s->restore && s->epoch == 1);
     r = mem_alloc(sizeof(*r) + s->table_count * sizeof(r->tables[0]));
     arena_init(&r->arena);
-    r->hash_first = ckpt_hash_first(s->first_group, s->options.max_parallelism);
-    r->hash_last = ckpt_hash_last(s->first_group + s->group_count - 1, s->options.max_parallelism);
+    wk_state_range(s, &r->hash_first, &r->hash_last);
     s->restore = r;
     for (uint32_t i = 0; op && i < op->state_count; i++) {
         int number = number_of(s, op->states[i].name), rc = 0;
 
+        r->drops |= number < 0;
         if (number >= 0)
             rc = match(s, (uint32_t)number, &op->states[i], err);
         else if (!allow_dropped)
@@ -207,11 +210,21 @@ static void make_index(struct table *t, const struct restored *into, uint64_t ha
 {
     struct group *g;
 
-    if (!into->expected || (!t->groups && !wk_table_begin(t)))
+    if (!into->expected || t->stored || (!t->groups && !wk_table_begin(t)))
         return;
     g = wk_group_of(t, hash);
     if (!g->index)
         wk_index_expect(t, g, into->expected[g - t->groups]);
+}
+
+/* What does not fit in memory goes to the store. */
+static int settle(struct wk_state *s, struct err *err)
+{
+    if (!s->disk)
+        return 0;
+    wk_disk_settle(s);
+    s->appended = 0;
+    return wk_state_failed(s, err);
 }
 
 static int restore_keyed(struct wk_state *s, uint32_t number, const struct ckpt_section *section, struct reader *r,
@@ -248,7 +261,39 @@ static int restore_keyed(struct wk_state *s, uint32_t number, const struct ckpt_
         if (rc != 0)
             return rc;
     }
-    return 0;
+    return settle(s, err);
+}
+
+struct formers *wk_restore_formers(struct wk_state *s)
+{
+    CHECK(s->restore);
+    return &s->restore->formers;
+}
+
+bool wk_restore_is_plain(const struct wk_state *s)
+{
+    return !s->restore->migrates && !s->restore->drops;
+}
+
+uint64_t wk_restore_memory(const struct wk_state *s)
+{
+    return s->disk ? wk_disk_share(s) / 2 : s->budget->limit_bytes / 32;
+}
+
+int wk_restore_entry(struct wk_state *s, uint32_t number, uint32_t place, struct ckpt_entry *e, struct err *err)
+{
+    struct restored *into = &s->restore->tables[number];
+    struct table *t = &s->tables[number];
+    uint64_t hash = hash_xxh3(e->key, e->key_len);
+    int rc = 0;
+
+    if ((uint32_t)(hash >> 32) != place || !is_sound(t, e))
+        return err_set(err, ERR_CORRUPT, "state \"%s\": an entry of a table is not valid", t->decl->name);
+    if (into->migration)
+        rc = wk_migrate(into->migration, e, err);
+    if (rc == 0)
+        rc = restore_entry(t, hash, e, err);
+    return rc == 0 ? settle(s, err) : rc;
 }
 
 static int restore_elements(struct wk_state *s, uint32_t number, const struct ckpt_section *section, struct reader *r,
@@ -292,8 +337,10 @@ int wk_state_restore(struct wk_state *s, const struct ckpt_section *section, con
 void wk_state_restore_end(struct wk_state *s, uint64_t base)
 {
     CHECK(s->restore);
-    if (s->restore->migrates)
+    if (s->restore->migrates || s->hides_tables)
         base = 0;
+    if (base == 0 && s->disk)
+        wk_disk_completed(s, NULL);
     wk_restore_free(s);
     s->appended = 0;
     if (base == 0)

@@ -15,11 +15,19 @@
 
 _Static_assert(CHUNK_ROOMS == 32, "a word has a bit per room");
 
+/* What a store takes over later may be over the budget for as long as a batch takes, by a quarter. */
+static bool may_overdraw(const struct wk_state *s, uint64_t bytes)
+{
+    uint64_t used = __atomic_load_n(&s->budget->used_bytes, __ATOMIC_RELAXED);
+
+    return s->cleaning || (s->disk && used + bytes <= s->budget->limit_bytes + s->budget->limit_bytes / 4);
+}
+
 static bool charge(struct wk_state *s, uint64_t bytes)
 {
     if (wk_charge(s, bytes))
         return true;
-    if (!s->cleaning)
+    if (!may_overdraw(s, bytes))
         return false;
     __atomic_add_fetch(&s->used_bytes, bytes, __ATOMIC_RELAXED);
     __atomic_add_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
@@ -37,11 +45,12 @@ static int find_run(const struct chunk *c, uint32_t rooms)
     return -1;
 }
 
-static void *take(struct chunk *c, uint32_t at, uint32_t rooms)
+static void *take(struct wk_state *s, struct chunk *c, uint32_t at, uint32_t rooms)
 {
     uint32_t run = rooms == CHUNK_ROOMS ? UINT32_MAX : (1u << rooms) - 1;
 
     c->used |= run << at;
+    s->spare_bytes -= (uint64_t)rooms * PAGE_BYTES;
     return c->data + (size_t)at * PAGE_BYTES;
 }
 
@@ -55,7 +64,7 @@ static void *chunk_alloc(struct wk_state *s, uint32_t rooms)
 
         if (at >= 0) {
             s->chunk_at = k;
-            return take(&s->chunks[k], (uint32_t)at, rooms);
+            return take(s, &s->chunks[k], (uint32_t)at, rooms);
         }
     }
     if (!charge(s, CHUNK_BYTES))
@@ -67,7 +76,8 @@ static void *chunk_alloc(struct wk_state *s, uint32_t rooms)
     s->chunk_at = s->chunk_count;
     c = &s->chunks[s->chunk_count++];
     *c = (struct chunk){mem_alloc_huge(CHUNK_BYTES), 0};
-    return take(c, 0, rooms);
+    s->spare_bytes += CHUNK_BYTES;
+    return take(s, c, 0, rooms);
 }
 
 static bool is_rooms(size_t bytes)
@@ -101,8 +111,10 @@ void wk_room_free(struct wk_state *s, void *p, size_t bytes)
     }
     c = &s->chunks[i];
     c->used &= ~((rooms == CHUNK_ROOMS ? UINT32_MAX : (1u << rooms) - 1) << (((char *)p - base) / PAGE_BYTES));
+    s->spare_bytes += (uint64_t)rooms * PAGE_BYTES;
     if (c->used != 0)
         return;
+    s->spare_bytes -= CHUNK_BYTES;
     mem_free(c->data);
     wk_refund(s, CHUNK_BYTES);
     *c = s->chunks[--s->chunk_count];

@@ -40,6 +40,8 @@ struct wk_snapshot {
     int64_t now_ms;
     struct frozen_table *tables;
     struct frozen_list *lists;
+    struct wk_stored *stored; /* owned; NULL: nothing is on disk */
+    bool hides_tables;        /* not said yet */
     /* where the reader is */
     uint32_t list, table, group;
     enum pass pass;
@@ -69,6 +71,7 @@ void wk_snapshot_unref(struct wk_snapshot *snap)
     }
     mem_free(snap->tables);
     mem_free(snap->lists);
+    wk_stored_free(snap->stored);
     wk_state_unref(snap->state);
     mem_free(snap);
 }
@@ -112,8 +115,8 @@ static void freeze_table(struct wk_snapshot *snap, struct table *t, struct froze
     const struct wk_state *s = t->state;
     uint64_t live = 0, changed = 0, fresh = 0;
 
-    f->image = snap->base == 0;
-    if (!t->groups)
+    f->image = snap->base == 0 && !t->stored;
+    if (!t->groups || t->stored)
         return;
     f->groups = mem_alloc_array(s->group_count, sizeof(*f->groups));
     for (uint32_t i = 0; i < s->group_count; i++) {
@@ -166,6 +169,7 @@ static void remember(struct wk_state *s, const struct wk_snapshot *snap, enum wk
     s->pending = room_for_one(s->pending, s->pending_count, &s->pending_room, sizeof(*s->pending));
     p = &s->pending[s->pending_count++];
     *p = (struct pending){.checkpoint = snap->checkpoint, .epoch = snap->epoch, .kind = kind};
+    p->tables = wk_tables_ref(wk_stored_tables(snap->stored));
     p->imaged = mem_alloc_array((size_t)s->table_count * s->group_count + 1, 1);
     for (uint32_t t = 0; t < s->table_count; t++)
         for (uint32_t g = 0; g < s->group_count; g++)
@@ -193,6 +197,9 @@ struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enu
         else
             freeze_table(snap, &s->tables[i], &snap->tables[i]);
     }
+    if (s->disk)
+        snap->stored = wk_stored_freeze(s, checkpoint, kind);
+    snap->hides_tables = s->hides_tables && kind != WK_SNAPSHOT_SAVEPOINT;
     remember(s, snap, kind);
     s->reading = room_for_one(s->reading, s->reading_count, &s->reading_room, sizeof(struct wk_snapshot *));
     s->reading[s->reading_count++] = snap;
@@ -230,6 +237,7 @@ static void confirm_table(struct table *t, const uint8_t *imaged)
 static void forget_pending(struct wk_state *s, uint32_t at)
 {
     mem_free(s->pending[at].imaged);
+    wk_tables_unref(s->pending[at].tables);
     memmove(s->pending + at, s->pending + at + 1, (s->pending_count - at - 1) * sizeof(*s->pending));
     s->pending_count--;
 }
@@ -253,6 +261,9 @@ void wk_state_completed(struct wk_state *s, uint64_t checkpoint)
     if (p->kind != WK_SNAPSHOT_SAVEPOINT && checkpoint > s->base) {
         s->base = checkpoint;
         s->base_epoch = p->epoch;
+        s->hides_tables = false;
+        if (s->disk)
+            wk_disk_completed(s, p->tables);
         for (uint32_t i = 0; i < s->table_count; i++)
             confirm_table(&s->tables[i], p->imaged + (size_t)i * s->group_count);
     }
@@ -433,6 +444,23 @@ int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, str
                 return 1;
     }
     return 0;
+}
+
+int wk_snapshot_next_stored(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload,
+                            struct wk_place *ret_place, bool *ret_last, struct err *err)
+{
+    bytes_clear(payload);
+    if (snap->hides_tables) {
+        snap->hides_tables = false;
+        wk_stored_describe(snap->state, snap->checkpoint, CKPT_TABLE, section);
+        return 1;
+    }
+    return snap->stored ? wk_stored_next(snap->stored, section, payload, ret_place, ret_last, err) : 0;
+}
+
+struct wk_tables *wk_snapshot_tables(struct wk_snapshot *snap)
+{
+    return wk_tables_ref(wk_stored_tables(snap->stored));
 }
 
 /* ---- sizes ---- */

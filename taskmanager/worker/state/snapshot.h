@@ -39,10 +39,32 @@ void wk_state_aborted(struct wk_state *s, uint64_t checkpoint);
 /* ---- the reading thread ---- */
 
 /*
+ * Keyed state on disk is in tables, which stay as they are from one checkpoint to the next: pieces of them that an earlier
+ * one has are named, not written.
+ */
+struct wk_place { /* of a piece */
+    const char *path;  /* of the file that has it: absolute, borrowed until the next call; section has its offset */
+    uint64_t size;     /* of the file */
+    uint32_t crc;
+};
+/*
  * The next section. 1: section (kind .. rows; texts borrowed from the snapshot) and payload (cleared first) are set;
  * 0: there are no more. The payload is about 1 MiB at most, unless one entry is larger.
  */
 int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload);
+/*
+ * After the last: those of state on disk; the first call waits until the store has been written. 1: as above, of a piece of a
+ * table *ret_last says that it is its last one. 2: there is no payload, *ret_place has it. 0: there are no more.
+ */
+int wk_snapshot_next_stored(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload,
+                            struct wk_place *ret_place, bool *ret_last, struct err *err) MUST_CHECK;
+/* Where the pieces of a checkpoint are; NULL: it has none. A reference. */
+struct wk_tables;
+struct wk_tables *wk_snapshot_tables(struct wk_snapshot *snap);
+/* They have been written: m describes them, paths of its files that begin with `prefix` are in shared_dir. Any thread, once. */
+void wk_tables_written(struct wk_tables *t, const struct ckpt_meta *m, const char *prefix, const char *shared_dir);
+void wk_tables_unref(struct wk_tables *t); /* NULL is legal. Any thread. */
+
 /* Also before all is read (abort). The state may be freed before its snapshots. Any thread. */
 void wk_snapshot_free(struct wk_snapshot *snap);
 
@@ -74,6 +96,11 @@ void wk_state_restore_expect(struct wk_state *s, const struct ckpt_section *sect
  */
 int wk_state_restore(struct wk_state *s, const struct ckpt_section *section, const void *payload, size_t len,
                      struct err *err) MUST_CHECK;
+/* The same of a piece of a table; place: where it is. */
+int wk_state_restore_table(struct wk_state *s, const struct ckpt_section *section, const struct wk_place *place,
+                           const void *payload, size_t len, struct err *err) MUST_CHECK;
+/* After the last: makes state of what came as tables. Takes a while; *stop, atomic: somebody may want the end of it. */
+int wk_state_restore_tables(struct wk_state *s, const int *stop, struct err *err) MUST_CHECK;
 /* After the last. base: the checkpoint whose files later ones may refer to; 0: none, the next is full (as it is when values
  * were rewritten for a new schema). */
 void wk_state_restore_end(struct wk_state *s, uint64_t base);

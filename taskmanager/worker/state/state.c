@@ -77,6 +77,8 @@ struct wk_state *wk_state_new(const struct wk_state_options *options)
         s->tables[i].state = s;
         s->tables[i].time_bytes = decl->ttl_ms > 0 && !chunks ? sizeof(int64_t) : 0;
     }
+    if (options->stores && options->on_disk)
+        wk_disk_new(s);
     return s;
 }
 
@@ -89,6 +91,7 @@ void wk_state_unref(struct wk_state *s)
         wk_elements_free(s, &s->lists[i]);
     }
     CHECK(s->chunk_count == 0);
+    wk_disk_release(s);
     mem_free(s->chunks);
     mem_free(s->tables);
     mem_free(s->lists);
@@ -100,8 +103,10 @@ void wk_state_free(struct wk_state *s)
 {
     if (!s)
         return;
-    for (uint32_t i = 0; i < s->pending_count; i++)
+    for (uint32_t i = 0; i < s->pending_count; i++) {
         mem_free(s->pending[i].imaged);
+        wk_tables_unref(s->pending[i].tables);
+    }
     for (uint32_t i = 0; i < s->reading_count; i++)
         wk_snapshot_unref(s->reading[i]);
     mem_free(s->pending);
@@ -110,6 +115,7 @@ void wk_state_free(struct wk_state *s)
     s->reading = NULL;
     s->pending_count = s->reading_count = 0;
     wk_restore_free(s);
+    wk_disk_stop(s);
     __atomic_sub_fetch(&s->budget->used_bytes, s->used_bytes, __ATOMIC_RELAXED);
     s->orphaned = (struct wk_state_budget){.used_bytes = s->used_bytes};
     s->budget = &s->orphaned; /* snapshots that are still read may outlive the worker's */
@@ -119,6 +125,8 @@ void wk_state_free(struct wk_state *s)
 void wk_state_settle(struct wk_state *s, int64_t now_ms)
 {
     s->now_ms = now_ms;
+    if (s->disk)
+        wk_disk_settle(s);
     if (s->table_count > 0)
         wk_clean(s);
 }
@@ -282,6 +290,10 @@ static struct entry *get_slow(struct table *t, struct group *g, uint64_t hash, c
     uint64_t at = 0;
     struct entry *e = wk_find(g, hash, key, &at);
 
+    if (!e && t->cold)
+        e = wk_disk_fetch(t, g, hash, key, true, &at);
+    if (!e && wk_state_failed(t->state, err) != 0)
+        return NULL;
     e = e ? wk_renew(t, g, at, e, size, size) : wk_insert(t, g, hash, key, size);
     if (!e)
         (void)wk_over_budget(t, entry_room(t, key->len, size).bytes, err);
@@ -350,6 +362,7 @@ int wk_state_each_key(struct wk_state *s, int state, int (*fn)(void *arg, uint64
     struct table *t = wk_table_of(s, state);
     int rc = 0;
 
+    CHECK(!t->stored);
     for (uint32_t g = 0; t->groups && g < s->group_count && rc == 0; g++)
         rc = each_key_of(t, &t->groups[g], fn, arg);
     return rc;

@@ -16,9 +16,11 @@
 #include "common/base/err.h"
 #include "common/types/key_bytes.h"
 
+struct wk_stores;
 struct wk_state_budget { /* of the worker; shared by its tasks */
     uint64_t limit_bytes;
     uint64_t used_bytes; /* atomic */
+    uint32_t stores;     /* states with a store, which divide it among themselves; atomic */
 };
 
 #define WK_STATE_VALUE_MAX (128u << 20) /* bytes of one value, element or pair */
@@ -30,6 +32,9 @@ struct wk_state_options {
     uint8_t operator_id[16];
     const char *uid, *name;           /* of the operator; NULL: none */
     uint32_t subtask, parallelism, max_parallelism; /* 0, 0, 0: one subtask that owns all */
+    struct wk_stores *stores;         /* NULL: none, and what a checkpoint has in tables cannot be restored; borrowed */
+    bool on_disk;                     /* with stores: keyed state that does not fit in memory goes there ... */
+    uint32_t resident_count;          /* ... but not that of so many, the last that are declared */
     uint64_t small_bytes;             /* states below are imaged as a whole, not group by group; 0: 16 MiB */
 };
 struct wk_state;
@@ -45,6 +50,8 @@ void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint3
  * now_ms: wall clock, for states with a TTL.
  */
 void wk_state_settle(struct wk_state *s, int64_t now_ms);
+/* 0, or why it cannot go on: its store could not be read or written. What calls said of absent keys since then may be wrong. */
+int wk_state_failed(const struct wk_state *s, struct err *err) MUST_CHECK;
 /*
  * The value of a key: `size` bytes, changed in place.
  * Absent: NULL, or with create zeroed and *ret_created true (may be NULL). NULL with err set: over budget.

@@ -41,6 +41,7 @@ struct entry {
     uint8_t key_len;    /* or KEY_LONG */
     uint8_t kind : 2;   /* enum entry_kind */
     uint8_t fresh : 1;  /* no checkpoint knows this key: it goes without a tombstone */
+    uint8_t used : 1;   /* with a store: read since its page was filled */
     uint16_t value_len; /* 0 where key_len is KEY_LONG, as cap */
     uint16_t cap;       /* room for the value, in 8 bytes */
 };
@@ -58,6 +59,7 @@ struct page {
     uint32_t used;     /* offset of the first free byte */
     uint32_t end;
     uint32_t oldest, newest; /* epochs of its entries */
+    uint32_t made;           /* epoch of its first entry's coming: an older snapshot does not read it */
     uint32_t dead;           /* bytes of dead entries */
     uint32_t tombs, tombs_newest; /* bytes of tombstones, epoch of the newest */
     int64_t newest_ms;            /* with a TTL: of all that is in it */
@@ -80,6 +82,9 @@ struct table {
     const rask_state *decl;
     struct wk_state *state;
     struct group *groups; /* group_count of the state; NULL before the first key */
+    bool stored;          /* its entries go to the store of the state: disk.c */
+    bool cold;            /* and some are there alone */
+    uint32_t name_hash;   /* stored: its keys begin with it there */
     uint32_t time_bytes;  /* 8 with a TTL in front of each value (value, reducing, aggregating), else 0 */
     uint64_t keys;
     /* rotation of images */
@@ -105,6 +110,7 @@ struct pending {
     uint32_t epoch;
     enum wk_snapshot_kind kind;
     uint8_t *imaged; /* whether each group of each table is imaged in it */
+    struct wk_tables *tables; /* a reference; NULL: none */
 };
 
 struct chunk { /* rooms.c */
@@ -138,6 +144,9 @@ struct wk_state {
     uint32_t reading_count, reading_room;
     uint32_t refs;            /* the task and the snapshots; atomic */
     struct restore *restore;
+    struct disk *disk;        /* NULL: all of it is in memory */
+    uint64_t spare_bytes;     /* charged, and in no page nor index: free rooms of chunks */
+    bool hides_tables;        /* in memory, and restored from tables: the next checkpoint says that they are of no use */
     bool cleaning;            /* may overdraw the budget by what it copies */
 };
 
@@ -274,6 +283,12 @@ static inline bool is_visible(const struct entry *e, uint32_t epoch)
     return e->born <= epoch && (dead == 0 || dead > epoch);
 }
 
+static inline void wk_state_range(const struct wk_state *s, uint32_t *ret_first, uint32_t *ret_last)
+{
+    *ret_first = ckpt_hash_first(s->first_group, s->options.max_parallelism);
+    *ret_last = ckpt_hash_last(s->first_group + s->group_count - 1, s->options.max_parallelism);
+}
+
 /* ---- rooms.c ---- */
 /* Not zeroed, charged. NULL: over budget. */
 void *wk_room_alloc(struct wk_state *s, size_t bytes);
@@ -294,7 +309,7 @@ void wk_table_free(struct table *t);
 struct entry *wk_find(const struct group *g, uint64_t index_hash, const struct key *key, uint64_t *ret_at);
 /* Of an empty group: its index gets room for so many words. */
 void wk_index_expect(struct table *t, struct group *g, uint64_t words);
-/* A new entry for a key without any, its value zeroed. NULL: over budget. */
+/* A new entry for a key without any, its value zeroed: of this epoch, and no checkpoint knows it. NULL: over budget. */
 struct entry *wk_insert(struct table *t, struct group *g, uint64_t index_hash, const struct key *key, size_t size);
 /*
  * An entry of this epoch with room for `size` bytes in place of e, which is current at slot `at`: e itself, or a copy
@@ -313,10 +328,65 @@ int wk_over_budget(const struct table *t, uint64_t more, struct err *err);
 bool wk_charge(struct wk_state *s, uint64_t bytes);
 void wk_refund(struct wk_state *s, uint64_t bytes);
 /* Lookup and change in one, by whole key. read: NULL: absent or expired. write: value_len is set, `keep` as in wk_renew. */
-struct entry *wk_read_entry(const struct table *t, uint64_t hash, rask_str key, uint32_t part);
+struct entry *wk_read_entry(struct table *t, uint64_t hash, rask_str key, uint32_t part);
 struct entry *wk_write_entry(struct table *t, uint64_t hash, rask_str key, uint32_t part, size_t size, size_t keep,
                              bool *ret_created, struct err *err);
 int wk_delete_entry(struct table *t, uint64_t hash, rask_str key, uint32_t part, struct err *err) MUST_CHECK;
+
+/* An entry that is in the store, brought back: as old as `born`. */
+struct entry *wk_insert_known(struct table *t, struct group *g, uint64_t index_hash, const struct key *key, size_t size,
+                              uint32_t born);
+/* A current entry that the store has leaves memory. */
+void wk_drop(struct table *t, struct group *g, struct entry *e);
+
+/* ---- disk.c: the part of keyed state that is in a store ---- */
+void wk_disk_new(struct wk_state *s);
+/* What is of the task alone; the rest goes with wk_disk_release, when nobody writes or reads any more. */
+void wk_disk_stop(struct wk_state *s);
+void wk_disk_release(struct wk_state *s);
+/*
+ * The entry of a key that is not in memory, brought back; NULL: there is none, or the state has failed (wk_state_failed).
+ * write: it is about to be changed. *ret_at as in wk_find, may be NULL.
+ */
+struct entry *wk_disk_fetch(struct table *t, struct group *g, uint64_t hash, const struct key *key, bool write, uint64_t *ret_at);
+/* Keeps memory within the share of the state: writes to the store, drops what is there. May wait for the store. */
+void wk_disk_settle(struct wk_state *s);
+uint32_t wk_disk_stored(const struct wk_state *s); /* all entries born up to this epoch are in the store */
+uint32_t wk_disk_held(const struct wk_state *s);   /* pages made up to this epoch are being read; 0: none */
+/* At a barrier: what changed goes to the store, and what it consists of then is held. The epoch is the caller's to end. */
+struct flush;
+struct flush *wk_disk_freeze(struct wk_state *s, uint64_t checkpoint, enum wk_snapshot_kind kind);
+/* A store that was made of files, whose pieces are these, becomes the state's; also when it fails. */
+struct wk_store;
+int wk_disk_adopt(struct wk_state *s, struct wk_store *store, struct wk_tables *pieces, struct err *err) MUST_CHECK;
+uint64_t wk_disk_share(const struct wk_state *s); /* bytes of memory for the store */
+void wk_disk_fail(struct wk_state *s, const struct err *err); /* the state is of no use any more */
+/* A key in a store: name hash, hash >> 32, key bytes, part; integers big-endian. */
+void wk_disk_key(struct bytes *to, const struct table *t, uint64_t hash, const void *key, uint32_t len, uint32_t part);
+
+/* The tables of the newest complete checkpoint: later ones may name their pieces. A reference is taken. NULL: none. */
+void wk_disk_completed(struct wk_state *s, struct wk_tables *tables);
+struct wk_tables *wk_disk_base(const struct wk_state *s); /* borrowed */
+uint32_t wk_disk_name_hash(const char *state);
+
+/* ---- tables.c: stores in checkpoints ---- */
+struct wk_tables *wk_tables_ref(struct wk_tables *t); /* NULL is legal */
+/* The part of a snapshot that is on disk. */
+struct wk_stored;
+struct wk_stored *wk_stored_freeze(struct wk_state *s, uint64_t checkpoint, enum wk_snapshot_kind kind);
+void wk_stored_free(struct wk_stored *stored); /* NULL is legal, as below */
+struct wk_tables *wk_stored_tables(const struct wk_stored *stored); /* borrowed; NULL: a savepoint */
+int wk_stored_next(struct wk_stored *stored, struct ckpt_section *section, struct bytes *payload, struct wk_place *ret_place,
+                   bool *ret_last, struct err *err) MUST_CHECK;
+/* A section of it, without what it holds. */
+void wk_stored_describe(const struct wk_state *s, uint64_t checkpoint, enum ckpt_section_kind kind, struct ckpt_section *ret);
+/* Stores that are made of a checkpoint's tables. */
+struct former;
+struct formers {
+    struct former *list;
+    uint32_t count, room;
+};
+void wk_formers_release(struct wk_state *s, struct formers *f);
 
 /* ---- clean.c ---- */
 /* Frees dead room, within a bound that follows what was appended. */
@@ -339,6 +409,11 @@ int wk_migrate(struct migration *m, struct ckpt_entry *e, struct err *err) MUST_
 
 /* ---- restore.c ---- */
 void wk_restore_free(struct wk_state *s); /* one that was not ended */
+struct formers *wk_restore_formers(struct wk_state *s);
+bool wk_restore_is_plain(const struct wk_state *s); /* every state is there as it is declared, and nothing else is */
+uint64_t wk_restore_memory(const struct wk_state *s); /* for a store that is read out */
+/* An entry of a store, at hash >> 32. */
+int wk_restore_entry(struct wk_state *s, uint32_t number, uint32_t place, struct ckpt_entry *e, struct err *err) MUST_CHECK;
 
 /* ---- state.c ---- */
 void wk_state_unref(struct wk_state *s);

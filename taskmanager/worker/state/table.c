@@ -38,9 +38,9 @@ int wk_over_budget(const struct table *t, uint64_t more, struct err *err)
                    "state \"%s\" holds %" PRIu64 " keys in %" PRIu64 " bytes and needs %" PRIu64
                    " more, but the %" PRIu64 " bytes of state memory of this worker are used up (%" PRIu64
                    "): raise taskmanager.memory.process.size or taskmanager.memory.managed.fraction, use more "
-                   "TaskManagers, or set state.backend.type: leveldb",
+                   "TaskManagers%s",
                    t->decl->name, t->keys, s->used_bytes, more, s->budget->limit_bytes,
-                   __atomic_load_n(&s->budget->used_bytes, __ATOMIC_RELAXED));
+                   __atomic_load_n(&s->budget->used_bytes, __ATOMIC_RELAXED), s->disk ? "" : ", or set state.backend.type: leveldb");
 }
 
 bool wk_table_begin(struct table *t)
@@ -177,6 +177,7 @@ static struct page *page_new(struct table *t, struct group *g, size_t bytes)
     p->used = page_first(p);
     p->end = (uint32_t)(p->used + size - head);
     p->oldest = UINT32_MAX;
+    p->made = s->epoch;
     p->prev = g->tail;
     g->tail = p;
     g->page_bytes = (uint32_t)MIN(MAX(g->page_bytes, PAGE_FIRST_BYTES) * 2, PAGE_BYTES);
@@ -249,12 +250,13 @@ static void fill(struct entry *e, uint32_t slot, uint32_t born, uint32_t key_len
     e->cap = (uint16_t)(room->is_long ? 0 : room->cap);
     e->kind = ENTRY_PUT;
     e->fresh = 0;
+    e->used = 0;
     e->part = part;
     if (room->is_long)
         *lengths_of(e) = (struct lengths){key_len, (uint32_t)value_len, (uint32_t)room->cap, 0};
 }
 
-struct entry *wk_insert(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size)
+static struct entry *insert(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size, uint32_t born)
 {
     struct wk_state *s = t->state;
     struct entry_room room = entry_room(t, key->len, size);
@@ -262,11 +264,10 @@ struct entry *wk_insert(struct table *t, struct group *g, uint64_t hash, const s
 
     if (!index_room(s, g))
         return NULL;
-    e = append(t, g, room.bytes, s->epoch);
+    e = append(t, g, room.bytes, born);
     if (!e)
         return NULL;
-    fill(e, (uint32_t)hash, s->epoch, key->len, key->part, size, &room);
-    e->fresh = 1;
+    fill(e, (uint32_t)hash, born, key->len, key->part, size, &room);
     key_of(e)[0] = key->head[0];
     if (key->len > 8)
         key_of(e)[1] = key->head[1];
@@ -278,8 +279,23 @@ struct entry *wk_insert(struct table *t, struct group *g, uint64_t hash, const s
     put_word(g->index, g->mask, hash, word_of(hash, e));
     g->words++;
     g->changed[1] += room.bytes;
+    return e;
+}
+
+struct entry *wk_insert(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size)
+{
+    struct entry *e = insert(t, g, hash, key, size, t->state->epoch);
+
+    if (!e)
+        return NULL;
+    e->fresh = 1;
     count_key(t, g, e, 1);
     return e;
+}
+
+struct entry *wk_insert_known(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size, uint32_t born)
+{
+    return insert(t, g, hash, key, size, born);
 }
 
 /* A copy of e's header and key, with room for `want` bytes of value; the word at `at` names it. */
@@ -379,6 +395,12 @@ void wk_forget(struct table *t, struct group *g, struct entry *e)
         count_key(t, g, e, -1);
 }
 
+void wk_drop(struct table *t, struct group *g, struct entry *e)
+{
+    index_remove(g, slot_of_entry(g, e));
+    mark_dead(t, g, e, t->state->epoch);
+}
+
 bool wk_move(struct table *t, struct group *g, struct entry *e)
 {
     size_t bytes = room_of(t, e);
@@ -415,15 +437,28 @@ void wk_unlink_page(struct table *t, struct group *g, struct page **link)
 
 /* ---- by key ---- */
 
-struct entry *wk_read_entry(const struct table *t, uint64_t hash, rask_str bytes, uint32_t part)
+/* One whose page no other thread looks at. */
+static void note_use(const struct table *t, struct entry *e)
+{
+    if (page_of(e)->made > wk_disk_held(t->state))
+        e->used = 1;
+}
+
+struct entry *wk_read_entry(struct table *t, uint64_t hash, rask_str bytes, uint32_t part)
 {
     struct key key = key_from(bytes, part);
+    struct group *g;
     struct entry *e;
     uint64_t at;
 
     if (!t->groups)
         return NULL;
-    e = wk_find(wk_group_of(t, hash), index_hash(hash, part), &key, &at);
+    g = wk_group_of(t, hash);
+    e = wk_find(g, index_hash(hash, part), &key, &at);
+    if (t->cold && e)
+        note_use(t, e);
+    else if (t->cold)
+        e = wk_disk_fetch(t, g, hash, &key, false, NULL);
     return e && e->kind == ENTRY_PUT ? e : NULL;
 }
 
@@ -440,6 +475,10 @@ struct entry *wk_write_entry(struct table *t, uint64_t hash, rask_str bytes, uin
     if (t->groups || wk_table_begin(t)) {
         g = wk_group_of(t, hash);
         e = wk_find(g, index_hash(hash, part), &key, &at);
+        if (!e && t->cold)
+            e = wk_disk_fetch(t, g, hash, &key, true, &at);
+        if (!e && wk_state_failed(t->state, err) != 0)
+            return NULL;
         if (ret_created)
             *ret_created = !e || e->kind == ENTRY_DELETE;
         e = e ? wk_renew(t, g, at, e, size, MIN(keep, value_len_of(e))) : wk_insert(t, g, index_hash(hash, part), &key, size);
@@ -460,6 +499,10 @@ int wk_delete_entry(struct table *t, uint64_t hash, rask_str bytes, uint32_t par
         return 0;
     g = wk_group_of(t, hash);
     e = wk_find(g, index_hash(hash, part), &key, &at);
+    if (!e && t->cold)
+        e = wk_disk_fetch(t, g, hash, &key, false, &at);
+    if (!e && wk_state_failed(t->state, err) != 0)
+        return ERR_IO;
     if (!e || e->kind == ENTRY_DELETE || wk_delete(t, g, at, e))
         return 0;
     return wk_over_budget(t, entry_room(t, bytes.len, 0).bytes, err);

@@ -422,6 +422,17 @@ static int link_tables(const struct store *s, struct wk_store_files *ret, size_t
     return rc;
 }
 
+/* Until no compaction comes in between. */
+static int link_current(const struct store *s, struct wk_store_files *ret, size_t *ret_manifest_bytes, struct err *err)
+{
+    struct err why = {0};
+    int rc = ERR_UNAVAILABLE;
+
+    for (int i = 0; i < TRIES_MAX && (rc == ERR_NOT_FOUND || rc == ERR_UNAVAILABLE); i++)
+        rc = link_tables(s, ret, ret_manifest_bytes, &why);
+    return rc == 0 ? 0 : err_set(err, rc, "%s", why.text);
+}
+
 /* What was written goes to tables. LevelDB does not say whether that went well before the next write. */
 static int flush(struct store *s, struct err *err)
 {
@@ -461,12 +472,8 @@ static int store_freeze(struct wk_store *base, struct wk_store_files *ret, struc
     ret->dir = mem_printf("%s/links.%u", s->dir, ++s->frozen);
     if (mkdir(ret->dir, 0700) < 0)
         rc = err_errno(err, errno, "cannot make the folder \"%s\"", ret->dir);
-    for (int i = 0; rc == 0 && i < TRIES_MAX; i++) {
-        rc = link_tables(s, ret, &manifest_bytes, err);
-        if (rc != ERR_NOT_FOUND && rc != ERR_UNAVAILABLE)
-            break;
-        rc = i + 1 < TRIES_MAX ? 0 : rc;
-    }
+    if (rc == 0)
+        rc = link_current(s, ret, &manifest_bytes, err);
     if (rc == 0 && manifest_bytes > MANIFEST_BYTES_MAX)
         rc = reopen(s, err);
     if (rc != 0)

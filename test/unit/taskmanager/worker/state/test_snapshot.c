@@ -1,6 +1,7 @@
 /*
  * test_snapshot.c - random operations on every kind of state against a naive model, with checkpoints that complete, abort
- * or are read late, restored at random into other parallelisms and other max parallelisms.
+ * or are read late, restored at random into other parallelisms, other max parallelisms and other
+ * backends.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,11 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/base/mem.h"
 #include "common/ckpt/ckpt_file.h"
 #include "taskmanager/worker/state/snapshot.h"
+#include "taskmanager/worker/store/store.h"
 
 enum { NUMBER, TEXT, LIST, MAP, SPLITS, RULES };
 static const rask_state declared[] = {{.kind = RASK_AGGREGATING, .name = "number"},
@@ -26,7 +30,9 @@ static const rask_state declared[] = {{.kind = RASK_AGGREGATING, .name = "number
                                       {.kind = RASK_BROADCAST, .name = "rules"},
                                       {0}};
 
-enum { KEYS = 150, ITEMS = 60, SUBTASKS = 3, CHECKPOINTS = 4 };
+enum { KEYS = 150, ITEMS = 60, SUBTASKS = 3, CHECKPOINTS = 4, FILES = 20000 };
+enum backend { IN_MEMORY, ON_DISK, EITHER };
+#define SHARED "/job/shared"
 static const uint8_t op_id[16] = "an operator";
 
 /* What should be there. */
@@ -44,6 +50,13 @@ struct model {
 
 struct world {
     uint64_t random;
+    enum backend backend;
+    struct wk_stores *stores; /* NULL: in memory alone */
+    struct file { /* of the shared folder, one section each */
+        struct bytes record;
+        bool is_deleted;
+    } files[FILES];
+    uint32_t file_count, reused;
     struct wk_state_budget budget;
     struct wk_state *s[SUBTASKS];
     uint32_t parallelism, max_parallelism;
@@ -54,6 +67,7 @@ struct world {
     struct pending {
         uint64_t checkpoint;
         struct wk_snapshot *snap[SUBTASKS]; /* NULL: read out */
+        struct wk_tables *tables[SUBTASKS];
         struct ckpt_meta *meta;
         struct model model;
         enum wk_snapshot_kind kind;
@@ -84,11 +98,16 @@ static struct wk_state *state_of(const struct world *w, uint64_t hash)
 
 static void open_states(struct world *w, uint32_t parallelism, uint32_t max_parallelism)
 {
+    bool on_disk;
+
     w->parallelism = parallelism;
     w->max_parallelism = max_parallelism;
+    on_disk = w->backend == ON_DISK || (w->backend == EITHER && draw(w, 2));
+    w->budget.limit_bytes = on_disk ? 2u << 20 : 1u << 30;
     for (uint32_t i = 0; i < parallelism; i++) {
         struct wk_state_options o = {.decl = declared, .budget = &w->budget, .name = "op", .subtask = i,
-                                     .parallelism = parallelism, .max_parallelism = max_parallelism, .small_bytes = draw(w, 2) ? 1 : 0};
+                                     .parallelism = parallelism, .max_parallelism = max_parallelism, .small_bytes = draw(w, 2) ? 1 : 0,
+                                     .stores = w->stores, .on_disk = on_disk};
 
         memcpy(o.operator_id, op_id, 16);
         w->s[i] = wk_state_new(&o);
@@ -265,6 +284,8 @@ static void check_all(const struct world *w, const struct model *m)
 
     for (uint32_t n = 0; n < KEYS; n++) {
         check_key(w, m, n);
+        for (uint32_t i = 0; i < w->parallelism; i++)
+            wk_state_settle(w->s[i], 0);
         numbers += m->keys[n].has_number;
     }
     for (uint32_t i = 0; i < w->parallelism; i++) {
@@ -282,15 +303,65 @@ static void check_all(const struct world *w, const struct model *m)
     }
     assert_int_equal(splits, 1 + 2 + 3 + 4 + 5);
     assert_int_equal(keys, numbers);
+    for (uint32_t i = 0; i < w->parallelism; i++)
+        assert_int_equal(wk_state_failed(w->s[i], NULL), 0);
 }
 
 /* ---- checkpoints ---- */
+
+static void name_file(struct world *w, struct ckpt_meta *m, struct ckpt_section *section, const char *path)
+{
+    uint32_t number;
+    char name[64];
+
+    assert_int_equal(sscanf(path, SHARED "/%u", &number), 1);
+    snprintf(name, sizeof(name), "../shared/%u", number);
+    section->file = ckpt_meta_file(m, name, w->files[number].record.len, 0);
+    ckpt_meta_add(m, section);
+    w->reused++;
+}
+
+static void make_file(struct world *w, struct ckpt_meta *m, struct ckpt_section *section, const struct bytes *record)
+{
+    struct file *f = &w->files[w->file_count];
+    char name[64];
+
+    assert_true(w->file_count < FILES);
+    snprintf(name, sizeof(name), "../shared/%u", w->file_count++);
+    bytes_init(&f->record);
+    bytes_add(&f->record, record->data, record->len);
+    section->file = ckpt_meta_file(m, name, record->len, 0);
+    section->offset = 0;
+    ckpt_meta_add(m, section);
+}
+
+static struct file *file_of(struct world *w, const char *path)
+{
+    uint32_t number = UINT32_MAX;
+
+    assert_int_equal(sscanf(path, "../shared/%u", &number), 1);
+    return &w->files[number];
+}
+
+/* What the coordinator does when nobody needs m any more: files that the last complete checkpoint does not name go. */
+static void delete_files(struct world *w, const struct ckpt_meta *m)
+{
+    for (uint32_t i = 0; i < m->file_count; i++) {
+        struct file *f = file_of(w, m->files[i].path);
+        bool named = false;
+
+        for (uint32_t k = 0; w->last && k < w->last->file_count; k++)
+            named |= strcmp(m->files[i].path, w->last->files[k].path) == 0;
+        f->is_deleted |= !named;
+    }
+}
 
 static void read_out(struct world *w, struct pending *p, uint32_t subtask)
 {
     struct ckpt_section section;
     struct bytes payload, record;
     struct ckpt_operator op;
+    struct err err;
 
     bytes_init(&payload);
     bytes_init(&record);
@@ -298,13 +369,31 @@ static void read_out(struct world *w, struct pending *p, uint32_t subtask)
     (void)ckpt_meta_operator(p->meta, &op);
     for (uint32_t i = 0; i < op.state_count; i++)
         assert_int_equal(ckpt_meta_state(p->meta, 0, &op.states[i], NULL), 0);
-    while (wk_snapshot_next(p->snap[subtask], &section, &payload)) {
+    for (;;) {
+        struct wk_place place;
+        bool last;
+        int rc = wk_snapshot_next(p->snap[subtask], &section, &payload);
+
+        if (rc == 0)
+            rc = wk_snapshot_next_stored(p->snap[subtask], &section, &payload, &place, &last, &err);
+        assert_true(rc >= 0);
+        if (rc == 0)
+            break;
+        assert_int_equal(section.subtask, subtask);
+        if (rc == 2) {
+            name_file(w, p->meta, &section, place.path);
+            continue;
+        }
         bytes_clear(&record);
         ckpt_record_add(&section, payload.data, payload.len, draw(w, 2) ? CKPT_ZSTD : CKPT_PLAIN, &record);
+        if (section.kind == CKPT_TABLE && section.edge > 0) {
+            make_file(w, p->meta, &section, &record);
+            continue;
+        }
         section.data = (rask_bytes){(const char *)record.data, (uint32_t)record.len};
         ckpt_meta_add(p->meta, &section);
-        assert_int_equal(section.subtask, subtask);
     }
+    p->tables[subtask] = wk_snapshot_tables(p->snap[subtask]);
     wk_snapshot_free(p->snap[subtask]);
     p->snap[subtask] = NULL;
     bytes_release(&payload);
@@ -333,8 +422,12 @@ static void begin_checkpoint(struct world *w)
 
 static void drop(struct world *w, uint32_t i)
 {
-    for (uint32_t k = 0; k < SUBTASKS; k++)
+    for (uint32_t k = 0; k < SUBTASKS; k++) {
         wk_snapshot_free(w->pending[i].snap[k]);
+        wk_tables_unref(w->pending[i].tables[k]);
+    }
+    if (w->pending[i].meta)
+        delete_files(w, w->pending[i].meta);
     ckpt_meta_free(w->pending[i].meta);
     memmove(w->pending + i, w->pending + i + 1, (w->pending_count - i - 1) * sizeof(w->pending[0]));
     w->pending_count--;
@@ -354,6 +447,9 @@ static void advance_checkpoint(struct world *w)
     for (k = 0; k < w->parallelism; k++)
         if (p->snap[k])
             return;
+    for (k = 0; k < w->parallelism; k++)
+        if (p->tables[k])
+            wk_tables_written(p->tables[k], p->meta, "../shared/", SHARED);
     if (draw(w, 4) == 0) {
         for (k = 0; k < w->parallelism; k++)
             wk_state_aborted(w->s[k], p->checkpoint);
@@ -365,9 +461,13 @@ static void advance_checkpoint(struct world *w)
         return;
     }
     if (p->kind != WK_SNAPSHOT_SAVEPOINT) {
+        struct ckpt_meta *before = w->last;
+
         assert_int_equal(ckpt_meta_carry(p->meta, w->last, NULL, NULL, NULL), 0);
-        ckpt_meta_free(w->last);
         w->last = p->meta;
+        if (before)
+            delete_files(w, before);
+        ckpt_meta_free(before);
         w->at_last = p->model;
         p->meta = NULL;
     }
@@ -377,16 +477,33 @@ static void advance_checkpoint(struct world *w)
     drop(w, i);
 }
 
-static void feed(struct wk_state *s, const struct ckpt_section *section, const char *where)
+static int restore_piece(struct wk_state *s, const struct ckpt_section *section, const char *path, rask_bytes payload)
 {
+    char *whole = path ? mem_printf(SHARED "/%s", path + strlen("../shared/")) : NULL;
+    struct wk_place place = {.path = whole};
+    int rc = wk_state_restore_table(s, section, &place, payload.data, payload.len, NULL);
+
+    mem_free(whole);
+    return rc;
+}
+
+static void feed(struct world *w, struct wk_state *s, const struct ckpt_meta *m, const struct ckpt_section *section)
+{
+    const char *path = section->file == CKPT_NO_FILE ? NULL : m->files[section->file].path;
+    struct file *f = path ? file_of(w, path) : NULL;
+    rask_bytes record = f ? (rask_bytes){(const char *)f->record.data, (uint32_t)f->record.len} : section->data;
     struct arena arena;
     struct bytes room;
     rask_bytes payload;
 
     arena_init(&arena);
     bytes_init(&room);
-    assert_int_equal(ckpt_record_open(section->data.data, section->data.len, section, where, &arena, NULL, &room, &payload, NULL), 0);
-    assert_int_equal(wk_state_restore(s, section, payload.data, payload.len, NULL), 0);
+    assert_false(f && f->is_deleted);
+    assert_int_equal(ckpt_record_open(record.data, record.len, section, "test", &arena, NULL, &room, &payload, NULL), 0);
+    if (section->kind == CKPT_TABLE)
+        assert_int_equal(restore_piece(s, section, path, payload), 0);
+    else
+        assert_int_equal(wk_state_restore(s, section, payload.data, payload.len, NULL), 0);
     bytes_release(&room);
     arena_release(&arena);
 }
@@ -404,15 +521,16 @@ static void restore_from(struct world *w, const struct ckpt_meta *m, bool go_on)
         n = ckpt_plan(m, op_id, first, last, &arena, &plan);
         assert_int_equal(wk_state_restore_begin(w->s[i], &m->operators[0], false, NULL), 0);
         for (uint32_t k = 0; k < n; k++)
-            feed(w->s[i], plan[k], "test");
+            feed(w, w->s[i], m, plan[k]);
         for (uint32_t k = 0; k < m->section_count; k++) {
             const struct ckpt_section *s = &m->sections[k];
 
-            if (ckpt_is_keyed(s->kind) || (s->kind == CKPT_BROADCAST && broadcast))
+            if (ckpt_is_placed(s->kind) || (s->kind == CKPT_BROADCAST && broadcast))
                 continue;
             broadcast |= s->kind == CKPT_BROADCAST;
-            feed(w->s[i], s, "test");
+            feed(w, w->s[i], m, s);
         }
+        assert_int_equal(wk_state_restore_tables(w->s[i], &(int){0}, NULL), 0);
         wk_state_restore_end(w->s[i], go_on ? m->checkpoint : 0);
         arena_release(&arena);
     }
@@ -448,13 +566,18 @@ static void fail_over(struct world *w)
     }
 }
 
-static void run(uint64_t seed, uint32_t steps)
+static void run(uint64_t seed, uint32_t steps, enum backend backend)
 {
     struct world *w = calloc(1, sizeof(*w));
+    char dir[] = "/dev/shm/rask-test-snapshot.XXXXXX";
 
     w->random = seed;
-    w->budget.limit_bytes = 1u << 30;
     w->next_checkpoint = 1;
+    w->backend = backend;
+    if (backend != IN_MEMORY) {
+        assert_non_null(mkdtemp(dir));
+        w->stores = wk_stores_leveldb_new(dir);
+    }
     open_states(w, 2, 16);
     for (uint32_t i = 1; i <= 5; i++)
         assert_int_equal(wk_state_list_add(w->s[i % 2], SPLITS, &(char){(char)i}, 1, NULL), 0);
@@ -478,6 +601,12 @@ static void run(uint64_t seed, uint32_t steps)
     close_states(w);
     assert_int_equal(w->budget.used_bytes, 0);
     ckpt_meta_free(w->last);
+    for (uint32_t i = 0; i < w->file_count; i++)
+        bytes_release(&w->files[i].record);
+    if (backend != IN_MEMORY) {
+        wk_stores_leveldb_free(w->stores);
+        assert_int_equal(rmdir(dir), 0);
+    }
     free(w);
 }
 
@@ -485,17 +614,33 @@ static void random_operations_match_the_model(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 30; seed++)
-        run(seed, 8000);
+        run(seed, 8000, IN_MEMORY);
+}
+
+static void random_operations_on_disk_match_the_model(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 12; seed++)
+        run(seed, 8000, ON_DISK);
+}
+
+static void random_operations_on_changing_backends_match_the_model(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 8; seed++)
+        run(seed, 8000, EITHER);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations_match_the_model),
+        cmocka_unit_test(random_operations_on_disk_match_the_model),
+        cmocka_unit_test(random_operations_on_changing_backends_match_the_model),
     };
 
     if (argc > 1) {
-        run(strtoull(argv[1], NULL, 10), 8000);
+        run(strtoull(argv[1], NULL, 10), 8000, argc > 2 ? (enum backend)atoi(argv[2]) : IN_MEMORY);
         return 0;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
