@@ -146,6 +146,23 @@ static void print_state(const struct ckpt_meta *m, const struct ckpt_operator *o
     printf(" %" PRIu64 " bytes\n", bytes);
 }
 
+/* State on disk: of all states of the operator. */
+static void print_tables(const struct ckpt_meta *m, const struct ckpt_operator *op)
+{
+    uint64_t bytes = 0, count = 0;
+
+    for (uint32_t i = 0; i < m->section_count; i++) {
+        const struct ckpt_section *s = &m->sections[i];
+
+        if (s->kind != CKPT_TABLE || s->edge == 0 || memcmp(s->operator_id, op->id, CKPT_OPERATOR_ID_BYTES) != 0)
+            continue;
+        count += s->from_subtask == 0;
+        bytes += s->stored_bytes;
+    }
+    if (count > 0)
+        printf("  %" PRIu64 " table%s of LevelDB, %" PRIu64 " bytes\n", count, count == 1 ? "" : "s", bytes);
+}
+
 static int list(const struct cli_state *s)
 {
     const struct ckpt_meta *m = s->meta;
@@ -167,6 +184,7 @@ static int list(const struct cli_state *s)
                op->parallelism, op->max_parallelism);
         for (uint32_t k = 0; k < op->state_count; k++)
             print_state(m, op, &op->states[k]);
+        print_tables(m, op);
     }
     for (uint32_t i = 0; i < m->file_count; i++)
         printf("file %s, %" PRIu64 " bytes\n", m->files[i].path, m->files[i].size);

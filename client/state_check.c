@@ -62,13 +62,13 @@ static void check_section(struct checker *c, const struct ckpt_section *s)
     bytes_init(&payload);
     rc = cli_state_section(c->s, s, &room, &payload, &err);
     r = reader_of(payload.data, payload.len);
-    while (rc == 0 && s->kind != CKPT_INFLIGHT && reader_left(&r) > 0) {
+    while (rc == 0 && ckpt_is_of_state(s->kind) && reader_left(&r) > 0) {
         struct ckpt_entry e;
 
         rc = ckpt_entry_take(&r, &e, s->state, &err);
         rows++;
     }
-    if (rc == 0 && s->kind != CKPT_INFLIGHT && rows != s->rows)
+    if (rc == 0 && ckpt_is_of_state(s->kind) && rows != s->rows)
         rc = err_set(&err, ERR_CORRUPT, "state \"%s\": a section has %" PRIu64 " entries, and says %" PRIu64, s->state, rows,
                      s->rows);
     if (rc != 0)

@@ -226,7 +226,10 @@ static int print_keyed(struct printer *p, struct err *err)
     int rc = 0;
 
     for (uint32_t i = 0; i < n && rc == 0; i++)
-        if (strcmp(plan[i]->state, p->state->name) == 0)
+        if (plan[i]->kind == CKPT_TABLE && plan[i]->raw_bytes > 0)
+            rc = err_set(err, ERR_UNSUPPORTED, "state \"%s\" is in tables of LevelDB, which only a job reads: look at a savepoint of it",
+                         p->state->name);
+        else if (strcmp(plan[i]->state, p->state->name) == 0)
             rc = read_section(p, plan[i], &cover, err);
     ckpt_cover_release(&cover);
     sorted = mem_alloc_array(map_size(p->entries) + 1, sizeof(struct found *));

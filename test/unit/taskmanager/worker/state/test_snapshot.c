@@ -640,7 +640,7 @@ int main(int argc, char **argv)
     };
 
     if (argc > 1) {
-        run(strtoull(argv[1], NULL, 10), 8000, argc > 2 ? (enum backend)atoi(argv[2]) : IN_MEMORY);
+        run(strtoull(argv[1], NULL, 10), 8000, argc > 2 ? (enum backend)strtol(argv[2], NULL, 10) : IN_MEMORY);
         return 0;
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
