@@ -103,9 +103,9 @@
       "How long a job waits for slots before it fails.")
 
 #define CONF_OPTIONS_CHECKPOINTS_(X)                                                               \
-    X(STATE_BACKEND_TYPE, "state.backend.type", ENUM, "hashmap", "hashmap|leveldb", JOB,           \
+    X(STATE_BACKEND_TYPE, "state.backend.type", ENUM, "hashmap", "hashmap|leveldb|rocksdb", JOB,   \
       "Where keyed state is: `hashmap` keeps all of it in memory, `leveldb` what does not fit in " \
-      "the memory for state on local disks.")                                                      \
+      "the memory for state on local disks; `rocksdb` means `leveldb`.")                                                      \
     X(STATE_BACKEND_LEVELDB_LOCALDIR, "state.backend.leveldb.localdir", STRING, NULL, "", JOB,     \
       "Folder on every TaskManager's host for state on disk; without it one below "                \
       "`io.tmp.dirs`. It must exist.")                                                             \

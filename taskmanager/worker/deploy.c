@@ -481,7 +481,7 @@ static struct task_config apply_config(struct wk *wk)
             continue;
     wk->host.latency = latency_settings(conf);
     wk->host.graph = graph_of(wk);
-    wk->state_on_disk = strcmp(conf_string(conf, OPT_STATE_BACKEND_TYPE), "leveldb") == 0;
+    wk->state_on_disk = strcmp(conf_string(conf, OPT_STATE_BACKEND_TYPE), "hashmap") != 0;
     if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
         ret.flush_ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
     wk->debloat = (struct wk_debloat_options){

@@ -71,7 +71,7 @@ struct wk {
     struct rpc_peer *peer;
     struct pool *pool;
     struct wk_state_budget state_budget;
-    bool state_on_disk; /* state.backend.type: leveldb */
+    bool state_on_disk; /* state.backend.type */
     struct wk_task_host host;
     struct wk_debloat_options debloat;
 

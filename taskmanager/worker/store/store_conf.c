@@ -17,7 +17,7 @@ int wk_store_folder(const Rask__Control__StartWorker *start, const char *tmp_dir
         if (conf_set(conf, start->config[i]->key, start->config[i]->value, "the job master", NULL) != 0)
             continue; /* a key of the job's own */
     dir = conf_string(conf, OPT_STATE_BACKEND_LEVELDB_LOCALDIR);
-    *ret_remove = dir != NULL && strcmp(conf_string(conf, OPT_STATE_BACKEND_TYPE), "leveldb") == 0;
+    *ret_remove = dir != NULL && strcmp(conf_string(conf, OPT_STATE_BACKEND_TYPE), "hashmap") != 0;
     if (*ret_remove)
         rc = work_folder_make(dir, "rask-state.", ret, err);
     else

@@ -262,7 +262,7 @@ static void keys_that_do_nothing_are_named(void **state)
 {
     static const char text[] = "taskmanager.numberOfTaskSlot: 3\n"
                                "python.executable: python3\n"
-                               "state.backend.type: rocksdb\n"
+                               "state.latency-track.history-size: 9\n"
                                "rest.port: 8081\n"
                                "something.entirely.different: 1\n"
                                "rest.url-prefx: /x\n";
@@ -277,7 +277,7 @@ static void keys_that_do_nothing_are_named(void **state)
                         "f:1: unknown key 'taskmanager.numberOfTaskSlot'; did you mean "
                         "'taskmanager.numberOfTaskSlots'?\n"
                         "f:2: 'python.executable' means nothing here: jobs are written in C.\n"
-                        "f:3: 'state.backend.type' is not supported yet and does nothing\n"
+                        "f:3: 'state.latency-track.history-size' is not supported yet and does nothing\n"
                         "f:5: unknown key 'something.entirely.different'\n"
                         "f:6: unknown key 'rest.url-prefx'; did you mean 'rest.url-prefix'?\n");
     bytes_release(&out);

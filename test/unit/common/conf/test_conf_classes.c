@@ -75,7 +75,7 @@ static void exact_rows_win_and_longer_prefixes(void **state)
     assert_null(why);
     assert_int_equal(conf_class("state.backend.rocksdb.files.open", &why), CONF_MEANS_NOTHING);
     assert_non_null(why);
-    assert_int_equal(conf_class("state.backend.type", NULL), CONF_NOT_YET);
+    assert_int_equal(conf_class("state.latency-track.history-size", NULL), CONF_NOT_YET);
     assert_int_equal(conf_class("metrics.internal.query-service.port", NULL), CONF_MEANS_NOTHING);
     assert_int_equal(conf_class("metrics.reporter.x.interval", NULL), CONF_NOT_YET);
     assert_int_equal(conf_class("rest.prot", NULL), CONF_UNKNOWN);
