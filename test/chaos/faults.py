@@ -29,7 +29,7 @@ BEFORE_COMPLETION = ("barrier", "files", "prepare", "ack", "metadata")
 
 
 class Faults:
-    """Needs self.c (the cluster) and self.rnd."""
+    """Needs self.c (the cluster), self.pg, self.job, self.out and self.rnd."""
 
     rnd: random.Random
 
@@ -157,10 +157,17 @@ class Faults:
         time.sleep(self.rnd.uniform(0.2, 1.0))
         self.c.page.delay_syncs(0)
 
+    def crash_postgres(self, held):
+        """The server ends without a shutdown, and comes again."""
+        self.pg.crash()
+        yield
+        time.sleep(self.rnd.choice([0, 0.2]))
+        self.pg.start()
+
     def kinds(self):
         kinds = [self.kill_worker] * 3 + [self.kill_workers, self.stop_worker, self.stop_worker, self.kill_taskmanager,
                                           self.stop_taskmanager, self.stop_jobmanager, self.cut_link, self.stall_link, self.cut_data,
-                                          self.stall_data, self.break_folder, self.slow_syncs]
+                                          self.stall_data, self.break_folder, self.slow_syncs, self.crash_postgres]
         if self.c.mounts:
             kinds += [self.fill_disk, self.lock_checkpoints, self.lock_output]
         return kinds

@@ -139,8 +139,14 @@ class Postgres:
     def __init__(self, folder):
         self.folder = folder
         os.chmod(folder, 0o755)
-        subprocess.run(["test/postgres.sh", "start", folder, "max_prepared_transactions=200", "fsync=off"], check=True)
+        self.start()
         self.conninfo = f"host={folder} user=postgres dbname=postgres"
+
+    def start(self):
+        subprocess.run(["test/postgres.sh", "start", self.folder, "max_prepared_transactions=200", "fsync=off"], check=True)
+
+    def crash(self):
+        subprocess.run(["test/postgres.sh", "crash", self.folder], check=True)
 
     def sql(self, text):
         done = subprocess.run(["psql", "-X", "-q", "-A", "-t", "-c", text, self.conninfo], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
