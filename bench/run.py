@@ -16,6 +16,7 @@ import tempfile
 sys.dont_write_bytecode = True  # the source tree stays as it is
 
 # pylint: disable=wrong-import-position
+import checkpoints
 import footprint
 import latency
 import state
@@ -45,6 +46,10 @@ PARTS = {
     "q1": throughput.q1,
     "q2": throughput.q2,
     "wordcount": throughput.wordcount,
+    "image": checkpoints.image,
+    "incremental": checkpoints.incremental,
+    "checkpoint-cost": checkpoints.checkpoint_cost,
+    "latency-checkpoint": checkpoints.latency_checkpoint,
     "latency": latency.latency,
     "latency-half": latency.latency_half,
     "latency-spin": latency.latency_spin,
