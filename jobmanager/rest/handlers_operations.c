@@ -9,7 +9,7 @@
 
 #define KIND(name) RASK__CONTROL__CHECKPOINT_KIND__##name
 
-static void started(struct rest_request *r, struct jm_command *c)
+static void answer_started(struct rest_request *r, struct jm_command *c, int status)
 {
     char text[ID_TEXT_MAX];
 
@@ -20,7 +20,18 @@ static void started(struct rest_request *r, struct jm_command *c)
     jw_object(&r->w, NULL);
     jw_string(&r->w, "request-id", id_format(&c->trigger, text));
     jw_object_end(&r->w);
-    rest_status(r, 202);
+    rest_status(r, status);
+}
+
+static void started(struct rest_request *r, struct jm_command *c)
+{
+    answer_started(r, c, 202);
+}
+
+/* Flink's disposal answers like this, alone among them. */
+static void disposal_started(struct rest_request *r, struct jm_command *c)
+{
+    answer_started(r, c, 200);
 }
 
 /* The body, an object; empty is legal. false: answered. */
@@ -119,7 +130,7 @@ void rest_post_disposal(struct rest_request *r)
         rest_fail(r, 400, "Field savepoint-path must not be omitted or be null.");
         return;
     }
-    rest_execute(r, &c, started);
+    rest_execute(r, &c, disposal_started);
 }
 
 /* ---- what has come of it ---- */

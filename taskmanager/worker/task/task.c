@@ -485,7 +485,7 @@ static enum more next_work(struct wk_task *t)
         return MORE_WAIT;
     t->end_sent = true;
     wk_chain_control(&t->chain, WK_END, 0);
-    if (!t->is_enumerator) /* its readers are not at their ends */
+    if (!t->is_enumerator && !t->suspended) /* its readers are not at their ends; a job that is stopped goes on elsewhere */
         wk_chain_control(&t->chain, WK_WATERMARK, RASK_TS_MAX); /* goes first: all of event time is over */
     return MORE_YES;
 }
