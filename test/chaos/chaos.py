@@ -45,9 +45,15 @@ class Checker:
         self.passed = self.failed = self.void = 0
         self.modes, self.phases, self.faults = Counter(), Counter(), Counter()
 
-    def new_cluster(self):
-        self.clusters += 1
-        self.cluster = Cluster(os.path.abspath(self.o.build), f"{self.top}/cluster-{self.clusters}", self.mounts, self.top + "/harm.so")
+    def need_cluster(self, mode):
+        """State of the mode leveldb is larger than the memory for it."""
+        managed = "2m" if mode == "leveldb" else "88m"
+        if self.cluster and self.cluster.managed != managed:
+            self.drop_cluster(False)
+        if not self.cluster:
+            self.clusters += 1
+            self.cluster = Cluster(os.path.abspath(self.o.build), f"{self.top}/cluster-{self.clusters}", self.mounts, self.top + "/harm.so",
+                                   managed)
 
     def drop_cluster(self, keep):
         if not self.cluster:
@@ -61,8 +67,7 @@ class Checker:
 
     def one(self, seed):
         mode = self.o.mode if self.o.mode != "any" else MODES[seed % len(MODES)]
-        if not self.cluster:
-            self.new_cluster()
+        self.need_cluster(mode)
         began = time.monotonic()
         run = Run(self.cluster, self.pg, seed, mode, self.top)
         try:

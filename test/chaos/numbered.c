@@ -3,11 +3,12 @@
  * key,1,n key,2,n' ...: each count once and each number once, whatever happens.
  *
  *     numbered --input PATH [--csv] --output FOLDER --table NAME --conninfo TEXT [--regions N] [--keys K]
- *              [--pause US] [--count-pause US] [--hurry FILE] [--long-parts] [--shuffle]
+ *              [--pause US] [--count-pause US] [--hurry FILE] [--long-parts] [--shuffle] [--wide]
  *
  * A line is a number and filler, which keeps batches short, and so barriers quick: "17,...".  Its key is the number modulo K.  regions: that many pipelines that share nothing; the second writes to FOLDER-2
  * and NAME_2.  pause, count-pause: of a reader and of a counter for each row, until there is a
  * file hurry.  long-parts: parts stay open over checkpoints.  shuffle: a second exchange, before the sinks.
+ * wide: more state for each key.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -22,6 +23,10 @@ RASK_ROW(number, (BIGINT, n), (STRING, filler));
 RASK_ROW(item, (BIGINT, key), (BIGINT, n));
 RASK_ROW(counted, (BIGINT, key), (BIGINT, count), (BIGINT, n));
 RASK_STATE(seen, (BIGINT, rows), (BIGINT, twice), (BIGINT, thrice), (BIGINT, sum));
+/* each of them is the rows of the key so far: state that is larger than the memory for it */
+RASK_STATE(wide, (BIGINT, a), (BIGINT, b), (BIGINT, c), (BIGINT, d), (BIGINT, e), (BIGINT, f), (BIGINT, g), (BIGINT, h), (BIGINT, i),
+           (BIGINT, j), (BIGINT, k), (BIGINT, l), (BIGINT, m), (BIGINT, n), (BIGINT, o), (BIGINT, p), (BIGINT, q), (BIGINT, r), (BIGINT, s),
+           (BIGINT, t), (BIGINT, u), (BIGINT, v), (BIGINT, w), (BIGINT, x), (BIGINT, y), (BIGINT, z));
 
 static void wait_a_little(rask_ctx *ctx, long pause)
 {
@@ -50,6 +55,19 @@ static int take(rask_ctx *ctx, const rask_row *row, rask_out *out)
     return to_item(ctx, rask_i64(row, 0), out);
 }
 
+static int widen(rask_ctx *ctx, int64_t rows)
+{
+    struct wide *wide = wide_of(ctx, 1);
+    int64_t *columns = (int64_t *)wide;
+
+    if (!wide)
+        return -1;
+    for (size_t i = 0; i < sizeof(*wide) / sizeof(int64_t); i++)
+        if (columns[i]++ != rows)
+            return rask_fail(ctx, "a wide state says %lld rows, the narrow one %lld", (long long)(columns[i] - 1), (long long)rows);
+    return 0;
+}
+
 static int count(rask_ctx *ctx, const rask_row *row, rask_out *out)
 {
     struct seen *seen = seen_of(ctx, 0);
@@ -59,6 +77,11 @@ static int count(rask_ctx *ctx, const rask_row *row, rask_out *out)
     wait_a_little(ctx, strtol(rask_param_of(ctx, "count-pause", "0"), NULL, 10));
     if (seen->twice != 2 * seen->rows || seen->thrice != 3 * seen->rows)
         return rask_fail(ctx, "the state of key %lld is not one that was ever written", (long long)rask_i64(row, 0));
+    if (rask_param_of(ctx, "wide", NULL) && widen(ctx, seen->rows) != 0)
+        return -1;
+    seen = seen_of(ctx, 0);
+    if (!seen)
+        return -1;
     seen->rows++;
     seen->twice += 2;
     seen->thrice += 3;
@@ -71,7 +94,7 @@ static const rask_process_fn counter = {
     "count",
     .in = &item_schema,
     .out = &counted_schema,
-    .states = RASK_STATES({RASK_VALUE, "seen", &seen_schema}),
+    .states = RASK_STATES({RASK_VALUE, "seen", &seen_schema}, {RASK_VALUE, "wide", &wide_schema}),
     .on_row = count,
 };
 

@@ -11,7 +11,7 @@ from faults import BEFORE_COMPLETION, MOMENTS, Faults
 from world import Failure
 
 LINES, TAIL = 24000, 22000  # TAIL: as in numbered.c
-MODES = ["aligned", "incremental", "rescale"]
+MODES = ["aligned", "incremental", "leveldb", "rescale"]
 ENDED = ("FINISHED", "FAILED", "CANCELED")
 
 
@@ -43,7 +43,7 @@ class Run(Faults):
 
     def draw(self):
         rnd, settings = self.rnd, {}
-        if self.mode == "leveldb":
+        if self.mode == "leveldb" or self.mode == "rescale" and rnd.random() < 0.3:
             settings["state.backend.type"] = "leveldb"
         if self.mode in ("unaligned", "rescale") and "unaligned" in MODES and (self.mode == "unaligned" or rnd.random() < 0.5):
             settings["execution.checkpointing.unaligned.enabled"] = "true"
@@ -63,6 +63,8 @@ class Run(Faults):
             self.args.append("--long-parts")
         if rnd.random() < 0.4:
             self.args.append("--shuffle")
+        if self.mode == "leveldb":
+            self.args.append("--wide")
 
     def parallelism(self, before=0):
         return self.rnd.choice([p for p in (1, 2, 2, 3, 3) if p != before])

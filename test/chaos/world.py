@@ -164,8 +164,8 @@ class Postgres:
 class Cluster:
     """One JobManager, three TaskManagers; each TaskManager behind two links: to the JobManager, and to its data port."""
 
-    def __init__(self, build, top, mounts, harm):
-        self.build, self.top, self.mounts = build, top, mounts
+    def __init__(self, build, top, mounts, harm, managed):
+        self.build, self.top, self.mounts, self.managed = build, top, mounts, managed
         self.rest, self.rpc, self.starts, self.processes, self.links = free_port(), free_port(), 0, {}, {}
         for folder in ("conf", "log", "tmp"):
             os.makedirs(f"{top}/{folder}")
@@ -195,6 +195,7 @@ class Cluster:
 jobmanager.rpc.port: {rpc}
 taskmanager.numberOfTaskSlots: 2
 taskmanager.memory.process.size: 256m
+taskmanager.memory.managed.size: {self.managed}
 heartbeat.timeout: 1500 ms
 heartbeat.interval: 250 ms
 io.tmp.dirs: '{self.top}/tmp'

@@ -12,15 +12,20 @@
 #define CHUNK_BYTES MEM_HUGE_BYTES
 #define CHUNK_ROOMS (CHUNK_BYTES / PAGE_BYTES)
 #define SMALL_STATE_BYTES (4u << 20) /* below, memory is libc's */
+#define OVERDRAFT_MIN     (2u << 20)
 
 _Static_assert(CHUNK_ROOMS == 32, "a word has a bit per room");
 
-/* What a store takes over later may be over the budget for as long as a batch takes, by a quarter. */
+/*
+ * What a store takes over later may be over the budget for as long as a batch takes: by a quarter, or by what 4,096 rows of
+ * half a KiB need.
+ */
 static bool may_overdraw(const struct wk_state *s, uint64_t bytes)
 {
     uint64_t used = __atomic_load_n(&s->budget->used_bytes, __ATOMIC_RELAXED);
+    uint64_t more = MAX(s->budget->limit_bytes / 4, (uint64_t)OVERDRAFT_MIN);
 
-    return s->cleaning || (s->disk && used + bytes <= s->budget->limit_bytes + s->budget->limit_bytes / 4);
+    return s->cleaning || (s->disk && used + bytes <= s->budget->limit_bytes + more);
 }
 
 static bool charge(struct wk_state *s, uint64_t bytes)
