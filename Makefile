@@ -41,7 +41,7 @@ else
 PKGS_MISSING = pkg-config
 endif
 endif
-PKGS := libevent_core libevent_extra libevent_pthreads libevent_openssl libprotobuf-c libssl libcrypto libxxhash libzstd yaml-0.1 libpq
+PKGS := libevent_core libevent_extra libevent_pthreads libevent_openssl libprotobuf-c libssl libcrypto libxxhash libzstd liblz4 yaml-0.1 libpq
 ifneq ($(strip $(PKGS_MISSING)),)
 $(error missing: $(strip $(PKGS_MISSING)); scripts/setup.sh installs what the build needs)
 endif

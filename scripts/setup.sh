@@ -10,7 +10,7 @@ set -euo pipefail
 build_packages=(
     build-essential pkg-config
     libevent-dev libprotobuf-c-dev protobuf-c-compiler protobuf-compiler libssl-dev
-    libleveldb-dev libpq-dev libsnappy-dev libxxhash-dev libyaml-dev libzstd-dev
+    libleveldb-dev liblz4-dev libpq-dev libsnappy-dev libxxhash-dev libyaml-dev libzstd-dev
     libcmocka-dev curl python3-minimal procps iproute2
 )
 test_packages=(

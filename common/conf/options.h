@@ -99,6 +99,9 @@
     X(RASK_EXECUTOR_SPIN_US, "rask.executor.spin-us", INT, "0", "0..1000000", JOB,                 \
       "How many microseconds a thread without work looks for some before it sleeps. Takes the "    \
       "time of a wake-up out of the latency, and uses that much of a core.")                       \
+    X(RASK_NETWORK_COMPRESSION, "rask.network.compression", ENUM, "none", "none|lz4", JOB,         \
+      "Whether rows are compressed on their way to another TaskManager: less to send, more to "    \
+      "compute. Blocks that do not shrink travel as they are.")                                    \
     X(SLOT_REQUEST_TIMEOUT, "slot.request.timeout", DURATION, "5 min", "1 ms..", JOB,              \
       "How long a job waits for slots before it fails.")
 

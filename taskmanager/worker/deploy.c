@@ -484,6 +484,7 @@ static struct task_config apply_config(struct wk *wk)
     wk->state_on_disk = strcmp(conf_string(conf, OPT_STATE_BACKEND_TYPE), "hashmap") != 0;
     if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
         ret.flush_ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
+    wk->pack = strcmp(conf_string(conf, OPT_RASK_NETWORK_COMPRESSION), "lz4") == 0;
     wk->debloat = (struct wk_debloat_options){
         .enabled = conf_bool(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_ENABLED),
         .target_ns = conf_duration_ms(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_TARGET) * 1000000u,
@@ -629,8 +630,11 @@ static struct wk_link *link_to(struct wk_region *r, uint32_t worker)
 
     if (!r->links)
         r->links = mem_alloc_array(wk->worker_count, sizeof(struct wk_link *));
-    if (!r->links[worker])
+    if (!r->links[worker]) {
         r->links[worker] = wk_link_new(wk->env, wk->pool, worker, wk->start->job_epoch, &owner);
+        if (wk->pack)
+            wk_link_pack(r->links[worker]);
+    }
     return r->links[worker];
 }
 

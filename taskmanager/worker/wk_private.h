@@ -74,6 +74,7 @@ struct wk {
     bool state_on_disk; /* state.backend.type */
     struct wk_task_host host;
     struct wk_debloat_options debloat;
+    bool pack;                         /* rows to other workers are compressed */
 
     struct arena arena;                /* the deployment: messages, schemas */
     Rask__Control__Deploy *deploy;     /* the first one; NULL: not deployed yet */

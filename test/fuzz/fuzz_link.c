@@ -1,7 +1,7 @@
 /*
  * fuzz_link.c - any frames between two workers: rows, credits, control elements, from a peer that knows the job's secret.
  *
- * Input: records of kind, edge, length (u16) and payload.  Each frame is taken or closes the link with a sentence; what a
+ * Input: records of kind (its highest bit: packed), edge, length (u16) and payload.  Each frame is taken or closes the link with a sentence; what a
  * channel holds stays within its credit, and every cell that arrives can be read.
  */
 #include <stddef.h>
@@ -123,7 +123,8 @@ static void consume(struct fuzz *f)
 static void frame_in(struct fuzz *f, uint8_t kind, uint8_t edge, const uint8_t *payload, uint32_t length)
 {
     struct net_buffer *buffer = net_buffer_new(length);
-    struct net_frame frame = {.kind = (uint8_t)(NET_DATA + kind % 3), .stream = edge % 3, .epoch = 1, .length = length};
+    struct net_frame frame = {.kind = (uint8_t)(NET_DATA + kind % 3), .flags = (uint16_t)(kind >> 7 ? LINK_PACKED : 0),
+                              .stream = edge % 3, .epoch = 1, .length = length};
 
     if (length)
         memcpy(buffer->data, payload, length);

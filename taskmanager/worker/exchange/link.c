@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "taskmanager/worker/exchange/edge.h"
+#include "taskmanager/worker/exchange/pack_lz4.h"
 
 #define TABLE_HEADER_BYTES 8
 #define TABLE_ENTRY_BYTES 12
@@ -15,6 +16,8 @@
 /* Of a data frame beside what its rows cost: hashes, kinds, bitmaps; the table, padding. Rows hold on to the whole frame. */
 #define ROW_EXTRA_BYTES 32
 #define FRAME_EXTRA_BYTES 65536
+#define PACK_MIN_BYTES 512u /* less is not worth the call */
+#define PACK_PAUSE 15u      /* frames that go as they are after one that did not shrink by a sixteenth */
 
 struct out_frame {
     struct list node;
@@ -38,6 +41,9 @@ struct wk_link {
     struct bytes credits;  /* lock: entries not sent yet */
     uint64_t queued_bytes; /* lock */
     uint64_t received_rows;
+    bool pack;             /* before anything is sent */
+    uint32_t pack_pause;   /* atomic, relaxed: frames that are not tried, as one did not shrink */
+    uint64_t pack_bytes, pack_sent; /* atomic, relaxed */
     struct env_task drain;
 };
 
@@ -148,6 +154,17 @@ static void out_frame_seal(struct out_frame *f)
         f->frame.length += (uint32_t)f->parts[i].len;
 }
 
+void wk_link_pack(struct wk_link *link)
+{
+    link->pack = true;
+}
+
+void wk_link_packed(struct wk_link *link, uint64_t *ret_bytes, uint64_t *ret_sent)
+{
+    *ret_bytes = __atomic_load_n(&link->pack_bytes, __ATOMIC_RELAXED);
+    *ret_sent = __atomic_load_n(&link->pack_sent, __ATOMIC_RELAXED);
+}
+
 static void send_frame(struct wk_link *l, struct out_frame *f)
 {
     f->frame.epoch = l->job_epoch;
@@ -236,7 +253,50 @@ void wk_run_add(struct wk_run *run, uint32_t target, uint32_t rows, uint32_t byt
     bytes_add_u32(&run->table, rows);
     bytes_add_u32(&run->table, bytes);
     run->rows += rows;
+    run->bytes += bytes;
     run->count++;
+}
+
+/* Several tasks send: what they see of the pause may be a frame old, which does no harm. */
+static bool pack_is_due(struct wk_link *l, uint64_t bytes)
+{
+    uint32_t pause = __atomic_load_n(&l->pack_pause, __ATOMIC_RELAXED);
+
+    if (!l->pack || bytes < PACK_MIN_BYTES)
+        return false;
+    if (pause > 0)
+        __atomic_store_n(&l->pack_pause, pause - 1, __ATOMIC_RELAXED);
+    return pause == 0;
+}
+
+/* The frame of the run with its rows packed behind the table; false: they do not shrink. */
+static bool send_packed(struct wk_link *l, const struct wk_run *run, const struct bytes *table)
+{
+    struct bytes plain;
+    struct out_frame *f;
+    uint32_t room, packed;
+
+    bytes_init(&plain);
+    batch_encode(run->block->rows, run->first, run->rows, &plain);
+    room = (uint32_t)(plain.len - plain.len / 16);
+    f = out_frame_new(NET_DATA, run->edge, 1);
+    f->frame.flags = LINK_PACKED;
+    bytes_add(&f->payload, table->data, table->len);
+    bytes_add_u32(&f->payload, (uint32_t)plain.len);
+    bytes_add_u32(&f->payload, 0);
+    bytes_reserve(&f->payload, room);
+    packed = wk_pack(plain.data, (uint32_t)plain.len, f->payload.data + f->payload.len, room);
+    if (packed > 0) {
+        f->payload.len += packed;
+        __atomic_add_fetch(&l->pack_bytes, plain.len, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&l->pack_sent, packed, __ATOMIC_RELAXED);
+        queue_frame(l, f);
+    } else {
+        __atomic_store_n(&l->pack_pause, PACK_PAUSE, __ATOMIC_RELAXED);
+        out_frame_free(f);
+    }
+    bytes_release(&plain);
+    return packed > 0;
 }
 
 /* Columns stay where they are until the socket has them; long strings and the like are written anew. */
@@ -254,6 +314,10 @@ void wk_run_send(struct wk_run *run, struct wk_link *link)
     bytes_release(&run->table);
     while (head.len % 8)
         bytes_add_u8(&head, 0);
+    if (pack_is_due(link, run->bytes) && send_packed(link, run, &head)) {
+        bytes_release(&head);
+        return;
+    }
     pieces[0] = (struct batch_piece){NULL, 0, head.len};
     count = batch_encode_pieces(run->block->rows, run->first, run->rows, &head, pieces + 1);
     f = out_frame_new(NET_DATA, run->edge, count + 1);
@@ -332,6 +396,12 @@ static rask_buffer *payload_buffer(struct wk_link *l, struct net_frame *frame)
     return b;
 }
 
+static int over_credit(const struct net_frame *frame, uint32_t source, uint32_t target, uint32_t bytes, struct err *err)
+{
+    return err_set(err, ERR_PROTOCOL, "%u bytes for edge %u from subtask %u to %u, more than the credit that the channel has", bytes,
+                   frame->stream, source, target);
+}
+
 /* What a peer says that a slice costs is what it pays of its credit: less than it does would fill the memory here. */
 static int check_cost(const struct wk_in *in, const rask_batch *rows, const struct wk_element *slice, struct err *err)
 {
@@ -364,9 +434,7 @@ static int add_slices(struct wk_link *l, const struct net_frame *frame, struct w
             return err_set(err, ERR_CORRUPT, "a slice of %u rows in a block of %u with %u left, at most %d", n, rows, rows - from,
                            RASK_BATCH_ROWS_MAX);
         if (!wk_in_within_credit(in, bytes))
-            return err_set(err, ERR_PROTOCOL,
-                           "%u bytes for edge %u from subtask %u to %u, more than the credit that the channel has", bytes,
-                           frame->stream, source, target);
+            return over_credit(frame, source, target, bytes, err);
         e = wk_block_slice(block, from, n, bytes);
         e->in = in;
         e->remote = true;
@@ -403,6 +471,53 @@ static int push_rows(struct wk_link *l, const struct net_frame *frame, rask_batc
     return rc;
 }
 
+/* How many bytes of rows may follow a table: they are asked for before there is memory for them. */
+static int rows_max(struct wk_link *l, const struct net_frame *frame, struct reader table, uint32_t source, uint64_t *ret_max,
+                    struct err *err)
+{
+    uint64_t declared = 0, rows = 0;
+
+    while (reader_left(&table) > 0) {
+        uint32_t target = reader_u32(&table), n = reader_u32(&table), bytes = reader_u32(&table);
+        const struct wk_in *in = find_in(l, frame->stream, source, target, err);
+
+        if (!in)
+            return err->code;
+        if (!wk_in_within_credit(in, bytes))
+            return over_credit(frame, source, target, bytes, err);
+        rows += n;
+        declared += bytes;
+    }
+    *ret_max = MIN(2 * declared + MIN(rows, (uint64_t)EDGE_BLOCK_ROWS_MAX) * ROW_EXTRA_BYTES + FRAME_EXTRA_BYTES,
+                   (uint64_t)NET_PAYLOAD_MAX);
+    return 0;
+}
+
+/* The rows behind the table of a packed frame, in a buffer of their own. */
+static int unpack(struct wk_link *l, const struct net_frame *frame, struct reader table, uint32_t source, size_t head,
+                  rask_buffer **ret, struct err *err)
+{
+    struct reader r = reader_of(frame->payload + head, frame->length - head);
+    uint32_t bytes = reader_u32(&r);
+    uint64_t most = 0;
+    int rc;
+
+    (void)reader_u32(&r);
+    if (r.bad)
+        return err_set(err, ERR_CORRUPT, "a packed data frame of %u bytes", frame->length);
+    rc = rows_max(l, frame, table, source, &most, err);
+    if (rc != 0)
+        return rc;
+    if (bytes > most)
+        return err_set(err, ERR_PROTOCOL, "%u bytes of packed rows where %llu are the most", bytes, (unsigned long long)most);
+    *ret = pool_get(l->pool, bytes);
+    (*ret)->used = bytes;
+    if (wk_unpack(r.at, (uint32_t)reader_left(&r), (*ret)->data, bytes))
+        return 0;
+    buffer_unref(*ret);
+    return err_set(err, ERR_CORRUPT, "packed rows that do not give the %u bytes they should", bytes);
+}
+
 static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
 {
     struct reader r = reader_of(frame->payload, frame->length);
@@ -410,7 +525,7 @@ static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
     const rask_schema *schema = l->owner.schema_of(l->owner.arg, frame->stream);
     struct reader table;
     size_t head;
-    rask_buffer *buffer;
+    rask_buffer *buffer = NULL;
     rask_batch *rows = NULL;
     int rc;
 
@@ -422,7 +537,15 @@ static int on_data(struct wk_link *l, struct net_frame *frame, struct err *err)
     head = (TABLE_HEADER_BYTES + (size_t)count * TABLE_ENTRY_BYTES + 7) & ~(size_t)7;
     if (head > frame->length)
         return err_set(err, ERR_CORRUPT, "a data frame of %u bytes with %u slices", frame->length, count);
-    buffer = payload_buffer(l, frame);
+    if (frame->flags & LINK_PACKED) {
+        rc = unpack(l, frame, table, source, head, &buffer, err);
+        if (rc != 0)
+            return rc;
+        head = 0;
+    } else {
+        buffer = payload_buffer(l, frame);
+    }
+    CHECK(buffer != NULL);
     rc = batch_decode(l->pool, schema, buffer->data + head, buffer->used - head, buffer, &rows, err);
     if (rc == 0 && rows->rows > EDGE_BLOCK_ROWS_MAX)
         rc = err_set(err, ERR_CORRUPT, "a block of %u rows, at most %d are allowed", rows->rows, EDGE_BLOCK_ROWS_MAX);

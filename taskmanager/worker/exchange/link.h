@@ -6,6 +6,7 @@
  *
  * NET_DATA     stream = edge; payload: u32 source subtask, u32 n, n x {u32 target subtask, u32 rows, u32 bytes}, padding to 8,
  *              then the rows (batch_encode), target after target
+ *              with LINK_PACKED in the frame's flags: u32 their bytes, u32 0, then an LZ4 block of them
  * NET_CONTROL  stream = edge; payload: u32 source, u32 target, u32 type, u32 0, i64 value
  * NET_CREDIT   payload: n x {u32 edge, u32 source, u32 target, u32 bytes, u32 the channel's whole credit from now on}
  * epoch = the job's epoch.
@@ -18,6 +19,8 @@
 #include "common/env/env.h"
 #include "common/net/net.h"
 #include "taskmanager/worker/exchange/channel.h"
+
+#define LINK_PACKED 1
 
 /* Who owns the channels: looked up by what a frame names. NULL: no such channel here. */
 struct wk_link_owner {
@@ -33,6 +36,8 @@ struct wk_link;
 struct wk_link *wk_link_new(struct env *env, struct pool *pool, uint32_t peer_index, uint64_t job_epoch,
                             const struct wk_link_owner *owner);
 void wk_link_free(struct wk_link *link);
+/* Rows that shrink by it are sent packed (LZ4) from now on. Before anything is sent. */
+void wk_link_pack(struct wk_link *link);
 /* The authenticated connection; taken. What was sent before leaves now. Loop. One connection in a link's life: one that
  * broke is not opened again (wk_link_may_open). */
 void wk_link_open(struct wk_link *link, struct net_conn *conn);
@@ -43,6 +48,8 @@ void wk_link_close(struct wk_link *link);
 /* Frames and credits queued and not yet taken by the operating system. */
 uint64_t wk_link_queued_bytes(struct wk_link *link);
 uint64_t wk_link_received_rows(struct wk_link *link);
+/* Of rows that were sent packed: their bytes, and what became of them. Any thread. */
+void wk_link_packed(struct wk_link *link, uint64_t *ret_bytes, uint64_t *ret_sent);
 
 /* Any thread. */
 void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, enum wk_element_type type,
@@ -52,6 +59,7 @@ void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_
 /* A run of slices of one block to one peer. */
 struct wk_run {
     uint32_t edge, source, first, rows, count;
+    uint64_t bytes;
     struct wk_block *block; /* borrowed until wk_run_send, which holds it until the last byte has left */
     struct bytes table;
 };

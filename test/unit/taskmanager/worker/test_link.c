@@ -121,9 +121,9 @@ static void payload_free(void *arg)
     bytes_release(arg);
     mem_free(arg);
 }
-static void send_bytes(struct place *p, uint32_t kind, uint32_t stream, const struct bytes *payload)
+static void send_flagged(struct place *p, uint32_t kind, uint32_t stream, uint16_t flags, const struct bytes *payload)
 {
-    struct net_frame f = {.kind = (uint8_t)kind, .stream = stream, .epoch = 1, .length = (uint32_t)payload->len};
+    struct net_frame f = {.kind = (uint8_t)kind, .flags = flags, .stream = stream, .epoch = 1, .length = (uint32_t)payload->len};
     struct bytes *copy = MEM_NEW(struct bytes);
     struct net_iov part;
 
@@ -131,6 +131,10 @@ static void send_bytes(struct place *p, uint32_t kind, uint32_t stream, const st
     bytes_add(copy, payload->data, payload->len);
     part = (struct net_iov){copy->data, copy->len};
     p->env->net->ops->send_parts(p->peer, &f, &part, 1, payload_free, copy);
+}
+static void send_bytes(struct place *p, uint32_t kind, uint32_t stream, const struct bytes *payload)
+{
+    send_flagged(p, kind, stream, 0, payload);
 }
 static void send_words(struct place *p, uint32_t kind, uint32_t stream, const uint32_t *words, uint32_t count)
 {
@@ -259,6 +263,47 @@ static void rows_that_cost_more_than_is_said_close_the_link(void **state)
     }
 }
 
+/* A packed frame of one slice of ten rows: what it says about itself, and its LZ4 block. */
+static void send_packed(struct place *p, uint32_t target, uint32_t declared, uint32_t unpacked, const char *block, size_t len)
+{
+    const uint32_t words[] = {0, 1, target, 10, declared, 0, unpacked, 0};
+    struct bytes b;
+
+    bytes_init(&b);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        bytes_add_u32(&b, words[i]);
+    bytes_add(&b, block, len);
+    send_flagged(p, NET_DATA, 0, LINK_PACKED, &b);
+    bytes_release(&b);
+}
+
+static void packed_rows_that_lie_close_the_link(void **state)
+{
+    static const char zeros[] = "\x1f\x00\x01\x00\xff\xff\xff\xff\xff\xff\xff\xff\x00\x50\x00\x00\x00\x00\x00";
+    static const struct {
+        uint32_t target, declared, unpacked;
+        const char *block;
+        size_t len;
+        const char *because;
+    } lies[] = {
+        {0, 80, 80, "", 0, "packed rows that do not give"},
+        {0, 80, 80, "rubbish", 7, "packed rows that do not give"},
+        {0, 80, 80, zeros, sizeof(zeros) - 1, "packed rows that do not give"}, /* there is more in it than it says */
+        {0, 80, 70u << 20, zeros, sizeof(zeros) - 1, "are the most"},
+        {0, 80, UINT32_MAX, zeros, sizeof(zeros) - 1, "are the most"},
+        {7, 80, 80, zeros, sizeof(zeros) - 1, "not a channel of this connection"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(lies); i++) {
+        struct place p;
+
+        place_new(&p);
+        send_packed(&p, lies[i].target, lies[i].declared, lies[i].unpacked, lies[i].block, lies[i].len);
+        closes(&p, lies[i].because);
+    }
+}
+
 static void channels_of_others_close_the_link(void **state)
 {
     struct place p;
@@ -325,7 +370,8 @@ int main(void)
         cmocka_unit_test(more_rows_than_a_batch_has_close_the_link),
         cmocka_unit_test(slices_that_do_not_add_up_close_the_link),
         cmocka_unit_test(more_than_the_credit_closes_the_link),
-        cmocka_unit_test(rows_that_cost_more_than_is_said_close_the_link), cmocka_unit_test(channels_of_others_close_the_link),
+        cmocka_unit_test(rows_that_cost_more_than_is_said_close_the_link),
+        cmocka_unit_test(packed_rows_that_lie_close_the_link), cmocka_unit_test(channels_of_others_close_the_link),
         cmocka_unit_test(what_follows_the_end_closes_the_link),
         cmocka_unit_test(nonsense_closes_the_link),
     };

@@ -194,15 +194,16 @@ static uint32_t consume(struct pair *p, uint32_t edge, uint32_t channel, int64_t
     return taken;
 }
 
-static void many_channels_share_a_connection(void **state)
+static void many_channels(bool packed)
 {
     enum { CHANNELS = 200, BLOCKS = 100 };
     int64_t last[CHANNELS];
-    uint64_t taken = 0, sent = 0;
+    uint64_t taken = 0, sent = 0, plain_bytes, packed_bytes;
     struct pair p;
 
-    (void)state;
     pair_new(&p, 1, CHANNELS, RASK__GRAPH__PARTITIONER__HASH, 2048);
+    if (packed)
+        wk_link_pack(p.left);
     for (uint32_t i = 0; i < CHANNELS; i++)
         last[i] = -1;
     while (taken < (uint64_t)BLOCKS * RASK_BATCH_ROWS_MAX) {
@@ -218,6 +219,53 @@ static void many_channels_share_a_connection(void **state)
     }
     assert_int_equal(taken, sent);
     assert_true(wk_edge_drained(&p.edges[0]));
+    wk_link_packed(p.left, &plain_bytes, &packed_bytes);
+    assert_true(packed ? packed_bytes < plain_bytes : plain_bytes == 0);
+    pair_free(&p);
+}
+
+static void many_channels_share_a_connection(void **state)
+{
+    (void)state;
+    many_channels(false);
+}
+
+static void packed_rows_arrive_as_they_were(void **state)
+{
+    (void)state;
+    many_channels(true);
+}
+
+/* Noise does not shrink: it goes as it is, and is not tried each time. */
+static void rows_that_do_not_shrink_travel_as_they_are(void **state)
+{
+    uint64_t number = 1, plain_bytes, packed_bytes;
+    uint32_t taken = 0;
+    struct pair p;
+
+    (void)state;
+    pair_new(&p, 1, 1, RASK__GRAPH__PARTITIONER__GLOBAL, 1u << 20);
+    wk_link_pack(p.left);
+    for (int i = 0; i < 40; i++) {
+        rask_batch *b = rows(&p, 0);
+        struct wk_element *e;
+        struct wk_in *in;
+
+        for (uint32_t r = 0; r < 2 * b->rows; r++) {
+            number = number * 6364136223846793005u + 1442695040888963407u;
+            ((uint64_t *)b->columns[r & 1].data)[r / 2] = number ^ number >> 29;
+        }
+        wk_edge_emit(&p.edges[0], b);
+        loop_settle(p.env);
+        while ((e = wk_gate_take(&p.gates[0][0], &in)) != NULL) {
+            taken += e->rows;
+            wk_in_consumed(in, e->bytes);
+            wk_element_free(e);
+        }
+    }
+    assert_int_equal(taken, 40 * RASK_BATCH_ROWS_MAX);
+    wk_link_packed(p.left, &plain_bytes, &packed_bytes);
+    assert_int_equal(plain_bytes, 0);
     pair_free(&p);
 }
 
@@ -263,6 +311,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_channels_share_a_connection),
+        cmocka_unit_test(packed_rows_arrive_as_they_were),
+        cmocka_unit_test(rows_that_do_not_shrink_travel_as_they_are),
         cmocka_unit_test(a_channel_that_stands_still_holds_up_no_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
