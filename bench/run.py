@@ -34,6 +34,7 @@ PARTS = {
     "shuffle": throughput.shuffle,
     "tcp": throughput.tcp,
     "tls": throughput.tls,
+    "lz4": throughput.lz4,
     "sum100": throughput.sum100,
     "sum1m": throughput.sum1m,
     "sum10m": throughput.sum10m,
@@ -66,7 +67,7 @@ PARTS = {
 
 
 # Their results are compared: a run of each shows that job and C program still agree.
-CHECKED = ("generate", "generate-row", "channel", "shuffle", "tcp", "tls", "sum100", "update1m", "timers", "channels128", "q0", "q1", "q2", "wordcount")
+CHECKED = ("generate", "generate-row", "channel", "shuffle", "tcp", "tls", "lz4", "sum100", "update1m", "timers", "channels128", "q0", "q1", "q2", "wordcount")
 
 
 def main():

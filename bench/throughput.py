@@ -98,6 +98,15 @@ def tls(bench):
                      baseline_name="in clear")
 
 
+def lz4(bench):
+    """The same shuffle with rask.network.compression, against the one without."""
+    settings = ["rask.network.compression: lz4"]
+    with Cluster(bench, taskmanagers=2, slots=1, settings=settings).start() as packed, \
+            Cluster(bench, taskmanagers=2, slots=1).start() as plain:
+        ours, theirs = (Rows(bench, cluster, 2, "--way", "cross") for cluster in (packed, plain))
+        bench.versus("shuffle 2x2, two workers, LZ4", ours, theirs, ours.enough(10_000_000), None, baseline_name="as it is")
+
+
 def keyed_sum(bench, keys, name, goal, least, columns=4):
     """4 columns: the key, the sum, and what the key's first row had in the others; 2: the key and the sum."""
     with Cluster(bench, settings=["taskmanager.memory.process.size: 8g"]).start() as cluster:
