@@ -19,6 +19,7 @@ sys.dont_write_bytecode = True  # the source tree stays as it is
 import checkpoints
 import footprint
 import latency
+import recovery
 import state
 import throughput
 from harness import HOME, Bench, Failure, Figure
@@ -57,6 +58,8 @@ PARTS = {
     "one-row": latency.one_row,
     "idle-job": latency.idle_job,
     "idle-jobs": latency.idle_jobs,
+    "recovery": recovery.recovery,
+    "recovery1g": recovery.recovery1g,
     "start": footprint.start,
     "run": footprint.submit,
     "idle": footprint.idle,
