@@ -31,6 +31,7 @@ struct files_sink {
     struct map *open;      /* bucket -> struct part; the oldest first */
     struct part *last;     /* that the row before went to; NULL: none */
     struct bytes name;     /* scratch: the bucket of a row */
+    struct map *saved;     /* paths of closed parts that a checkpoint may go on with: as a set */
     struct bytes promises; /* u32 length, promise ...: closed since the last barrier */
 };
 
@@ -62,6 +63,7 @@ static int files_open(rask_ctx *ctx)
 
     arena_init(&s->arena);
     s->open = map_new();
+    s->saved = map_new();
     s->folder = connectors_path(ctx);
     s->prefix = connector_property(args, "prefix", "part");
     s->suffix = connector_property(args, "suffix", "");
@@ -114,6 +116,8 @@ static int roll(rask_ctx *ctx, struct files_sink *s, struct part *p)
         rc = fail_at(ctx, error, p->inprogress);
     } else {
         promise(s, p->inprogress, p->final, p->written);
+        if (p->saved)
+            map_put_str(s->saved, p->inprogress, s);
     }
     part_free(p);
     return rc;
@@ -246,6 +250,7 @@ static int files_save(rask_ctx *ctx, rask_committables *out)
         struct part *p = it.value;
         int error = part_sync(p);
 
+        p->saved = true;
         bytes_clear(&saved);
         bytes_add_u8(&saved, SAVED_VERSION);
         bytes_add_u64(&saved, (uint64_t)p->begun_ms);
@@ -336,17 +341,20 @@ static int files_commit(rask_ctx *ctx, rask_bytes committable)
                        "what it had synced", p.inprogress, (unsigned long long)p.len);
         break;
     }
+    if (rc == 0)
+        map_remove_str(((struct files_sink *)rask_self(ctx))->saved, p.inprogress);
     part_promise_release(&p);
     return rc;
 }
 
+/* A part that was open at an earlier checkpoint stays: who begins there takes it over. */
 static int files_abort(rask_ctx *ctx, rask_bytes committable)
 {
+    struct files_sink *s = rask_self(ctx);
     struct part_promise p;
 
-    (void)ctx;
     if (part_promise_read(committable.data, committable.len, &p)) {
-        if (p.final)
+        if (p.final && !map_get_str(s->saved, p.inprogress))
             (void)unlink(p.inprogress);
         part_promise_release(&p);
     }
@@ -367,6 +375,8 @@ static void files_close(rask_ctx *ctx)
             part_free(it.value);
     map_free(s->open);
     s->open = NULL;
+    map_free(s->saved);
+    s->saved = NULL;
     bytes_release(&s->name);
     bytes_release(&s->promises);
     arena_release(&s->arena);

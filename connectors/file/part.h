@@ -20,6 +20,7 @@ struct part {
     uint64_t written;        /* bytes of the file */
     struct bytes text;       /* and those that are not in it yet */
     int64_t begun_ms, touched_ms;
+    bool saved;              /* a checkpoint remembers it open */
 };
 
 /* Makes the folder, and an empty file that nobody had before. */

@@ -214,7 +214,12 @@ void rask_wake_on_fd(rask_ctx *ctx, int fd);
 /* Any thread, until close of the operator has returned: a thread of its own that wakes it is joined there. */
 void rask_wake(rask_ctx *ctx);
 
-/* ---- Sinks: after prepare returns, the committable survives a crash; commit repeats until it returns 0. ---- */
+/*
+ * ---- Sinks: after prepare returns, the committable survives a crash; commit repeats until it returns 0. ----
+ * abort: the task ends, by a failure or a cancel, and no checkpoint that holds the committable can become complete any more:
+ * it will never be committed.  Called before close; a failure is logged, no more.  It is a courtesy: a process that dies
+ * does not call it, so a sink finds what dead attempts have left when it opens.
+ */
 typedef struct rask_committables rask_committables;
 int rask_committable_add(rask_committables *out, const void *data, size_t len);
 typedef struct rask_sink {

@@ -5,6 +5,10 @@
  * all later ones until it is committed, which happens when a checkpoint that holds it is complete; after a recovery
  * at once, for the checkpoint was complete.  What was prepared for a checkpoint that was given up is committed with
  * the next one.  A job without checkpoints commits at the end of its input.
+ *
+ * When the task ends before that, by a failure or a cancel, what no checkpoint can bring back is aborted: all checkpoints that
+ * hold it were given up, and the task knows it.  Of one that may have become complete meanwhile nothing is aborted: the next
+ * attempt commits it.
  */
 #include <string.h>
 
@@ -16,11 +20,14 @@
 struct committable {
     struct list node;
     uint64_t checkpoint; /* the first that holds it; 0: none yet */
+    bool kept;           /* one that is complete does */
     struct bytes data;
 };
 struct sink {
     const rask_sink *desc;
     struct list prepared; /* in the order of prepare */
+    uint64_t *open;       /* owned: checkpoints that are neither complete nor given up, ascending */
+    uint32_t open_count;
     bool finished;
     struct rask_committables collector, saver;
 };
@@ -108,6 +115,7 @@ static int commit_up_to(rask_op *ctx, uint64_t checkpoint)
 
         if (c->checkpoint == 0 || c->checkpoint > checkpoint) /* later ones are behind it */
             break;
+        c->kept = true;
         if (s->desc->commit)
             rc = s->desc->commit(ctx, (rask_bytes){(const char *)c->data.data, (uint32_t)c->data.len});
         if (rc != 0)
@@ -125,6 +133,33 @@ static void assign(struct sink *s, uint64_t checkpoint)
 
         if (c->checkpoint == 0)
             c->checkpoint = checkpoint;
+    }
+}
+
+/* Those up to `last`, or it alone. */
+static void forget_checkpoints(struct sink *s, uint64_t last, bool alone)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < s->open_count; i++)
+        if (alone ? s->open[i] != last : s->open[i] > last)
+            s->open[n++] = s->open[i];
+    s->open_count = n;
+}
+
+static void abort_prepared(rask_op *ctx)
+{
+    struct sink *s = wk_op_of(ctx)->adapter;
+    uint64_t newest = s->open_count > 0 ? s->open[s->open_count - 1] : 0;
+
+    LIST_FOREACH (n, &s->prepared) {
+        struct committable *c = LIST_ENTRY(n, struct committable, node);
+        bool perhaps = c->kept || (c->checkpoint > 0 && newest >= c->checkpoint);
+
+        if (!perhaps && s->desc->abort &&
+            s->desc->abort(ctx, (rask_bytes){(const char *)c->data.data, (uint32_t)c->data.len}) != 0)
+            rask_log(ctx, RASK_LOG_WARN, "what was prepared and is of no use any more stays: %s",
+                     ctx->error.code ? ctx->error.text : "abort failed");
     }
 }
 
@@ -188,12 +223,21 @@ static int sink_barrier(rask_op *ctx, uint64_t checkpoint)
     if (rc != 0 || !op->ctx.states)
         return rc;
     assign(s, checkpoint);
+    s->open = mem_realloc(s->open, (s->open_count + 1) * sizeof(*s->open));
+    s->open[s->open_count++] = checkpoint;
     return save_state(ctx, s);
 }
 
 static int sink_complete(rask_op *ctx, uint64_t checkpoint)
 {
+    forget_checkpoints(wk_op_of(ctx)->adapter, checkpoint, false);
     return commit_up_to(ctx, checkpoint);
+}
+
+static int sink_aborted(rask_op *ctx, uint64_t checkpoint)
+{
+    forget_checkpoints(wk_op_of(ctx)->adapter, checkpoint, true);
+    return 0;
 }
 
 bool wk_sink_committed(const struct wk_op *op)
@@ -232,8 +276,12 @@ static void sink_close(rask_op *ctx)
 {
     struct sink *s = wk_op_of(ctx)->adapter;
 
+    abort_prepared(ctx);
     if (s->desc->close)
         s->desc->close(ctx);
+    mem_free(s->open);
+    s->open = NULL;
+    s->open_count = 0;
     while (!list_empty(&s->prepared))
         committable_free(LIST_ENTRY(s->prepared.next, struct committable, node));
 }
@@ -245,6 +293,7 @@ const rask_operator wk_sink_op = {
     .process = sink_process,
     .on_barrier = sink_barrier,
     .on_complete = sink_complete,
+    .on_aborted = sink_aborted,
     .finish = sink_finish,
     .close = sink_close,
 };

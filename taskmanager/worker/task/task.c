@@ -610,9 +610,12 @@ static bool task_run(struct wk_runnable *r)
         return false;
     wk_clock_move(&t->clock, WK_PHASE_RUNNING, began);
     t->wall_ms = ex->ops->wall_us(ex) / 1000;
-    if (task_canceled(t))
+    if (task_canceled(t)) {
+        /* Which checkpoints are complete or given up: sinks commit and abort by it. */
+        if (t->state == RASK__CONTROL__TASK_STATE__RUNNING)
+            (void)wk_barrier_take_mail(t);
         task_over(t, RASK__CONTROL__TASK_STATE__CANCELED, NULL);
-    else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))
+    } else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))
         again = step(t, began);
     for (uint32_t i = 0; i < t->chain.edge_count; i++)
         wk_edge_wake(t->chain.edges[i]);

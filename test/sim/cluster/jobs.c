@@ -218,6 +218,9 @@ static int writer_commit(rask_ctx *ctx, rask_bytes committable)
     struct reader in = reader_of(committable.data, committable.len);
     uint64_t id = reader_u64(&in);
 
+    for (uint32_t i = 0; i < r->aborts; i++)
+        if (r->aborted[i] == id)
+            r->wrong = "what was aborted is committed";
     for (uint32_t i = 0; i < r->commits; i++)
         if (r->committed[i] == id) {
             r->repeated++;
@@ -243,6 +246,21 @@ static int writer_commit(rask_ctx *ctx, rask_bytes committable)
     return 0;
 }
 
+static int writer_abort(rask_ctx *ctx, rask_bytes committable)
+{
+    struct job_result *r = &results[spec_of(ctx)->index];
+    struct reader in = reader_of(committable.data, committable.len);
+    uint64_t id = reader_u64(&in);
+
+    SIM_PROBE("job: something prepared is aborted");
+    for (uint32_t i = 0; i < r->commits; i++)
+        if (r->committed[i] == id)
+            r->wrong = "what was committed is aborted";
+    if (r->aborts < JOB_COMMITS_MAX)
+        r->aborted[r->aborts++] = id;
+    return 0;
+}
+
 static void writer_close(rask_ctx *ctx)
 {
     mem_free(((struct writer *)rask_self(ctx))->pairs);
@@ -254,6 +272,7 @@ static const rask_sink committer = {.abi = RASK_ABI,
                                     .write = writer_write,
                                     .prepare = writer_prepare,
                                     .commit = writer_commit,
+                                    .abort = writer_abort,
                                     .close = writer_close};
 
 static int sink_write(rask_ctx *ctx, const rask_batch *rows)

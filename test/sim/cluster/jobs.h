@@ -48,6 +48,8 @@ struct job_result {
     uint64_t rows;
     uint64_t committed[JOB_COMMITS_MAX]; /* that were committed: twice is once */
     uint32_t commits, repeated;
+    uint64_t aborted[JOB_COMMITS_MAX];
+    uint32_t aborts;
     const char *wrong; /* what was found; NULL: nothing */
 };
 
