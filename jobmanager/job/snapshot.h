@@ -109,7 +109,7 @@ struct jm_job_snapshot {
     uint32_t worker_count;              /* 0 before slots were found */
     struct jm_worker_snapshot *workers; /* by worker index */
     char *plan_json;                    /* REST form */
-    struct jm_ckpt_stats *checkpoints; /* one reference; NULL: a job that is over */
+    struct jm_ckpt_stats *checkpoints; /* one reference; NULL: unknown */
     uint32_t failure_count;
     struct jm_failure_snapshot *failures;
     uint32_t accumulator_count;

@@ -12,6 +12,7 @@
 #include "common/rpc/rpc.h"
 #include "jobmanager/job/job_state.h"
 #include "jobmanager/job_store/job_store.h"
+#include "jobmanager/job_store/job_store_private.h"
 #include "proto/jobstore.pb-c.h"
 
 #define MAGIC        0x534a4b52u /* "RKJS" */
@@ -156,6 +157,8 @@ void jm_job_pack(const struct jm_job_snapshot *job, struct bytes *out)
         msg.vertices[v] = vertex_out(&job->vertices[v], &arena);
     failures_out(job, &msg, &arena);
     lists_out(job, &msg, &arena);
+    if (job->checkpoints)
+        msg.checkpoints = jm_ckpt_stats_out(job->checkpoints, &arena);
 
     size = protobuf_c_message_get_packed_size(&msg.base);
     packed = mem_alloc(size + 1);
@@ -307,7 +310,9 @@ static bool job_in(const Rask__Jobstore__Job *in, struct jm_job_snapshot *job)
         if (!vertex_in(in->vertices[v], &job->vertices[v], job))
             return false;
     lists_in(in, job);
-    return true;
+    if (in->checkpoints)
+        job->checkpoints = jm_ckpt_stats_in(in->checkpoints);
+    return !in->checkpoints || job->checkpoints;
 }
 
 static int check_header(struct reader *r, const char *name, struct err *err)

@@ -356,9 +356,48 @@ static void bad_folders_are_refused(void **state)
     }
 }
 
+/* From the job store: what REST is asked of a job that is over. */
+static void a_job_that_is_over_keeps_its_history(void **state)
+{
+    struct world *w = world_with_interval("1s");
+    struct fake_worker *worker = world_worker(w, 0, 1);
+    struct id id = id_from_u64(0x10b, 1);
+    struct jm_job_snapshot *job;
+    const struct jm_ckpt_stats *s;
+
+    (void)state;
+    world_run_ms(w, 2500);
+    assert_int_equal(worker->completes, 2);
+    fake_report_all(worker, T(FINISHED));
+    world_run_ms(w, 1000);
+    assert_null(jm_store_cached(&w->jm->store, &id));
+    job = world_job(w, 1);
+    assert_int_equal(job->state, JM_JOB_FINISHED);
+    s = job->checkpoints;
+    assert_non_null(s);
+    assert_int_equal(s->completed, 2);
+    assert_int_equal(s->total, 2);
+    assert_int_equal(s->history_count, 2);
+    assert_int_equal(s->history[0]->id, 2);
+    assert_ptr_equal(s->history[0], s->latest_completed);
+    assert_null(s->latest_failed);
+    assert_true(s->settings.enabled);
+    assert_int_equal(s->settings.interval_ms, 1000);
+    assert_int_equal(s->summary[JM_CKPT_CHECKPOINTED].count, 2);
+    assert_int_equal(s->summary[JM_CKPT_CHECKPOINTED].max, s->history[0]->checkpointed_bytes);
+    assert_int_equal(s->history[1]->status, JM_CKPT_COMPLETED);
+    assert_non_null(strstr(s->history[1]->path, "/chk-1"));
+    assert_int_equal(s->history[1]->vertex_count, job->vertex_count);
+    assert_int_equal(s->history[1]->vertices[0].subtasks[0].state_bytes, 100);
+    assert_true(s->history[1]->vertices[0].subtasks[0].acked);
+    jm_job_snapshot_unref(job);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_job_that_is_over_keeps_its_history),
         cmocka_unit_test(checkpoints_come_at_the_interval),
         cmocka_unit_test(a_lost_worker_begins_at_the_last_one),
         cmocka_unit_test(a_declined_one_fails_the_job_unless_tolerated),
