@@ -69,6 +69,11 @@ bool jm_ckpt_is_writing(const struct jm_ckpt *c);
 bool jm_ckpt_is_busy(const struct jm_ckpt *c);
 /* Where the next epoch begins: false: from nothing. Pointers are borrowed until the next event. */
 bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena *arena);
+/*
+ * Who began with what jm_ckpt_latest gave found it damaged.  True: an older one is the latest now, with a warning.  False:
+ * there is none.  Several workers may say so.
+ */
+bool jm_ckpt_damaged(struct jm_ckpt *c, const char *why);
 /* It did: counted. */
 void jm_ckpt_restored(struct jm_ckpt *c);
 /* The job is over in `state`: removes its checkpoints unless they are to stay. idle follows. */

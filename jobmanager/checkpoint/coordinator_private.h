@@ -63,6 +63,7 @@ struct jm_ckpt {
     bool running;     /* an epoch that takes checkpoints */
     bool shared_made; /* shared_dir is there */
     uint64_t counter; /* of the last one begun */
+    uint64_t given;   /* that jm_ckpt_latest named last; 0: none */
     uint64_t last_begun_ns, last_end_ns;
     uint64_t failed_in_row;
     bool due, wanted; /* an interval has passed; a task waits at its end */

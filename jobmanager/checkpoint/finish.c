@@ -359,6 +359,7 @@ bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena
     struct complete *at = newest(c);
     const Rask__Graph__JobGraph *graph = c->options.graph;
 
+    c->given = at ? at->id : 0;
     if (!at)
         return false;
     rask__control__restore__init(ret);
@@ -372,6 +373,26 @@ bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena
     for (size_t v = 0; v < graph->n_vertices; v++)
         if (was_finished(at->meta, graph, v))
             ret->finished_vertices[ret->n_finished_vertices++] = (uint32_t)v;
+    return true;
+}
+
+/* What is damaged stays where it is, for whoever wants to look at it, and is counted as named until the job is over. */
+bool jm_ckpt_damaged(struct jm_ckpt *c, const char *why)
+{
+    struct complete *at = newest(c), *before;
+
+    if (!at || c->given == 0)
+        return false;
+    if (at->id != c->given)
+        return true; /* another worker has said so */
+    if (at->link.prev == &c->completes)
+        return false;
+    before = LIST_ENTRY(at->link.prev, struct complete, link);
+    env_log(c->env, LOG_WARN, CK_MODULE, c->job,
+            "checkpoint %llu is damaged: the job goes back to checkpoint %llu, and what its sinks have committed since that one "
+            "comes again (%s)", (unsigned long long)at->id, (unsigned long long)before->id, why);
+    jm_ck_complete_free(at);
+    c->full_next = true;
     return true;
 }
 

@@ -111,7 +111,8 @@ static void take_results(struct jm_worker *w, struct jm_subtask *task,
         jm_counts_add(&task->final, msg->accumulators[i]->name, msg->accumulators[i]->value);
 }
 
-static void fail_task(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg)
+/* before: its state until now. */
+static void fail_task(struct jm_worker *w, const Rask__Control__TaskStateChanged *msg, Rask__Control__TaskState before)
 {
     const char *text = msg->error && *msg->error       ? msg->error
                        : msg->state == STATE(CANCELED) ? "it was canceled by its worker"
@@ -125,6 +126,8 @@ static void fail_task(struct jm_worker *w, const Rask__Control__TaskStateChanged
     };
     struct arena arena;
 
+    if (fault.code == ERR_CORRUPT && before < STATE(INITIALIZING) && jm_ckpt_damaged(w->job->ckpt, text))
+        fault.code = ERR_IO; /* another try begins with an older checkpoint */
     arena_init(&arena);
     fault.task = jm_graph_task_name(&w->job->graph, msg->vertex, msg->subtask, &arena);
     jm_region_of(w->job, msg->vertex, msg->subtask)->hit = true;
@@ -137,7 +140,7 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
 {
     struct jm_job *job = w->job;
     struct jm_subtask *task;
-    Rask__Control__TaskState to;
+    Rask__Control__TaskState before, to;
 
     if (jm_job_check_ids(job, &msg->job_id, msg->job_epoch, err) < 0)
         return err->code;
@@ -148,10 +151,11 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
     if (msg->attempt != task->attempt)
         return err_set(err, ERR_STALE, "attempt %u of a task whose attempt is %u", msg->attempt,
                        task->attempt);
-    to = meaning(task->life.state, msg->state);
+    before = task->life.state;
+    to = meaning(before, msg->state);
     if (task->life.state == STATE(FINISHED) && msg->state == STATE(FAILED) &&
         jm_region_of(job, msg->vertex, msg->subtask)->open > 0) {
-        fail_task(w, msg); /* what it sent last cannot get to the others */
+        fail_task(w, msg, STATE(FINISHED)); /* what it sent last cannot get to the others */
         return 0;
     }
     if (to == task->life.state)
@@ -164,7 +168,7 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
     jm_job_task_move(job, msg->vertex, msg->subtask, to);
     jm_job_changed(job, true);
     if (to == STATE(FAILED))
-        fail_task(w, msg);
+        fail_task(w, msg, before);
     if (job->graph.open == 0 || job->regional)
         jm_job_turn_soon(job);
     return 0;

@@ -148,6 +148,51 @@ rm -rf "$top/disk/ckpt/gone"
 check finishes eventually state_is "$job" FINISHED
 check output_is_exact output_is_exact "$top/out" 5000 120000
 
+# ---- the latest checkpoint is damaged when it is needed: the one before, with a warning; then all are: the job fails ----
+newest() {
+    find "$top/disk/ckpt/$job" -path '*/chk-*/_metadata' 2>/dev/null | sort -t- -k2 -V | tail -1
+}
+damage() { # damage FILE...: a byte in the middle
+    local file
+    for file; do
+        printf '\252' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") / 2)) conv=notrunc 2>/dev/null
+    done
+}
+kill_worker() {
+    kill -KILL "$(ps -o pid= --ppid "${pids[tm]}" | head -1 | tr -d ' ')"
+}
+went_back() { # damages the newest one until it was the one that was needed
+    local i
+    for ((i = 0; i < 20; i++)); do
+        eventually count_is_over completed "$(count_of completed)"
+        damage "$(newest)"
+        kill_worker
+        eventually count_is_over completed "$(($(count_of completed) + 1))"
+        grep -q 'is damaged: the job goes back to checkpoint' "$top/log/jm.log" && return 0
+    done
+    return 1
+}
+all_damaged_fails() {
+    local i
+    for ((i = 0; i < 20; i++)); do
+        kill -STOP "${pids[jm]}" # no checkpoint completes, none is removed
+        sleep 0.3
+        damage "$top/disk/ckpt/$job"/chk-*/_metadata
+        kill_worker
+        kill -CONT "${pids[jm]}"
+        eventually state_is "$job" FAILED && return 0
+    done
+    return 1
+}
+check job_with_two_retained_is_taken submit -D execution.checkpointing.num-retained=2 -D execution.checkpointing.interval=500ms \
+    "$top/exact.so" --input "$top/input.txt" --output "$top/out3" --pause 1000 --keys 5000
+check two_are_retained eventually count_is_over completed 2
+check damaged:_the_one_before_is_taken went_back
+check damaged:_the_job_goes_on state_is "$job" RUNNING
+check all_damaged:_the_job_fails all_damaged_fails
+out=$(rest "/jobs/$job/exceptions")
+check all_damaged:_says_what said "$status" "cannot restore from" "_metadata"
+
 # ---- the sink's own disk is full: the job restarts until there is room again ----
 mkdir "$top/disk/out"
 check sink_job_is_taken submit "$top/exact.so" --input "$top/input.txt" --output "$top/disk/out" --pause 20

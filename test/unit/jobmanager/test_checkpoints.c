@@ -338,6 +338,48 @@ static void at_least_once_has_one_under_way(void **state)
     world_free(w);
 }
 
+/* num-retained 2: it goes back by one; the next ones name nothing of the damaged one. */
+static void a_damaged_checkpoint_gives_way_to_the_one_before(void **state)
+{
+    struct world *w = world_with(2, 1);
+    uint64_t last;
+
+    (void)state;
+    world_set(w, "execution.checkpointing.interval", "1s");
+    world_set(w, "execution.checkpointing.dir", "/ckpt");
+    world_set(w, "execution.checkpointing.num-retained", "2");
+    world_submit(w, 1, 2);
+    world_run_ms(w, 3500);
+    last = world_worker(w, 0, 1)->last_checkpoint;
+    assert_true(last >= 3);
+    w->manners.damaged = last;
+    fake_die(world_worker(w, 0, 1), true, true, false, "killed");
+    world_run_ms(w, 3000);
+    assert_state(w, 1, RUNNING);
+    assert_int_equal(world_worker(w, 0, 1)->restored, last - 1);
+    world_run_ms(w, 3000);
+    assert_true(world_worker(w, 0, 1)->last_checkpoint > last);
+    w->manners.damaged = 0;
+    world_free(w);
+}
+
+static void a_damaged_checkpoint_without_another_fails_the_job(void **state)
+{
+    struct world *w = world_with_interval("1s");
+    struct jm_job_snapshot *job;
+
+    (void)state;
+    world_run_ms(w, 2500);
+    w->manners.damaged = world_worker(w, 0, 1)->last_checkpoint;
+    fake_die(world_worker(w, 0, 1), true, true, false, "killed");
+    world_run_ms(w, 3000);
+    assert_state(w, 1, FAILED);
+    job = world_job(w, 1);
+    assert_non_null(strstr(job->failures[0].text, "file 3 is damaged"));
+    jm_job_snapshot_unref(job);
+    world_free(w);
+}
+
 static void bad_folders_are_refused(void **state)
 {
     static const char *const bad[] = {"s3://bucket/a", "relative", "file:relative", "hdfs://x/y", "//host/a"};
@@ -410,6 +452,8 @@ int main(void)
         cmocka_unit_test(a_pause_is_kept_and_none_overlaps),
         cmocka_unit_test(triggers_go_out_in_the_order_of_their_numbers),
         cmocka_unit_test(at_least_once_has_one_under_way),
+        cmocka_unit_test(a_damaged_checkpoint_gives_way_to_the_one_before),
+        cmocka_unit_test(a_damaged_checkpoint_without_another_fails_the_job),
         cmocka_unit_test(bad_folders_are_refused),
     };
 

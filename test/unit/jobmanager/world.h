@@ -32,6 +32,7 @@
 
 struct manners { /* what fakes do not do by themselves */
     bool no_ack, decline, finished;
+    uint64_t damaged; /* the checkpoint that cannot be restored from; 0: none */
     bool refuse_start, no_worker, no_running, ignore_cancel, ignore_stop, finish, plan_silent;
     const char *plan_error;
 };
@@ -169,6 +170,10 @@ static void fake_deployed(struct fake_worker *w, const Rask__Control__Deploy *ms
             if (w->tasks[i].region != msg->regions[r]->region)
                 continue;
             w->tasks[i].attempt = msg->regions[r]->attempt;
+            if (w->restored > 0 && w->restored == manners->damaged) {
+                fake_report_full(w, w->tasks[i].vertex, w->tasks[i].subtask, w->epoch, T(FAILED), ERR_CORRUPT, "file 3 is damaged");
+                continue;
+            }
             for (int s = 0; s < 3; s++)
                 if (s < 2 ? !manners->no_running : manners->finish)
                     fake_report(w, w->tasks[i].vertex, w->tasks[i].subtask,
