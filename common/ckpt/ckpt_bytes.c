@@ -76,7 +76,7 @@ static Rask__Ckpt__Section *section_message(struct arena *a, const struct ckpt_m
     if (msg->has_state)
         msg->state = (uint32_t)ckpt_meta_find_state(&m->operators[op], s->state);
     msg->subtask = s->subtask;
-    msg->has_hash_first = msg->has_hash_last = ckpt_is_placed(s->kind);
+    msg->has_hash_first = msg->has_hash_last = ckpt_is_placed(s->kind) || s->kind == CKPT_INFLIGHT;
     msg->hash_first = s->hash_first;
     msg->hash_last = s->hash_last;
     msg->has_from = s->from != 0;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 
 struct ckpt_meta *ckpt_meta_new(void)
 {
@@ -217,6 +218,13 @@ const char *ckpt_state_kind_name(uint32_t kind)
         [RASK_OPERATOR_UNION] = "union list", [RASK_BROADCAST] = "broadcast state"};
 
     return kind >= RASK_VALUE && kind < ARRAY_LEN(names) ? names[kind] : "?";
+}
+
+uint32_t ckpt_edge(const uint8_t source[CKPT_OPERATOR_ID_BYTES], int32_t side, uint32_t input)
+{
+    uint32_t parts[2] = {(uint32_t)side, input};
+
+    return hash_crc32c(hash_crc32c(0, source, CKPT_OPERATOR_ID_BYTES), parts, sizeof(parts));
 }
 
 uint64_t ckpt_meta_bytes(const struct ckpt_meta *m, uint64_t *ret_own)

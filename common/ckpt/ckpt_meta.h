@@ -42,20 +42,21 @@ enum ckpt_section_kind {
     CKPT_LIST,      /* operator state: split among the new subtasks */
     CKPT_UNION,     /* operator state: everything to each */
     CKPT_BROADCAST, /* operator state: the same in each; one suffices */
-    CKPT_INFLIGHT,  /* rows in a channel (edge, from_subtask, subtask), or in a chain (edge CKPT_IN_CHAIN) */
+    CKPT_INFLIGHT,  /* rows in the channel (edge, from_subtask, subtask) of the receiving operator */
     CKPT_TABLE,     /* keyed, of all states: a piece of a LevelDB table, as it is */
     CKPT_SECTION_KINDS
 };
-#define CKPT_IN_CHAIN UINT32_MAX
 
 struct ckpt_section {
     enum ckpt_section_kind kind;
     uint8_t operator_id[CKPT_OPERATOR_ID_BYTES];
     const char *state;              /* borrowed: name; "" in flight and of tables */
-    uint32_t subtask;               /* that wrote it */
-    uint32_t hash_first, hash_last; /* keyed, table: interval of hash >> 32, both included */
+    uint32_t subtask;               /* that wrote it; in flight: the receiving one, UINT32_MAX: any */
+    /* keyed, table: interval of hash >> 32, both included; in flight: both the place in the channel's order */
+    uint32_t hash_first, hash_last;
     uint64_t from, to;              /* checkpoints; image and others: from 0 */
-    uint32_t edge, from_subtask;    /* in flight; table: number (0: MANIFEST), place of this piece in CKPT_TABLE_PIECE */
+    /* in flight, edge: ckpt_edge; table: number (0: MANIFEST), place of this piece in CKPT_TABLE_PIECE */
+    uint32_t edge, from_subtask;
     uint64_t rows, raw_bytes;       /* entries; bytes of the payload */
     enum ckpt_codec codec;
     uint64_t stored_bytes;          /* the whole record: header, payload as stored, CRC */
@@ -165,6 +166,9 @@ static inline bool ckpt_is_of_state(enum ckpt_section_kind kind)
 }
 const char *ckpt_kind_name(enum ckpt_section_kind kind); /* "delta" */
 const char *ckpt_state_kind_name(uint32_t kind);         /* of enum rask_state_kind: "value state" */
+
+/* The name of an edge at its receiving operator, whatever its number in a job graph: source operator, side output, input. */
+uint32_t ckpt_edge(const uint8_t source[CKPT_OPERATOR_ID_BYTES], int32_t side, uint32_t input);
 
 /* The interval of hash >> 32 of groups first .. last of max_parallelism. */
 static inline uint32_t ckpt_hash_first(uint32_t group, uint32_t max_parallelism)

@@ -87,6 +87,12 @@ const struct conf_class_row conf_class_rows[] = {
     NOT_YET("execution.batch-shuffle-mode")
     NOT_YET("execution.batch.*")
     NOT_YET("execution.checkpointing.*")
+    NOTHING("execution.checkpointing.unaligned.forced",
+            "it is for iterations, which there are none of.")
+    NOTHING("execution.checkpointing.unaligned.max-subtasks-per-channel-state-file",
+            "rows in flight of all tasks of a worker are in one file.")
+    NOTHING("execution.checkpointing.unaligned.recover-output-on-downstream.enabled",
+            "rows in flight are given out again by those who had sent them.")
     NOTHING("execution.job-listeners", NO_CLASSES)
     NOT_YET("execution.program-config.enabled")
     NOT_YET("execution.program-config.wildcards")

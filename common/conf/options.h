@@ -130,6 +130,17 @@
     X(JOBMANAGER_EXECUTION_FAILOVER_STRATEGY, "jobmanager.execution.failover-strategy", ENUM,      \
       "region", "region|full", JOB,                                                                \
       "What starts again when a task fails: the tasks that exchange rows with it, or all.")        \
+    X(EXECUTION_CHECKPOINTING_UNALIGNED_ENABLED, "execution.checkpointing.unaligned.enabled", BOOL, \
+      "false", "", JOB, "Whether barriers may overtake rows, which become part of the checkpoint. " \
+      "Needs EXACTLY_ONCE and one checkpoint at a time.")                                          \
+    X(EXECUTION_CHECKPOINTING_UNALIGNED, "execution.checkpointing.unaligned", BOOL, "false", "",   \
+      JOB, "Older name of `execution.checkpointing.unaligned.enabled`.")                           \
+    X(EXECUTION_CHECKPOINTING_ALIGNED_CHECKPOINT_TIMEOUT,                                          \
+      "execution.checkpointing.aligned-checkpoint-timeout", DURATION, "0 ms", "", JOB,             \
+      "With unaligned checkpoints: how long barriers wait for their turn before they overtake.")   \
+    X(EXECUTION_CHECKPOINTING_ALIGNMENT_TIMEOUT, "execution.checkpointing.alignment-timeout",      \
+      DURATION, "0 ms", "", JOB,                                                                   \
+      "Older name of `execution.checkpointing.aligned-checkpoint-timeout`.")                       \
     X(EXECUTION_CHECKPOINTING_NUM_RETAINED, "execution.checkpointing.num-retained", INT, "1",      \
       "1..1000", JOB, "How many complete checkpoints are kept.")                                   \
     X(EXECUTION_CHECKPOINTING_EXTERNALIZED_CHECKPOINT_RETENTION,                                   \

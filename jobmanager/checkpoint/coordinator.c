@@ -56,12 +56,31 @@ static void read_settings(struct jm_ckpt *c, const struct conf *conf)
                             ? 1
                             : (uint32_t)conf_int(conf, OPT_EXECUTION_CHECKPOINTING_MAX_CONCURRENT_CHECKPOINTS);
     s->tolerable = (uint64_t)conf_int(conf, OPT_EXECUTION_CHECKPOINTING_TOLERABLE_FAILED_CHECKPOINTS);
+    s->unaligned = conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED_ENABLED) ||
+                   conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED);
+    s->aligned_timeout_ms = conf_duration_ms(conf, OPT_EXECUTION_CHECKPOINTING_ALIGNED_CHECKPOINT_TIMEOUT);
+    if (!conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_ALIGNED_CHECKPOINT_TIMEOUT))
+        s->aligned_timeout_ms = conf_duration_ms(conf, OPT_EXECUTION_CHECKPOINTING_ALIGNMENT_TIMEOUT);
     s->after_finish = true;
     c->keep_canceled = strcmp(retention, "RETAIN_ON_CANCELLATION") == 0;
     c->keep_failed = strcmp(retention, "NO_EXTERNALIZED_CHECKPOINTS") != 0;
     s->externalized = c->keep_failed;
     s->delete_on_cancellation = !c->keep_canceled;
     c->retained = (uint32_t)conf_int(conf, OPT_EXECUTION_CHECKPOINTING_NUM_RETAINED);
+}
+
+/* Without alignment rows that were processed would be replayed; two sets of rows in flight cannot be told apart. */
+static int check_settings(const struct jm_ckpt_settings *s, struct err *err)
+{
+    const char *key = conf_option(OPT_EXECUTION_CHECKPOINTING_UNALIGNED_ENABLED)->key;
+
+    if (s->unaligned && !s->exactly_once)
+        return err_set(err, ERR_INVALID, "%s needs execution.checkpointing.mode EXACTLY_ONCE: with AT_LEAST_ONCE barriers wait "
+                       "for nobody anyway", key);
+    if (s->unaligned && s->max_concurrent > 1)
+        return err_set(err, ERR_INVALID, "%s needs execution.checkpointing.max-concurrent-checkpoints 1, and it is %u", key,
+                       s->max_concurrent);
+    return 0;
 }
 
 static int read_folders(struct jm_ckpt *c, const struct conf *conf, struct err *err)
@@ -102,7 +121,7 @@ int jm_ckpt_new(const struct jm_ckpt_options *options, struct jm_ckpt **ret, str
     list_init(&c->wishes);
     c->refs = map_new();
     jm_sweeper_init(&c->sweeper, c->env, c->job, on_sweeps_done, c);
-    if (read_folders(c, options->conf, err) < 0 || jm_ck_load_start(c, err) < 0) {
+    if (check_settings(&c->settings, err) < 0 || read_folders(c, options->conf, err) < 0 || jm_ck_load_start(c, err) < 0) {
         jm_ckpt_free(c);
         return err->code;
     }
@@ -185,12 +204,13 @@ static uint32_t pending_checkpoints(const struct jm_ckpt *c)
 /*
  * The next one, of any kind, has to wait for one that is under way; what becomes of that makes the turn.  Barriers leave
  * the sources in the order of their numbers: one that is not triggered yet goes first.  A task that does not align counts
- * the channels of one barrier at a time, and a newer one makes it give up the older.
+ * the channels of one barrier at a time, and a newer one makes it give up the older.  A barrier that overtakes rows would
+ * overtake older barriers, too.
  */
 static bool must_wait(const struct jm_ckpt *c)
 {
     LIST_FOREACH (at, &c->pendings)
-        if (!c->settings.exactly_once || LIST_ENTRY(at, struct pending, link)->state == PENDING_PREPARING)
+        if (!c->settings.exactly_once || c->settings.unaligned || LIST_ENTRY(at, struct pending, link)->state == PENDING_PREPARING)
             return true;
     return jm_ckpt_is_stopping(c);
 }
@@ -376,6 +396,9 @@ static void send_trigger(struct pending *p)
     msg.trigger_ms = p->entry->trigger_ms;
     msg.has_full = true;
     msg.full = p->entry->full;
+    msg.has_unaligned = msg.has_aligned_timeout_ms = 1;
+    msg.unaligned = c->settings.unaligned && p->entry->kind == KIND(CHECKPOINT);
+    msg.aligned_timeout_ms = c->settings.aligned_timeout_ms;
     p->state = PENDING_COLLECTING;
     p->workers = c->options.hooks->trigger(c->options.arg, &msg);
     p->acked_set = mem_alloc_array(p->workers / 64 + 1, sizeof(uint64_t));

@@ -90,6 +90,29 @@ static int output_schema(struct wk *wk, const Rask__Graph__StreamNode *node, int
     return schema_in(wk, node->op->schemas[side], ret, err);
 }
 
+/* As checkpoints know it. */
+static void name_edge(struct wk *wk, const Rask__Graph__JobEdge *e, const struct wk_edge_info *info)
+{
+    const Rask__Graph__StreamNode *from = node_of(wk, e->source_vertex, e->source_operator);
+    const Rask__Graph__StreamNode *to = node_of(wk, e->target_vertex, 0);
+    struct wk_edge_name *n = &wk->edge_names[e->id];
+
+    if (from->operator_id.len != CKPT_OPERATOR_ID_BYTES || to->operator_id.len != CKPT_OPERATOR_ID_BYTES)
+        return;
+    *n = (struct wk_edge_name){
+        .known = true,
+        .edge = ckpt_edge(from->operator_id.data, e->side, e->input),
+        .source = {.uid = from->uid, .name = from->name, .parallelism = info->sources,
+                   .max_parallelism = graph_of(wk)->vertices[e->source_vertex]->max_parallelism},
+        .target = {.uid = to->uid, .name = to->name, .parallelism = info->targets,
+                   .max_parallelism = graph_of(wk)->vertices[e->target_vertex]->max_parallelism},
+        .schema = info->schema,
+        .aligned_only = wk_edge_is_aligned_only(e->partitioner),
+    };
+    memcpy(n->source.id, from->operator_id.data, CKPT_OPERATOR_ID_BYTES);
+    memcpy(n->target.id, to->operator_id.data, CKPT_OPERATOR_ID_BYTES);
+}
+
 static int build_edges(struct wk *wk, struct err *err)
 {
     const Rask__Graph__JobGraph *g = graph_of(wk);
@@ -100,6 +123,7 @@ static int build_edges(struct wk *wk, struct err *err)
     if (wk->edge_count > GRAPH_EDGES_MAX + GRAPH_NODES_MAX)
         return err_set(err, ERR_PROTOCOL, "an edge with id %u", wk->edge_count - 1);
     wk->edges = mem_alloc_array(wk->edge_count + 1, sizeof(*wk->edges));
+    wk->edge_names = mem_alloc_array(wk->edge_count + 1, sizeof(*wk->edge_names));
     for (size_t i = 0; i < g->n_edges; i++) {
         const Rask__Graph__JobEdge *e = g->edges[i];
         struct wk_edge_info *info = &wk->edges[e->id];
@@ -118,7 +142,10 @@ static int build_edges(struct wk *wk, struct err *err)
             return rc;
         if (!info->schema)
             return err_set(err, ERR_PROTOCOL, "edge %u starts at an operator without output", e->id);
+        name_edge(wk, e, info);
     }
+    wk->host.edges = wk->edge_names;
+    wk->host.edge_count = wk->edge_count;
     return 0;
 }
 
@@ -329,6 +356,8 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
     e->source_subtask = t->subtask;
     e->side = je->side;
     e->partitioner = je->partitioner;
+    e->aligned_only = wk_edge_is_aligned_only(je->partitioner) || !wk->edge_names[je->id].known;
+    e->inflight = &t->barriers.inflight;
     e->pool = wk->pool;
     e->target_parallelism = info->targets;
     e->max_parallelism = target->max_parallelism;
@@ -438,6 +467,7 @@ static void build_gate(struct wk *wk, struct wk_task *t)
             in->source_subtask = s;
             in->target_subtask = t->subtask;
             in->input = info->edge->input;
+            in->aligned_only = wk_edge_is_aligned_only(info->edge->partitioner) || !wk->edge_names[i].known;
             t->inputs[in->input].channels++;
             info->in[t->subtask][s] = in;
         }
@@ -467,7 +497,7 @@ static struct wk_latency_settings latency_settings(const struct conf *conf)
 
 struct task_config { /* the job's options that tasks need */
     int64_t flush_ms; /* -1: only full blocks leave while a task is busy */
-    bool checkpointing, exactly_once;
+    bool checkpointing, exactly_once, unaligned;
 };
 
 static struct task_config apply_config(struct wk *wk)
@@ -494,6 +524,8 @@ static struct task_config apply_config(struct wk *wk)
     };
     ret.checkpointing = conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_INTERVAL);
     ret.exactly_once = strcmp(conf_string(conf, OPT_EXECUTION_CHECKPOINTING_MODE), "EXACTLY_ONCE") == 0;
+    ret.unaligned = ret.exactly_once && (conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED_ENABLED) ||
+                                         conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED));
     pool_set_row_max(wk->pool, (uint32_t)MIN(conf_memory_bytes(conf, OPT_RASK_MAX_ROW_SIZE), (uint64_t)POOL_ROW_BYTES_MAX));
     conf_free(conf);
     return ret;
@@ -518,6 +550,7 @@ static int build_task(struct wk *wk, struct wk_task *t, const struct task_config
     t->flush_interval_ns = flush_ns(config->flush_ms);
     t->checkpointing = config->checkpointing;
     t->barriers.exactly_once = config->exactly_once;
+    t->barriers.may_overtake = config->unaligned;
     t->restored_finished = t->chain.skip_finish = had_finished(wk, t->vertex);
     t->params.count = g->stream->n_params;
     t->params.names = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
@@ -851,8 +884,10 @@ void wk_unbuild(struct wk *wk)
         mem_free(info->out);
     }
     mem_free(wk->edges);
+    mem_free(wk->edge_names);
     mem_free(wk->placement);
     wk->edges = NULL;
+    wk->edge_names = NULL;
     wk->edge_count = 0;
     wk->placement = NULL;
 }

@@ -89,6 +89,7 @@ struct wk {
     const uint32_t **placement;        /* [vertex] -> [subtask] -> worker */
     uint32_t edge_count;
     struct wk_edge_info *edges;        /* by edge id */
+    struct wk_edge_name *edge_names;   /* likewise */
     uint32_t task_count;
     struct wk_task **tasks;
     struct wk_collector *collector;    /* of the deployment's checkpoints */

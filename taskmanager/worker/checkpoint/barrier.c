@@ -2,6 +2,7 @@
 #include "taskmanager/worker/checkpoint/barrier.h"
 
 #include "common/base/check.h"
+#include "taskmanager/worker/checkpoint/overtake.h"
 #include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/task/task.h"
 
@@ -16,7 +17,7 @@ static uint64_t now_ns(const struct wk_task *t)
     return t->run.executor->ops->now_ns(t->run.executor);
 }
 
-static void show(struct wk_barriers *b, int64_t value, enum wk_barrier_phase phase, uint32_t missing)
+void wk_barrier_show(struct wk_barriers *b, int64_t value, enum wk_barrier_phase phase, uint32_t missing)
 {
     __atomic_store_n(&b->shown_missing, missing, __ATOMIC_RELAXED);
     __atomic_store_n(&b->shown_phase, phase, __ATOMIC_RELAXED);
@@ -33,6 +34,9 @@ void wk_barriers_release(struct wk_barriers *b)
 {
     for (struct list *n; (n = list_pop_front(&b->mail));)
         mem_free(LIST_ENTRY(n, struct mail, node));
+    wk_task_snapshot_free(b->open);
+    b->open = NULL;
+    wk_inflight_clear(&b->inflight);
 }
 
 void wk_task_snapshot_free(struct wk_task_snapshot *s)
@@ -43,6 +47,7 @@ void wk_task_snapshot_free(struct wk_task_snapshot *s)
         if (s->ops[i])
             wk_snapshot_free(s->ops[i]);
     mem_free(s->ops);
+    wk_inflight_clear(&s->inflight);
     mem_free(s);
 }
 
@@ -121,20 +126,25 @@ static void end_of_stop(struct wk_task *t, int64_t value, bool aborted)
     }
 }
 
+void wk_barrier_abandon(struct wk_task *t)
+{
+    t->barriers.value = 0;
+    t->barriers.count = 0;
+    wk_gate_unblock(&t->gate, WK_BLOCK_BARRIER);
+}
+
 static void give_up(struct wk_task *t, uint64_t checkpoint)
 {
     struct wk_barriers *b = &t->barriers;
 
     if (wk_barrier_id(b->triggered) <= checkpoint)
         b->triggered = 0;
+    wk_overtake_give_up(t, checkpoint);
     if (checkpoint <= b->last)
         return;
     b->last = checkpoint;
-    if (b->value && wk_barrier_id(b->value) <= checkpoint) {
-        b->value = 0;
-        b->count = 0;
-        wk_gate_unblock(&t->gate);
-    }
+    if (b->value && wk_barrier_id(b->value) <= checkpoint)
+        wk_barrier_abandon(t);
 }
 
 int wk_barrier_take_mail(struct wk_task *t)
@@ -159,7 +169,9 @@ int wk_barrier_take_mail(struct wk_task *t)
         }
         if (m->type == WK_MAIL_ABORT)
             give_up(t, wk_barrier_id(m->value));
-        if (m->type != WK_MAIL_TRIGGER) {
+        if (m->type == WK_MAIL_HURRY)
+            wk_overtake_hurry(t, wk_barrier_id(m->value));
+        if (m->type == WK_MAIL_COMPLETE || m->type == WK_MAIL_ABORT) {
             rc = call_completed(t, m->value, m->type == WK_MAIL_ABORT);
             end_of_stop(t, m->value, m->type == WK_MAIL_ABORT);
             t->final_asked = false;
@@ -171,24 +183,28 @@ int wk_barrier_take_mail(struct wk_task *t)
 
 /* ---- alignment ---- */
 
-static void pass(struct wk_task *t, int64_t value)
+void wk_barrier_pass(struct wk_task *t, int64_t value)
 {
     struct wk_barriers *b = &t->barriers;
 
-    b->last = wk_barrier_id(value);
+    value = wk_overtake_passes(t, value);
+    b->passing = b->last = wk_barrier_id(value);
     b->value = 0;
     b->count = 0;
     b->aligned_ns = now_ns(t);
     if (wk_barrier_id(b->triggered) <= b->last)
         b->triggered = 0;
-    show(b, value, WK_BARRIER_PASSING, 0);
+    wk_barrier_show(b, value, WK_BARRIER_PASSING, 0);
     wk_chain_control(&t->chain, WK_BARRIER, value);
 }
 
-static void first_seen(struct wk_task *t)
+void wk_barrier_seen(struct wk_task *t, uint64_t checkpoint)
 {
     struct wk_barriers *b = &t->barriers;
 
+    if (b->first_id == checkpoint)
+        return;
+    b->first_id = checkpoint;
     b->first_ns = now_ns(t);
     b->first_bytes = t->bytes_in;
     b->first_ms = t->run.executor->ops->wall_us(t->run.executor) / 1000;
@@ -202,12 +218,12 @@ static void check_complete(struct wk_task *t)
     int64_t value = b->value;
 
     if (b->count < alive) {
-        show(b, value, WK_BARRIER_ALIGNING, alive - b->count);
+        wk_barrier_show(b, value, WK_BARRIER_ALIGNING, alive - b->count);
         return;
     }
     if (b->exactly_once)
-        wk_gate_unblock(&t->gate);
-    pass(t, value);
+        wk_gate_unblock(&t->gate, WK_BLOCK_BARRIER);
+    wk_barrier_pass(t, value);
 }
 
 void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value)
@@ -217,16 +233,16 @@ void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value)
 
     if (id <= b->last || (b->value && id < wk_barrier_id(b->value)))
         return; /* given up already */
-    if (b->value != value) { /* a newer one takes over from one that others have given up */
-        wk_gate_unblock(&t->gate);
-        b->value = value;
-        b->count = 0;
-        first_seen(t);
+    if (wk_barrier_id(b->value) != id) { /* a newer one takes over from one that others have given up */
+        wk_barrier_abandon(t);
+        wk_barrier_seen(t, id);
     }
+    b->value |= value;
     b->count++;
     in->barrier = id;
+    b->look_again = true;
     if (b->exactly_once)
-        wk_in_block(in);
+        wk_in_block(in, WK_BLOCK_BARRIER);
     check_complete(t);
 }
 
@@ -234,6 +250,7 @@ void wk_barrier_channel_ended(struct wk_task *t, const struct wk_in *in)
 {
     struct wk_barriers *b = &t->barriers;
 
+    b->look_again = true;
     if (!b->value)
         return;
     if (in->barrier == wk_barrier_id(b->value)) /* at least once: it was taken from behind its barrier, and lives no more */
@@ -249,8 +266,8 @@ bool wk_barrier_begin(struct wk_task *t)
         return false;
     if (t->draining && !t->chain.ended) /* the end of the input comes first */
         return false;
-    first_seen(t);
-    pass(t, b->triggered);
+    wk_barrier_seen(t, wk_barrier_id(b->triggered));
+    wk_barrier_pass(t, b->triggered);
     return true;
 }
 
@@ -278,6 +295,7 @@ void wk_barrier_passed(struct wk_task *t, int64_t value)
     struct wk_task_snapshot *s = MEM_NEW(struct wk_task_snapshot);
     uint64_t began = now_ns(t);
 
+    b->passing = 0;
     list_init(&s->node);
     s->task = t;
     s->value = value;
@@ -291,9 +309,17 @@ void wk_barrier_passed(struct wk_task *t, int64_t value)
         if (t->chain.ops[i]->state)
             s->ops[i] = wk_state_freeze(t->chain.ops[i]->state, wk_barrier_id(value), snapshot_kind(value));
     s->sync_us = (now_ns(t) - began) / 1000;
-    show(b, value, WK_BARRIER_FROZEN, 0);
     if (wk_barrier_kind(value) == RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_SUSPEND)
         begin_of_stop(t, value);
+    if (wk_overtake_records(t, s))
+        wk_barrier_show(b, value, WK_BARRIER_RECORDING, t->gate.recording);
+    else
+        wk_barrier_hand_over(t, s);
+}
+
+void wk_barrier_hand_over(struct wk_task *t, struct wk_task_snapshot *s)
+{
+    wk_barrier_show(&t->barriers, s->value, WK_BARRIER_FROZEN, 0);
     t->host->on_snapshot(t->host->arg, s);
 }
 
@@ -308,7 +334,7 @@ char *wk_barrier_explain(struct wk_task *t, uint64_t checkpoint, uint32_t *ret_r
 
     if (__atomic_load_n(&b->shown, __ATOMIC_RELAXED) < checkpoint)
         phase = WK_BARRIER_NONE;
-    *ret_rank = 3 - (uint32_t)phase;
+    *ret_rank = WK_BARRIER_FROZEN - (uint32_t)phase;
     switch (phase) {
     case WK_BARRIER_ALIGNING:
         return mem_printf("was aligning: the barrier had not come on %u of its %u channels", missing,
@@ -317,6 +343,10 @@ char *wk_barrier_explain(struct wk_task *t, uint64_t checkpoint, uint32_t *ret_r
         return mem_printf("had got the barrier, which waited inside it%s%s: its outputs were full (back pressure), or it "
                           "had no time",
                           operator_now ? " at " : "", operator_now ? operator_now : "");
+    case WK_BARRIER_RECORDING:
+        return missing > 0 ? mem_printf("had frozen its state and kept the rows that came before the barriers of %u of its %u "
+                                        "channels, which had not come", missing, t->gate.channel_count)
+                           : mem_strdup("had frozen its state, and its barriers waited behind rows in its outputs");
     case WK_BARRIER_FROZEN:
         return mem_strdup("had frozen its state, which was being written");
     case WK_BARRIER_NONE:

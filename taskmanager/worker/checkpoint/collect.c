@@ -23,6 +23,9 @@ struct pending {
     uint64_t id;
     Rask__Control__CheckpointKind kind;
     bool triggered, full;
+    bool unaligned;
+    uint64_t aligned_timeout_ms;
+    struct env_timer hurry; /* it has passed */
     int64_t trigger_ms;
     char *dir, *shared_dir; /* owned */
     uint32_t missing;
@@ -42,6 +45,7 @@ struct wk_collector {
 
 static void on_arrived(struct env_task *task);
 static void on_wanted(struct env_task *task);
+static void on_hurry(struct env_timer *timer);
 
 struct wk_collector *wk_collector_new(const struct wk_collector_options *options)
 {
@@ -59,6 +63,7 @@ struct wk_collector *wk_collector_new(const struct wk_collector_options *options
 static void pending_free(struct pending *p)
 {
     list_remove(&p->node);
+    env_timer_cancel(p->c->o.env, &p->hurry);
     if (p->writing)
         wk_writing_drop(p->writing);
     for (uint32_t i = 0; i < p->c->o.task_count; i++)
@@ -102,6 +107,7 @@ static struct pending *find(struct wk_collector *c, uint64_t id)
     p = MEM_NEW(struct pending);
     p->c = c;
     p->id = id;
+    p->hurry.cb = on_hurry;
     p->missing = c->o.task_count;
     p->parts = mem_alloc_array(c->o.task_count + 1, sizeof(*p->parts));
     list_push_back(&c->pendings, &p->node);
@@ -180,9 +186,21 @@ static void on_written(void *arg, const struct err *error, const struct ckpt_met
     pending_free(p);
 }
 
-/* Every stateful operator is named, also when there is nothing of it to write. */
+/* Every stateful operator is named, also when there is nothing of it to write; and both ends of rows in flight. */
 static int describe(struct ckpt_meta *meta, const struct wk_task_snapshot *s, struct err *err)
 {
+    if (s->error.code != 0) {
+        *err = s->error;
+        return err->code;
+    }
+    for (uint32_t i = 0; i < s->inflight.count; i++) {
+        const struct wk_edge_name *edge = &s->task->host->edges[s->inflight.items[i].edge];
+
+        if (i > 0 && s->inflight.items[i].edge == s->inflight.items[i - 1].edge)
+            continue;
+        (void)ckpt_meta_operator(meta, &edge->source);
+        (void)ckpt_meta_operator(meta, &edge->target);
+    }
     for (uint32_t i = 0; i < s->op_count; i++) {
         struct ckpt_operator op;
         uint32_t at;
@@ -211,6 +229,7 @@ static void start_writing(struct pending *p)
         .worker = wk->worker,
         .dir = p->dir,
         .shared_dir = p->shared_dir,
+        .edges = wk->task_count > 0 ? wk->tasks[0]->host->edges : NULL,
         .done = on_written,
         .arg = p,
     };
@@ -280,6 +299,9 @@ static void put_part(struct pending *p, uint32_t i, struct wk_task_snapshot *s)
         a->alignment_ms = s->alignment_ms;
         a->sync_us = s->sync_us;
         a->processed_bytes = s->processed_bytes;
+        a->has_persisted_bytes = a->has_unaligned = 1;
+        a->persisted_bytes = s->persisted_bytes;
+        a->unaligned = s->unaligned;
     }
     p->missing--;
 }
@@ -352,6 +374,25 @@ void wk_collector_task_finished(struct wk_collector *c, const struct wk_task *ta
 
 /* ---- messages ---- */
 
+static int64_t barrier_value(const struct pending *p)
+{
+    int64_t value = wk_barrier_value(p->id, p->kind, p->full);
+
+    if (p->unaligned)
+        value |= p->aligned_timeout_ms > 0 ? WK_BARRIER_TIMEOUT : WK_BARRIER_UNALIGNED;
+    return value;
+}
+
+static void on_hurry(struct env_timer *timer)
+{
+    const struct pending *p = CONTAINER_OF(timer, struct pending, hurry);
+
+    ENV_PROBE(p->c->o.env, "worker: barriers that have waited overtake");
+    for (uint32_t i = 0; i < p->c->o.task_count; i++)
+        if (!p->parts[i].is_in)
+            wk_barrier_mail(p->c->o.tasks[i], WK_MAIL_HURRY, barrier_value(p));
+}
+
 static void trigger(struct pending *p, const Rask__Control__TriggerCheckpoint *msg, const bool *finished)
 {
     const struct wk_collector_options *wk = &p->c->o;
@@ -359,6 +400,10 @@ static void trigger(struct pending *p, const Rask__Control__TriggerCheckpoint *m
     p->triggered = true;
     p->kind = msg->kind;
     p->full = msg->full;
+    p->unaligned = msg->unaligned;
+    p->aligned_timeout_ms = msg->aligned_timeout_ms;
+    if (p->unaligned && p->aligned_timeout_ms > 0)
+        env_timer_arm_ms(wk->env, &p->hurry, p->aligned_timeout_ms);
     p->trigger_ms = msg->trigger_ms;
     p->dir = mem_strdup(msg->dir);
     p->shared_dir = msg->shared_dir ? mem_strdup(msg->shared_dir) : NULL;
@@ -370,7 +415,7 @@ static void trigger(struct pending *p, const Rask__Control__TriggerCheckpoint *m
         else if (finished[i])
             put_part(p, i, NULL);
         else
-            wk_barrier_mail(t, WK_MAIL_TRIGGER, wk_barrier_value(p->id, p->kind, p->full));
+            wk_barrier_mail(t, WK_MAIL_TRIGGER, barrier_value(p));
     }
     look(p);
 }

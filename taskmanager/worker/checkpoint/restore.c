@@ -1,7 +1,7 @@
 /*
  * restore.c - see restore.h.
  *
- * Each operator of each subtask is a lane: its sections in order.  Some lanes at a time read ahead, a piece of a file
+ * Each operator of each subtask is a lane: its sections in order; rows in flight of a subtask are one, too.  Some lanes at a time read ahead, a piece of a file
  * after the other, and a thread of env_work checks, decodes and fills in what has come.  The loop only passes on.
  */
 #include "taskmanager/worker/checkpoint/restore.h"
@@ -13,6 +13,7 @@
 #include "common/ckpt/ckpt_file.h"
 #include "common/env/env.h"
 #include "common/fs/fs.h"
+#include "taskmanager/worker/checkpoint/inflight_io.h"
 #include "taskmanager/worker/task/task.h"
 
 #define LANES_MAX 3u           /* at a time; env_work has a thread more */
@@ -29,7 +30,8 @@ struct piece {
 struct lane {
     struct wk_restoring *r;
     struct wk_op *op;
-    struct wk_state *state;
+    struct wk_state *state; /* NULL: rows in flight */
+    struct wk_task *task;   /* that gives those out again */
     const struct ckpt_section **sections;
     uint32_t count, room, asked; /* asked: of them, for how many a piece is there or was */
     struct piece pieces[PIECES]; /* a ring */
@@ -153,7 +155,8 @@ static void add(struct lane *l, const struct ckpt_section *section)
         l->sections = mem_realloc(l->sections, l->room * sizeof(*l->sections));
     }
     l->sections[l->count++] = section;
-    wk_state_restore_expect(l->state, section);
+    if (l->state)
+        wk_state_restore_expect(l->state, section);
 }
 
 /* The same broadcast state was written by each subtask: that of the first one is read. */
@@ -212,6 +215,23 @@ static int plan_op(struct wk_restoring *r, struct wk_op *op, struct err *err)
     return 0;
 }
 
+static int plan_inflight(struct wk_restoring *r, struct wk_task *t, struct err *err)
+{
+    const struct ckpt_section **list;
+    uint32_t n;
+    struct lane *l;
+    int rc = wk_inflight_plan(t, r->meta, r->msg->allow_dropped, &r->arena, &list, &n, err);
+
+    if (rc != 0 || n == 0)
+        return rc;
+    l = &r->lanes[r->lane_count++];
+    *l = (struct lane){.r = r, .op = t->chain.ops[0], .task = t, .work = {.run = fill_in, .done = filled}};
+    pthread_mutex_init(&l->filling, NULL);
+    for (uint32_t i = 0; i < n; i++)
+        add(l, list[i]);
+    return 0;
+}
+
 static bool has_state(const struct wk_op *op)
 {
     return op->state && op->node->operator_id.len == CKPT_OPERATOR_ID_BYTES;
@@ -219,18 +239,23 @@ static bool has_state(const struct wk_op *op)
 
 static int plan(struct wk_restoring *r, struct err *err)
 {
+    bool any = wk_inflight_any(r->meta);
     uint32_t lanes = 0;
 
     for (uint32_t i = 0; i < r->task_count; i++)
-        lanes += r->tasks[i]->chain.op_count;
+        lanes += r->tasks[i]->chain.op_count + 1;
     r->lanes = mem_alloc_array(lanes + 1, sizeof(*r->lanes));
     for (uint32_t i = 0; i < r->task_count; i++) {
         struct wk_chain *c = &r->tasks[i]->chain;
+        int rc = any ? plan_inflight(r, r->tasks[i], err) : 0;
 
+        r->tasks[i]->replaying = any;
+        if (rc != 0)
+            return rc;
         for (uint32_t k = 0; k < c->op_count; k++) {
             struct wk_op *op = c->ops[k];
-            int rc = has_state(op) ? plan_op(r, op, err) : 0;
 
+            rc = has_state(op) ? plan_op(r, op, err) : 0;
             if (rc != 0)
                 return err_wrap(err, "operator \"%s\" (subtask %u)", op->ctx.name, op->ctx.subtask);
         }
@@ -268,9 +293,12 @@ static int take(struct lane *l, const struct ckpt_section *s, const uint8_t *dat
 
     bytes_clear(&l->decoded);
     rc = ckpt_record_open(data, len, s, where, arena, NULL, &l->decoded, &payload, err);
-    if (rc == 0 && s->kind == CKPT_TABLE)
-        return take_table(l, s, payload, err);
-    return rc == 0 ? wk_state_restore(l->state, s, payload.data, payload.len, err) : rc;
+    if (rc != 0)
+        return rc;
+    if (!l->state)
+        return wk_inflight_take(l->task, l->r->meta, s, payload.data, payload.len, err);
+    return s->kind == CKPT_TABLE ? take_table(l, s, payload, err)
+                                 : wk_state_restore(l->state, s, payload.data, payload.len, err);
 }
 
 static int take_piece(struct lane *l, const struct piece *p, struct arena *arena, struct err *err)
@@ -298,7 +326,7 @@ static void fill_in(struct env_work *work)
     pthread_mutex_lock(&l->filling);
     for (uint32_t i = 0; i < l->ready && rc == 0; i++)
         rc = take_piece(l, &l->pieces[(l->piece_at + i) % PIECES], &arena, &l->err);
-    if (rc == 0 && l->last && !__atomic_load_n(&l->r->stop, __ATOMIC_RELAXED))
+    if (rc == 0 && l->last && l->state && !__atomic_load_n(&l->r->stop, __ATOMIC_RELAXED))
         rc = wk_state_restore_tables(l->state, &l->r->stop, &l->err);
     pthread_mutex_unlock(&l->filling);
     arena_release(&arena);
@@ -431,7 +459,8 @@ static void end_lane(struct lane *l)
     l->handle = NULL;
     l->ended = true;
     l->r->active--;
-    wk_state_restore_end(l->state, l->r->msg->base_checkpoint);
+    if (l->state)
+        wk_state_restore_end(l->state, l->r->msg->base_checkpoint);
 }
 
 static void advance_lane(struct lane *l)

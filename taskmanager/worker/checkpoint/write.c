@@ -1,12 +1,14 @@
 /* write.c - see write.h. */
 #include "taskmanager/worker/checkpoint/write.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/ckpt/ckpt_file.h"
 #include "common/fs/fs.h"
+#include "taskmanager/worker/checkpoint/inflight_io.h"
 #include "taskmanager/worker/task/task.h"
 
 #define PIECE_BYTES      (1u << 20)
@@ -34,6 +36,10 @@ struct wk_writing {
     struct wk_task_snapshot **snapshots;
     uint64_t *stored;
     uint32_t count, at, at_op;
+    uint32_t at_rows;          /* of the snapshot's rows in flight, which come first */
+    bool rows_written;
+    pthread_mutex_t rows_lock; /* of those: they end with the worker, which does not wait for the thread */
+    bool rows_dropped;         /* rows_lock */
     struct output outputs[OUTPUTS];
     const struct output *busy; /* that the call of fs under way is for */
     struct bytes payload, record;
@@ -71,6 +77,7 @@ static void writing_free(struct wk_writing *w)
     bytes_release(&w->record);
     mem_free((char *)w->options.dir);
     mem_free((char *)w->options.shared_dir);
+    pthread_mutex_destroy(&w->rows_lock);
     mem_free(w);
 }
 
@@ -78,6 +85,11 @@ void wk_writing_drop(struct wk_writing *w)
 {
     w->options.env->fs->ops->forget(w->options.env->fs, w);
     w->dropped = true;
+    pthread_mutex_lock(&w->rows_lock);
+    w->rows_dropped = true;
+    for (uint32_t i = 0; i < w->count; i++)
+        wk_inflight_clear(&w->snapshots[i]->inflight);
+    pthread_mutex_unlock(&w->rows_lock);
     if (!w->working)
         writing_free(w);
 }
@@ -186,6 +198,34 @@ static int put_next(struct wk_writing *w, struct wk_snapshot *snap)
     return rc;
 }
 
+/* Of rows in flight. False: all have been written. */
+static bool put_rows(struct wk_writing *w)
+{
+    struct ckpt_section section;
+    bool any = false;
+
+    for (; !w->rows_written && !any; w->at += !any) {
+        struct wk_inflight *rows = w->at < w->count ? &w->snapshots[w->at]->inflight : NULL;
+
+        w->rows_written = !rows;
+        if (!rows)
+            break;
+        pthread_mutex_lock(&w->rows_lock);
+        any = !w->rows_dropped &&
+              wk_inflight_section(rows, w->options.edges, w->options.checkpoint, &w->at_rows, &section, &w->payload);
+        if (!any) {
+            wk_inflight_clear(rows);
+            w->at_rows = 0;
+        }
+        pthread_mutex_unlock(&w->rows_lock);
+    }
+    if (any)
+        put_section(w, &section, false);
+    else
+        w->at = 0;
+    return any;
+}
+
 static struct wk_snapshot *current(struct wk_writing *w)
 {
     while (w->at < w->count) {
@@ -213,6 +253,8 @@ static void make_pieces(struct env_work *work)
     struct wk_writing *w = CONTAINER_OF(work, struct wk_writing, work);
     struct wk_snapshot *snap;
 
+    while (!w->rows_written && !enough(w))
+        (void)put_rows(w);
     while (!enough(w) && (snap = current(w)) != NULL) {
         struct wk_task_snapshot *s = w->snapshots[w->at];
         int rc = put_next(w, snap);
@@ -352,6 +394,7 @@ struct wk_writing *wk_writing_start(const struct wk_write_options *options, stru
     w->options.shared_dir = options->shared_dir ? mem_strdup(options->shared_dir) : NULL;
     w->meta = meta;
     w->snapshots = snapshots;
+    pthread_mutex_init(&w->rows_lock, NULL);
     w->count = count;
     w->stored = mem_alloc_array(count + 1, sizeof(*w->stored));
     w->outputs[EXCLUSIVE] = (struct output){.dir = w->options.dir, .prefix = ""};

@@ -19,6 +19,7 @@ struct wk_write_options {
     uint64_t checkpoint;
     uint32_t worker;
     const char *dir, *shared_dir; /* copied; shared_dir NULL: everything goes to dir */
+    const struct wk_edge_name *edges; /* by id; borrowed; NULL when no rows are in flight */
     /* called once, later, unless wk_writing_drop comes first. error NULL: meta holds all that was written, borrowed;
      * bytes: what was stored of each snapshot, by index */
     void (*done)(void *arg, const struct err *error, const struct ckpt_meta *meta, const uint64_t *bytes);

@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "taskmanager/worker/exchange/inflight.h"
 #include "taskmanager/worker/task/executor.h"
 
 #define CLOSED ((struct wk_element *)(uintptr_t)1) /* a mark, in the place of the newest element */
@@ -144,6 +145,61 @@ void wk_gate_init(struct wk_gate *g, struct wk_runnable *task, uint32_t channels
     }
 }
 
+/* ---- recording ---- */
+
+static void recorded(struct wk_in *in)
+{
+    in->recording = false;
+    in->gate->recording--;
+}
+
+static void record(struct wk_gate *g, const struct wk_element *e)
+{
+    struct wk_in *in = e->in;
+
+    if (!in->recording)
+        return;
+    if (e->type == WK_DATA)
+        wk_inflight_add(g->record, in->edge, in->source_subtask, in->target_subtask, WK_FROM_RECEIVER, wk_element_rows(e));
+    else if (e->type == WK_END || (e->type == WK_BARRIER && wk_barrier_id(e->value) == g->record_checkpoint))
+        recorded(in);
+}
+
+static void record_list(struct wk_gate *g, const struct list *elements)
+{
+    LIST_FOREACH (n, elements)
+        record(g, LIST_ENTRY(n, struct wk_element, node));
+}
+
+void wk_gate_record(struct wk_gate *g, uint64_t checkpoint, struct wk_inflight *into)
+{
+    CHECK(g->recording == 0);
+    g->record = into;
+    g->record_checkpoint = checkpoint;
+    for (uint32_t i = 0; i < g->channel_count; i++) {
+        struct wk_in *in = &g->channels[i];
+
+        in->recording = !in->ended && !in->aligned_only && in->barrier != checkpoint;
+        g->recording += in->recording;
+    }
+    for (uint32_t i = 0; i < g->channel_count; i++) /* of blocked ones; older than what is queued */
+        record_list(g, &g->channels[i].held);
+    record_list(g, &g->queue);
+    wk_gate_collect(g);
+}
+
+void wk_gate_record_taken(struct wk_gate *g, const struct wk_element *e)
+{
+    record(g, e);
+}
+
+void wk_gate_record_stop(struct wk_gate *g)
+{
+    for (uint32_t i = 0; g->recording > 0 && i < g->channel_count; i++)
+        if (g->channels[i].recording)
+            recorded(&g->channels[i]);
+}
+
 /* All that has arrived, to the end of the queue. */
 static void collect(struct wk_gate *g, struct wk_element *mark)
 {
@@ -155,8 +211,18 @@ static void collect(struct wk_gate *g, struct wk_element *mark)
         next = e->next;
         list_push_front(&newer, &e->node);
     }
-    for (struct list *n; (n = list_pop_front(&newer));)
+    for (struct list *n; (n = list_pop_front(&newer));) {
+        g->barriers += LIST_ENTRY(n, struct wk_element, node)->type == WK_BARRIER;
+        if (g->recording > 0)
+            record(g, LIST_ENTRY(n, struct wk_element, node));
         list_push_back(&g->queue, n);
+    }
+}
+
+void wk_gate_collect(struct wk_gate *g)
+{
+    if (__atomic_load_n(&g->arrived, __ATOMIC_RELAXED))
+        collect(g, NULL);
 }
 
 void wk_gate_close(struct wk_gate *g)
@@ -186,6 +252,7 @@ bool wk_in_push_quietly(struct wk_in *in, struct wk_element *e)
     struct wk_gate *g = in->gate;
     struct wk_element *newest = __atomic_load_n(&g->arrived, __ATOMIC_RELAXED);
     uint32_t bytes = e->bytes; /* the element is the receiver's as soon as it can be seen */
+    bool wakes = e->type == WK_BARRIER || e->type == WK_END;
 
     e->in = in;
     wk_count(&in->pushed, 1);
@@ -199,15 +266,20 @@ bool wk_in_push_quietly(struct wk_in *in, struct wk_element *e)
         }
         e->next = newest;
     } while (!__atomic_compare_exchange_n(&g->arrived, &newest, e, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
-    return !newest; /* what lay there already has a task that is woken for it */
+    /* what lay there already has a task that is woken for it; but one that waits for room in its outputs left it there */
+    return !newest || wakes;
 }
 
 void wk_in_push(struct wk_in *in, struct wk_element *e)
 {
     struct wk_runnable *task = in->gate->task; /* e may be gone, and in with it, as soon as it is pushed */
+    bool hurries = e->type == WK_BARRIER && (e->value & WK_BARRIER_UNALIGNED);
 
-    if (wk_in_push_quietly(in, e))
-        wk_ready(task);
+    if (!wk_in_push_quietly(in, e))
+        return;
+    if (hurries)
+        wk_hurry(task);
+    wk_ready(task);
 }
 
 struct wk_element *wk_gate_take(struct wk_gate *g, struct wk_in **ret_in)
@@ -252,19 +324,19 @@ uint64_t wk_in_queued(const struct wk_in *in)
     return waiting(&in->pushed, &in->taken);
 }
 
-void wk_in_block(struct wk_in *in)
+void wk_in_block(struct wk_in *in, enum wk_block_reason why)
 {
-    in->blocked = true;
+    in->blocked |= (uint8_t)why;
 }
 
-void wk_gate_unblock(struct wk_gate *g)
+void wk_gate_unblock(struct wk_gate *g, enum wk_block_reason why)
 {
     for (uint32_t i = 0; i < g->channel_count; i++) {
         struct wk_in *in = &g->channels[i];
         struct list *n;
 
-        in->blocked = false;
-        while ((n = in->held.prev) != &in->held) { /* older than what is queued: before it, the newest first */
+        in->blocked &= (uint8_t)~why;
+        while (!in->blocked && (n = in->held.prev) != &in->held) { /* older than what is queued: before it, the newest first */
             list_remove(n);
             list_push_front(&g->queue, n);
         }

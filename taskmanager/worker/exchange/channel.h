@@ -34,8 +34,18 @@ enum wk_element_type {
     WK_BARRIER,   /* value: checkpoint id */
     WK_STATUS,    /* value: 1 idle, 0 active */
     WK_LATENCY,   /* value: source and time (task/latency.h); to one channel of an edge */
+    WK_REPLAYED,  /* the rows that were in flight at the checkpoint that is restored are before it */
     WK_END,       /* end of input; the last element of a channel */
 };
+
+/* The value of a WK_BARRIER element: checkpoint in the low 48 bits, then its kind, then what follows. */
+#define WK_BARRIER_FULL      (1ll << 56)
+#define WK_BARRIER_UNALIGNED (1ll << 57) /* it overtakes rows, which become part of the checkpoint */
+#define WK_BARRIER_TIMEOUT   (1ll << 58) /* it may have to begin with that while it waits */
+static inline uint64_t wk_barrier_id(int64_t value)
+{
+    return (uint64_t)value & ((1ull << 48) - 1);
+}
 
 struct wk_block;
 struct wk_in;
@@ -104,12 +114,15 @@ struct wk_in {
     uint64_t unreturned;         /* consumed, not yet granted again */
     struct list held;            /* elements that came while it was blocked */
     bool ended, idle;
-    bool blocked;                /* its barrier is there, the others' are not (alignment) */
-    uint64_t barrier;            /* checkpoint of the last barrier that has come */
+    uint8_t blocked;             /* enum wk_block_reason, or-ed: nothing is taken from it */
+    bool aligned_only;           /* no barrier overtakes its rows: they depend on their order, or all subtasks get the same */
+    bool recording;              /* its rows are part of a checkpoint until its barrier comes */
+    uint64_t barrier;            /* checkpoint whose barrier was the last that was taken from it, in its turn */
     rask_ts watermark;
     uint8_t apart_3[64];
 };
 
+struct wk_inflight;
 struct wk_runnable;
 /* Elements arrive in a stack without locks, from any thread; the task empties it at once into its own queue. */
 struct wk_gate {
@@ -117,6 +130,10 @@ struct wk_gate {
     struct wk_in *channels;
     uint32_t channel_count, ended_count;
     struct list queue;           /* task: in the order of arrival */
+    uint32_t barriers;           /* task: that have come into the queue so far */
+    uint32_t recording;          /* task: channels that are */
+    uint64_t record_checkpoint;
+    struct wk_inflight *record;  /* borrowed: where their rows go */
     uint8_t apart_1[64];
     struct wk_element *arrived;  /* atomic: the newest; a mark when the gate is closed */
     uint8_t apart_2[64];
@@ -143,9 +160,25 @@ void wk_in_resize(struct wk_in *in, uint32_t wanted_bytes);
 /* Whoever pushes: may the sender send so much? A row that is larger than the credit may come when all of it is there. */
 bool wk_in_within_credit(const struct wk_in *in, uint32_t bytes);
 
-/* Task. Alignment: nothing is taken from a blocked channel until wk_gate_unblock. */
-void wk_in_block(struct wk_in *in);
-void wk_gate_unblock(struct wk_gate *g);
+/* Task. Nothing is taken from a blocked channel until wk_gate_unblock for every reason. */
+enum wk_block_reason {
+    WK_BLOCK_BARRIER = 1, /* its barrier is there, the others' are not (alignment) */
+    WK_BLOCK_REPLAY = 2,  /* it has replayed what was in flight, others have not */
+};
+void wk_in_block(struct wk_in *in, enum wk_block_reason why);
+void wk_gate_unblock(struct wk_gate *g, enum wk_block_reason why);
+
+/* Task. What has arrived goes into the queue; rows of channels that are recorded are recorded. */
+void wk_gate_collect(struct wk_gate *g);
+/*
+ * Task. From every channel that has not ended, is not aligned_only and whose barrier of the checkpoint was not taken: the rows
+ * that wait in it and those that still arrive before that barrier (or its end) are added to `into`, and stay. Until
+ * g->recording is 0 or wk_gate_record_stop.
+ */
+void wk_gate_record(struct wk_gate *g, uint64_t checkpoint, struct wk_inflight *into);
+void wk_gate_record_stop(struct wk_gate *g);
+/* An element that was taken and not acted on yet belongs before what is queued. */
+void wk_gate_record_taken(struct wk_gate *g, const struct wk_element *e);
 
 /* ---- sending end ---- */
 struct wk_link;

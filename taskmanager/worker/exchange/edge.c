@@ -38,8 +38,20 @@ static uint32_t wider(const struct wk_edge *e)
     return MAX(e->wider, 1u);
 }
 
+/*
+ * Flink's list: on a pointwise edge the order of a key's rows is that of its source and is lost when they are given out anew to
+ * other subtasks; of broadcast rows some subtasks would have acted on more than others.  Splits are state of the enumerator.
+ */
+bool wk_edge_is_aligned_only(Rask__Graph__Partitioner p)
+{
+    return p == RASK__GRAPH__PARTITIONER__FORWARD || p == RASK__GRAPH__PARTITIONER__RESCALE ||
+           p == RASK__GRAPH__PARTITIONER__BROADCAST || p == RASK__GRAPH__PARTITIONER__SPLITS;
+}
+
 bool wk_edge_full(const struct wk_edge *e)
 {
+    if (e->overdraws)
+        return e->bytes_waiting >= EDGE_OVERDRAFT_BYTES;
     if (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS)
         return e->held_rows >= SPLITS_HELD_MAX || e->held_count >= SPLITS_HELD_BATCHES;
     /* Over the worker's budget one block in each edge has to do. */
@@ -77,6 +89,7 @@ static struct wk_element *pop(struct wk_edge *e, struct wk_out *out)
 
     wk_count(&e->elements_waiting, -1ull);
     wk_count(&e->bytes_waiting, -(uint64_t)el->bytes);
+    e->barriers_waiting -= el->type == WK_BARRIER;
     return el;
 }
 
@@ -210,6 +223,7 @@ static void wait_in(struct wk_edge *e, struct wk_out *out, struct wk_element *el
     list_push_back(&out->pending, &el->node);
     wk_count(&e->elements_waiting, 1);
     wk_count(&e->bytes_waiting, el->bytes);
+    e->barriers_waiting += el->type == WK_BARRIER;
 }
 
 static void add_slice(struct wk_edge *e, uint32_t rank, struct wk_block *block, uint32_t first, uint32_t rows, uint32_t bytes)
@@ -546,17 +560,126 @@ bool wk_edge_send_waiting(struct wk_edge *e)
     return any;
 }
 
+/* ---- barriers that overtake ---- */
+
+static void send_control(struct wk_edge *e, struct wk_out *out, enum wk_element_type type, int64_t value)
+{
+    struct wk_block *block;
+
+    if (!out->local) {
+        wk_link_control(out->link, e->id, e->source_subtask, out->target_subtask, type, value);
+        return;
+    }
+    block = wk_block_new(e->pool, NULL, 1);
+    wk_in_push(out->local, wk_block_control(block, type, value));
+    wk_block_unref(block);
+}
+
+/* Rows that wait, up to the element; NULL: all. */
+static void record_pending(struct wk_edge *e, struct wk_out *out, const struct wk_element *end)
+{
+    LIST_FOREACH (n, &out->pending) {
+        const struct wk_element *el = LIST_ENTRY(n, struct wk_element, node);
+
+        if (el == end)
+            return;
+        if (el->type == WK_DATA)
+            wk_inflight_add(e->inflight, e->id, e->source_subtask, out->target_subtask, WK_FROM_SENDER, wk_element_rows(el));
+    }
+}
+
+static void overtake(struct wk_edge *e, int64_t value)
+{
+    hold_merged(e);
+    cut(e);
+    for (uint32_t i = 0; i < e->channel_count; i++) {
+        struct wk_out *out = &e->channels[i];
+
+        if (e->ended && list_empty(&out->pending)) /* who is behind this edge has counted it as come */
+            continue;
+        record_pending(e, out, NULL);
+        send_control(e, out, WK_BARRIER, value);
+    }
+}
+
+static struct wk_element *waiting_barrier(struct wk_out *out, uint64_t checkpoint)
+{
+    LIST_FOREACH (n, &out->pending) {
+        struct wk_element *el = LIST_ENTRY(n, struct wk_element, node);
+
+        if (el->type == WK_BARRIER && wk_barrier_id(el->value) == checkpoint)
+            return el;
+    }
+    return NULL;
+}
+
+void wk_edge_hurry(struct wk_edge *e, int64_t value)
+{
+    bool skipped = e->skipped_barrier == wk_barrier_id(value);
+
+    if (e->aligned_only)
+        return;
+    e->skipped_barrier = skipped ? 0 : e->skipped_barrier;
+    for (uint32_t i = 0; i < e->channel_count; i++) {
+        struct wk_out *out = &e->channels[i];
+        struct wk_element *el = waiting_barrier(out, wk_barrier_id(value));
+
+        if (!el && (!skipped || list_empty(&out->pending)))
+            continue;
+        record_pending(e, out, el);
+        if (el) {
+            list_remove(&el->node);
+            wk_count(&e->elements_waiting, -1ull);
+            e->barriers_waiting--;
+            wk_element_free(el);
+        }
+        send_control(e, out, WK_BARRIER, value);
+    }
+}
+
+bool wk_edge_settled(const struct wk_edge *e)
+{
+    return e->aligned_only || (e->barriers_waiting == 0 && (e->skipped_barrier == 0 || e->elements_waiting == 0));
+}
+
+void wk_edge_replay(struct wk_edge *e, uint32_t target, rask_batch *rows)
+{
+    struct wk_block *block;
+    uint32_t rank;
+
+    if (target == WK_ANY_SUBTASK) {
+        wk_edge_emit(e, rows);
+        return;
+    }
+    CHECK(!wk_edge_holds(e) && target < e->target_parallelism);
+    rank = e->rank_of_subtask[target];
+    CHECK(rank < e->channel_count);
+    if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH)
+        rows = with_hash(e, rows);
+    block = block_of(e, rows);
+    add_slice(e, rank, block, 0, block->rows->rows, slice_bytes(block->rows, 0, block->rows->rows, row_bytes(block->rows)));
+    wk_block_unref(block);
+    send_channel(e, rank);
+}
+
 void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value)
 {
     struct wk_block *block;
+
+    if (type == WK_BARRIER && value & WK_BARRIER_UNALIGNED && !e->aligned_only) {
+        overtake(e, value);
+        return;
+    }
 
     if (type == WK_END && e->held_count > 0 && e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS) {
         e->end_wanted = true;
         wk_edge_flush(e);
         return;
     }
-    if (e->ended) /* a barrier: who is behind this edge has counted it as come */
+    if (e->ended) { /* a barrier: who is behind this edge counts it as come when the end has */
+        e->skipped_barrier = wk_barrier_id(value);
         return;
+    }
     e->ended = type == WK_END;
     hold_merged(e);
     if (e->partitioner != RASK__GRAPH__PARTITIONER__SPLITS) /* barriers overtake splits that nobody has: they are state */

@@ -14,6 +14,7 @@
 #include "proto/graph.pb-c.h"
 #include "taskmanager/worker/exchange/channel.h"
 #include "taskmanager/worker/exchange/hot.h"
+#include "taskmanager/worker/exchange/inflight.h"
 #include "taskmanager/worker/exchange/merge.h"
 #include "taskmanager/worker/exchange/partition.h"
 
@@ -23,6 +24,7 @@
 #define EDGE_BLOCK_ROWS_MAX (EDGE_WIDER_MAX * RASK_BATCH_ROWS_MAX)
 #define EDGE_SLICE_ROWS 128u /* what a slice should have at least */
 #define EDGE_HELD_MAX (64 * EDGE_WIDER_MAX)
+#define EDGE_OVERDRAFT_BYTES (16ull << 20) /* that may wait while a barrier is to overtake them */
 
 typedef uint32_t wk_partition_fn(const rask_row *row, uint32_t channels);
 
@@ -61,6 +63,11 @@ struct wk_edge {
     bool narrow;                 /* one block that waits makes it full */
     struct wk_runnable **unwoken; /* readers of a wide edge that got something: woken together, when the step ends */
     uint32_t unwoken_count;
+    bool aligned_only;           /* as of its channels */
+    bool overdraws;              /* what is inside the chain has to leave it, for a barrier that overtakes */
+    uint32_t barriers_waiting;   /* in all channels */
+    uint64_t skipped_barrier;    /* checkpoint whose barrier was not sent because END was on its way; 0: none */
+    struct wk_inflight *inflight; /* borrowed: where rows go that a barrier overtakes */
     bool end_wanted;             /* SPLITS: END follows the last held row */
     bool ended;                  /* END was sent: nothing follows it */
     uint64_t rows_out, bytes_out; /* counters, read by others */
@@ -98,6 +105,18 @@ bool wk_edge_send_waiting(struct wk_edge *e);
 void wk_edge_wake(struct wk_edge *e);
 /* A control element to all channels, behind everything emitted before. */
 void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value);
+/*
+ * A barrier that may overtake (WK_BARRIER_UNALIGNED, or the edge is asked for it now) leaves at once; the rows that waited
+ * before it are added to e->inflight, and follow it.  wk_edge_control does so by itself when the value says so.
+ * wk_edge_hurry is for a barrier that was sent in its turn and still waits.
+ */
+void wk_edge_hurry(struct wk_edge *e, int64_t value);
+/* Its barriers have left, and where none was sent, the end of input has. */
+bool wk_edge_settled(const struct wk_edge *e);
+/* Restored rows, in their order; taken. target WK_ANY_SUBTASK: as if they had been emitted now. */
+void wk_edge_replay(struct wk_edge *e, uint32_t target, rask_batch *rows);
+/* Does a barrier on an edge of this kind wait for its turn in any case? */
+bool wk_edge_is_aligned_only(Rask__Graph__Partitioner p);
 /* A latency marker, to one channel, behind what is held of a block: it does not cut it. */
 void wk_edge_marker(struct wk_edge *e, int64_t value);
 /* SPLITS: those that no reader has got go nowhere: the job stops. */

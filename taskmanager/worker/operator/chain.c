@@ -472,21 +472,33 @@ static bool control_ready(struct wk_chain *c)
     return true;
 }
 
+/* A barrier that overtakes waits for what has begun, and for nothing else. */
+static bool control_runs(const struct wk_chain *c)
+{
+    const struct wk_control *k = c->control;
+
+    if (!k || !c->overtaking || k->type == WK_BARRIER)
+        return k != NULL;
+    return k->held || k->advanced || k->next_op > (k->from_op < 0 ? 0 : (uint32_t)k->from_op);
+}
+
 enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns)
 {
     struct wk_executor *ex = c->host.runnable->executor;
+    bool keeps = c->overtaking && c->keeps_head;
 
     while (!c->failed) {
-        struct wk_op *op = c->feeds > 0 ? runnable_op(c, -1) : NULL;
+        uint32_t feeds = c->feeds - (keeps ? c->ops[0]->feed_count : 0);
+        struct wk_op *op = feeds > 0 ? runnable_op(c, keeps ? 0 : -1) : NULL;
 
         if (op) {
             if (op_step(op) != 0)
                 break;
-        } else if (c->feeds > 0) {
+        } else if (feeds > 0) {
             return WK_CHAIN_BLOCKED;
         } else if (c->has_timers && processing_timers(c)) {
             continue;
-        } else if (c->control) {
+        } else if (control_runs(c)) {
             if (!control_ready(c))
                 return WK_CHAIN_BLOCKED;
             if (control_step(c) != 0)
@@ -535,6 +547,13 @@ int wk_chain_completed(struct wk_op *op, uint64_t checkpoint, bool aborted)
 void wk_chain_control(struct wk_chain *c, enum wk_element_type type, int64_t value)
 {
     control_push(c, type, value, -1);
+}
+
+void wk_chain_hurry_barrier(struct wk_chain *c)
+{
+    for (struct wk_control *k = c->control; k; k = k->below)
+        if (k->type == WK_BARRIER)
+            k->value |= WK_BARRIER_UNALIGNED;
 }
 
 void wk_chain_marker(struct wk_chain *c, int64_t value)

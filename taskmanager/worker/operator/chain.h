@@ -114,6 +114,9 @@ struct wk_chain {
     bool ended;           /* the END control went through */
     bool skip_finish;     /* its operators have ended before, in an earlier life */
     int64_t barrier;      /* a BARRIER control went through: its value; taken by the task */
+    /* A barrier is to overtake: only what is inside the chain already goes on, also into full edges; nothing new begins. */
+    bool overtaking;
+    bool keeps_head;      /* meanwhile unconsumed rows of the head wait: they are in flight */
     bool has_timers;      /* one of the operators does */
     struct err error;
 };
@@ -134,6 +137,8 @@ void wk_chain_feed(struct wk_chain *c, int input, rask_batch *batch);
 int wk_chain_input_ended(struct wk_chain *c, int input);
 /* A control element for the head; runs in wk_chain_run, behind what was fed before. */
 void wk_chain_control(struct wk_chain *c, enum wk_element_type type, int64_t value);
+/* The barrier that is on its way is to overtake on the edges that it has not reached yet. */
+void wk_chain_hurry_barrier(struct wk_chain *c);
 /* A latency marker that the head, a source, sends. */
 void wk_chain_marker(struct wk_chain *c, int64_t value);
 /* A checkpoint is durable, or was given up: tells one operator. Between two runs of the chain. */

@@ -6,6 +6,7 @@
 
 #include "common/base/check.h"
 #include "common/base/map.h"
+#include "taskmanager/worker/checkpoint/overtake.h"
 #include "taskmanager/worker/operator/ops.h"
 
 static bool task_run(struct wk_runnable *r);
@@ -129,6 +130,7 @@ void wk_task_release(struct wk_task *t)
     mem_free(t->edge_list);
     wk_gate_release(&t->gate);
     wk_barriers_release(&t->barriers);
+    wk_inflight_clear(&t->replay);
     mem_free(t->name);
     arena_release(&t->arena);
     pthread_mutex_destroy(&t->lock);
@@ -283,6 +285,9 @@ static int handle_control(struct wk_task *t)
     case WK_LATENCY:
         wk_chain_control(&t->chain, WK_LATENCY, e->value);
         break;
+    case WK_REPLAYED:
+        wk_task_replay_seen(t, in);
+        break;
     case WK_DATA:
         break;
     }
@@ -345,6 +350,7 @@ static bool take_input(struct wk_task *t)
         }
         t->taken[before + n].in = in;
         t->taken[before + n].bytes = e->bytes;
+        t->taken[before + n].rows = e->rows;
         taken[n++] = e;
         if (t->is_source || ENV_BUGGIFY(t->host->env))
             break;
@@ -440,16 +446,25 @@ static enum more read_source(struct wk_task *t)
     return rc < 0 ? MORE_FAILED : rc == RASK_WAIT ? MORE_WAIT : MORE_YES;
 }
 
-/* No row: a barrier that has passed, or control elements. MORE_WAIT: neither. */
-static enum more next_control(struct wk_task *t)
+/* A barrier that has passed through all of the chain, or is to overtake what the head has not consumed. */
+static bool next_barrier(struct wk_task *t)
 {
     int64_t value = t->chain.barrier;
 
-    if (value) { /* it has passed through all of the chain */
+    if (value) {
         t->chain.barrier = 0;
         wk_barrier_passed(t, value);
-        return MORE_YES;
+        return true;
     }
+    if (!t->barriers.overtaking)
+        return false;
+    wk_overtake_begin(t);
+    return true;
+}
+
+/* No row: control elements, or a barrier that begins here. MORE_WAIT: neither. */
+static enum more next_control(struct wk_task *t)
+{
     if (t->control)
         return handle_control(t) == 0 ? MORE_YES : MORE_FAILED;
     return wk_barrier_begin(t) ? MORE_YES : MORE_WAIT;
@@ -463,11 +478,13 @@ static enum more next_work(struct wk_task *t)
     bool inputs_over = t->gate.ended_count == t->gate.channel_count || (t->is_source && t->draining);
     enum more more;
 
+    if (next_barrier(t))
+        return MORE_YES;
     /* The credit of a split goes back when it is read: one that waits behind it would starve a reader with nothing to do. */
     if (!t->is_source || !wk_source_reading(head))
         return_credits(t);
     more = next_control(t);
-    if (more != MORE_WAIT || (t->suspended && (t->is_source || t->is_enumerator)))
+    if (more != MORE_WAIT || t->replaying || (t->suspended && (t->is_source || t->is_enumerator)))
         return more;
     if (t->is_enumerator && !t->end_sent && !head_ended) {
         bool done;
@@ -523,6 +540,22 @@ static void wake_for_timers(struct wk_task *t)
         wake_after(t, env_ms_to_ns((uint64_t)MIN(MAX(next - t->wall_ms, 1), 1000)));
 }
 
+/* What a step begins with. False: no row may follow, for now or ever. */
+static bool before_rows(struct wk_task *t)
+{
+    if (wk_barrier_take_mail(t) != 0) {
+        task_failed(t);
+        return false;
+    }
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        wk_edge_send_waiting(t->chain.edges[i]);
+    wk_overtake_look(t);
+    if (wk_task_replay(t) || t->chain.overtaking)
+        return true;
+    t->stopped = TASK_STOP_OUTPUT;
+    return false;
+}
+
 static bool step(struct wk_task *t, uint64_t now)
 {
     struct wk_executor *ex = t->run.executor;
@@ -537,12 +570,8 @@ static bool step(struct wk_task *t, uint64_t now)
         ENV_PROBE(t->host->env, "task: blocks are cut early");
         flush_edges(t, now);
     }
-    if (wk_barrier_take_mail(t) != 0) {
-        task_failed(t);
+    if (!before_rows(t))
         return false;
-    }
-    for (uint32_t i = 0; i < t->chain.edge_count; i++)
-        wk_edge_send_waiting(t->chain.edges[i]);
     wk_task_send_marker(t, now);
     for (;;) {
         enum wk_chain_result r = wk_chain_run(&t->chain, deadline);
@@ -573,7 +602,7 @@ static bool step(struct wk_task *t, uint64_t now)
                 wake_for_timers(t);
             flush_edges(t, now);
             if (t->chain.ended) {
-                if (edges_drained(t) && committed(t))
+                if (edges_drained(t) && !t->barriers.open && committed(t))
                     task_over(t, RASK__CONTROL__TASK_STATE__FINISHED, NULL);
                 else
                     t->stopped = TASK_STOP_OUTPUT;

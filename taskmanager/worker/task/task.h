@@ -33,6 +33,15 @@ struct wk_latency_settings { /* metrics.latency.*; all zero: no markers */
     uint32_t history;        /* ages that a histogram keeps */
 };
 
+/* An edge of the job, as checkpoints know it: rows in flight are found again by this. */
+struct wk_edge_name {
+    bool known;        /* both operators have an id */
+    bool aligned_only; /* never has rows in flight */
+    uint32_t edge;     /* ckpt_edge */
+    struct ckpt_operator source, target; /* without states; texts borrowed */
+    const rask_schema *schema;
+};
+
 /* How a task reaches its worker. Any thread. */
 struct wk_task_host {
     struct env *env;
@@ -42,6 +51,8 @@ struct wk_task_host {
     int out_fd, err_fd;
     const char *job; /* 32 hex digits, for logs */
     const Rask__Graph__JobGraph *graph; /* borrowed; NULL before the deployment */
+    const struct wk_edge_name *edges;   /* of the whole job, by id; borrowed */
+    uint32_t edge_count;
     struct wk_latency_settings latency;
     /* error: NULL unless FAILED. The task may be changed no more after a terminal state. */
     void (*on_state)(void *arg, struct wk_task *task, Rask__Control__TaskState state, const struct err *error);
@@ -80,7 +91,7 @@ struct wk_task {
     struct wk_in *control_in;
     struct {
         struct wk_in *in;
-        uint32_t bytes;
+        uint32_t bytes, rows;
     } taken[TASK_SLICES_PER_STEP]; /* consumed when the chain is empty */
     uint32_t taken_count;
     rask_ts watermark;
@@ -94,6 +105,10 @@ struct wk_task {
     bool suspended;         /* it has passed: sources give nothing more */
     bool draining;          /* it waits for the end of the input, which is now */
     bool restored_finished; /* it had ended when the checkpoint was taken that it is restored from */
+    struct wk_inflight replay; /* rows of the restored checkpoint that its edges give out before any others */
+    uint32_t replayed;      /* of replay */
+    bool replaying;         /* the edges have not yet said that they did */
+    uint32_t replay_seen;   /* channels that have said so */
     bool final_asked;       /* on_checkpoint_wanted was called, and no checkpoint was complete since */
     int64_t wall_ms;        /* read once per step */
 
@@ -126,6 +141,14 @@ void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *ret, struct 
 void wk_task_accumulators(struct wk_task *t, struct map *into);
 /* A map of name -> struct rask_counter, with its counters. NULL is legal. */
 void wk_counters_free(struct map *m);
+/* ---- rows in flight that are restored (task_replay.c) ---- */
+/* Before the first step: rows is taken; target may be WK_ANY_SUBTASK. Each edge of the task says at the end that it did. */
+void wk_task_replay_add(struct wk_task *t, uint32_t edge, uint32_t target, rask_batch *rows);
+/* Step: as much as there is room for; false: there is more. */
+bool wk_task_replay(struct wk_task *t);
+void wk_task_record_replay(struct wk_task *t); /* what was not given out yet is in flight again */
+void wk_task_replay_seen(struct wk_task *t, struct wk_in *in); /* a channel has */
+
 /* ---- latency markers (task_latency.c) ---- */
 /* Step, at its start: sends one if the task is a source and it is time. */
 void wk_task_send_marker(struct wk_task *t, uint64_t now_ns);

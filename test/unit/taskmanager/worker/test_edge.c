@@ -439,7 +439,7 @@ static void alignment_blocks_a_channel_and_keeps_its_order(void **state)
     wk_in_push(&g.channels[0], control(pool, WK_WATERMARK, 5));
     e = wk_gate_take(&g, &in);
     assert_int_equal(e->type, WK_BARRIER);
-    wk_in_block(in);
+    wk_in_block(in, WK_BLOCK_BARRIER);
     wk_element_free(e);
     assert_null(wk_gate_take(&g, &in));
     wk_in_push(&g.channels[0], control(pool, WK_WATERMARK, 6));
@@ -448,7 +448,7 @@ static void alignment_blocks_a_channel_and_keeps_its_order(void **state)
     e = wk_gate_take(&g, &in);
     assert_ptr_equal(in, &g.channels[1]);
     wk_element_free(e);
-    wk_gate_unblock(&g);
+    wk_gate_unblock(&g, WK_BLOCK_BARRIER);
     for (int64_t v = 5; v <= 6; v++) {
         e = wk_gate_take(&g, &in);
         assert_int_equal(e->value, v);

@@ -4,7 +4,8 @@
  * A graph is one task with two or three channels, or two tasks one behind the other.  Each channel has a script: rows, barriers of
  * two checkpoints, watermarks, its end; a task may have a script of mail besides.  All interleavings of the scripts with the
  * steps of the tasks are run, each from the start, and every cut is checked: what a task has seen when it freezes is what stood
- * before the barrier in each script, no row more or less (exactly once), or at least that (at least once).
+ * before the barrier in each script, no row more or less (exactly once), or at least that (at least once).  Of barriers that
+ * overtake rows, those in flight are part of the cut.
  * Not here: what a snapshot holds of the state (test_snapshot.c), threads (test_flow.c).
  */
 #include <setjmp.h>
@@ -25,7 +26,7 @@ enum { CHANNELS = 3, TASKS = 2, CHECKPOINTS = 2, CHOICES_MAX = 256 };
 
 /*
  * r row · w watermark (100 x its place in the script) · 1 2 barriers · e end of input.
- * Mail: x checkpoint 1 is given up · t begin checkpoint 2 if no channel lives.
+ * Mail: x checkpoint 1 is given up · t begin checkpoint 2 if no channel lives · h barriers of checkpoint 1 have waited for long.
  */
 struct graph_case {
     const char *what;
@@ -33,6 +34,8 @@ struct graph_case {
     const char *mail[TASKS];
     bool two_tasks;                /* the second one reads the first one and the last channel */
     bool at_least_once;
+    bool unaligned, timeout;       /* barriers overtake at once; when mail tells them to */
+    bool row_by_row;               /* the operator consumes one row in a call */
     uint32_t credit;               /* between the two tasks */
     uint32_t steps_held_back;      /* how often, at most, a task that is ready has to wait for more; the rest run at once */
 };
@@ -77,7 +80,9 @@ static bool next_path(void)
 struct seen { /* by a task */
     uint32_t rows[CHANNELS];
     struct {
-        uint32_t rows[CHANNELS];
+        uint32_t at_barrier[CHANNELS]; /* when it passed the operator */
+        uint32_t in_flight[CHANNELS];  /* bits: of the row with that number */
+        uint32_t rows[CHANNELS];       /* both */
         rask_ts watermark;
         uint32_t count;
         bool finished;
@@ -171,6 +176,24 @@ static void on_state(void *arg, struct wk_task *t, Rask__Control__TaskState stat
         fail_run(error->text);
 }
 
+/* Rows in flight are the receiver's, whichever end has kept them. */
+static void add_in_flight(const struct wk_task_snapshot *s)
+{
+    for (uint32_t k = 0; k < s->inflight.count; k++) {
+        const struct wk_inflight_rows *r = &s->inflight.items[k];
+        struct seen *seen = &run.seen[r->side == WK_FROM_SENDER ? 1 : s->task->subtask];
+
+        for (uint32_t i = 0; i < r->rows->rows; i++) {
+            rask_row row = rask_batch_row(r->rows, i);
+            uint32_t *bits = &seen->cut[wk_barrier_id(s->value)].in_flight[rask_i64(&row, 0)];
+
+            if (*bits >> rask_i64(&row, 1) & 1)
+                fail_run("a row is in flight twice");
+            *bits |= 1u << rask_i64(&row, 1);
+        }
+    }
+}
+
 static void on_snapshot(void *arg, struct wk_task_snapshot *s)
 {
     uint64_t id = wk_barrier_id(s->value);
@@ -178,7 +201,7 @@ static void on_snapshot(void *arg, struct wk_task_snapshot *s)
 
     (void)arg;
     CHECK(id >= 1 && id <= CHECKPOINTS);
-    memcpy(seen->cut[id].rows, seen->rows, sizeof(seen->rows));
+    add_in_flight(s);
     seen->cut[id].watermark = s->task->watermark;
     seen->cut[id].finished = s->finished;
     if (seen->cut[id].count++ > 0)
@@ -203,10 +226,11 @@ static struct wk_task_host host = {
 static int tally(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
 {
     struct seen *seen = &run.seen[rask_subtask(ctx)];
-    rask_batch *on = batch_slice((rask_batch *)(uintptr_t)in, from, in->rows - from);
+    uint32_t rows = run.c->row_by_row ? 1 : in->rows - from;
+    rask_batch *on = batch_slice((rask_batch *)(uintptr_t)in, from, rows);
 
     (void)input;
-    for (uint32_t i = from; i < in->rows; i++) {
+    for (uint32_t i = from; i < from + rows; i++) {
         rask_row row = rask_batch_row(in, i);
         int64_t channel = rask_i64(&row, 0);
 
@@ -214,10 +238,17 @@ static int tally(rask_op *ctx, int input, const rask_batch *in, uint32_t from, u
             fail_run("a row was lost, came twice, or overtook another one");
         seen->rows[channel]++;
     }
-    *ret_consumed = in->rows - from;
+    *ret_consumed = rows;
     return rask_emit_batch(rask_main_out(ctx), &on);
 }
-static const rask_operator tally_op = {.abi = RASK_ABI, .name = "tally", .process = tally};
+static int tally_barrier(rask_op *ctx, uint64_t checkpoint)
+{
+    struct seen *seen = &run.seen[rask_subtask(ctx)];
+
+    memcpy(seen->cut[checkpoint].at_barrier, seen->rows, sizeof(seen->rows));
+    return 0;
+}
+static const rask_operator tally_op = {.abi = RASK_ABI, .name = "tally", .process = tally, .on_barrier = tally_barrier};
 
 /* ---- building ---- */
 
@@ -256,6 +287,7 @@ static void task_build(uint32_t number)
     t->flush_at_once = true;
     t->checkpointing = true;
     t->barriers.exactly_once = !run.c->at_least_once;
+    t->barriers.may_overtake = run.c->unaligned || run.c->timeout;
     op->chain = &t->chain;
     op->desc = &tally_op;
     op->ctx.ops = &wk_ctx_ops;
@@ -296,6 +328,7 @@ static void edge_build(void)
 
     *e = (struct wk_edge){.partitioner = RASK__GRAPH__PARTITIONER__FORWARD, .pool = run.pool, .channel_count = 1,
                           .target_parallelism = 1, .max_parallelism = 1, .side = -1};
+    e->inflight = &run.tasks[0].barriers.inflight;
     e->channels = mem_alloc_array(1, sizeof(*e->channels));
     e->rank_of_subtask = mem_alloc_array(1, sizeof(uint16_t));
     e->key_columns = mem_alloc_array(1, sizeof(uint16_t));
@@ -371,7 +404,9 @@ static void push_control(struct wk_in *in, enum wk_element_type type, int64_t va
 
 static int64_t barrier_value(uint64_t checkpoint)
 {
-    return wk_barrier_value(checkpoint, RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT, false);
+    int64_t value = wk_barrier_value(checkpoint, RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT, false);
+
+    return value | (run.c->unaligned ? WK_BARRIER_UNALIGNED : run.c->timeout ? WK_BARRIER_TIMEOUT : 0);
 }
 
 static rask_ts watermark_at(uint32_t place)
@@ -412,6 +447,8 @@ static void mail_next(uint32_t task)
     note((char)('M' + task), what);
     if (what == 'x')
         wk_barrier_mail(&run.tasks[task], WK_MAIL_ABORT, barrier_value(1));
+    else if (what == 'h')
+        wk_barrier_mail(&run.tasks[task], WK_MAIL_HURRY, barrier_value(1));
     else
         wk_barrier_mail(&run.tasks[task], WK_MAIL_TRIGGER, barrier_value(2));
 }
@@ -428,14 +465,19 @@ static void step(uint32_t task)
     t->run.state = WK_IDLE;
 }
 
-/* Tasks that do not align count one barrier at a time: the coordinator begins no other before (coordinator.c). */
+static bool is_told(uint32_t task, char what)
+{
+    return run.c->mail[task] && memchr(run.c->mail[task], what, run.mailed[task]);
+}
+
+/* Tasks that do not align, or not all, have one barrier at a time: the coordinator begins no other before (coordinator.c). */
 static bool may_push(uint32_t channel)
 {
     char element = run.c->scripts[channel][run.pushed[channel]];
-    bool begins = element == '2' && run.c->at_least_once;
+    bool begins = element == '2' && (run.c->at_least_once || run.c->unaligned || run.c->timeout);
 
     for (uint32_t i = 0; begins && i < task_count(); i++)
-        if (run.seen[i].cut[1].count == 0 && !(run.c->mail[i] && run.mailed[i]))
+        if (run.seen[i].cut[1].count == 0 && !is_told(i, 'x'))
             return false;
     return element != '\0';
 }
@@ -536,24 +578,41 @@ static rask_ts watermark_before(uint32_t task, uint32_t checkpoint)
     return least;
 }
 
+/* Rows of the cut: state, and what is in flight behind it without a gap. */
+static uint32_t rows_in_cut(const struct seen *seen, uint32_t checkpoint, uint32_t channel)
+{
+    uint32_t rows = seen->cut[checkpoint].at_barrier[channel], bits = seen->cut[checkpoint].in_flight[channel] >> rows;
+
+    if (seen->cut[checkpoint].in_flight[channel] != bits << rows)
+        fail_run("a row is in flight that the state has");
+    for (; bits & 1; bits >>= 1)
+        rows++;
+    if (bits)
+        fail_run("a row before one in flight is not in the cut");
+    return rows;
+}
+
 static void check_cut(uint32_t task, uint32_t checkpoint)
 {
-    const struct seen *seen = &run.seen[task];
+    struct seen *seen = &run.seen[task];
 
     for (uint32_t i = 0; i < CHANNELS; i++) {
         uint32_t before;
 
+        seen->cut[checkpoint].rows[i] = rows_in_cut(seen, checkpoint, i);
         if (!reaches(i, task))
             continue;
         if (!has_barrier(i, checkpoint) && !ends_before(i, checkpoint))
             fail_run("a cut without the barrier of a channel that lives");
         before = rows_before(run.c->scripts[i], cut_of(run.c->scripts[i], checkpoint));
+        if (task == 1 && is_read_by(i, 0) && run.seen[0].cut[checkpoint].count > 0) /* the others wait before the first task */
+            before = run.seen[0].cut[checkpoint].at_barrier[i];
         if (seen->cut[checkpoint].rows[i] < before)
             fail_run("a row before the barrier is not in the cut");
         if (!run.c->at_least_once && seen->cut[checkpoint].rows[i] > before)
             fail_run("a row behind the barrier is in the cut");
     }
-    if (!run.c->at_least_once && !seen->cut[checkpoint].finished && is_whole(task, checkpoint) &&
+    if (!run.c->at_least_once && !run.c->unaligned && !run.c->timeout && !seen->cut[checkpoint].finished && is_whole(task, checkpoint) &&
         seen->cut[checkpoint].watermark != watermark_before(task, checkpoint))
         fail_run("the watermark of the cut is not that before the barrier");
 }
@@ -561,7 +620,8 @@ static void check_cut(uint32_t task, uint32_t checkpoint)
 static void check_task(uint32_t task)
 {
     const struct seen *seen = &run.seen[task];
-    bool ends = true, given_up = run.c->mail[task] || (task == 1 && run.c->mail[0]);
+    bool ends = true, given_up = (run.c->mail[task] && strchr(run.c->mail[task], 'x')) ||
+                                 (task == 1 && run.c->mail[0] && strchr(run.c->mail[0], 'x'));
 
     for (uint32_t i = 0; i < CHANNELS; i++) {
         if (!reaches(i, task))
@@ -667,6 +727,64 @@ static void at_least_once_leaves_nothing_out(void **state)
     explore(cases, sizeof(cases) / sizeof(*cases));
 }
 
+static void barriers_that_overtake_take_the_rows_along(void **state)
+{
+    static const struct graph_case cases[] = {
+        {"unaligned: two channels, any step", {"rr1r2", "r1rr2"}, .unaligned = true, .steps_held_back = 9},
+        {"unaligned: ends", {"r1re", "rr1r2re"}, .unaligned = true, .steps_held_back = 4},
+        {"unaligned: a channel ends before any barrier", {"rrwe", "r1r2re"}, .unaligned = true, .steps_held_back = 4},
+        {"unaligned: three channels", {"r1r2", "1r2", "r12r"}, .unaligned = true, .steps_held_back = 1},
+        {"unaligned: three channels that end", {"re", "1re", "r12e"}, .unaligned = true, .steps_held_back = 2},
+        {"unaligned: given up", {"r1r2e", "rr1r2e"}, .mail = {"x"}, .unaligned = true, .steps_held_back = 1},
+        {"unaligned: a channel without the barrier", {"r1r2", "1r2r", "r2r"}, .mail = {"x"}, .unaligned = true},
+        {"unaligned: all end, the next is begun by mail", {"r1re", "rre"}, .mail = {"xt"}, .unaligned = true, .steps_held_back = 2},
+    };
+
+    (void)state;
+    explore(cases, sizeof(cases) / sizeof(*cases));
+}
+
+static void barriers_overtake_from_task_to_task(void **state)
+{
+    static const struct graph_case cases[] = {
+        {"unaligned: two tasks", {"rr1r2e", NULL, "r1r2e"}, .two_tasks = true, .unaligned = true, .credit = 1 << 16, .steps_held_back = 1},
+        {"unaligned: one row of credit", {"rrr1r2", NULL, "r1r2e"}, .two_tasks = true, .unaligned = true, .credit = 1,
+         .steps_held_back = 1},
+        {"unaligned: row by row", {"rrrr1rr2re", NULL, "1r2e"}, .two_tasks = true, .unaligned = true, .row_by_row = true, .credit = 1,
+         .steps_held_back = 1},
+        {"unaligned: two channels and a third", {"rr1r", "r1r", "1r"}, .two_tasks = true, .unaligned = true, .row_by_row = true,
+         .credit = 1, .steps_held_back = 1},
+        {"unaligned: an end that waits", {"rre", "r1e", "1e"}, .two_tasks = true, .unaligned = true, .row_by_row = true, .credit = 1,
+         .steps_held_back = 1},
+        {"unaligned: both are told it is given up", {"rr1r2e", NULL, "1r2"}, .mail = {"x", "x"}, .two_tasks = true,
+         .unaligned = true, .row_by_row = true, .credit = 1},
+    };
+
+    (void)state;
+    explore(cases, sizeof(cases) / sizeof(*cases));
+}
+
+static void barriers_that_waited_overtake_when_told(void **state)
+{
+    static const struct graph_case cases[] = {
+        {"timeout: never", {"r1r2", "rr1r2e"}, .timeout = true, .steps_held_back = 3},
+        {"timeout: two channels", {"rr1r", "r1rre"}, .mail = {"h"}, .timeout = true, .steps_held_back = 2},
+        {"timeout: three channels", {"r1re", "1rr", "re"}, .mail = {"h"}, .timeout = true, .steps_held_back = 1},
+        {"timeout: given up", {"rr1r2", "r1r2e"}, .mail = {"hx"}, .timeout = true, .steps_held_back = 1},
+        {"timeout: two tasks", {"rrr1r", NULL, "r1r"}, .mail = {"h", "h"}, .two_tasks = true, .timeout = true, .row_by_row = true,
+         .credit = 1, .steps_held_back = 1},
+        {"timeout: only the first is told", {"rrr1re", NULL, "r1r"}, .mail = {"h"}, .two_tasks = true, .timeout = true,
+         .row_by_row = true, .credit = 1, .steps_held_back = 1},
+        {"timeout: only the second is told", {"rrr1r", NULL, "r1re"}, .mail = {NULL, "h"}, .two_tasks = true, .timeout = true,
+         .row_by_row = true, .credit = 1, .steps_held_back = 1},
+        {"timeout: an end that waits", {"rre", "r1e", "1e"}, .mail = {"h", "h"}, .two_tasks = true, .timeout = true,
+         .row_by_row = true, .credit = 1},
+    };
+
+    (void)state;
+    explore(cases, sizeof(cases) / sizeof(*cases));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -674,6 +792,9 @@ int main(void)
         cmocka_unit_test(a_checkpoint_that_was_given_up_holds_nothing_back),
         cmocka_unit_test(two_tasks_cut_the_same),
         cmocka_unit_test(at_least_once_leaves_nothing_out),
+        cmocka_unit_test(barriers_that_overtake_take_the_rows_along),
+        cmocka_unit_test(barriers_overtake_from_task_to_task),
+        cmocka_unit_test(barriers_that_waited_overtake_when_told),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
