@@ -147,6 +147,22 @@ static void print_state(const struct ckpt_meta *m, const struct ckpt_operator *o
 }
 
 /* State on disk: of all states of the operator. */
+static void print_in_flight(const struct ckpt_meta *m, const struct ckpt_operator *op)
+{
+    uint64_t bytes = 0, rows = 0;
+
+    for (uint32_t i = 0; i < m->section_count; i++) {
+        const struct ckpt_section *s = &m->sections[i];
+
+        if (s->kind != CKPT_INFLIGHT || memcmp(s->operator_id, op->id, CKPT_OPERATOR_ID_BYTES) != 0)
+            continue;
+        rows += s->rows;
+        bytes += s->stored_bytes;
+    }
+    if (rows > 0)
+        printf("  %" PRIu64 " rows in flight to it, %" PRIu64 " bytes\n", rows, bytes);
+}
+
 static void print_tables(const struct ckpt_meta *m, const struct ckpt_operator *op)
 {
     uint64_t bytes = 0, count = 0;
@@ -185,6 +201,7 @@ static int list(const struct cli_state *s)
         for (uint32_t k = 0; k < op->state_count; k++)
             print_state(m, op, &op->states[k]);
         print_tables(m, op);
+        print_in_flight(m, op);
     }
     for (uint32_t i = 0; i < m->file_count; i++)
         printf("file %s, %" PRIu64 " bytes\n", m->files[i].path, m->files[i].size);

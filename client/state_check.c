@@ -50,6 +50,20 @@ static void check_file(struct checker *c, const struct ckpt_file *f)
     mem_free(path);
 }
 
+/* Rows in flight: the schema and each batch are as long as they say (taskmanager/worker/checkpoint/inflight_io.h). */
+static int check_rows(const struct ckpt_section *s, struct reader *r, struct err *err)
+{
+    uint64_t len = reader_u32(r);
+
+    (void)reader_u32(r);
+    (void)reader_take(r, (len + 7) & ~7ull);
+    while (!r->bad && reader_left(r) > 0) {
+        len = reader_u64(r);
+        (void)reader_take(r, len > CKPT_SECTION_MAX ? SIZE_MAX : (len + 7) & ~7ull);
+    }
+    return r->bad ? err_set(err, ERR_CORRUPT, "%" PRIu64 " rows in flight of subtask %u are cut off", s->rows, s->subtask) : 0;
+}
+
 static void check_section(struct checker *c, const struct ckpt_section *s)
 {
     struct bytes room, payload;
@@ -68,6 +82,8 @@ static void check_section(struct checker *c, const struct ckpt_section *s)
         rc = ckpt_entry_take(&r, &e, s->state, &err);
         rows++;
     }
+    if (rc == 0 && s->kind == CKPT_INFLIGHT)
+        rc = check_rows(s, &r, &err);
     if (rc == 0 && ckpt_is_of_state(s->kind) && rows != s->rows)
         rc = err_set(&err, ERR_CORRUPT, "state \"%s\": a section has %" PRIu64 " entries, and says %" PRIu64, s->state, rows,
                      s->rows);
@@ -181,12 +197,28 @@ static int match_state(struct arena *arena, const struct ckpt_operator *op, cons
     return 0;
 }
 
+static bool has_rows_in_flight(const struct checker *c, const struct ckpt_operator *op)
+{
+    const struct ckpt_meta *m = c->s->meta;
+
+    for (uint32_t i = 0; i < m->section_count; i++)
+        if (m->sections[i].kind == CKPT_INFLIGHT &&
+            memcmp(m->sections[i].operator_id, op->id, CKPT_OPERATOR_ID_BYTES) == 0)
+            return true;
+    return false;
+}
+
 static void check_operator(struct checker *c, const Rask__Graph__StreamGraph *job, const struct ckpt_operator *op)
 {
     const Rask__Graph__StreamNode *node = node_of(job, op);
     struct err err = {0};
     struct arena arena;
 
+    if (!node && op->state_count == 0 && has_rows_in_flight(c, op)) {
+        err_set(&err, ERR_INVALID, "rows are in flight to operator \"%s\", and the job has no such operator: restore with "
+                "--allowNonRestoredState to drop them", op->name);
+        complain(c, &err);
+    }
     if (!node && op->state_count > 0) {
         err_set(&err, ERR_INVALID, "operator \"%s\"%s%s has state, and the job has no such operator: restore with "
                 "--allowNonRestoredState to drop it, or give it its uid again", op->name, op->uid[0] ? ", uid " : "", op->uid);

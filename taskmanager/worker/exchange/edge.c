@@ -657,7 +657,7 @@ void wk_edge_replay(struct wk_edge *e, uint32_t target, rask_batch *rows)
     if (e->partitioner == RASK__GRAPH__PARTITIONER__HASH)
         rows = with_hash(e, rows);
     block = block_of(e, rows);
-    add_slice(e, rank, block, 0, block->rows->rows, slice_bytes(block->rows, 0, block->rows->rows, row_bytes(block->rows)));
+    add_slice(e, rank, block, 0, block->rows->rows, wk_slice_bytes(block->rows, 0, block->rows->rows, wk_row_bytes(block->rows)));
     wk_block_unref(block);
     send_channel(e, rank);
 }
