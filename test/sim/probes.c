@@ -69,6 +69,9 @@ const char *const sim_probes_all[] = {
     "taskmanager: a start is repeated",
     "taskmanager: an obituary is repeated",
     "worker: a peer connects before the deployment",
+    "worker: barriers that have waited overtake",
+    "worker: rows in flight are kept",
+    "worker: rows in flight come back",
     "worker: tasks begin with a checkpoint",
     NULL,
 };

@@ -359,6 +359,8 @@ struct job_spec job_draw(struct sim *sim, uint32_t index)
         s.checkpoint_ms = (uint32_t)sim_range(sim, 10, 2000);
         s.fails = s.order = false; /* it would fail again and again; rows come again */
         s.twin = sim_chance(sim, 1, 3);
+        s.unaligned = sim_chance(sim, 1, 2);
+        s.aligned_ms = sim_chance(sim, 1, 2) ? (uint32_t)sim_range(sim, 1, 500) : 0;
         s.stumbles = sim_chance(sim, 1, 4);
     }
     return s;
@@ -413,12 +415,17 @@ static void job_streams(rask_env *env, const struct job_spec *spec)
 
 static void take_checkpoints(rask_env *env, const struct job_spec *spec)
 {
-    char interval[32];
+    char interval[32], timeout[32];
 
     snprintf(interval, sizeof(interval), "%u ms", spec->checkpoint_ms);
     rask_set(env, "execution.checkpointing.interval", interval);
     rask_set(env, "execution.checkpointing.dir", SIM_SHARED "/checkpoints");
     rask_set(env, "execution.checkpointing.timeout", "20 s");
+    if (spec->unaligned) {
+        snprintf(timeout, sizeof(timeout), "%u ms", spec->aligned_ms);
+        rask_set(env, "execution.checkpointing.unaligned.enabled", "true");
+        rask_set(env, "execution.checkpointing.aligned-checkpoint-timeout", timeout);
+    }
     rask_set(env, "execution.checkpointing.tolerable-failed-checkpoints", "1000000");
     rask_set(env, "restart-strategy.type", "fixed-delay");
     rask_set(env, "restart-strategy.fixed-delay.attempts", "4");
