@@ -193,6 +193,8 @@ static int describe(struct ckpt_meta *meta, const struct wk_task_snapshot *s, st
         *err = s->error;
         return err->code;
     }
+    if (s->inflight.count > 0)
+        ENV_PROBE(s->task->host->env, "worker: rows in flight are kept");
     for (uint32_t i = 0; i < s->inflight.count; i++) {
         const struct wk_edge_name *edge = &s->task->host->edges[s->inflight.items[i].edge];
 

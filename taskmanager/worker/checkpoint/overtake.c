@@ -122,8 +122,6 @@ static void hand_over(struct wk_task *t, struct wk_task_snapshot *s)
     struct wk_barriers *b = &t->barriers;
     struct wk_executor *ex = t->run.executor;
 
-    if (b->inflight.count > 0)
-        ENV_PROBE(t->host->env, "worker: rows in flight are kept");
     s->inflight = b->inflight;
     b->inflight = (struct wk_inflight){0};
     s->persisted_bytes = s->inflight.bytes;

@@ -224,6 +224,7 @@ static int plan_inflight(struct wk_restoring *r, struct wk_task *t, struct err *
 
     if (rc != 0 || n == 0)
         return rc;
+    ENV_PROBE(r->env, "worker: rows in flight come back");
     l = &r->lanes[r->lane_count++];
     *l = (struct lane){.r = r, .op = t->chain.ops[0], .task = t, .work = {.run = fill_in, .done = filled}};
     pthread_mutex_init(&l->filling, NULL);

@@ -28,8 +28,6 @@ bool wk_task_replay(struct wk_task *t)
 
     if (!t->replaying)
         return true;
-    if (f->count > 0 && t->replayed == 0)
-        ENV_PROBE(t->host->env, "worker: rows in flight come back");
     for (; t->replayed < f->count; t->replayed++) {
         struct wk_inflight_rows *r = &f->items[t->replayed];
         struct wk_edge *e = edge_of(t, r->edge);
