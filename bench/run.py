@@ -43,6 +43,7 @@ PARTS = {
     "parallelism128": throughput.parallelism128,
     "update1m": state.update1m,
     "update10m": state.update10m,
+    "leveldb": state.leveldb,
     "timers": state.timers,
     "q0": throughput.q0,
     "q1": throughput.q1,

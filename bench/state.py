@@ -1,5 +1,5 @@
 """State: values updated by key, timers, and what checkpoints do to the stream."""
-from harness import Cluster
+from harness import Cluster, Figure
 
 MEMORY = "8g"  # taskmanager.memory.process.size of the figures with much state
 
@@ -28,6 +28,30 @@ def update1m(bench):
 
 def update10m(bench):
     update(bench, 10_000_000, "10 M", ">= 0.4 x", 20_000_000)
+
+
+def on_disk(bench, name, goal, memory, keys, rows, *words):
+    """Updates a second of keys drawn evenly, beyond the rows that fill the state first."""
+    settings = ["state.backend.type: leveldb", f"taskmanager.memory.managed.size: {memory}"]
+    with cluster_of(bench, *settings) as cluster:
+        cluster.start()
+        if bench.check:
+            keys, rows = keys // 20, rows // 20
+
+        def job(n):
+            done = cluster.job("-p", "2", bench.program("jobs/state.so"), "--fill", "--keys", str(keys), "--rows", str(n), *words)
+            cluster.checked(done)
+            return cluster.seconds(done)
+
+        rates = [rows / max(job(rows) - job(keys // 1000), 0.001) / 1e6 for _ in range(min(bench.runs, 2))]
+        bench.tell(Figure(name, "M rows/s", rates, best=max, goal=goal))
+
+
+def leveldb(bench):
+    """State on disk: all of it in memory, and four times as much as that has room for."""
+    on_disk(bench, "leveldb, 1 M keys in memory", ">= 2 M/s", "400m", 1_000_000, 20_000_000, "--way", "batch")
+    on_disk(bench, "leveldb, 340 MB in 85 MB, values of 104 bytes", ">= 0.06 M/s", "85m", 2_500_000, 600_000, "--way", "batch", "--wide")
+    on_disk(bench, "leveldb, 420 MB in 105 MB, values of 1 KB", ">= 0.065 M/s", "105m", 400_000, 300_000, "--kilo")
 
 
 def timers(bench):

@@ -10,6 +10,7 @@
  * --rows      of all splits together, --keys: different ones, --splits: 2
  * --fill      first a row for each key, once: they count like the others
  * --wide      the value has 104 bytes instead of 8
+ * --kilo      the value is a sum and a text of 1000 bytes, read and written as a row
  * --touched   beyond the fill, keys are drawn from the first so many of each 1000 of a split: 1000
  * --rate      rows a second of all splits after the fill; 0: as many as go
  * --timeline  file that each subtask of the sink appends to as it ends: a line "MS ROWS GAP" for each TICK_MS in which rows
@@ -32,6 +33,7 @@
 
 RASK_ROW(pair, (BIGINT, a), (BIGINT, b));
 RASK_STATE(sum, (BIGINT, b));
+RASK_ROW(kilo, (BIGINT, b), (STRING, text));
 RASK_STATE(wide, (BIGINT, b), (BIGINT, c), (BIGINT, d), (BIGINT, e), (BIGINT, f), (BIGINT, g), (BIGINT, h), (BIGINT, i),
            (BIGINT, j), (BIGINT, k), (BIGINT, l), (BIGINT, m), (BIGINT, n));
 
@@ -187,6 +189,18 @@ static int add_wide_row(rask_ctx *ctx, const rask_row *row, rask_out *out)
     return pair_emit(out, &r);
 }
 
+static int add_kilo_row(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    static const char text[1000];
+    struct pair r = pair_at(row);
+    struct kilo k = {.b = 0};
+
+    (void)kilo_load(ctx, 0, &k);
+    k.text = (rask_str){text, sizeof(text)};
+    r.b = k.b += r.b;
+    return kilo_store(ctx, 0, &k) ? -1 : pair_emit(out, &r);
+}
+
 /* The sum stands first in either value. */
 static int add_batch(rask_op *op, const rask_batch *in, const rask_schema *schema, size_t size)
 {
@@ -228,10 +242,12 @@ static int add_wide_rows(rask_op *op, int input, const rask_batch *in, uint32_t 
 
 #define SUM_STATE RASK_STATES({.kind = RASK_VALUE, .name = "sum", .schema = &sum_schema})
 #define WIDE_STATE RASK_STATES({.kind = RASK_VALUE, .name = "sum", .schema = &wide_schema})
+#define KILO_STATE RASK_STATES({.kind = RASK_VALUE, .name = "sum", .schema = &kilo_schema})
 
 static const rask_process_fn by_row[] = {
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = SUM_STATE, .on_row = add_row},
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = WIDE_STATE, .on_row = add_wide_row},
+    {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = KILO_STATE, .on_row = add_kilo_row},
 };
 static const rask_operator by_batch[] = {
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = SUM_STATE, .process = add_rows},
@@ -324,7 +340,8 @@ static const rask_sink sink = {
 
 int rask_job(rask_env *env, const rask_params *params)
 {
-    bool wide = rask_param_bool(params, "wide", false), rows = strcmp(rask_param(params, "way", "batch"), "row") == 0;
+    bool wide = rask_param_bool(params, "wide", false), kilo = rask_param_bool(params, "kilo", false);
+    bool rows = kilo || strcmp(rask_param(params, "way", "batch"), "row") == 0;
     struct plan plan = {
         .rows = (uint64_t)rask_param_i64(params, "rows", 100000000),
         .keys = (uint64_t)rask_param_i64(params, "keys", 1000000),
@@ -337,7 +354,7 @@ int rask_job(rask_env *env, const rask_params *params)
 
     snprintf(plan.timeline, sizeof(plan.timeline), "%s", rask_param(params, "timeline", ""));
     in = rask_key_by(rask_with(rask_from_source(env, &maker, NULL), &plan, sizeof(plan)), "a");
-    sums = rows ? rask_process(in, &by_row[wide]) : rask_transform(in, &by_batch[wide]);
+    sums = rows ? rask_process(in, &by_row[kilo ? 2 : wide]) : rask_transform(in, &by_batch[wide]);
     rask_with(rask_uid(rask_sink_to(rask_uid(sums, "sums"), &sink), "sink"), &plan, sizeof(plan));
     return rask_execute(env, "state");
 }

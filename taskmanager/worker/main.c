@@ -112,6 +112,13 @@ static void accept_passed(struct program *p, size_t len, int fd)
     arena_release(&arena);
 }
 
+/* What is on disk is of no use to anybody else. After a kill, the next worker removes it. */
+static void remove_stores(const struct program *p)
+{
+    if (p->store_dir && p->remove_store_dir)
+        work_folder_remove(p->store_dir);
+}
+
 static void on_pipe(int pipe_fd, void *arg)
 {
     struct program *p = arg;
@@ -125,6 +132,7 @@ static void on_pipe(int pipe_fd, void *arg)
         return;
     /* The supervisor wants the end, or is gone. Tasks may be inside user code: nobody waits for them. */
     log_printf(LOG_INFO, "worker", "ends: the TaskManager asked for it");
+    remove_stores(p);
     log_close();
     wk_crash_leaving();
     _exit(0);
@@ -236,8 +244,7 @@ int main(int argc, char **argv)
         on_done(&p, 1, err.text);
     }
     /* Threads of the executor, and of the user, may still be inside functions of the job: the process ends without them. */
-    if (p.store_dir && p.remove_store_dir)
-        work_folder_remove(p.store_dir);
+    remove_stores(&p);
     fflush(NULL);
     log_close();
     wk_crash_leaving();
