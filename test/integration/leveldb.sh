@@ -101,7 +101,7 @@ wait "$watcher" 2>/dev/null
 watcher=
 out="PSS $(cat "$top/pss") KiB with $managed_mib MiB for state"
 echo "# $out"
-check memory_is_bounded test "$(cat "$top/pss")" -lt $(((managed_mib + 44) * 1024)) # beside it: code, blocks, a restore's reads
+check memory_is_bounded test "$(cat "$top/pss")" -lt $(((managed_mib + 56) * 1024)) # beside it: code, blocks, a restore's reads
 check nothing_is_left_on_disk eventually local_is_empty
 
 # ---- the same without a store ----
