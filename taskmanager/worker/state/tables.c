@@ -422,7 +422,8 @@ static int read_former(struct wk_state *s, struct former *f, const struct ckpt_c
 
         if (t->decl->kind >= RASK_OPERATOR_LIST)
             continue;
-        t->name_hash = wk_disk_name_hash(t->decl->name);
+        if (!t->stored)
+            t->name_hash = wk_disk_name_hash(t->decl->name);
         rc = read_state(s, t, f, cover, stop, err);
     }
     return rc;

@@ -74,6 +74,15 @@ static void turn_maps_off(void)
     leveldb_set_mmap_limit(0);
 }
 
+#ifdef __SANITIZE_THREAD__
+/* LevelDB is not instrumented: its atomics are not seen. */
+const char *__tsan_default_suppressions(void) __attribute__((visibility("default")));
+const char *__tsan_default_suppressions(void)
+{
+    return "race:leveldb::\n";
+}
+#endif
+
 static struct store *store_of(struct wk_store *s)
 {
     return CONTAINER_OF(s, struct store, base);
