@@ -11,7 +11,7 @@ from faults import BEFORE_COMPLETION, MOMENTS, Faults
 from world import Failure
 
 LINES, TAIL = 24000, 22000  # TAIL: as in numbered.c
-MODES = ["aligned", "incremental", "leveldb", "rescale"]
+MODES = ["aligned", "unaligned", "incremental", "leveldb", "rescale"]
 ENDED = ("FINISHED", "FAILED", "CANCELED")
 
 
@@ -49,7 +49,7 @@ class Run(Faults):
             settings["execution.checkpointing.unaligned.enabled"] = "true"
             if rnd.random() < 0.4:
                 settings["execution.checkpointing.aligned-checkpoint-timeout"] = rnd.choice(["10 ms", "100 ms"])
-        if rnd.random() < 0.2:
+        if rnd.random() < 0.2 and "execution.checkpointing.unaligned.enabled" not in settings:
             settings["execution.checkpointing.max-concurrent-checkpoints"] = "2"
         if rnd.random() < 0.2:
             settings["execution.checkpointing.num-retained"] = "2"
