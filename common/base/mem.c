@@ -28,6 +28,15 @@ void *mem_alloc(size_t size)
     return p;
 }
 
+void *mem_alloc_lines(size_t size)
+{
+    void *p = aligned_alloc(MEM_LINE_BYTES, (size + MEM_LINE_BYTES - 1) & ~(size_t)(MEM_LINE_BYTES - 1));
+
+    if (!p)
+        mem_exhausted(size);
+    return p;
+}
+
 void *mem_alloc_huge(size_t size)
 {
     void *p = aligned_alloc(MEM_HUGE_BYTES, size);

@@ -96,7 +96,7 @@ void *wk_room_alloc(struct wk_state *s, size_t bytes)
         return chunk_alloc(s, (uint32_t)(bytes / PAGE_BYTES));
     if (!charge(s, bytes))
         return NULL;
-    return bytes % CHUNK_BYTES == 0 ? mem_alloc_huge(bytes) : mem_alloc(bytes);
+    return bytes % CHUNK_BYTES == 0 ? mem_alloc_huge(bytes) : mem_alloc_lines(bytes);
 }
 
 void wk_room_free(struct wk_state *s, void *p, size_t bytes)

@@ -236,18 +236,15 @@ int wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, s
 /* ---- many keys ---- */
 
 /*
- * The first word from the key's slot on whose tag is the key's: nearly always the one sought. 0: none. No entry is read,
- * so that all of a run can be fetched at a time.
+ * The entry in the key's own bucket whose tag is the key's: nearly always the one sought. NULL: none. No entry is read, so
+ * that all of a run can be fetched at a time.
  */
-static inline uint64_t find_tag(const struct group *g, uint64_t hash)
+static inline struct entry *find_tag(const struct group *g, uint64_t hash)
 {
-    uint64_t at = hash & g->mask;
+    const struct bucket *b = &g->index[hash & g->mask];
+    uint32_t match = g->index ? bucket_match(b, tag_of(hash)) : 0;
 
-    if (!g->index)
-        return 0;
-    while (g->index[at] && !tag_is(g->index[at], hash))
-        at = (at + 1) & g->mask;
-    return g->index[at];
+    return match ? bucket_entry(b, match_first(match)) : NULL;
 }
 
 void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
@@ -266,7 +263,7 @@ void wk_state_fetch_entries(struct wk_state *s, int state, const uint64_t *hash,
     const struct table *t = wk_table_of(s, state);
 
     for (uint32_t i = 0; t->groups && i < count; i++) {
-        char *e = (char *)entry_of(find_tag(wk_group_of(t, hash[i]), hash[i]));
+        char *e = (char *)find_tag(wk_group_of(t, hash[i]), hash[i]);
 
         __builtin_prefetch(e, 0, NEAR);
         __builtin_prefetch(e + sizeof(struct entry) + KEY_HEAD_BYTES, 0, NEAR); /* it may lie across two lines */
@@ -322,7 +319,7 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
         return wk_over_budget(t, s->group_count * sizeof(struct group), err);
     for (uint32_t i = 0; i < keys->rows; i++) {
         group[i] = wk_group_of(t, hash[i]);
-        likely[i] = entry_of(find_tag(group[i], hash[i]));
+        likely[i] = find_tag(group[i], hash[i]);
         __builtin_prefetch(likely[i], 0, NEAR);
         __builtin_prefetch((char *)likely[i] + end, 0, NEAR);
     }
@@ -348,8 +345,8 @@ static int each_key_of(const struct table *t, const struct group *g, int (*fn)(v
 {
     int rc = 0;
 
-    for (uint64_t i = 0; g->index && i <= g->mask && rc == 0; i++) {
-        struct entry *e = g->index[i] ? entry_of(g->index[i]) : NULL;
+    for (uint64_t i = 0; i < wk_index_slots(g) && rc == 0; i++) {
+        struct entry *e = wk_index_at(g, i);
 
         if (e && e->part == 0 && e->kind == ENTRY_PUT && !is_expired(t, e))
             rc = fn(arg, hash_xxh3(key_of(e), key_len_of(e)), (rask_str){(const char *)key_of(e), key_len_of(e)});

@@ -5,7 +5,8 @@
  * the new version and marks the old one dead; so what a checkpoint froze stays as it was.  A deleted key that a checkpoint
  * may know leaves a tombstone, which stays in the index until a checkpoint that holds it is complete: each key has one
  * current entry at most, and the order of entries in the log means nothing.
- * Index: a power of two of 8-byte words (16-bit tag, 48-bit address), linear probing, backward-shift deletion (Knuth 6.4 R).
+ * Index: a power of two of buckets, each a line of the cache with 8 tags of 16 bits of the hash and 8 addresses of 48 bits:
+ * all tags are compared at once, and few branches depend on what is in a line that was waited for (index.c).
  *
  * Threads: the task's alone, but for frozen pages, which the reader of a snapshot walks too; of their entries the task then
  * writes `dead` alone.  A page with entries of a snapshot's epoch or older is neither freed nor unlinked while that snapshot is read.
@@ -13,17 +14,20 @@
 #ifndef WK_STATE_PRIVATE_H
 #define WK_STATE_PRIVATE_H
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "common/ckpt/ckpt_cover.h"
 #include "common/ckpt/ckpt_entry.h"
 #include "taskmanager/worker/state/snapshot.h"
 #include "taskmanager/worker/state/state.h"
 
-#define ADDRESS_MASK 0x0000ffffffffffffull
 #define PAGE_BYTES (64u << 10)
 #define PAGE_FIRST_BYTES 256u
 #define LINE_BYTES 64u /* of the cache */
 #define NEAR 2         /* prefetch into the second-level cache, which waits for more lines at a time than the first */
-#define INDEX_FIRST 8u
+#define BUCKET_SLOTS 8u
 
 enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
 
@@ -65,9 +69,16 @@ struct page {
     int64_t newest_ms;            /* with a TTL: of all that is in it */
 };
 
+struct bucket {
+    uint16_t tag[BUCKET_SLOTS]; /* 0: free */
+    uint16_t high[BUCKET_SLOTS]; /* of the entry's address */
+    uint32_t low[BUCKET_SLOTS];
+};
+_Static_assert(sizeof(struct bucket) == LINE_BYTES, "a bucket is a line");
+
 struct group {
-    uint64_t *index;
-    uint64_t mask;        /* slots - 1; 0: no index yet */
+    struct bucket *index; /* NULL: none yet */
+    uint64_t mask;        /* buckets - 1 */
     struct page *tail;    /* the newest */
     uint32_t words;       /* in the index */
     uint32_t keys;        /* part 0, not deleted */
@@ -237,18 +248,40 @@ static inline uint32_t page_first(const struct page *p)
 {
     return (uint32_t)(sizeof(*p) + -((uintptr_t)p + sizeof(*p)) % LINE_BYTES);
 }
-static inline struct entry *entry_of(uint64_t word)
+/* Of 16 bits that neither the group nor the bucket is made of; not 0. */
+static inline uint16_t tag_of(uint64_t hash)
 {
-    return (struct entry *)(uintptr_t)(word & ADDRESS_MASK);
+    uint16_t tag = (uint16_t)(hash >> 32);
+
+    return (uint16_t)(tag + (tag == 0));
 }
-/* Tag: 16 bits that neither the group nor the slot is made of. */
-static inline uint64_t word_of(uint64_t hash, const struct entry *e)
+/* Which slots have the tag (0: are free): a bit for each, for match_first. */
+static inline uint32_t bucket_match(const struct bucket *b, uint16_t tag)
 {
-    return (hash << 16 & ~ADDRESS_MASK) | ((uint64_t)(uintptr_t)e & ADDRESS_MASK);
+#ifdef __SSE2__
+    __m128i has = _mm_loadu_si128((const __m128i *)(const void *)b->tag);
+
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(has, _mm_set1_epi16((short)tag))) & 0x5555u;
+#else
+    uint32_t match = 0;
+
+    for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
+        match |= (uint32_t)(b->tag[i] == tag) << 2 * i;
+    return match;
+#endif
 }
-static inline bool tag_is(uint64_t word, uint64_t hash)
+static inline uint32_t match_first(uint32_t match)
 {
-    return ((word ^ hash << 16) & ~ADDRESS_MASK) == 0;
+    return (uint32_t)__builtin_ctz(match) / 2;
+}
+static inline struct entry *bucket_entry(const struct bucket *b, uint32_t slot)
+{
+    return (struct entry *)(uintptr_t)((uint64_t)b->high[slot] << 32 | b->low[slot]);
+}
+static inline void bucket_point(struct bucket *b, uint32_t slot, const struct entry *e)
+{
+    b->high[slot] = (uint16_t)((uint64_t)(uintptr_t)e >> 32);
+    b->low[slot] = (uint32_t)(uintptr_t)e;
 }
 static inline struct key key_from(rask_str bytes, uint32_t part)
 {
@@ -294,9 +327,31 @@ static inline void wk_state_range(const struct wk_state *s, uint32_t *ret_first,
 void *wk_room_alloc(struct wk_state *s, size_t bytes);
 void wk_room_free(struct wk_state *s, void *p, size_t bytes);
 
+/* ---- index.c: slots are numbered over all buckets ---- */
+/* The current entry (a tombstone too); NULL. *ret_at: its slot. */
+struct entry *wk_find(const struct group *g, uint64_t index_hash, const struct key *key, uint64_t *ret_at);
+/* Of an empty group: its index gets room for so many words. */
+void wk_index_expect(struct table *t, struct group *g, uint64_t words);
+bool wk_index_room(struct wk_state *s, struct group *g); /* for one more; false: over budget */
+void wk_index_put(struct group *g, uint64_t index_hash, const struct entry *e); /* after wk_index_room */
+void wk_index_point(struct group *g, uint64_t at, const struct entry *e); /* to a newer one of the same key */
+void wk_index_remove(struct group *g, uint64_t at);
+uint64_t wk_index_of(const struct group *g, const struct entry *e); /* its slot; it is there */
+/* What is in a slot; NULL: nothing. */
+static inline struct entry *wk_index_at(const struct group *g, uint64_t at)
+{
+    const struct bucket *b = &g->index[at / BUCKET_SLOTS];
+
+    return b->tag[at % BUCKET_SLOTS] ? bucket_entry(b, at % BUCKET_SLOTS) : NULL;
+}
+static inline uint64_t wk_index_slots(const struct group *g)
+{
+    return g->index ? (g->mask + 1) * BUCKET_SLOTS : 0;
+}
+
 /* ---- table.c ---- */
 struct table *wk_table_of(const struct wk_state *s, int state);
-/* The group of a hash; NULL: there are no groups yet. */
+/* The group of a hash, once there are groups. */
 static inline struct group *wk_group_of(const struct table *t, uint64_t hash)
 {
     const struct wk_state *s = t->state;
@@ -305,10 +360,6 @@ static inline struct group *wk_group_of(const struct table *t, uint64_t hash)
 }
 bool wk_table_begin(struct table *t); /* makes the groups; false: over budget */
 void wk_table_free(struct table *t);
-/* The current entry (a tombstone too); NULL. *ret_at: its slot. */
-struct entry *wk_find(const struct group *g, uint64_t index_hash, const struct key *key, uint64_t *ret_at);
-/* Of an empty group: its index gets room for so many words. */
-void wk_index_expect(struct table *t, struct group *g, uint64_t words);
 /* A new entry for a key without any, its value zeroed: of this epoch, and no checkpoint knows it. NULL: over budget. */
 struct entry *wk_insert(struct table *t, struct group *g, uint64_t index_hash, const struct key *key, size_t size);
 /*

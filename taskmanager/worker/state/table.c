@@ -1,4 +1,4 @@
-/* table.c - logs and indexes: find, append, renew, delete (state_private.h). Runs in the task's step. */
+/* table.c - logs and what is in them: append, renew, delete (state_private.h). Runs in the task's step. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -71,94 +71,11 @@ void wk_table_free(struct table *t)
         struct group *g = &t->groups[i];
 
         free_pages(s, g);
-        wk_room_free(s, g->index, (g->mask + 1) * sizeof(uint64_t));
+        wk_room_free(s, g->index, (g->mask + 1) * sizeof(*g->index));
     }
     if (t->groups)
         wk_refund(s, s->group_count * sizeof(*t->groups));
     mem_free(t->groups);
-}
-
-/* ---- index ---- */
-
-struct entry *wk_find(const struct group *g, uint64_t hash, const struct key *key, uint64_t *ret_at)
-{
-    uint64_t at = hash & g->mask;
-
-    if (!g->index)
-        return NULL;
-    for (; g->index[at]; at = (at + 1) & g->mask)
-        if (tag_is(g->index[at], hash) && key_is(entry_of(g->index[at]), key)) {
-            *ret_at = at;
-            return entry_of(g->index[at]);
-        }
-    return NULL;
-}
-
-static void put_word(uint64_t *index, uint64_t mask, uint64_t slot, uint64_t word)
-{
-    uint64_t at = slot & mask;
-
-    while (index[at])
-        at = (at + 1) & mask;
-    index[at] = word;
-}
-
-#define GROW_AHEAD 16u
-
-static bool index_resize(struct wk_state *s, struct group *g, uint64_t slots)
-{
-    uint64_t old = g->index ? g->mask + 1 : 0;
-    uint64_t *index;
-
-    index = wk_room_alloc(s, slots * sizeof(*index));
-    if (!index)
-        return false;
-    memset(index, 0, slots * sizeof(*index));
-    for (uint64_t i = 0; i < old; i++) {
-        uint64_t ahead = i + GROW_AHEAD < old ? g->index[i + GROW_AHEAD] : 0;
-
-        if (ahead)
-            __builtin_prefetch(entry_of(ahead));
-        if (g->index[i])
-            put_word(index, slots - 1, entry_of(g->index[i])->slot, g->index[i]);
-    }
-    wk_room_free(s, g->index, old * sizeof(*index));
-    g->index = index;
-    g->mask = slots - 1;
-    return true;
-}
-
-/* One more word has room; load <= 0.6. */
-static bool index_room(struct wk_state *s, struct group *g)
-{
-    uint64_t old = g->index ? g->mask + 1 : 0;
-
-    return ((uint64_t)g->words + 1) * 5 <= old * 3 || index_resize(s, g, old ? old * 2 : INDEX_FIRST);
-}
-
-void wk_index_expect(struct table *t, struct group *g, uint64_t words)
-{
-    uint64_t slots = INDEX_FIRST;
-
-    while (words * 5 > slots * 3)
-        slots *= 2;
-    if (!g->index)
-        (void)index_resize(t->state, g, slots); /* no room: it grows as far as it can */
-}
-
-static void index_remove(struct group *g, uint64_t at)
-{
-    /* Later words of the same run move up unless they stand at or behind their own slot. */
-    for (uint64_t next = (at + 1) & g->mask; g->index[next]; next = (next + 1) & g->mask) {
-        uint64_t home = entry_of(g->index[next])->slot & g->mask;
-
-        if (((next - home) & g->mask) >= ((next - at) & g->mask)) {
-            g->index[at] = g->index[next];
-            at = next;
-        }
-    }
-    g->index[at] = 0;
-    g->words--;
 }
 
 /* ---- log ---- */
@@ -262,7 +179,7 @@ static struct entry *insert(struct table *t, struct group *g, uint64_t hash, con
     struct entry_room room = entry_room(t, key->len, size);
     struct entry *e;
 
-    if (!index_room(s, g))
+    if (!wk_index_room(s, g))
         return NULL;
     e = append(t, g, room.bytes, born);
     if (!e)
@@ -276,8 +193,7 @@ static struct entry *insert(struct table *t, struct group *g, uint64_t hash, con
         memcpy(key_of(e), key->bytes, key->len);
     }
     memset(time_of(e), 0, room.cap * 8 + t->time_bytes);
-    put_word(g->index, g->mask, hash, word_of(hash, e));
-    g->words++;
+    wk_index_put(g, hash, e);
     g->changed[1] += room.bytes;
     return e;
 }
@@ -298,7 +214,7 @@ struct entry *wk_insert_known(struct table *t, struct group *g, uint64_t hash, c
     return insert(t, g, hash, key, size, born);
 }
 
-/* A copy of e's header and key, with room for `want` bytes of value; the word at `at` names it. */
+/* A copy of e's header and key, with room for `want` bytes of value; slot `at` names it. */
 static struct entry *replace(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t want)
 {
     struct wk_state *s = t->state;
@@ -311,7 +227,7 @@ static struct entry *replace(struct table *t, struct group *g, uint64_t at, stru
     fill(copy, e->slot, s->epoch, key_len, e->part, size, &room);
     copy->fresh = e->fresh && e->born == s->epoch;
     memcpy(key_of(copy), key_of(e), key_room(key_len) + t->time_bytes);
-    g->index[at] = (g->index[at] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)copy;
+    wk_index_point(g, at, copy);
     g->changed[1] += room.bytes;
     return copy;
 }
@@ -357,7 +273,7 @@ bool wk_delete(struct table *t, struct group *g, uint64_t at, struct entry *e)
 
     CHECK(e->kind == ENTRY_PUT);
     if (e->born == epoch && e->fresh) {
-        index_remove(g, at);
+        wk_index_remove(g, at);
         mark_dead(t, g, e, epoch);
         count_key(t, g, e, -1);
         return true;
@@ -376,20 +292,9 @@ bool wk_delete(struct table *t, struct group *g, uint64_t at, struct entry *e)
     return true;
 }
 
-static uint64_t slot_of_entry(const struct group *g, const struct entry *e)
-{
-    uint64_t at = e->slot & g->mask;
-
-    while (entry_of(g->index[at]) != e) {
-        CHECK(g->index[at]);
-        at = (at + 1) & g->mask;
-    }
-    return at;
-}
-
 void wk_forget(struct table *t, struct group *g, struct entry *e)
 {
-    index_remove(g, slot_of_entry(g, e));
+    wk_index_remove(g, wk_index_of(g, e));
     mark_dead(t, g, e, t->state->epoch);
     if (e->kind == ENTRY_PUT)
         count_key(t, g, e, -1);
@@ -397,7 +302,7 @@ void wk_forget(struct table *t, struct group *g, struct entry *e)
 
 void wk_drop(struct table *t, struct group *g, struct entry *e)
 {
-    index_remove(g, slot_of_entry(g, e));
+    wk_index_remove(g, wk_index_of(g, e));
     mark_dead(t, g, e, t->state->epoch);
 }
 
@@ -405,7 +310,7 @@ bool wk_move(struct table *t, struct group *g, struct entry *e)
 {
     size_t bytes = room_of(t, e);
     struct entry *copy = append(t, g, bytes, e->born);
-    uint64_t at = slot_of_entry(g, e);
+    uint64_t at = wk_index_of(g, e);
     uint16_t offset;
 
     if (!copy)
@@ -414,7 +319,7 @@ bool wk_move(struct table *t, struct group *g, struct entry *e)
     memcpy(copy, e, bytes);
     copy->offset = offset;
     page_of(copy)->newest_ms = MAX(page_of(copy)->newest_ms, page_of(e)->newest_ms);
-    g->index[at] = (g->index[at] & ~ADDRESS_MASK) | (uint64_t)(uintptr_t)copy;
+    wk_index_point(g, at, copy);
     if (copy->kind == ENTRY_DELETE)
         count_tomb(t, g, copy);
     mark_dead(t, g, e, t->state->epoch);
