@@ -163,12 +163,15 @@ void key_bytes_of(const rask_batch *b, const uint16_t *columns, uint32_t column_
 
 /* ---- runs ---- */
 
-static void run_add_long(struct key_run *run, uint32_t i, const rask_batch *b, const uint16_t *columns,
-                         uint32_t column_count, uint32_t position)
+static void run_add_string(struct key_run *run, uint32_t i, rask_str s)
 {
-    run->place[i] = run->text.len;
-    key_bytes_of(b, columns, column_count, position, &run->text);
-    memcpy(run->head[i], run->text.data + run->place[i], KEY_HEAD_BYTES);
+    struct bytes *text = &run->text;
+
+    run->place[i] = text->len;
+    bytes_reserve(text, 4 + (size_t)s.len);
+    memcpy(put_be(text->data + text->len, s.len, 4), s.data, s.len);
+    text->len += 4 + (size_t)s.len;
+    memcpy(run->head[i], text->data + run->place[i], KEY_HEAD_BYTES);
 }
 
 /* A short view is nearly its key: only the length is turned. */
@@ -185,7 +188,7 @@ static void run_strings(struct key_run *run, const rask_batch *b, const uint16_t
             run->head[i][0] = (v.low >> 32 << 32) | __builtin_bswap32(view_len(v));
             run->head[i][1] = v.high;
         } else {
-            run_add_long(run, i, b, column, 1, position);
+            run_add_string(run, i, rask_view_str(b, &((const rask_view *)b->columns[*column].data)[position]));
         }
     }
 }

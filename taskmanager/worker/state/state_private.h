@@ -203,7 +203,7 @@ static inline void set_value_len(struct entry *e, size_t len)
 }
 static inline size_t key_room(uint32_t len)
 {
-    return len <= 8 ? 8 : pad8(len);
+    return ((len - (size_t)(len > 0)) | 7) + 1; /* at least 8; no branch, lengths are not predictable */
 }
 static inline uint64_t *key_of(struct entry *e)
 {
