@@ -57,7 +57,7 @@ class Watched:
             time.sleep(0.1)
 
     def checkpoint(self, kind):
-        """FULL or INCREMENTAL, now; what REST tells of it when it is complete."""
+        """FULL or CONFIGURED (what changed), now; what REST tells of it when it is complete."""
         path = f"/jobs/{self.job}/checkpoints"
         before = self.cluster.get(path)["counts"]["completed"]
         asked = urllib.request.Request(f"http://127.0.0.1:{self.cluster.rest}{path}", method="POST",
@@ -135,12 +135,12 @@ def incremental(bench):
     with Watched(bench, keys, "--way", "batch", "--fill", "true", "--rate", str(int(keys / 100 / interval)),
                  settings=["execution.checkpointing.num-retained: 1"]) as job:
         job.wait_for_rows(keys)
-        job.checkpoint("INCREMENTAL")
+        job.checkpoint("CONFIGURED")
         rows, next_at = job.rows(), time.monotonic()
         for _ in range(times):
             next_at = max(next_at + interval, time.monotonic())
             time.sleep(max(0, next_at - time.monotonic()))
-            written.append(job.checkpoint("INCREMENTAL")["checkpointed_size"])
+            written.append(job.checkpoint("CONFIGURED")["checkpointed_size"])
         changed = (job.rows() - rows) * NARROW_BYTES
         job.ended()
     bench.tell(Figure(f"written by {times} checkpoints, {keys // 1_000_000} M keys, 1 % changed, {MEMORY}", "MB",
@@ -148,8 +148,8 @@ def incremental(bench):
     keys = GIB_OF_KEYS // (8 if bench.quick else 1)
     with Watched(bench, keys, "--way", "batch", "--fill", "true", "--wide", "true", "--rate", "10") as job:
         job.wait_for_rows(keys)
-        first = job.checkpoint("INCREMENTAL")["checkpointed_size"]
-        second = [job.checkpoint("INCREMENTAL")["checkpointed_size"] / (1 << 20) for _ in range(3)]
+        first = job.checkpoint("CONFIGURED")["checkpointed_size"]
+        second = [job.checkpoint("CONFIGURED")["checkpointed_size"] / (1 << 20) for _ in range(3)]
         job.ended()
     bench.tell(Figure(f"a second checkpoint of {first / (1 << 30):.2f} GiB without change", "MiB", second, max, goal="< 1"))
 
