@@ -1,7 +1,8 @@
 /*
  * rooms.c - memory for pages and indexes: a state that has grown takes it from chunks of 2 MiB, which the system is asked to
  * back with one huge page each.  Lookups of keys at random otherwise spend half their time on addresses.
- * All of it is charged to the budget, chunks as a whole.  Runs in the task's step; the last holder frees.
+ * All of it is charged to the budget, chunks as a whole.  Chunks that are empty are kept, half as many as others at most, and
+ * go when the budget is used up.  Runs in the task's step; the last holder frees.
  */
 #include <string.h>
 
@@ -28,9 +29,31 @@ static bool may_overdraw(const struct wk_state *s, uint64_t bytes)
     return s->cleaning || (s->disk && used + bytes <= s->budget->limit_bytes + more);
 }
 
+static void free_kept(struct wk_state *s)
+{
+    mem_free(s->kept[--s->kept_count]);
+    s->spare_bytes -= CHUNK_BYTES;
+    wk_refund(s, CHUNK_BYTES);
+}
+
+void wk_rooms_release(struct wk_state *s)
+{
+    while (s->kept_count > 0)
+        free_kept(s);
+    mem_free(s->kept);
+    s->kept = NULL;
+    s->kept_room = 0;
+}
+
 static bool charge(struct wk_state *s, uint64_t bytes)
 {
-    if (wk_charge(s, bytes))
+    bool fits = wk_charge(s, bytes);
+
+    while (!fits && s->kept_count > 0) {
+        free_kept(s);
+        fits = wk_charge(s, bytes);
+    }
+    if (fits)
         return true;
     if (!may_overdraw(s, bytes))
         return false;
@@ -72,7 +95,7 @@ static void *chunk_alloc(struct wk_state *s, uint32_t rooms)
             return take(s, &s->chunks[k], (uint32_t)at, rooms);
         }
     }
-    if (!charge(s, CHUNK_BYTES))
+    if (s->kept_count == 0 && !charge(s, CHUNK_BYTES))
         return NULL;
     if (s->chunk_count == s->chunk_room) {
         s->chunk_room = MAX(s->chunk_room * 2, 8u);
@@ -80,8 +103,12 @@ static void *chunk_alloc(struct wk_state *s, uint32_t rooms)
     }
     s->chunk_at = s->chunk_count;
     c = &s->chunks[s->chunk_count++];
-    *c = (struct chunk){mem_alloc_huge(CHUNK_BYTES), 0};
-    s->spare_bytes += CHUNK_BYTES;
+    if (s->kept_count > 0) {
+        *c = (struct chunk){s->kept[--s->kept_count], 0};
+    } else {
+        *c = (struct chunk){mem_alloc_huge(CHUNK_BYTES), 0};
+        s->spare_bytes += CHUNK_BYTES;
+    }
     return take(s, c, 0, rooms);
 }
 
@@ -97,6 +124,21 @@ void *wk_room_alloc(struct wk_state *s, size_t bytes)
     if (!charge(s, bytes))
         return NULL;
     return bytes % CHUNK_BYTES == 0 ? mem_alloc_huge(bytes) : mem_alloc_lines(bytes);
+}
+
+/*
+ * After a checkpoint the log grows by what changes and shrinks again: the next one will need it.  A page that comes from the
+ * system is cleared first, which costs as much as the change itself.
+ */
+static void keep(struct wk_state *s, void *data)
+{
+    if (s->kept_count == s->kept_room) {
+        s->kept_room = MAX(s->kept_room * 2, 8u);
+        s->kept = mem_realloc(s->kept, s->kept_room * sizeof(void *));
+    }
+    s->kept[s->kept_count++] = data;
+    while (s->kept_count > s->chunk_count / 2)
+        free_kept(s);
 }
 
 void wk_room_free(struct wk_state *s, void *p, size_t bytes)
@@ -119,9 +161,8 @@ void wk_room_free(struct wk_state *s, void *p, size_t bytes)
     s->spare_bytes += (uint64_t)rooms * PAGE_BYTES;
     if (c->used != 0)
         return;
-    s->spare_bytes -= CHUNK_BYTES;
-    mem_free(c->data);
-    wk_refund(s, CHUNK_BYTES);
+    p = c->data;
     *c = s->chunks[--s->chunk_count];
     s->chunk_at = 0;
+    keep(s, p);
 }

@@ -11,6 +11,7 @@
 #include "common/base/mem.h"
 #include "taskmanager/worker/state/state_private.h"
 
+#define PAGE_AHEAD 8u
 #define SMALL_BYTES (16u << 20)
 
 /* ---- birth and death ---- */
@@ -91,6 +92,7 @@ void wk_state_unref(struct wk_state *s)
         wk_elements_free(s, &s->lists[i]);
     }
     CHECK(s->chunk_count == 0);
+    wk_rooms_release(s);
     wk_disk_release(s);
     mem_free(s->chunks);
     mem_free(s->tables);
@@ -307,6 +309,13 @@ static inline bool is_writable(const struct entry *e, uint32_t epoch)
     return life == epoch && e->kind == ENTRY_PUT;
 }
 
+/* The first change after a checkpoint marks the old entry dead, and that is counted in its page. */
+static inline void fetch_page_of_old(struct entry *e, uint32_t epoch)
+{
+    if (e && e->born != epoch)
+        __builtin_prefetch(page_of(e), 1, NEAR);
+}
+
 int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
                      void **values, struct err *err)
 {
@@ -327,6 +336,8 @@ int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, 
         struct key key = {.head = {keys->head[i][0], keys->head[i][1]}, .len = keys->len[i]};
         struct entry *e = likely[i];
 
+        if (i + PAGE_AHEAD < keys->rows)
+            fetch_page_of_old(likely[i + PAGE_AHEAD], s->epoch);
         if (key.len > KEY_HEAD_BYTES)
             key.bytes = keys->text.data + keys->place[i];
         /* Else it is absent or of an older epoch; by now a row before this one may have changed that. */

@@ -149,6 +149,8 @@ struct wk_state {
     uint64_t used_bytes;      /* charged */
     struct chunk *chunks;     /* all have something in them */
     uint32_t chunk_count, chunk_room, chunk_at;
+    void **kept;             /* chunks that are empty, to be used again; charged */
+    uint32_t kept_count, kept_room;
     struct pending *pending;  /* as many as the coordinator lets be under way */
     uint32_t pending_count, pending_room;
     struct wk_snapshot **reading; /* their pages are held */
@@ -326,6 +328,7 @@ static inline void wk_state_range(const struct wk_state *s, uint32_t *ret_first,
 /* Not zeroed, charged. NULL: over budget. */
 void *wk_room_alloc(struct wk_state *s, size_t bytes);
 void wk_room_free(struct wk_state *s, void *p, size_t bytes);
+void wk_rooms_release(struct wk_state *s); /* what is kept for later */
 
 /* ---- index.c: slots are numbered over all buckets ---- */
 /* The current entry (a tombstone too); NULL. *ret_at: its slot. */

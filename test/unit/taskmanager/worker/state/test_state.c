@@ -201,6 +201,49 @@ static void a_used_up_budget_is_said(void **state)
     assert_int_equal(wk_state_count(f->s, 0), n - 1);
 }
 
+static void put_many(struct fixture *f, uint64_t from, uint64_t to, size_t size)
+{
+    for (uint64_t n = from; n < to; n++) {
+        rask_str key = {(const char *)&n, sizeof(n)};
+
+        assert_non_null(wk_state_get(f->s, 0, hash_xxh3(key.data, key.len), key, size, true, NULL, NULL));
+    }
+}
+
+static void clear_many(struct fixture *f, uint64_t from, uint64_t to)
+{
+    for (uint64_t n = from; n < to; n++) {
+        rask_str key = {(const char *)&n, sizeof(n)};
+
+        assert_int_equal(wk_state_clear(f->s, 0, hash_xxh3(key.data, key.len), key, NULL), 0);
+        if (n % 16 == 0)
+            wk_state_settle(f->s, 0);
+    }
+    for (int i = 0; i < 2000; i++)
+        wk_state_settle(f->s, 0);
+}
+
+static void memory_that_came_free_is_kept_for_a_while(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t most, n = 1u << 20;
+    rask_str key = {(const char *)&n, sizeof(n)};
+
+    put_many(f, 0, 40000, 1000);
+    most = f->budget.used_bytes;
+    clear_many(f, 0, 20000);
+    put_many(f, 0, 10000, 1000);
+    assert_true(f->budget.used_bytes <= most);
+    clear_many(f, 0, 10000);
+    /* too large for what is kept: it goes, and all of the budget can be used */
+    while (wk_state_get(f->s, 0, hash_xxh3(key.data, key.len), key, 100000, true, NULL, NULL))
+        n++;
+    assert_in_range(n - (1u << 20), 265, (64u << 20) / 100000);
+    clear_many(f, 1u << 20, n);
+    clear_many(f, 20000, 40000);
+    assert_true(f->budget.used_bytes < 8u << 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +251,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(values_of_every_size_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(runs_find_what_single_calls_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_used_up_budget_is_said, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(memory_that_came_free_is_kept_for_a_while, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
