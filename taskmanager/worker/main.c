@@ -18,6 +18,7 @@
 #include "common/base/mem.h"
 #include "common/conf/work_folder.h"
 #include "common/env/env.h"
+#include "common/env/slice_posix.h"
 #include "common/net/tls.h"
 #include "common/rpc/rpc.h"
 #include "connectors/connectors.h"
@@ -29,6 +30,8 @@
 #include "taskmanager/worker/task/executor_conf.h"
 #include "taskmanager/worker/task/fd_watch_posix.h"
 #include "taskmanager/worker/wk.h"
+
+#define LOOP_SLICE_NS 100000u /* rows of all tasks go through this thread: it goes first when it wakes */
 
 
 struct program {
@@ -209,6 +212,7 @@ static int run(struct program *p, struct err *err)
     code = wk_new(p->env, &options, &p->wk, err);
     if (code < 0)
         return code;
+    env_thread_slice(LOOP_SLICE_NS);
     p->pipe_watch = env_libevent_watch_fd(p->env, PIPE_FD, on_pipe, p);
     if (env_libevent_run(p->env) < 0)
         return err_set(err, ERR_INTERNAL, "the event loop has failed");

@@ -23,6 +23,7 @@
 #include "common/base/check.h"
 #include "common/base/list.h"
 #include "common/base/mem.h"
+#include "common/env/slice_posix.h"
 #include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/task/wake_heap.h"
 
@@ -31,6 +32,7 @@
 #define WATCH_NS 10000000u
 #define STREAK_NS 100000u
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
+#define SLICE_NS 300000u     /* a step: what waits for a core behind it waits no longer */
 #define NESTED_MAX 16u       /* steps on one stack: a waiting step lends its thread */
 
 struct runner {
@@ -391,6 +393,7 @@ static void *runner_main(void *arg)
 
     self = r;
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
+    env_thread_slice(SLICE_NS);
     if (p->options.on_thread)
         p->options.on_thread();
     pthread_mutex_lock(&p->lock);
