@@ -136,6 +136,7 @@ def main():
         over = operation(base, ("stop_trigger", "stop_over"), f"/jobs/{job}/stop", f"/jobs/{job}/savepoints",
                          {"targetDirectory": "file://" + folder, "drain": False})
         print(f"savepoint {over['operation']['location']}")
+        compare("after_stop", base, "GET", f"/jobs/{job}/checkpoints")
     else:
         compare("restored", base, "GET", f"/jobs/{job}/checkpoints")
     return 1 if failed else 0
