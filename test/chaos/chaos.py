@@ -47,7 +47,7 @@ class Checker:
 
     def need_cluster(self, mode):
         """State of the mode leveldb is larger than the memory for it."""
-        managed = "2m" if mode == "leveldb" else "88m"
+        managed = "6m" if mode == "leveldb" else "88m"
         if self.cluster and self.cluster.managed != managed:
             self.drop_cluster(False)
         if not self.cluster:

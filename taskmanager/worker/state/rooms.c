@@ -13,21 +13,8 @@
 #define CHUNK_BYTES MEM_HUGE_BYTES
 #define CHUNK_ROOMS (CHUNK_BYTES / PAGE_BYTES)
 #define SMALL_STATE_BYTES (4u << 20) /* below, memory is libc's */
-#define OVERDRAFT_MIN     (2u << 20)
 
 _Static_assert(CHUNK_ROOMS == 32, "a word has a bit per room");
-
-/*
- * What a store takes over later may be over the budget for as long as a batch takes: by a quarter, or by what 4,096 rows of
- * half a KiB need.
- */
-static bool may_overdraw(const struct wk_state *s, uint64_t bytes)
-{
-    uint64_t used = __atomic_load_n(&s->budget->used_bytes, __ATOMIC_RELAXED);
-    uint64_t more = MAX(s->budget->limit_bytes / 4, (uint64_t)OVERDRAFT_MIN);
-
-    return s->cleaning || (s->disk && used + bytes <= s->budget->limit_bytes + more);
-}
 
 static void free_kept(struct wk_state *s)
 {
@@ -55,7 +42,7 @@ static bool charge(struct wk_state *s, uint64_t bytes)
     }
     if (fits)
         return true;
-    if (!may_overdraw(s, bytes))
+    if (!s->cleaning)
         return false;
     __atomic_add_fetch(&s->used_bytes, bytes, __ATOMIC_RELAXED);
     __atomic_add_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);

@@ -6,17 +6,28 @@
 #include "common/base/mem.h"
 #include "taskmanager/worker/state/state_private.h"
 
+#define OVERDRAFT_MIN (2u << 20)
+
 struct table *wk_table_of(const struct wk_state *s, int state)
 {
     CHECK(state >= 0 && (uint32_t)state < s->table_count);
     return &s->tables[state];
 }
 
+/*
+ * What a store takes over later may be over the budget for as long as a batch takes: by a quarter, or by what 4,096 rows of
+ * half a KiB need.  That holds for every state of the worker: a source's few bytes do not fail because another state is in between.
+ */
+static uint64_t overdraft(const struct wk_state_budget *b)
+{
+    return __atomic_load_n(&b->stores, __ATOMIC_RELAXED) > 0 ? MAX(b->limit_bytes / 4, (uint64_t)OVERDRAFT_MIN) : 0;
+}
+
 bool wk_charge(struct wk_state *s, uint64_t bytes)
 {
     uint64_t used = __atomic_add_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
 
-    if (used <= s->budget->limit_bytes) {
+    if (used <= s->budget->limit_bytes + overdraft(s->budget)) {
         __atomic_add_fetch(&s->used_bytes, bytes, __ATOMIC_RELAXED);
         return true;
     }
