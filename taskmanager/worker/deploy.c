@@ -766,6 +766,7 @@ int wk_region_build(struct wk_region *r, uint32_t attempt, struct err *err)
         struct wk_task *t = r->tasks[i];
 
         t->state = RASK__CONTROL__TASK_STATE__DEPLOYING;
+        t->held = 1; /* mail of the job's checkpoints, which other regions have, must not wake it */
         t->attempt = attempt;
         rc = build_task(wk, t, &config, err);
     }
@@ -814,6 +815,8 @@ void wk_region_start(struct wk_region *r)
         }
         t->debloat.options = t->is_source ? NULL : &wk->debloat; /* of splits it is one a time */
     }
+    for (uint32_t i = 0; i < r->task_count; i++)
+        __atomic_store_n(&r->tasks[i]->held, 0, __ATOMIC_RELEASE);
     for (uint32_t i = 0; i < r->task_count; i++)
         wk_ready(&r->tasks[i]->run);
 }

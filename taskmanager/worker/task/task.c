@@ -635,7 +635,7 @@ static bool task_run(struct wk_runnable *r)
     uint64_t began = ex->ops->now_ns(ex);
     bool again = false;
 
-    if (wk_task_is_over(t))
+    if (wk_task_is_over(t) || (__atomic_load_n(&t->held, __ATOMIC_ACQUIRE) && !task_canceled(t)))
         return false;
     wk_clock_move(&t->clock, WK_PHASE_RUNNING, began);
     t->wall_ms = ex->ops->wall_us(ex) / 1000;

@@ -87,6 +87,7 @@ struct wk_task {
     bool has_sink;          /* one of its operators is a sink */
     bool end_sent;          /* END was given to the chain */
     int cancel;             /* atomic */
+    int held;               /* atomic: its state is being read back, no step but to cancel */
     struct wk_element *control; /* taken, waits for the chain to be empty */
     struct wk_in *control_in;
     struct {

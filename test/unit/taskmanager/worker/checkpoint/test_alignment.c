@@ -785,6 +785,29 @@ static void barriers_that_waited_overtake_when_told(void **state)
     explore(cases, sizeof(cases) / sizeof(*cases));
 }
 
+/* A region that starts again beside others: they have checkpoints, of which all tasks hear, before its state is there. */
+static void no_mail_wakes_a_task_before_its_state_is_there(void **state)
+{
+    static const struct graph_case graph = {"held", {"r", "r"}, .mail = {"x"}};
+    struct pool *pool = pool_new(64u << 20);
+
+    (void)state;
+    run_begin(&graph, pool);
+    run.tasks[0].held = 1;
+    mail_next(0);
+    push_next(0);
+    assert_true(run.ready[0]);
+    step(0);
+    assert_int_equal(run.tasks[0].state, RASK__CONTROL__TASK_STATE__DEPLOYING);
+    assert_int_equal(run.seen[0].rows[0], 0);
+    run.tasks[0].held = 0;
+    step(0);
+    assert_int_equal(run.tasks[0].state, RASK__CONTROL__TASK_STATE__RUNNING);
+    assert_int_equal(run.seen[0].rows[0], 1);
+    run_end();
+    pool_free(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -795,6 +818,7 @@ int main(void)
         cmocka_unit_test(barriers_that_overtake_take_the_rows_along),
         cmocka_unit_test(barriers_overtake_from_task_to_task),
         cmocka_unit_test(barriers_that_waited_overtake_when_told),
+        cmocka_unit_test(no_mail_wakes_a_task_before_its_state_is_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
