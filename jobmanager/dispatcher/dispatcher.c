@@ -59,7 +59,8 @@ static void on_job_changed(void *arg, struct jm_job *job, bool state)
 {
     struct jm_dispatcher *d = arg;
 
-    (void)job;
+    if (job->life.state == JM_JOB_RESTARTING)
+        jm_operations_job_restarts(d, &job->id);
     d->hooks->changed(d->arg, state);
 }
 

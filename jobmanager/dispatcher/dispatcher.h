@@ -94,6 +94,7 @@ void jm_plan_free(struct jm_plan *plan);
 /* operations.c: checkpoints, savepoints and their removal, as REST asks for them and asks about them */
 void jm_operation_start(struct jm_dispatcher *d, struct jm_command *command);
 void jm_operation_look(struct jm_dispatcher *d, struct jm_command *command);
+void jm_operations_job_restarts(struct jm_dispatcher *d, const struct id *job_id);
 void jm_operations_job_over(struct jm_dispatcher *d, const struct id *job_id);
 void jm_operations_clear(struct jm_dispatcher *d);
 

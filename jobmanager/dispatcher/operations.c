@@ -2,7 +2,8 @@
  * operations.c - what takes its time: checkpoints and savepoints that are asked for, and their removal.
  *
  * Each has a trigger, by which REST asks what has come of it; those that ended are remembered for a while.  One that stops
- * or cancels its job has ended when the job is over.  Pure; thread: the control loop.
+ * or cancels its job has ended when the job is over; one that stops, too, when the job fails first and starts again.
+ * Pure; thread: the control loop.
  */
 #include <string.h>
 
@@ -66,6 +67,18 @@ static bool make_room(struct jm_dispatcher *d)
     return false;
 }
 
+/* Its job failed between the savepoint and its end: it runs again. */
+static void end_unstopped(struct jm_operation *o)
+{
+    struct err err;
+
+    err_set(&err, ERR_STATE,
+            "the savepoint \"%s\" is complete, but the job failed before it had stopped and starts again from its latest "
+            "checkpoint: what it does now is not in the savepoint. Stop it again",
+            o->path ? o->path : "");
+    end(o, &err);
+}
+
 static void on_checkpoint(void *arg, const struct err *error, uint64_t checkpoint, const char *path)
 {
     struct jm_operation *o = arg;
@@ -80,6 +93,8 @@ static void on_checkpoint(void *arg, const struct err *error, uint64_t checkpoin
     o->waits = true;
     if (o->cancels)
         jm_job_cancel(job);
+    else if (job->life.state == JM_JOB_RESTARTING)
+        end_unstopped(o);
 }
 
 static void on_disposed(void *arg, const struct err *error)
@@ -158,6 +173,16 @@ void jm_operation_look(struct jm_dispatcher *d, struct jm_command *command)
     if (o->path)
         bytes_add_str(&command->result, o->path);
     jm_command_end(command, NULL);
+}
+
+void jm_operations_job_restarts(struct jm_dispatcher *d, const struct id *job_id)
+{
+    LIST_FOREACH (at, &d->operations) {
+        struct jm_operation *o = LIST_ENTRY(at, struct jm_operation, link);
+
+        if (o->waits && o->stops && id_equal(&o->job_id, job_id))
+            end_unstopped(o);
+    }
 }
 
 void jm_operations_job_over(struct jm_dispatcher *d, const struct id *job_id)

@@ -222,6 +222,37 @@ static void a_savepoint_has_a_folder_of_its_own(void **state)
     world_free(w);
 }
 
+/* The worker dies between the savepoint and the end of its tasks: the job starts again, and who waits for its end is told. */
+static void a_stop_that_a_failure_undoes_says_so(void **state)
+{
+    struct world *w = world_with_interval("1s");
+    struct jm_command stop = {.type = JM_CHECKPOINT,
+                              .job_id = id_from_u64(0x10b, 1),
+                              .kind = RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_SUSPEND,
+                              .target = "file:///save"};
+    struct jm_command look = {.type = JM_OPERATION, .job_id = id_from_u64(0x10b, 1)};
+
+    (void)state;
+    world_run_ms(w, 1200);
+    assert_int_equal(world_do(w, &stop), 0);
+    look.trigger = stop.trigger;
+    world_run_ms(w, 100);
+    assert_int_equal(world_do(w, &look), 0);
+    assert_false(look.ended); /* the savepoint is there, and the tasks of this world run on */
+    assert_int_equal(strncmp((const char *)look.result.data, "/save/savepoint-", 16), 0);
+    bytes_release(&look.result);
+    fake_die(world_worker(w, 0, 1), true, true, false, "killed");
+    world_run_ms(w, 100);
+    assert_state(w, 1, RUNNING);
+    assert_int_equal(world_do(w, &look), 0);
+    assert_true(look.ended);
+    assert_int_equal(look.operation_err.code, ERR_STATE);
+    assert_non_null(strstr(look.operation_err.text, "is complete, but the job failed before it had stopped"));
+    assert_int_equal(strncmp((const char *)look.result.data, "/save/savepoint-", 16), 0);
+    bytes_release(&look.result);
+    world_free(w);
+}
+
 static void what_is_over_leaves_nothing(void **state)
 {
     struct world *w = world_with_interval("1s");
@@ -447,6 +478,7 @@ int main(void)
         cmocka_unit_test(who_holds_it_up_is_told),
         cmocka_unit_test(a_full_disk_fails_the_checkpoint_only),
         cmocka_unit_test(a_savepoint_has_a_folder_of_its_own),
+        cmocka_unit_test(a_stop_that_a_failure_undoes_says_so),
         cmocka_unit_test(what_is_over_leaves_nothing),
         cmocka_unit_test(what_is_retained_stays),
         cmocka_unit_test(a_pause_is_kept_and_none_overlaps),
