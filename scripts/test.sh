@@ -16,7 +16,10 @@ fi
 suites=" ${*:-unit integration sim} "
 export VARIANT=${VARIANT:-release}
 build=build
-[ "$VARIANT" = release ] || build=build/$VARIANT
+if [ "$VARIANT" != release ]; then
+    build=build/$VARIANT
+    export UNIT_TIMEOUT=${UNIT_TIMEOUT:-240} # checkers take their time
+fi
 export RASK_BUILD=$PWD/$build
 jobs=${JOBS:-$(nproc)}
 

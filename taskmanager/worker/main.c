@@ -115,11 +115,17 @@ static void accept_passed(struct program *p, size_t len, int fd)
     arena_release(&arena);
 }
 
-/* What is on disk is of no use to anybody else. After a kill, the next worker removes it. */
+/* What is on disk is of no use to anybody else. After a kill, the next worker removes it. Compactions may still run: the name
+ * goes first, so that they make no file in a folder that is being emptied. */
 static void remove_stores(const struct program *p)
 {
-    if (p->store_dir && p->remove_store_dir)
-        work_folder_remove(p->store_dir);
+    char *gone;
+
+    if (!p->store_dir || !p->remove_store_dir)
+        return;
+    gone = mem_printf("%s-over", p->store_dir);
+    work_folder_remove(rename(p->store_dir, gone) == 0 ? gone : p->store_dir);
+    mem_free(gone);
 }
 
 static void on_pipe(int pipe_fd, void *arg)

@@ -4,6 +4,7 @@ usage: bad_peer.py rpc PORT | data PORT JOB_ID | rest PORT
 
 Prints "ok NAME" and "FAIL NAME: what came instead" lines; exit code 1 if there was a FAIL.
 """
+import itertools
 import os
 import socket
 import struct
@@ -59,10 +60,10 @@ def data(field, value):
     return varint(field << 3 | 2) + varint(len(value)) + value
 
 
-def hello(role, protocol=1, version=b"0.0.0-bad", job=None, epoch=0):
+def hello(role, protocol=1, version=b"0.0.0-bad", job=None, epoch=0, process=0):
     text = number(1, protocol) + data(2, version) + number(3, role)
     if job is not None:
-        text += data(4, job) + number(5, epoch) + number(6, 0) + data(7, bytes(16))
+        text += data(4, job) + number(5, epoch) + number(6, 0) + data(7, bytes(16)) + number(9, process)
     return text
 
 
@@ -200,15 +201,15 @@ def rpc(port):
 def of_job(port, job):
     """Connections that name the running job: a wrong epoch is refused, a wrong proof, too."""
     refused("data: stale epoch of a running job", port, hello(PEER_WORKER, job=job, epoch=999), b"epoch 999")
-    for epoch in range(4):
+    for epoch, process in itertools.product(range(4), range(4)):
         peer = Peer(port)
-        got = peer.answer(frame(HELLO, hello(PEER_WORKER, job=job, epoch=epoch)))
+        got = peer.answer(frame(HELLO, hello(PEER_WORKER, job=job, epoch=epoch, process=process)))
         if got[0] == CHALLENGE:
             got = peer.answer(frame(PROOF, data(1, bytes(32))))
             check("data: wrong proof of the job's secret", is_closed(got), got)
             peer.close()
             peer = Peer(port)
-            peer.answer(frame(HELLO, hello(PEER_WORKER, job=job, epoch=epoch)))
+            peer.answer(frame(HELLO, hello(PEER_WORKER, job=job, epoch=epoch, process=process)))
             got = peer.answer(frame(DATA, os.urandom(64)))
             check("data: block instead of a proof", is_closed(got), got)
             peer.close()
