@@ -173,8 +173,8 @@ void wk_overtake_look(struct wk_task *t)
 static void record_head(struct wk_task *t)
 {
     struct wk_op *head = t->chain.ops[0];
-    uint64_t all = 0, left = 0;
-    uint32_t k = 0, at = 0; /* in t->taken, and rows of that entry which are behind */
+    uint64_t all = 0, left = 0, behind;
+    uint32_t k = 0; /* in t->taken; behind: rows of that entry which are */
 
     LIST_FOREACH (n, &head->feeds) {
         const struct wk_feed *f = LIST_ENTRY(n, struct wk_feed, node);
@@ -184,21 +184,21 @@ static void record_head(struct wk_task *t)
     for (uint32_t i = 0; i < t->taken_count; i++)
         all += t->taken[i].rows;
     CHECK(left <= all);
-    for (uint64_t skip = all - left; k < t->taken_count && skip >= t->taken[k].rows; k++)
-        skip -= t->taken[k].rows, at = (uint32_t)skip;
+    for (behind = all - left; k < t->taken_count && behind >= t->taken[k].rows; k++)
+        behind -= t->taken[k].rows;
     LIST_FOREACH (n, &head->feeds) {
         const struct wk_feed *f = LIST_ENTRY(n, struct wk_feed, node);
 
         for (uint32_t row = f->from, rows; row < f->batch->rows; row += rows) {
             const struct wk_in *in = t->taken[k].in;
 
-            rows = MIN(f->batch->rows - row, t->taken[k].rows - at);
+            rows = MIN(f->batch->rows - row, t->taken[k].rows - (uint32_t)behind);
             wk_inflight_add(&t->barriers.inflight, in->edge, in->source_subtask, in->target_subtask, WK_FROM_RECEIVER,
                             batch_slice(f->batch, row, rows));
-            at += rows;
-            if (at == t->taken[k].rows) {
+            behind += rows;
+            if (behind == t->taken[k].rows) {
                 k++;
-                at = 0;
+                behind = 0;
             }
         }
     }
