@@ -4,32 +4,9 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=scripts/free_port.bash
-. scripts/free_port.bash
-# shellcheck source=test/integration/lib.bash
-. test/integration/lib.bash
-build=${RASK_BUILD:-$PWD/build}
-top=$(mktemp -d)
-unset RASK_LOG_DIR RASK_BUILD
-export RASK_CONF_DIR="$top/conf"
-declare -A pids=()
+# shellcheck source=test/integration/cluster.bash
+. test/integration/cluster.bash
 
-cleanup() {
-    kill -KILL "${pids[@]}" 2>/dev/null
-    rm -rf "$top"
-}
-trap cleanup EXIT
-
-rask() { # rask VERB ARGUMENT...
-    run timeout 60 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
-}
-# submit ARGUMENT...: detached; sets job
-submit() {
-    rask run -d "$@"
-    job=${out##*JobID }
-    job=${job%%[!0-9a-f]*}
-    [[ ${#job} -eq 32 ]]
-}
 has_completed() { # has_completed N
     out=$(rest "/jobs/$job/checkpoints" 2>&1)
     local n=${out#*\"completed\":}
@@ -48,30 +25,15 @@ answers() {
 savepoint_path() { # of what rask printed
     sed -n 's/.*Path: file:\(.*\)/\1/p' <<<"$out"
 }
-output_is_exact() { # output_is_exact FOLDER K N
-    out=$(diff <(awk -v k="$2" -v n="$3" 'BEGIN {for (i = 1; i <= n; i++) print i % k "," ++c[i % k]}' | sort) \
-        <(find "$1" -type f -name 'part-*' ! -name '.*' -exec cat {} + | sort) | head -20)
-    [[ -z $out ]]
-}
 
-rest_port=$(free_port)
-rpc_port=$(free_port)
-mkdir -p "$top/conf" "$top/log" "$top/tmp" "$top/save"
-cat >"$top/conf/rask-conf.yaml" <<CONF
-rest.port: $rest_port
-jobmanager.rpc.port: $rpc_port
-taskmanager.numberOfTaskSlots: 4
-taskmanager.memory.process.size: 256m
-io.tmp.dirs: '$top/tmp'
-env.log.dir: '$top/log'
+mkdir -p "$top/save"
+configure 4 256 <<CONF
 execution.checkpointing.dir: file://$top/ckpt
 execution.checkpointing.savepoint-dir: file://$top/save
 execution.checkpointing.interval: 300 ms
 CONF
-run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/exact.so" test/integration/jobs/exact.c
-check compiles said 0 ""
-run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/drained.so" test/integration/jobs/drained.c
-check drained_compiles said 0 ""
+compile exact
+compile drained
 start jm rask-jobmanager
 start tm rask-taskmanager
 check cluster_is_there eventually has_taskmanagers 1

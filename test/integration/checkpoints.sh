@@ -4,69 +4,15 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=scripts/free_port.bash
-. scripts/free_port.bash
-# shellcheck source=test/integration/lib.bash
-. test/integration/lib.bash
-build=${RASK_BUILD:-$PWD/build}
-top=$(mktemp -d)
-unset RASK_LOG_DIR RASK_BUILD
-export RASK_CONF_DIR="$top/conf"
-declare -A pids=()
+# shellcheck source=test/integration/cluster.bash
+. test/integration/cluster.bash
 
-cleanup() {
-    kill -KILL "${pids[@]}" 2>/dev/null
-    if [[ -n ${KEEP:-} ]]; then echo "kept: $top"; else rm -rf "$top"; fi
-}
-trap cleanup EXIT
-
-rask() { # rask VERB ARGUMENT...
-    run timeout 60 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
-}
-# submit ARGUMENT...: detached; sets job
-submit() {
-    rask run -d "$@"
-    job=${out##*JobID }
-    job=${job%%[!0-9a-f]*}
-    [[ ${#job} -eq 32 ]]
-}
-chk() { # the newest complete checkpoint of a job
-    find "$top/ckpt/$1" -path '*/chk-*/_metadata' 2>/dev/null | sed 's/.*chk-\([0-9]*\).*/\1/' | sort -n | tail -1
-}
-chk_beyond() {
-    local n
-    n=$(chk "$1")
-    [[ ${n:-0} -gt $2 ]]
-}
-restarts_are() { # restarts_are JOB N
-    out=$(rest "/jobs/$1/metrics?get=numRestarts" 2>&1)
-    [[ $out == *"\"value\":\"$2\""* ]]
-}
-workers_of() { # process ids of the workers of a TaskManager
-    ps -o pid= --ppid "${pids[$1]}"
-}
-# every count of K keys of N lines once: from the finished parts of a folder
-output_is_exact() { # output_is_exact FOLDER K N
-    out=$(diff <(awk -v k="$2" -v n="$3" 'BEGIN {for (i = 1; i <= n; i++) print i % k "," ++c[i % k]}' | sort) \
-        <(find "$1" -type f -name 'part-*' ! -name '.*' -exec cat {} + | sort) | head -20)
-    [[ -z $out ]]
-}
-
-rest_port=$(free_port)
-rpc_port=$(free_port)
-mkdir -p "$top/conf" "$top/log" "$top/tmp" "$top/ckpt"
-cat >"$top/conf/rask-conf.yaml" <<CONF
-rest.port: $rest_port
-jobmanager.rpc.port: $rpc_port
-taskmanager.numberOfTaskSlots: 2
-taskmanager.memory.process.size: 256m
-io.tmp.dirs: '$top/tmp'
-env.log.dir: '$top/log'
+mkdir -p "$top/ckpt"
+configure 2 256 <<CONF
 execution.checkpointing.dir: file://$top/ckpt
 execution.checkpointing.interval: 200 ms
 CONF
-run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/exact.so" test/integration/jobs/exact.c
-check compiles said 0 ""
+compile exact
 start jm rask-jobmanager
 start tm1 rask-taskmanager
 start tm2 rask-taskmanager

@@ -14,34 +14,14 @@ if [[ -z ${RASK_OWN_MOUNTS:-} ]]; then
     echo "ok skipped_because_this_system_permits_no_mounts_of_our_own"
     exit 0
 fi
-# shellcheck source=scripts/free_port.bash
-. scripts/free_port.bash
-# shellcheck source=test/integration/lib.bash
-. test/integration/lib.bash
-build=${RASK_BUILD:-$PWD/build}
-top=$(mktemp -d)
-unset RASK_LOG_DIR RASK_BUILD
-export RASK_CONF_DIR="$top/conf"
-declare -A pids=()
+# shellcheck source=test/integration/cluster.bash
+. test/integration/cluster.bash
 
-cleanup() {
-    kill -KILL "${pids[@]}" 2>/dev/null
+also_end() {
     wait 2>/dev/null
     umount -l "$top/disk" 2>/dev/null
-    rm -rf "$top"
 }
-trap cleanup EXIT
 
-rask() { # rask VERB ARGUMENT...
-    run timeout 60 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
-}
-# submit ARGUMENT...: detached; sets job
-submit() {
-    rask run -d "$@"
-    job=${out##*JobID }
-    job=${job%%[!0-9a-f]*}
-    [[ ${#job} -eq 32 ]]
-}
 # start_bound NAME PROGRAM: as start, for a process that permissions bind, root's too
 start_bound() {
     setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search \
@@ -74,28 +54,15 @@ trouble() {
 mended() {
     check "$1:_the_next_succeeds" eventually count_is_over completed "$(count_of completed)"
 }
-output_is_exact() { # output_is_exact FOLDER K N
-    out=$(diff <(awk -v k="$2" -v n="$3" 'BEGIN {for (i = 1; i <= n; i++) print i % k "," ++c[i % k]}' | sort) \
-        <(find "$1" -type f -name 'part-*' ! -name '.*' -exec cat {} + | sort) | head -20)
-    [[ -z $out ]]
-}
 fill() { # all of it, to the last byte
     cat /dev/zero >"$top/disk/filler" 2>/dev/null
     true
 }
 
-rest_port=$(free_port)
-rpc_port=$(free_port)
-mkdir -p "$top/conf" "$top/log" "$top/tmp" "$top/disk"
+mkdir -p "$top/disk"
 mount -t tmpfs -o size=8m rask-test "$top/disk" || exit 1
 mkdir "$top/disk/ckpt"
-cat >"$top/conf/rask-conf.yaml" <<CONF
-rest.port: $rest_port
-jobmanager.rpc.port: $rpc_port
-taskmanager.numberOfTaskSlots: 2
-taskmanager.memory.process.size: 256m
-io.tmp.dirs: '$top/tmp'
-env.log.dir: '$top/log'
+configure 2 256 <<CONF
 execution.checkpointing.dir: file://$top/disk/ckpt
 execution.checkpointing.interval: 100 ms
 execution.checkpointing.tolerable-failed-checkpoints: 100000
@@ -103,8 +70,7 @@ restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 100000
 restart-strategy.fixed-delay.delay: 100 ms
 CONF
-run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/exact.so" test/integration/jobs/exact.c
-check compiles said 0 ""
+compile exact
 start_bound jm rask-jobmanager
 start_bound tm rask-taskmanager
 check cluster_is_there eventually has_taskmanagers 1

@@ -5,35 +5,12 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=scripts/free_port.bash
-. scripts/free_port.bash
-# shellcheck source=test/integration/lib.bash
-. test/integration/lib.bash
-build=${RASK_BUILD:-$PWD/build}
-top=$(mktemp -d)
-unset RASK_LOG_DIR RASK_BUILD
-export RASK_CONF_DIR="$top/conf"
-declare -A pids=()
-
-cleanup() {
-    kill -KILL "${pids[@]}" 2>/dev/null
-    rm -rf "$top"
-}
-trap cleanup EXIT
+# shellcheck source=test/integration/cluster.bash
+. test/integration/cluster.bash
 
 all_slots_free() {
     out=$(rest /overview 2>&1)
     [[ $out == *'"slots-available":4,'* ]]
-}
-rask() { # rask VERB ARGUMENT...
-    run timeout 30 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
-}
-# submit NAME ARGUMENT...: detached; sets job
-submit() {
-    rask run -d "$@"
-    job=${out##*JobID }
-    job=${job%%[!0-9a-f]*}
-    [[ ${#job} -eq 32 ]]
 }
 # last_counts FILE: the last update per key
 last_counts() {
@@ -46,23 +23,11 @@ healthy_is_right() { # of 7 keys, rows/7 each
     [[ $out == "$want" ]]
 }
 
-rest_port=$(free_port)
-rpc_port=$(free_port)
-mkdir -p "$top/conf" "$top/log" "$top/tmp"
-cat >"$top/conf/rask-conf.yaml" <<CONF
-rest.port: $rest_port
-jobmanager.rpc.port: $rpc_port
-taskmanager.numberOfTaskSlots: 2
-taskmanager.memory.process.size: 256m
-io.tmp.dirs: '$top/tmp'
-env.log.dir: '$top/log'
+configure 2 256 <<CONF
 task.cancellation.timeout: 1 s
 CONF
-jobs=test/integration/jobs
-for name in misbehave healthy; do
-    run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/$name.so" "$jobs/$name.c"
-    check "compiles_$name" said 0 ""
-done
+compile misbehave healthy
+rask_timeout=30
 start jm rask-jobmanager
 start tm1 rask-taskmanager
 start tm2 rask-taskmanager
@@ -135,7 +100,7 @@ bad memory "taskmanager.memory.process.size"
 rask run "$top/misbehave.so" --how fork --output "$top/forked.csv"
 check fork_ends said 0 ""
 if command -v "${CXX:-c++}" >/dev/null; then
-    run "${CXX:-c++}" -shared -fPIC -g -Iapi/include -o "$top/throws.so" "$jobs/throws.cc"
+    run "${CXX:-c++}" -shared -fPIC -g -Iapi/include -o "$top/throws.so" test/integration/jobs/throws.cc
     check compiles_throws said 0 ""
     rask run "$top/throws.so"
     check exception_is_said said 1 "SIGABRT"

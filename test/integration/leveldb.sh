@@ -5,43 +5,16 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=scripts/free_port.bash
-. scripts/free_port.bash
-# shellcheck source=test/integration/lib.bash
-. test/integration/lib.bash
-build=${RASK_BUILD:-$PWD/build}
-top=$(mktemp -d)
-unset RASK_LOG_DIR RASK_BUILD
-export RASK_CONF_DIR="$top/conf"
-declare -A pids=()
+# shellcheck source=test/integration/cluster.bash
+. test/integration/cluster.bash
 watcher=
 
-cleanup() {
+also_end() {
     [[ -n $watcher ]] && kill -KILL "$watcher" 2>/dev/null
-    kill -KILL "${pids[@]}" 2>/dev/null
-    if [[ -n ${KEEP:-} ]]; then echo "kept: $top"; else rm -rf "$top"; fi
 }
-trap cleanup EXIT
 
-rask() { # rask VERB ARGUMENT...
-    run timeout 60 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}"
-}
-submit() { # submit ARGUMENT...: detached; sets job
-    rask run -d "$@"
-    job=${out##*JobID }
-    job=${job%%[!0-9a-f]*}
-    [[ ${#job} -eq 32 ]]
-}
-workers_of() { # process ids of the workers of a TaskManager
-    ps -o pid= --ppid "${pids[$1]}"
-}
 lines_are_out() { # lines_are_out FOLDER N: in finished and unfinished parts
     [[ $(find "$1" -type f -name '*part-*' -exec cat {} + 2>/dev/null | wc -l) -gt $2 ]]
-}
-output_is_exact() { # output_is_exact FOLDER K N
-    out=$(diff <(awk -v k="$2" -v n="$3" 'BEGIN {for (i = 1; i <= n; i++) print i % k "," ++c[i % k]}' | sort) \
-        <(find "$1" -type f -name 'part-*' ! -name '.*' -exec cat {} + | sort) | head -20)
-    [[ -z $out ]]
 }
 watch_pss() { # the largest PSS of a worker in KiB, kept in a file
     local most=0 pss pid
@@ -64,27 +37,18 @@ checked=no # by AddressSanitizer, which takes memory of its own
 [[ $build != *asan* ]] || checked=yes process_mib=2048
 keys=330000 # of 24 + 8 + 208 bytes: 80 MiB
 lines=420000
-rest_port=$(free_port)
-rpc_port=$(free_port)
-mkdir -p "$top/conf" "$top/log" "$top/tmp" "$top/ckpt" "$top/local"
-cat >"$top/conf/rask-conf.yaml" <<CONF
-rest.port: $rest_port
-jobmanager.rpc.port: $rpc_port
-taskmanager.numberOfTaskSlots: 2
-taskmanager.memory.process.size: ${process_mib}m
+mkdir -p "$top/ckpt" "$top/local"
+configure 2 "$process_mib" <<CONF
 taskmanager.memory.managed.size: ${managed_mib}m
 state.backend.type: leveldb
 state.backend.leveldb.localdir: $top/local
-io.tmp.dirs: '$top/tmp'
-env.log.dir: '$top/log'
 execution.checkpointing.dir: file://$top/ckpt
 execution.checkpointing.interval: 500 ms
 restart-strategy.type: fixed-delay
 restart-strategy.fixed-delay.attempts: 3
 restart-strategy.fixed-delay.delay: 100 ms
 CONF
-run "${CC:-cc}" -shared -fPIC -g -Iapi/include -o "$top/exact.so" test/integration/jobs/exact.c
-check compiles said 0 ""
+compile exact
 start jm rask-jobmanager
 start tm1 rask-taskmanager
 check cluster_is_there eventually has_taskmanagers 1
