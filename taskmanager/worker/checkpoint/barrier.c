@@ -28,12 +28,19 @@ void wk_barriers_init(struct wk_barriers *b)
 {
     b->exactly_once = true;
     list_init(&b->mail);
+    list_init(&b->triggers);
+}
+
+static void drop_mail(struct list *mail)
+{
+    for (struct list *n; (n = list_pop_front(mail));)
+        mem_free(LIST_ENTRY(n, struct mail, node));
 }
 
 void wk_barriers_release(struct wk_barriers *b)
 {
-    for (struct list *n; (n = list_pop_front(&b->mail));)
-        mem_free(LIST_ENTRY(n, struct mail, node));
+    drop_mail(&b->mail);
+    drop_mail(&b->triggers);
     wk_task_snapshot_free(b->open);
     b->open = NULL;
     wk_inflight_clear(&b->inflight);
@@ -52,6 +59,17 @@ void wk_task_snapshot_free(struct wk_task_snapshot *s)
 }
 
 /* ---- mail ---- */
+
+int64_t wk_barrier_triggered(const struct wk_barriers *b)
+{
+    return list_empty(&b->triggers) ? 0 : LIST_ENTRY(b->triggers.next, struct mail, node)->value;
+}
+
+static void drop_triggers(struct wk_barriers *b, uint64_t last)
+{
+    while (!list_empty(&b->triggers) && wk_barrier_id(wk_barrier_triggered(b)) <= last)
+        mem_free(LIST_ENTRY(list_pop_front(&b->triggers), struct mail, node));
+}
 
 void wk_barrier_mail(struct wk_task *t, enum wk_mail_type type, int64_t value)
 {
@@ -137,8 +155,7 @@ static void give_up(struct wk_task *t, uint64_t checkpoint)
 {
     struct wk_barriers *b = &t->barriers;
 
-    if (wk_barrier_id(b->triggered) <= checkpoint)
-        b->triggered = 0;
+    drop_triggers(b, checkpoint);
     wk_overtake_give_up(t, checkpoint);
     if (checkpoint <= b->last)
         return;
@@ -163,9 +180,10 @@ int wk_barrier_take_mail(struct wk_task *t)
             break;
         m = LIST_ENTRY(n, struct mail, node);
         if (m->type == WK_MAIL_TRIGGER && wk_barrier_id(m->value) > b->last) {
-            b->triggered = m->value;
             if (wk_barrier_kind(m->value) == RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_TERMINATE)
                 begin_of_stop(t, m->value);
+            list_push_back(&b->triggers, &m->node); /* a savepoint may come before the task has begun with what came last */
+            continue;
         }
         if (m->type == WK_MAIL_ABORT)
             give_up(t, wk_barrier_id(m->value));
@@ -192,8 +210,7 @@ void wk_barrier_pass(struct wk_task *t, int64_t value)
     b->value = 0;
     b->count = 0;
     b->aligned_ns = now_ns(t);
-    if (wk_barrier_id(b->triggered) <= b->last)
-        b->triggered = 0;
+    drop_triggers(b, b->last);
     wk_barrier_show(b, value, WK_BARRIER_PASSING, 0);
     wk_chain_control(&t->chain, WK_BARRIER, value);
 }
@@ -260,14 +277,14 @@ void wk_barrier_channel_ended(struct wk_task *t, const struct wk_in *in)
 
 bool wk_barrier_begin(struct wk_task *t)
 {
-    struct wk_barriers *b = &t->barriers;
+    int64_t value = wk_barrier_triggered(&t->barriers);
 
-    if (!b->triggered || (t->gate.ended_count < t->gate.channel_count && !(t->is_source && t->draining)))
+    if (!value || (t->gate.ended_count < t->gate.channel_count && !(t->is_source && t->draining)))
         return false;
     if (t->draining && !t->chain.ended) /* the end of the input comes first */
         return false;
-    wk_barrier_seen(t, wk_barrier_id(b->triggered));
-    wk_barrier_pass(t, b->triggered);
+    wk_barrier_seen(t, wk_barrier_id(value));
+    wk_barrier_pass(t, value);
     return true;
 }
 

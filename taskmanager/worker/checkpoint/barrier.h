@@ -65,7 +65,7 @@ struct wk_barriers { /* in a task */
     int64_t value;         /* of the one being aligned; 0: none */
     uint32_t count;        /* of channels that it has come on */
     uint64_t last;         /* no barrier up to this one is waited for any more: taken or given up */
-    int64_t triggered;     /* value to begin with once no channel lives; 0: none */
+    struct list triggers;  /* mail: what to begin with, in this order, once no channel lives */
     uint64_t first_id;              /* of the figures that follow */
     uint64_t first_ns, first_bytes; /* when the first barrier came; what had come until then */
     int64_t first_ms;               /* wall clock */
@@ -90,6 +90,8 @@ struct wk_barriers { /* in a task */
 
 void wk_barriers_init(struct wk_barriers *b);
 void wk_barriers_release(struct wk_barriers *b);
+/* The value of the first barrier that the task was told to begin with; 0: none. */
+int64_t wk_barrier_triggered(const struct wk_barriers *b);
 
 /* Any thread. The task is made ready. */
 void wk_barrier_mail(struct wk_task *t, enum wk_mail_type type, int64_t value);

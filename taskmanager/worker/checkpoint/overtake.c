@@ -155,15 +155,17 @@ static void settle(struct wk_task *t)
 
 void wk_overtake_look(struct wk_task *t)
 {
+    int64_t triggered;
+
     if (!t->barriers.may_overtake)
         return;
     if (t->barriers.open)
         settle(t);
     look_at_gate(t);
-    /* who begins by itself */
-    if (t->barriers.triggered && may(&t->barriers, t->barriers.triggered) && !t->draining &&
+    triggered = wk_barrier_triggered(&t->barriers); /* who begins by itself */
+    if (triggered && may(&t->barriers, triggered) && !t->draining &&
         t->gate.ended_count == t->gate.channel_count)
-        make_way(t, t->barriers.triggered, false);
+        make_way(t, triggered, false);
 }
 
 /*

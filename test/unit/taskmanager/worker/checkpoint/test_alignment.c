@@ -26,7 +26,7 @@ enum { CHANNELS = 3, TASKS = 2, CHECKPOINTS = 2, CHOICES_MAX = 256 };
 
 /*
  * r row · d an element of two rows · w watermark (100 x its place in the script) · 1 2 barriers · e end of input.
- * Mail: x checkpoint 1 is given up · t begin checkpoint 2 if no channel lives · h barriers of checkpoint 1 have waited for long.
+ * Mail: x checkpoint 1 is given up · b, t begin checkpoint 1, 2 if no channel lives · h barriers of checkpoint 1 have waited for long.
  */
 struct graph_case {
     const char *what;
@@ -463,7 +463,7 @@ static void mail_next(uint32_t task)
     else if (what == 'h')
         wk_barrier_mail(&run.tasks[task], WK_MAIL_HURRY, barrier_value(1));
     else
-        wk_barrier_mail(&run.tasks[task], WK_MAIL_TRIGGER, barrier_value(2));
+        wk_barrier_mail(&run.tasks[task], WK_MAIL_TRIGGER, barrier_value(what == 'b' ? 1 : 2));
 }
 
 static void step(uint32_t task)
@@ -800,6 +800,26 @@ static void barriers_that_waited_overtake_when_told(void **state)
     explore(cases, sizeof(cases) / sizeof(*cases));
 }
 
+/* A reader is at its rows for a while; meanwhile a checkpoint is triggered, and a savepoint, which nothing subsumes. */
+static void a_task_begins_with_each_that_it_was_told(void **state)
+{
+    static const struct graph_case graph = {"told twice", {"re"}, .mail = {"bt"}};
+    struct pool *pool = pool_new(64u << 20);
+
+    (void)state;
+    run_begin(&graph, pool);
+    push_next(0);
+    push_next(0);
+    mail_next(0);
+    mail_next(0);
+    while (run.ready[0])
+        step(0);
+    assert_int_equal(run.seen[0].cut[1].count, 1);
+    assert_int_equal(run.seen[0].cut[2].count, 1);
+    run_end();
+    pool_free(pool);
+}
+
 /* A region that starts again beside others: they have checkpoints, of which all tasks hear, before its state is there. */
 static void no_mail_wakes_a_task_before_its_state_is_there(void **state)
 {
@@ -833,6 +853,7 @@ int main(void)
         cmocka_unit_test(barriers_that_overtake_take_the_rows_along),
         cmocka_unit_test(barriers_overtake_from_task_to_task),
         cmocka_unit_test(barriers_that_waited_overtake_when_told),
+        cmocka_unit_test(a_task_begins_with_each_that_it_was_told),
         cmocka_unit_test(no_mail_wakes_a_task_before_its_state_is_there),
     };
 
