@@ -382,7 +382,9 @@ static bool may_restart(struct jm_job *job, int code, uint64_t *ret_wait_ms, str
     return false;
 }
 
-bool jm_job_plan_restart(struct jm_job *job, int code)
+/* Whether the restart strategy, and the kind of failure, allow another try; then the job is
+ * RESTARTING, not before restart_at_ns; else it is FAILING. */
+static bool plan_restart(struct jm_job *job, int code)
 {
     uint64_t wait_ms, at_ns;
     struct bytes why;
@@ -411,7 +413,7 @@ bool jm_job_plan_restart(struct jm_job *job, int code)
 static void react(struct jm_job *job, const struct jm_fault *fault)
 {
     bool regional = fault->local && jm_regions_may_restart(job);
-    bool restarts = jm_job_plan_restart(job, fault->code);
+    bool restarts = plan_restart(job, fault->code);
     char *text = regional && restarts ? jm_regions_text(job) : NULL;
 
     keep_failure(job, fault, text);

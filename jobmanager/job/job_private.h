@@ -31,9 +31,6 @@ struct jm_fault {
 void jm_job_fail(struct jm_job *job, const struct jm_fault *fault);
 /* The epoch ends, and the next one begins at once: what some regions need cannot be had. */
 void jm_job_escalate(struct jm_job *job, const char *why);
-/* Whether the restart strategy, and the kind of failure, allow another try; then the job is
- * RESTARTING, not before restart_at_ns; else it is FAILING. */
-bool jm_job_plan_restart(struct jm_job *job, int code);
 
 /* job_regions.c */
 void jm_job_init_regions(struct jm_job *job);

@@ -80,15 +80,21 @@ bool jm_regions_concern(const struct jm_job *job, const struct jm_worker *w)
     return false;
 }
 
-void jm_regions_join_worker(struct jm_job *job, const struct jm_worker *w)
+/* Those that are hit start again: their tasks are asked to end. */
+static void cancel_hit(struct jm_job *job)
 {
-    jm_regions_hit_worker(job, w);
     for (uint32_t i = 0; i < job->map.count; i++) {
         job->regions[i].restarting = job->regions[i].restarting || job->regions[i].hit;
         job->regions[i].hit = false;
     }
     jm_job_tasks_cancel(job);
     jm_job_cancel_tasks(job);
+}
+
+void jm_regions_join_worker(struct jm_job *job, const struct jm_worker *w)
+{
+    jm_regions_hit_worker(job, w);
+    cancel_hit(job);
 }
 
 char *jm_regions_text(const struct jm_job *job)
@@ -120,16 +126,16 @@ void jm_regions_fail(struct jm_job *job)
 
     job->regional = true;
     for (uint32_t i = 0; i < job->map.count; i++) {
-        job->regions[i].restarting = job->regions[i].restarting || job->regions[i].hit;
-        regions += job->regions[i].restarting;
-        tasks += job->regions[i].restarting ? job->map.sizes[i] : 0;
+        bool again = job->regions[i].restarting || job->regions[i].hit;
+
+        regions += again;
+        tasks += again ? job->map.sizes[i] : 0;
     }
     env_log(env, LOG_WARN, JM_MODULE, job->id_text,
             "%u of %u tasks of job \"%s\" start again (%u of %u regions), the others run on", tasks,
             job->graph.total, job->name, regions, job->map.count);
     jm_ckpt_interrupt(job->ckpt, "tasks failed, and start again, before it was complete");
-    jm_job_tasks_cancel(job);
-    jm_job_cancel_tasks(job);
+    cancel_hit(job);
     env_timer_cancel(env, &job->restart_timer);
     if (timeout_ms > 0)
         env_timer_arm_ms(env, &job->cancel_timer, timeout_ms);

@@ -27,13 +27,11 @@ void jm_job_tasks_cancel(struct jm_job *job)
     for (uint32_t v = 0; v < job->job_graph->n_vertices; v++)
         for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++) {
             struct jm_subtask *task = &job->graph.vertices[v].subtasks[i];
-            bool deployed;
+            bool deployed = task->worker != JM_NO_WORKER &&
+                            job->workers[task->worker].state == JM_WORKER_DEPLOYED;
 
             if (job->regional && !jm_region_of(job, v, i)->restarting)
                 continue;
-            deployed = task->worker != JM_NO_WORKER &&
-                            job->workers[task->worker].state == JM_WORKER_DEPLOYED;
-
             if (jm_task_may(task->life.state, STATE(CANCELING)))
                 jm_job_task_move(job, v, i, STATE(CANCELING));
             if (!deployed && jm_task_may(task->life.state, STATE(CANCELED)))
