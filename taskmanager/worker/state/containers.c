@@ -268,13 +268,17 @@ static void put_pair(const struct box *b, char *to, rask_bytes at, rask_bytes va
     memcpy(to + 8 + at.len, value.data, value.len);
 }
 
-/* Puts a pair into a part. *ret_more: whether it is a new one; *ret_full: whether the part has too much. */
-static int put_in_part(const struct box *b, uint32_t part, rask_bytes at, rask_bytes value, bool *ret_more, bool *ret_full,
-                       struct err *err)
+static size_t first_pair(uint32_t part)
 {
-    struct entry *e = part_of(b, part);
-    size_t from = part == 0 ? HEAD_BYTES : 0, len = e ? value_len_of(e) : from, add = b->time_bytes + 8u + at.len + value.len;
-    struct place p = find_pair(b, e, from, at);
+    return part == 0 ? HEAD_BYTES : 0;
+}
+
+/* Puts a pair into part e (NULL: there is none), where it stands at p. *ret_more: whether it is a new one; *ret_full: whether
+ * the part has too much. */
+static int put_in_part(const struct box *b, uint32_t part, struct entry *e, struct place p, rask_bytes at, rask_bytes value,
+                       bool *ret_more, bool *ret_full, struct err *err)
+{
+    size_t len = e ? value_len_of(e) : first_pair(part), add = b->time_bytes + 8u + at.len + value.len;
     size_t fresh = len - p.size + add, to = p.size == add ? p.offset : len - p.size;
     char *data;
 
@@ -303,11 +307,15 @@ static int spread(const struct box *b, const struct head *h, const struct bytes 
         const char *data = (const char *)pairs->data + o;
         rask_bytes at, value;
         bool more, full;
+        uint32_t part;
+        struct entry *e;
 
         o += element_at(b, data, &at, &value);
         if (b->time_bytes)
             memcpy(&b->t->state->now_ms, data, sizeof(now_ms));
-        rc = put_in_part(b, place_of(h, at), at, value, &more, &full, err);
+        part = place_of(h, at);
+        e = part_of(b, part);
+        rc = put_in_part(b, part, e, find_pair(b, e, first_pair(part), at), at, value, &more, &full, err);
     }
     b->t->state->now_ms = now_ms;
     return rc;
@@ -316,7 +324,7 @@ static int spread(const struct box *b, const struct head *h, const struct bytes 
 static int respread(const struct box *b, struct head h, uint32_t part, struct err *err)
 {
     struct entry *e = part_of(b, part);
-    size_t from = part == 0 ? HEAD_BYTES : 0;
+    size_t from = first_pair(part);
     struct bytes pairs;
     int rc;
 
@@ -332,41 +340,39 @@ static int respread(const struct box *b, struct head h, uint32_t part, struct er
     return rc;
 }
 
-/* Most maps are small: a new pair goes into the head, which is made or grows by it at once. false: it has to go elsewhere. */
-static bool put_in_head(const struct box *b, struct entry *e, rask_bytes at, rask_bytes value, int *ret_rc, struct err *err)
+/* Most maps are small: a new pair goes into the head, e, which is made or grows by it at once. */
+static int put_in_head(const struct box *b, struct entry *e, struct head h, rask_bytes at, rask_bytes value, struct err *err)
 {
-    size_t len = e ? value_len_of(e) : HEAD_BYTES, add = b->time_bytes + 8u + at.len + value.len;
-    struct head h = head_of(b, e);
-    struct place p = {0};
+    size_t len = e ? value_len_of(e) : HEAD_BYTES;
 
-    if (e && h.first == 0)
-        p = find_pair(b, e, HEAD_BYTES, at);
-    if (h.first != 0 || p.size != 0 || p.pairs >= BUCKET_PAIRS || (e && len + add > BUCKET_BYTES))
-        return false;
     h.last++;
-    e = part_to_change(b, 0, len + add, len, err);
-    *ret_rc = e ? 0 : ERR_LIMIT;
+    e = part_to_change(b, 0, len + b->time_bytes + 8u + at.len + value.len, len, err);
     if (!e)
-        return true;
+        return ERR_LIMIT;
     memcpy(value_of(b->t, e), &h, sizeof(h));
     put_pair(b, value_of(b->t, e) + len, at, value);
     note_time(b, e);
-    return true;
+    return 0;
 }
 
 int wk_map_put(struct wk_state *s, int state, uint64_t hash, rask_str key, rask_bytes at, rask_bytes value, struct err *err)
 {
     struct box b = box_of(s, state, hash, key);
-    struct entry *e = part_of(&b, 0);
-    struct head h = head_of(&b, e);
+    struct entry *first = part_of(&b, 0), *e;
+    struct head h = head_of(&b, first);
+    uint32_t part = place_of(&h, at);
+    struct place p;
     bool more, full;
     int rc;
 
     if ((uint64_t)at.len + value.len + 64 > WK_STATE_VALUE_MAX)
         return too_large(&b, (size_t)at.len + value.len, err);
-    if (put_in_head(&b, e, at, value, &rc, err))
-        return rc;
-    rc = put_in_part(&b, place_of(&h, at), at, value, &more, &full, err);
+    e = part == 0 ? first : part_of(&b, part);
+    p = find_pair(&b, e, first_pair(part), at);
+    if (part == 0 && p.size == 0 && p.pairs < BUCKET_PAIRS &&
+        (!e || value_len_of(e) + b.time_bytes + 8u + at.len + value.len <= BUCKET_BYTES))
+        return put_in_head(&b, e, h, at, value, err);
+    rc = put_in_part(&b, part, e, p, at, value, &more, &full, err);
     if (rc != 0)
         return rc;
     if (more) {
@@ -391,7 +397,7 @@ bool wk_map_get(struct wk_state *s, int state, uint64_t hash, rask_str key, rask
 
     if (part > 0)
         e = part_of(&b, part);
-    p = find_pair(&b, e, part == 0 ? HEAD_BYTES : 0, at);
+    p = find_pair(&b, e, first_pair(part), at);
     if (p.size == 0 || is_over(&b, value_of(b.t, e) + p.offset))
         return false;
     if (b.time_bytes && b.t->decl->ttl_on_read) {
@@ -447,7 +453,7 @@ int wk_map_remove(struct wk_state *s, int state, uint64_t hash, rask_str key, ra
 
     if (part > 0)
         e = part_of(&b, part);
-    p = find_pair(&b, e, part == 0 ? HEAD_BYTES : 0, at);
+    p = find_pair(&b, e, first_pair(part), at);
     if (ret_there)
         *ret_there = p.size != 0;
     if (p.size == 0)

@@ -352,11 +352,10 @@ static struct flush *flush_new(struct wk_state *s)
     return f;
 }
 
-struct flush *wk_disk_freeze(struct wk_state *s, uint64_t checkpoint, enum wk_snapshot_kind kind)
+struct flush *wk_disk_freeze(struct wk_state *s, enum wk_snapshot_kind kind)
 {
     struct flush *f = flush_new(s);
 
-    f->checkpoint = checkpoint;
     f->wants_files = kind != WK_SNAPSHOT_SAVEPOINT;
     f->wants_scan = kind == WK_SNAPSHOT_SAVEPOINT;
     f->refs++; /* the snapshot */

@@ -16,7 +16,6 @@ struct flush {
     struct wk_state *state; /* a reference */
     struct flush *next;     /* of the task's */
     uint32_t epoch, base_epoch; /* entries born after base_epoch and current at the end of epoch are written */
-    uint64_t checkpoint;    /* 0: of none */
     uint64_t memory_bytes;  /* for the store, should it be opened now */
     struct frozen_log **tables; /* by table; NULL: not stored, or no key yet */
     bool wants_files, wants_scan;

@@ -287,11 +287,9 @@ static struct entry *get_slow(struct table *t, struct group *g, uint64_t hash, c
                               struct err *err)
 {
     uint64_t at = 0;
-    struct entry *e = wk_find(g, hash, key, &at);
+    struct entry *e;
 
-    if (!e && t->cold)
-        e = wk_disk_fetch(t, g, hash, key, true, &at);
-    if (!e && wk_state_failed(t->state, err) != 0)
+    if (find_to_change(t, g, hash, key, true, &e, &at, err) != 0)
         return NULL;
     e = e ? wk_renew(t, g, at, e, size, size) : wk_insert(t, g, hash, key, size);
     if (!e)

@@ -403,13 +403,23 @@ void wk_disk_release(struct wk_state *s);
  * write: it is about to be changed. *ret_at as in wk_find, may be NULL.
  */
 struct entry *wk_disk_fetch(struct table *t, struct group *g, uint64_t hash, const struct key *key, bool write, uint64_t *ret_at);
+/* The entry of a key that is about to be changed, from memory or from the store; *ret NULL: there is none. Else: the state has
+ * failed. */
+static inline int find_to_change(struct table *t, struct group *g, uint64_t hash, const struct key *key, bool write,
+                                 struct entry **ret, uint64_t *ret_at, struct err *err)
+{
+    *ret = wk_find(g, index_hash(hash, key->part), key, ret_at);
+    if (!*ret && t->cold)
+        *ret = wk_disk_fetch(t, g, hash, key, write, ret_at);
+    return *ret ? 0 : wk_state_failed(t->state, err);
+}
 /* Keeps memory within the share of the state: writes to the store, drops what is there. May wait for the store. */
 void wk_disk_settle(struct wk_state *s);
 uint32_t wk_disk_stored(const struct wk_state *s); /* all entries born up to this epoch are in the store */
 uint32_t wk_disk_held(const struct wk_state *s);   /* pages made up to this epoch are being read; 0: none */
 /* At a barrier: what changed goes to the store, and what it consists of then is held. The epoch is the caller's to end. */
 struct flush;
-struct flush *wk_disk_freeze(struct wk_state *s, uint64_t checkpoint, enum wk_snapshot_kind kind);
+struct flush *wk_disk_freeze(struct wk_state *s, enum wk_snapshot_kind kind);
 /* A store that was made of files, whose pieces are these, becomes the state's; also when it fails. */
 struct wk_store;
 int wk_disk_adopt(struct wk_state *s, struct wk_store *store, struct wk_tables *pieces, struct err *err) MUST_CHECK;

@@ -390,10 +390,7 @@ struct entry *wk_write_entry(struct table *t, uint64_t hash, rask_str bytes, uin
         *ret_created = false;
     if (t->groups || wk_table_begin(t)) {
         g = wk_group_of(t, hash);
-        e = wk_find(g, index_hash(hash, part), &key, &at);
-        if (!e && t->cold)
-            e = wk_disk_fetch(t, g, hash, &key, true, &at);
-        if (!e && wk_state_failed(t->state, err) != 0)
+        if (find_to_change(t, g, hash, &key, true, &e, &at, err) != 0)
             return NULL;
         if (ret_created)
             *ret_created = !e || e->kind == ENTRY_DELETE;
@@ -410,15 +407,14 @@ int wk_delete_entry(struct table *t, uint64_t hash, rask_str bytes, uint32_t par
     struct entry *e;
     struct group *g;
     uint64_t at;
+    int rc;
 
     if (!t->groups)
         return 0;
     g = wk_group_of(t, hash);
-    e = wk_find(g, index_hash(hash, part), &key, &at);
-    if (!e && t->cold)
-        e = wk_disk_fetch(t, g, hash, &key, false, &at);
-    if (!e && wk_state_failed(t->state, err) != 0)
-        return ERR_IO;
+    rc = find_to_change(t, g, hash, &key, false, &e, &at, err);
+    if (rc != 0)
+        return rc;
     if (!e || e->kind == ENTRY_DELETE || wk_delete(t, g, at, e))
         return 0;
     return wk_over_budget(t, entry_room(t, bytes.len, 0).bytes, err);

@@ -138,7 +138,7 @@ struct wk_stored *wk_stored_freeze(struct wk_state *s, uint64_t checkpoint, enum
 
     stored->state = s;
     stored->checkpoint = checkpoint;
-    stored->flush = wk_disk_freeze(s, checkpoint, kind);
+    stored->flush = wk_disk_freeze(s, kind);
     stored->hides = !base;
     if (kind != WK_SNAPSHOT_SAVEPOINT)
         stored->tables = tables_new(s);
