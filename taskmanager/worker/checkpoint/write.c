@@ -198,32 +198,27 @@ static int put_next(struct wk_writing *w, struct wk_snapshot *snap)
     return rc;
 }
 
-/* Of rows in flight. False: all have been written. */
-static bool put_rows(struct wk_writing *w)
+/* The next section of rows in flight goes to its file; behind the last one the writing of state begins. */
+static void put_rows(struct wk_writing *w)
 {
-    struct ckpt_section section;
-    bool any = false;
+    for (; w->at < w->count; w->at++, w->at_rows = 0) {
+        struct wk_inflight *rows = &w->snapshots[w->at]->inflight;
+        struct ckpt_section section;
+        bool any;
 
-    for (; !w->rows_written && !any; w->at += !any) {
-        struct wk_inflight *rows = w->at < w->count ? &w->snapshots[w->at]->inflight : NULL;
-
-        w->rows_written = !rows;
-        if (!rows)
-            break;
         pthread_mutex_lock(&w->rows_lock);
         any = !w->rows_dropped &&
               wk_inflight_section(rows, w->options.edges, w->options.checkpoint, &w->at_rows, &section, &w->payload);
-        if (!any) {
+        if (!any)
             wk_inflight_clear(rows);
-            w->at_rows = 0;
-        }
         pthread_mutex_unlock(&w->rows_lock);
+        if (any) {
+            put_section(w, &section, false);
+            return;
+        }
     }
-    if (any)
-        put_section(w, &section, false);
-    else
-        w->at = 0;
-    return any;
+    w->rows_written = true;
+    w->at = 0;
 }
 
 static struct wk_snapshot *current(struct wk_writing *w)
@@ -254,7 +249,7 @@ static void make_pieces(struct env_work *work)
     struct wk_snapshot *snap;
 
     while (!w->rows_written && !enough(w))
-        (void)put_rows(w);
+        put_rows(w);
     while (!enough(w) && (snap = current(w)) != NULL) {
         struct wk_task_snapshot *s = w->snapshots[w->at];
         int rc = put_next(w, snap);

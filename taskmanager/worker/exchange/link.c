@@ -396,6 +396,12 @@ static rask_buffer *payload_buffer(struct wk_link *l, struct net_frame *frame)
     return b;
 }
 
+/* The most that rows take which are said to cost so much. */
+static uint64_t rows_bytes_max(uint64_t declared, uint64_t rows)
+{
+    return 2 * declared + rows * ROW_EXTRA_BYTES + FRAME_EXTRA_BYTES;
+}
+
 static int over_credit(const struct net_frame *frame, uint32_t source, uint32_t target, uint32_t bytes, struct err *err)
 {
     return err_set(err, ERR_PROTOCOL, "%u bytes for edge %u from subtask %u to %u, more than the credit that the channel has", bytes,
@@ -445,7 +451,7 @@ static int add_slices(struct wk_link *l, const struct net_frame *frame, struct w
     }
     if (from != rows)
         return err_set(err, ERR_CORRUPT, "slices cover %u of %u rows", from, rows);
-    if (frame->length > 2 * declared + (uint64_t)rows * ROW_EXTRA_BYTES + FRAME_EXTRA_BYTES)
+    if (frame->length > rows_bytes_max(declared, rows))
         return err_set(err, ERR_PROTOCOL, "a data frame of %u bytes for %llu bytes of rows", frame->length,
                        (unsigned long long)declared);
     return 0;
@@ -488,8 +494,7 @@ static int rows_max(struct wk_link *l, const struct net_frame *frame, struct rea
         rows += n;
         declared += bytes;
     }
-    *ret_max = MIN(2 * declared + MIN(rows, (uint64_t)EDGE_BLOCK_ROWS_MAX) * ROW_EXTRA_BYTES + FRAME_EXTRA_BYTES,
-                   (uint64_t)NET_PAYLOAD_MAX);
+    *ret_max = MIN(rows_bytes_max(declared, MIN(rows, (uint64_t)EDGE_BLOCK_ROWS_MAX)), (uint64_t)NET_PAYLOAD_MAX);
     return 0;
 }
 
