@@ -273,6 +273,11 @@ bool conf_bool(const struct conf *conf, enum conf_id id)
     return value_of(conf, id, CONF_BOOL).integer != 0;
 }
 
+bool conf_unaligned(const struct conf *conf)
+{
+    return conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED_ENABLED) || conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED);
+}
+
 double conf_double(const struct conf *conf, enum conf_id id)
 {
     return value_of(conf, id, CONF_DOUBLE).number;

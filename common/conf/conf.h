@@ -110,6 +110,8 @@ bool conf_is_set(const struct conf *conf, enum conf_id id);
 const char *conf_string(const struct conf *conf, enum conf_id id); /* borrowed; NULL: unset */
 int64_t conf_int(const struct conf *conf, enum conf_id id);
 bool conf_bool(const struct conf *conf, enum conf_id id);
+/* Whether checkpoints may be unaligned, by the option's name or its older one. */
+bool conf_unaligned(const struct conf *conf);
 double conf_double(const struct conf *conf, enum conf_id id);
 uint64_t conf_memory_bytes(const struct conf *conf, enum conf_id id); /* 0: unset, no default */
 uint64_t conf_duration_ms(const struct conf *conf, enum conf_id id);  /* parts of a ms round up */

@@ -56,8 +56,7 @@ static void read_settings(struct jm_ckpt *c, const struct conf *conf)
                             ? 1
                             : (uint32_t)conf_int(conf, OPT_EXECUTION_CHECKPOINTING_MAX_CONCURRENT_CHECKPOINTS);
     s->tolerable = (uint64_t)conf_int(conf, OPT_EXECUTION_CHECKPOINTING_TOLERABLE_FAILED_CHECKPOINTS);
-    s->unaligned = conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED_ENABLED) ||
-                   conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED);
+    s->unaligned = conf_unaligned(conf);
     s->aligned_timeout_ms = conf_duration_ms(conf, OPT_EXECUTION_CHECKPOINTING_ALIGNED_CHECKPOINT_TIMEOUT);
     if (!conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_ALIGNED_CHECKPOINT_TIMEOUT))
         s->aligned_timeout_ms = conf_duration_ms(conf, OPT_EXECUTION_CHECKPOINTING_ALIGNMENT_TIMEOUT);

@@ -495,15 +495,9 @@ static struct wk_latency_settings latency_settings(const struct conf *conf)
     };
 }
 
-struct task_config { /* the job's options that tasks need */
-    int64_t flush_ms; /* -1: only full blocks leave while a task is busy */
-    bool checkpointing, exactly_once, unaligned;
-};
-
-static struct task_config apply_config(struct wk *wk)
+static void apply_config(struct wk *wk)
 {
     struct conf *conf = conf_new();
-    struct task_config ret = {.flush_ms = -1};
 
     /* The values were checked when the job was submitted. */
     for (size_t i = 0; i < wk->deploy->n_config; i++)
@@ -512,8 +506,6 @@ static struct task_config apply_config(struct wk *wk)
     wk->host.latency = latency_settings(conf);
     wk->host.graph = graph_of(wk);
     wk->state_on_disk = strcmp(conf_string(conf, OPT_STATE_BACKEND_TYPE), "hashmap") != 0;
-    if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
-        ret.flush_ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
     wk->pack = strcmp(conf_string(conf, OPT_RASK_NETWORK_COMPRESSION), "lz4") == 0;
     wk->debloat = (struct wk_debloat_options){
         .enabled = conf_bool(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_ENABLED),
@@ -522,13 +514,16 @@ static struct task_config apply_config(struct wk *wk)
         .threshold_percent = (uint32_t)conf_int(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_THRESHOLD_PERCENTAGES),
         .samples = (uint32_t)conf_int(conf, OPT_TASKMANAGER_NETWORK_MEMORY_BUFFER_DEBLOAT_SAMPLES),
     };
-    ret.checkpointing = conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_INTERVAL);
-    ret.exactly_once = strcmp(conf_string(conf, OPT_EXECUTION_CHECKPOINTING_MODE), "EXACTLY_ONCE") == 0;
-    ret.unaligned = ret.exactly_once && (conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED_ENABLED) ||
-                                         conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED));
+    wk->config = (struct wk_task_config){
+        .flush_ms = -1,
+        .checkpointing = conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_INTERVAL),
+        .exactly_once = strcmp(conf_string(conf, OPT_EXECUTION_CHECKPOINTING_MODE), "EXACTLY_ONCE") == 0,
+    };
+    wk->config.unaligned = wk->config.exactly_once && conf_unaligned(conf);
+    if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
+        wk->config.flush_ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);
     pool_set_row_max(wk->pool, (uint32_t)MIN(conf_memory_bytes(conf, OPT_RASK_MAX_ROW_SIZE), (uint64_t)POOL_ROW_BYTES_MAX));
     conf_free(conf);
-    return ret;
 }
 
 /* All subtasks of the vertex had ended when the checkpoint was taken. */
@@ -542,15 +537,15 @@ static bool had_finished(const struct wk *wk, uint32_t vertex)
     return false;
 }
 
-static int build_task(struct wk *wk, struct wk_task *t, const struct task_config *config, struct err *err)
+static int build_task(struct wk *wk, struct wk_task *t, struct err *err)
 {
     const Rask__Graph__JobGraph *g = graph_of(wk);
     int rc;
 
-    t->flush_interval_ns = flush_ns(config->flush_ms);
-    t->checkpointing = config->checkpointing;
-    t->barriers.exactly_once = config->exactly_once;
-    t->barriers.may_overtake = config->unaligned;
+    t->flush_interval_ns = flush_ns(wk->config.flush_ms);
+    t->checkpointing = wk->config.checkpointing;
+    t->barriers.exactly_once = wk->config.exactly_once;
+    t->barriers.may_overtake = wk->config.unaligned;
     t->restored_finished = t->chain.skip_finish = had_finished(wk, t->vertex);
     t->params.count = g->stream->n_params;
     t->params.names = arena_alloc(&t->arena, (t->params.count + 1) * sizeof(char *));
@@ -748,6 +743,7 @@ int wk_prepare(struct wk *wk, struct err *err)
 {
     int rc = check_placements(wk, err);
 
+    apply_config(wk);
     if (rc == 0)
         rc = build_edges(wk, err);
     if (rc == 0)
@@ -758,7 +754,6 @@ int wk_prepare(struct wk *wk, struct err *err)
 int wk_region_build(struct wk_region *r, uint32_t attempt, struct err *err)
 {
     struct wk *wk = r->wk;
-    struct task_config config = apply_config(wk);
     int rc = 0;
 
     r->attempt = attempt;
@@ -768,7 +763,7 @@ int wk_region_build(struct wk_region *r, uint32_t attempt, struct err *err)
         t->state = RASK__CONTROL__TASK_STATE__DEPLOYING;
         t->held = 1; /* mail of the job's checkpoints, which other regions have, must not wake it */
         t->attempt = attempt;
-        rc = build_task(wk, t, &config, err);
+        rc = build_task(wk, t, err);
     }
     if (rc == 0)
         rc = check_budget(wk, err);

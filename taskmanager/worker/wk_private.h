@@ -60,6 +60,11 @@ struct wk_rollout { /* a deployment that is under way */
     struct wk_restoring *restoring;    /* not NULL: the tasks wait for it */
 };
 
+struct wk_task_config { /* the job's options that its tasks need */
+    int64_t flush_ms; /* -1: only full blocks leave while a task is busy */
+    bool checkpointing, exactly_once, unaligned;
+};
+
 struct wk {
     uint32_t magic;
     struct env *env;
@@ -71,6 +76,7 @@ struct wk {
     struct rpc_peer *peer;
     struct pool *pool;
     struct wk_state_budget state_budget;
+    struct wk_task_config config;
     bool state_on_disk; /* state.backend.type */
     struct wk_task_host host;
     struct wk_debloat_options debloat;
