@@ -146,8 +146,7 @@ static void print_state(const struct ckpt_meta *m, const struct ckpt_operator *o
     printf(" %" PRIu64 " bytes\n", bytes);
 }
 
-/* State on disk: of all states of the operator. */
-static void print_in_flight(const struct ckpt_meta *m, const struct ckpt_operator *op)
+uint64_t cli_state_in_flight(const struct ckpt_meta *m, const struct ckpt_operator *op, uint64_t *ret_bytes)
 {
     uint64_t bytes = 0, rows = 0;
 
@@ -159,10 +158,20 @@ static void print_in_flight(const struct ckpt_meta *m, const struct ckpt_operato
         rows += s->rows;
         bytes += s->stored_bytes;
     }
+    if (ret_bytes)
+        *ret_bytes = bytes;
+    return rows;
+}
+
+static void print_in_flight(const struct ckpt_meta *m, const struct ckpt_operator *op)
+{
+    uint64_t bytes, rows = cli_state_in_flight(m, op, &bytes);
+
     if (rows > 0)
         printf("  %" PRIu64 " rows in flight to it, %" PRIu64 " bytes\n", rows, bytes);
 }
 
+/* State on disk: of all states of the operator. */
 static void print_tables(const struct ckpt_meta *m, const struct ckpt_operator *op)
 {
     uint64_t bytes = 0, count = 0;

@@ -11,6 +11,7 @@
 #include "common/base/map.h"
 #include "common/base/mem.h"
 #include "common/ckpt/ckpt_entry.h"
+#include "common/ckpt/ckpt_rows.h"
 #include "common/types/schema_proto.h"
 
 struct checker {
@@ -50,18 +51,15 @@ static void check_file(struct checker *c, const struct ckpt_file *f)
     mem_free(path);
 }
 
-/* Rows in flight: the schema and each batch are as long as they say (taskmanager/worker/checkpoint/inflight_io.h). */
 static int check_rows(const struct ckpt_section *s, struct reader *r, struct err *err)
 {
-    uint64_t len = reader_u32(r);
+    rask_str schema;
+    rask_bytes batch;
+    bool whole = ckpt_rows_take_schema(r, &schema);
 
-    (void)reader_u32(r);
-    (void)reader_take(r, (len + 7) & ~7ull);
-    while (!r->bad && reader_left(r) > 0) {
-        len = reader_u64(r);
-        (void)reader_take(r, len > CKPT_SECTION_MAX ? SIZE_MAX : (len + 7) & ~7ull);
-    }
-    return r->bad ? err_set(err, ERR_CORRUPT, "%" PRIu64 " rows in flight of subtask %u are cut off", s->rows, s->subtask) : 0;
+    while (whole && reader_left(r) > 0)
+        whole = ckpt_rows_take_batch(r, &batch);
+    return whole ? 0 : err_set(err, ERR_CORRUPT, "%" PRIu64 " rows in flight of subtask %u are cut off", s->rows, s->subtask);
 }
 
 static void check_section(struct checker *c, const struct ckpt_section *s)
@@ -197,24 +195,13 @@ static int match_state(struct arena *arena, const struct ckpt_operator *op, cons
     return 0;
 }
 
-static bool has_rows_in_flight(const struct checker *c, const struct ckpt_operator *op)
-{
-    const struct ckpt_meta *m = c->s->meta;
-
-    for (uint32_t i = 0; i < m->section_count; i++)
-        if (m->sections[i].kind == CKPT_INFLIGHT &&
-            memcmp(m->sections[i].operator_id, op->id, CKPT_OPERATOR_ID_BYTES) == 0)
-            return true;
-    return false;
-}
-
 static void check_operator(struct checker *c, const Rask__Graph__StreamGraph *job, const struct ckpt_operator *op)
 {
     const Rask__Graph__StreamNode *node = node_of(job, op);
     struct err err = {0};
     struct arena arena;
 
-    if (!node && op->state_count == 0 && has_rows_in_flight(c, op)) {
+    if (!node && op->state_count == 0 && cli_state_in_flight(c->s->meta, op, NULL) > 0) {
         err_set(&err, ERR_INVALID, "rows are in flight to operator \"%s\", and the job has no such operator: restore with "
                 "--allowNonRestoredState to drop them", op->name);
         complain(c, &err);

@@ -5,20 +5,14 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/ckpt/ckpt_rows.h"
 #include "common/types/buffer.h"
 #include "taskmanager/worker/task/task.h"
 
 #define SECTION_BYTES (1u << 20)
 #define SENDER_PLACE  (1u << 31) /* what waited at the sender comes behind what the receiver had */
-#define SCHEMA_TEXT_MAX (1u << 20)
 
 /* ---- out ---- */
-
-static void pad(struct bytes *out)
-{
-    while (out->len % 8)
-        bytes_add_u8(out, 0);
-}
 
 static void add_schema(const rask_schema *schema, struct bytes *out)
 {
@@ -26,23 +20,16 @@ static void add_schema(const rask_schema *schema, struct bytes *out)
 
     bytes_init(&text);
     schema_format(schema, &text);
-    bytes_add_u32(out, (uint32_t)text.len);
-    bytes_add_u32(out, 0);
-    bytes_add(out, text.data, text.len);
+    ckpt_rows_begin(out, (rask_str){(const char *)text.data, (uint32_t)text.len});
     bytes_release(&text);
-    pad(out);
 }
 
 static void add_rows(const rask_batch *rows, struct bytes *out)
 {
-    size_t start = out->len;
-    uint64_t len;
+    size_t at = ckpt_rows_open_batch(out);
 
-    bytes_add_u64(out, 0);
     batch_encode(rows, 0, rows->rows, out);
-    len = out->len - start - sizeof(len);
-    memcpy(out->data + start, &len, sizeof(len));
-    pad(out);
+    ckpt_rows_close_batch(out, at);
 }
 
 static bool same_channel(const struct wk_inflight_rows *a, const struct wk_inflight_rows *b)
@@ -171,41 +158,35 @@ static uint32_t target_of(const struct ckpt_meta *m, const struct wk_edge_name *
 
 static int check_schema(struct reader *r, const struct wk_edge_name *e, struct err *err)
 {
-    uint32_t len = reader_u32(r);
-    const uint8_t *text;
+    rask_str text;
     struct bytes now;
     int rc = 0;
 
-    (void)reader_u32(r);
-    text = reader_take(r, MIN(len, SCHEMA_TEXT_MAX));
-    (void)reader_take(r, (8 - len % 8) % 8);
-    if (r->bad || len > SCHEMA_TEXT_MAX)
+    if (!ckpt_rows_take_schema(r, &text))
         return err_set(err, ERR_CORRUPT, "rows in flight to operator \"%s\": their schema is cut off", e->target.name);
     bytes_init(&now);
     schema_format(e->schema, &now);
-    if (now.len != len || memcmp(now.data, text, len) != 0)
+    if (now.len != text.len || memcmp(now.data, text.data, text.len) != 0)
         rc = err_set(err, ERR_INVALID,
                      "rows in flight to operator \"%s\" are (%.*s), and the job has (%.*s) there: change a schema with a savepoint",
-                     e->target.name, (int)len, (const char *)text, (int)now.len, (const char *)now.data);
+                     e->target.name, (int)text.len, text.data, (int)now.len, (const char *)now.data);
     bytes_release(&now);
     return rc;
 }
 
 static int take_rows(struct wk_task *t, uint32_t id, uint32_t target, struct reader *r, uint64_t *rows, struct err *err)
 {
-    uint64_t len = reader_u64(r);
-    const uint8_t *data = len <= CKPT_SECTION_MAX ? reader_take(r, len) : NULL;
+    rask_bytes data;
     rask_buffer *buffer;
     rask_batch *batch;
     int rc;
 
-    (void)reader_take(r, (8 - len % 8) % 8);
-    if (r->bad || !data)
+    if (!ckpt_rows_take_batch(r, &data))
         return err_set(err, ERR_CORRUPT, "rows in flight to operator \"%s\" are cut off", t->host->edges[id].target.name);
-    buffer = pool_get(t->host->pool, (uint32_t)MAX(len, 1u));
-    memcpy(buffer->data, data, len);
-    buffer->used = (uint32_t)len;
-    rc = batch_decode(t->host->pool, t->host->edges[id].schema, buffer->data, len, buffer, &batch, err);
+    buffer = pool_get(t->host->pool, MAX(data.len, 1u));
+    memcpy(buffer->data, data.data, data.len);
+    buffer->used = data.len;
+    rc = batch_decode(t->host->pool, t->host->edges[id].schema, buffer->data, data.len, buffer, &batch, err);
     buffer_unref(buffer);
     if (rc != 0)
         return rc;
