@@ -26,7 +26,7 @@
 #include <rask/rask.h>
 
 #include "bench/jobs/checksum_sink.h"
-#include "bench/rows.h"
+#include "bench/jobs/row4_splits.h"
 
 #define TICK_MS 5
 #define TICKS 24000 /* two minutes */
@@ -63,14 +63,7 @@ static int discover(rask_ctx *ctx, rask_splits *found)
 {
     const struct plan *plan = rask_args(ctx);
 
-    for (uint64_t i = 0; i < plan->splits; i++) {
-        struct row4_split s = row4_split_of(i, plan->splits, plan->rows, plan->keys);
-        int rc = rask_split_add(found, (rask_str){(const char *)&s, sizeof(s)}, (rask_str){"", 0});
-
-        if (rc)
-            return rc;
-    }
-    return 0;
+    return row4_discover(found, plan->splits, plan->rows, plan->keys);
 }
 
 static int open_split(rask_ctx *ctx, rask_split *split)

@@ -20,15 +20,6 @@ static struct world *world_of_job(const char *retained)
     return w;
 }
 
-static struct jm_ckpt *ckpt_of(struct world *w)
-{
-    struct id id = id_from_u64(0x10b, 1);
-    struct jm_job *job = jm_dispatcher_job(&w->jm->dispatcher, &id);
-
-    assert_non_null(job);
-    return job->ckpt;
-}
-
 static void path_of(char out[DIR_MAX], const char *rest)
 {
     struct id job = id_from_u64(0x10b, 1);
@@ -155,7 +146,7 @@ static void a_complete_checkpoint_stays_until_the_next_one_is_safe(void **state)
 static bool one_more_is_over(void *arg)
 {
     struct watched *x = arg;
-    struct jm_ckpt_stats *s = jm_ckpt_picture(ckpt_of(x->w));
+    struct jm_ckpt_stats *s = jm_ckpt_picture(world_ckpt(x->w));
     bool yes = s->completed + s->failed > x->told && s->in_progress == 0;
 
     jm_ckpt_stats_unref(s);
@@ -165,7 +156,7 @@ static bool one_more_is_over(void *arg)
 /* True: the call failed a checkpoint, with a sentence. */
 static bool fail_one(struct world *w, uint64_t call, int code)
 {
-    struct jm_ckpt_stats *s = jm_ckpt_picture(ckpt_of(w));
+    struct jm_ckpt_stats *s = jm_ckpt_picture(world_ckpt(w));
     struct watched x = {.w = w, .told = s->completed + s->failed};
     uint64_t failed = s->failed, completed = s->completed;
 
@@ -175,7 +166,7 @@ static bool fail_one(struct world *w, uint64_t call, int code)
     assert_true(one_more_is_over(&x));
     world_run_ms(w, 300); /* what is removed after it */
     (void)sim_disk_fail_call(w->jm_node, "/ckpt", 0, 0);
-    s = jm_ckpt_picture(ckpt_of(w));
+    s = jm_ckpt_picture(world_ckpt(w));
     assert_int_equal(s->failed + s->completed, failed + completed + 1);
     if (s->failed > failed) {
         const char *text = s->history[0]->failure;

@@ -12,15 +12,6 @@ static struct world *world_with_interval(const char *interval)
     return w;
 }
 
-static struct jm_ckpt *ckpt_of(struct world *w)
-{
-    struct id id = id_from_u64(0x10b, 1);
-    struct jm_job *job = jm_dispatcher_job(&w->jm->dispatcher, &id);
-
-    assert_non_null(job);
-    return job->ckpt;
-}
-
 struct look { /* at a folder of the JobManager's disk */
     bool done;
     int code;
@@ -63,7 +54,7 @@ static void checkpoints_come_at_the_interval(void **state)
     assert_int_equal(worker->completes, 1);
     world_run_ms(w, 2000);
     assert_int_equal(worker->completes, 3);
-    s = jm_ckpt_picture(ckpt_of(w));
+    s = jm_ckpt_picture(world_ckpt(w));
     assert_int_equal(s->completed, 3);
     assert_int_equal(s->failed, 0);
     assert_int_equal(s->history_count, 3);
@@ -152,7 +143,7 @@ static void who_holds_it_up_is_told(void **state)
     world_submit(w, 1, 1);
     w->manners.no_ack = true;
     world_run_ms(w, 1900);
-    s = jm_ckpt_picture(ckpt_of(w));
+    s = jm_ckpt_picture(world_ckpt(w));
     assert_int_equal(s->failed, 1);
     assert_non_null(strstr(s->history[0]->failure, "it expired after 0.5 s"));
     assert_non_null(strstr(s->history[0]->failure, "(1/1) had not got a barrier"));
@@ -208,16 +199,16 @@ static void a_savepoint_has_a_folder_of_its_own(void **state)
     (void)state;
     world_submit(w, 1, 1);
     world_run_ms(w, 100);
-    assert_int_equal(jm_ckpt_request(ckpt_of(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, NULL, asked_done, &a, &err),
+    assert_int_equal(jm_ckpt_request(world_ckpt(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, NULL, asked_done, &a, &err),
                      ERR_INVALID);
     assert_non_null(strstr(err.text, "execution.checkpointing.savepoint-dir"));
-    assert_int_equal(jm_ckpt_request(ckpt_of(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, "file:///save", asked_done,
+    assert_int_equal(jm_ckpt_request(world_ckpt(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, "file:///save", asked_done,
                                      &a, &err), 0);
     world_run_ms(w, 100);
     assert_true(a.done);
     assert_int_equal(a.code, 0);
     assert_int_equal(strncmp(a.path, "/save/savepoint-", 16), 0);
-    assert_int_equal(jm_ckpt_request(ckpt_of(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, "s3://bucket", asked_done,
+    assert_int_equal(jm_ckpt_request(world_ckpt(w), RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT, false, "s3://bucket", asked_done,
                                      &a, &err), ERR_UNSUPPORTED);
     world_free(w);
 }
@@ -313,7 +304,7 @@ static void ask(struct world *w, Rask__Control__CheckpointKind kind, struct aske
 {
     struct err err = {0};
 
-    assert_int_equal(jm_ckpt_request(ckpt_of(w), kind, false, "/save", asked_done, a, &err), 0);
+    assert_int_equal(jm_ckpt_request(world_ckpt(w), kind, false, "/save", asked_done, a, &err), 0);
 }
 
 /* The first checkpoint makes two folders before it is triggered, a savepoint one. */

@@ -777,6 +777,16 @@ static UNUSED int world_cancel(struct world *world, uint64_t number)
     return world_do(world, &command);
 }
 
+/* Of job 1. */
+static UNUSED struct jm_ckpt *world_ckpt(struct world *world)
+{
+    struct id id = id_from_u64(0x10b, 1);
+    struct jm_job *job = jm_dispatcher_job(&world->jm->dispatcher, &id);
+
+    assert_non_null(job);
+    return job->ckpt;
+}
+
 static UNUSED struct fake_worker *world_worker(struct world *world, uint32_t tm, uint64_t number)
 {
     struct id id = id_from_u64(0x10b, number);
