@@ -21,7 +21,7 @@
 
 enum call { CREATE = 1, READ, RENAME, RENAMED, MKDIR, WRITE, SEND, SENT, UNLINK };
 
-struct page { /* as cluster.py packs it */
+struct page { /* as world.py packs it */
     uint32_t armed;
     uint32_t call;
     uint32_t countdown;
