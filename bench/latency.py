@@ -70,7 +70,7 @@ def latency_half(bench):
 
 def one_row(bench):
     """One row a second, to each of two sinks."""
-    seconds = 10 if bench.quick else 50
+    seconds = 10 if bench.quick else 30
     with Cluster(bench, **TWO).start() as cluster:
         got = Latency(bench, cluster, *job_of(bench, TWO))(1, seconds)
     bench.tell(Figure("one row a second, two processes: p99", "us", [got["p99"]], goal="<= 1000"))

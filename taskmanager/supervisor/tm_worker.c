@@ -111,7 +111,10 @@ static void on_memory(void *arg, uint64_t pss_bytes)
                    worker->slots == 1 ? "" : "s", size_text(tm->process_bytes, size), tm->slots);
 }
 
-/* The exact figure costs the kernel a walk over all pages: for hundreds of idle workers more than what they do. */
+/*
+ * The exact figure costs the kernel a walk over all pages: for hundreds of idle workers more than what they do.  Of the quick one,
+ * too, every other look will do while a worker uses less than half of its budget.
+ */
 static bool memory_is_due(struct tm_worker *worker)
 {
     const struct tm_spawner *spawner = worker->tm->options.spawner;
@@ -121,6 +124,8 @@ static bool memory_is_due(struct tm_worker *worker)
         known = MIN(known, worker->budget_bytes);
     if (worker->pss_bytes == 0 || ++worker->looks >= TM_EXACT_LOOKS || !spawner->ops->memory_may_exceed)
         return true;
+    if (worker->looks % 2 == 0 && worker->pss_bytes < worker->budget_bytes / 2)
+        return false;
     return spawner->ops->memory_may_exceed(worker->tm->options.spawner, worker->handle, known);
 }
 

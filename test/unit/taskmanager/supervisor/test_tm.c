@@ -28,7 +28,7 @@ struct spawner {
     struct tm_spawner base;
     struct fixture *f;
     struct fake workers[8];
-    int spawned, killed, passed, memory_asked;
+    int spawned, killed, passed, memory_asked, looks;
     bool refuse, ends_when_killed;
 };
 
@@ -154,6 +154,17 @@ static void fake_memory(struct tm_spawner *s, void *handle, tm_memory_fn *cb, vo
 
 static const struct tm_spawner_ops fake_ops = {
     .spawn = fake_spawn, .kill = fake_kill, .pass = fake_pass, .memory = fake_memory};
+
+static bool fake_may_exceed(struct tm_spawner *s, void *handle, uint64_t bytes)
+{
+    const struct fake *w = handle;
+
+    CONTAINER_OF(s, struct spawner, base)->looks++;
+    return w->memory > bytes;
+}
+
+static const struct tm_spawner_ops fake_quick_ops = {
+    .spawn = fake_spawn, .kill = fake_kill, .pass = fake_pass, .memory_may_exceed = fake_may_exceed, .memory = fake_memory};
 
 /* ---- a JobManager ---- */
 
@@ -514,6 +525,29 @@ static void test_worker_over_its_memory_is_killed(void **state)
     end(&f);
 }
 
+/* Quick looks are enough while a worker stays as it is; a jump over the budget is seen by the next one, wherever it began. */
+static void test_quick_looks_see_a_worker_that_jumps(void **state)
+{
+    static const uint64_t before[] = {100 * MIB, 600 * MIB};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct fixture f;
+
+        start(&f, true);
+        f.spawner.base.ops = &fake_quick_ops;
+        ask_start(&f, 1, 2, 700 * MIB);
+        f.spawner.workers[0].memory = before[i];
+        loop_until(f.env, &f.spawner.looks, 10);
+        assert_int_equal(f.spawner.memory_asked, 1);
+        f.spawner.workers[0].memory = 812 * MIB;
+        loop_until(f.env, &f.obituaries, 1);
+        assert_int_equal(f.spawner.memory_asked, 2);
+        assert_in_range(f.spawner.looks, 11, 12);
+        end(&f);
+    }
+}
+
 /* ---- the data port ---- */
 
 struct client {
@@ -660,6 +694,7 @@ int main(void)
         cmocka_unit_test(test_obituaries_name_the_cause),
         cmocka_unit_test(test_obituary_is_repeated_until_confirmed),
         cmocka_unit_test(test_worker_over_its_memory_is_killed),
+        cmocka_unit_test(test_quick_looks_see_a_worker_that_jumps),
         cmocka_unit_test(test_data_connections_find_their_worker),
         cmocka_unit_test(test_stop_waits_for_the_workers),
         cmocka_unit_test(test_memory_formula),
