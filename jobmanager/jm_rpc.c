@@ -71,6 +71,7 @@ static void register_taskmanager(struct jm_session *s,
     Rask__Control__RegisterTaskManagerOk ok = RASK__CONTROL__REGISTER_TASK_MANAGER_OK__INIT;
     const struct conf *conf = s->jm->conf;
     struct jm_taskmanager *tm;
+    struct arena arena;
     struct err err;
     int code;
 
@@ -92,7 +93,10 @@ static void register_taskmanager(struct jm_session *s,
         (uint32_t)MIN(conf_duration_ms(conf, OPT_HEARTBEAT_INTERVAL), UINT32_MAX);
     ok.heartbeat_timeout_ms =
         (uint32_t)MIN(conf_duration_ms(conf, OPT_HEARTBEAT_TIMEOUT), UINT32_MAX);
+    arena_init(&arena);
+    jm_dispatcher_local_jobs(&s->jm->dispatcher, &arena, &ok.local_jobs, &ok.n_local_jobs);
     rpc_reply(request, &ok.base);
+    arena_release(&arena);
 }
 
 static void worker_exited(struct jm_session *s, const Rask__Control__WorkerExited *msg)

@@ -59,7 +59,6 @@ const struct conf_class_row conf_class_rows[] = {
     NOT_YET("client.timeout")
     NOT_YET("pipeline.operator-chaining.chain-operators-with-different-max-parallelism")
     NOT_YET("rest.connection-timeout")
-    NOT_YET("taskmanager.resource-id")
     NOTHING("cluster.intercept-user-system-exit",
             "a job that calls exit() ends its own worker and nothing else.")
     NOT_YET("cluster.id")

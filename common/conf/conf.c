@@ -278,6 +278,19 @@ bool conf_unaligned(const struct conf *conf)
     return conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED_ENABLED) || conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_UNALIGNED);
 }
 
+bool conf_from_local(const struct conf *conf)
+{
+    return conf_bool(conf, conf_is_set(conf, OPT_EXECUTION_STATE_RECOVERY_FROM_LOCAL) ? OPT_EXECUTION_STATE_RECOVERY_FROM_LOCAL
+                                                                                      : OPT_STATE_BACKEND_LOCAL_RECOVERY);
+}
+
+bool conf_local_backup(const struct conf *conf)
+{
+    return conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_LOCAL_BACKUP_ENABLED)
+               ? conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_LOCAL_BACKUP_ENABLED)
+               : conf_from_local(conf);
+}
+
 double conf_double(const struct conf *conf, enum conf_id id)
 {
     return value_of(conf, id, CONF_DOUBLE).number;

@@ -112,6 +112,9 @@ int64_t conf_int(const struct conf *conf, enum conf_id id);
 bool conf_bool(const struct conf *conf, enum conf_id id);
 /* Whether checkpoints may be unaligned, by the option's name or its older one. */
 bool conf_unaligned(const struct conf *conf);
+/* Local recovery: whether copies of state are read, and whether they are kept. */
+bool conf_from_local(const struct conf *conf);
+bool conf_local_backup(const struct conf *conf);
 double conf_double(const struct conf *conf, enum conf_id id);
 uint64_t conf_memory_bytes(const struct conf *conf, enum conf_id id); /* 0: unset, no default */
 uint64_t conf_duration_ms(const struct conf *conf, enum conf_id id);  /* parts of a ms round up */

@@ -155,6 +155,15 @@
       NULL, "", JOB, "Folder of savepoints that are asked for without one.")                       \
     X(EXECUTION_STATE_RECOVERY_PATH, "execution.state-recovery.path", STRING, NULL, "", JOB,       \
       "Checkpoint or savepoint that the job begins with: its folder or its _metadata.")            \
+    X(EXECUTION_CHECKPOINTING_LOCAL_BACKUP_ENABLED,                                                \
+      "execution.checkpointing.local-backup.enabled", BOOL, "false", "", JOB,                      \
+      "Whether TaskManagers keep a copy of the state that their workers write; not set: as "       \
+      "`execution.state-recovery.from-local`.")                                                    \
+    X(EXECUTION_STATE_RECOVERY_FROM_LOCAL, "execution.state-recovery.from-local", BOOL, "false",   \
+      "", JOB, "Whether a task that starts again reads the copy that its host has, and starts "    \
+      "where it was.")                                                                             \
+    X(STATE_BACKEND_LOCAL_RECOVERY, "state.backend.local-recovery", BOOL, "false", "", JOB,        \
+      "Older name of `execution.state-recovery.from-local`.")                                      \
     X(EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED_STATE,                                             \
       "execution.state-recovery.ignore-unclaimed-state", BOOL, "false", "", JOB,                   \
       "Whether state that the job has no operator for is left out; else the job fails.")           \
@@ -233,6 +242,20 @@
 #define CONF_OPTIONS_FILES_(X)                                                                     \
     X(IO_TMP_DIRS, "io.tmp.dirs", STRING, "/tmp", "", START,                                       \
       "Folders for temporary files, separated by `,`, `;` or `:`.")                                \
+    X(EXECUTION_CHECKPOINTING_LOCAL_BACKUP_DIRS, "execution.checkpointing.local-backup.dirs",      \
+      STRING, NULL, "", START,                                                                     \
+      "Folder below which a TaskManager keeps copies of state, the first of a list; not set, its " \
+      "working folder.")                                                                           \
+    X(TASKMANAGER_STATE_LOCAL_ROOT_DIRS, "taskmanager.state.local.root-dirs", STRING, NULL, "",    \
+      START, "Older name of `execution.checkpointing.local-backup.dirs`.")                         \
+    X(PROCESS_TASKMANAGER_WORKING_DIR, "process.taskmanager.working-dir", STRING, NULL, "", START, \
+      "Folder below which a TaskManager keeps what it can use again when it comes back; not set: " \
+      "`process.working-dir`.")                                                                    \
+    X(PROCESS_WORKING_DIR, "process.working-dir", STRING, NULL, "", START,                         \
+      "The same of all processes; not set: `io.tmp.dirs`.")                                        \
+    X(TASKMANAGER_RESOURCE_ID, "taskmanager.resource-id", STRING, NULL, "", START,                 \
+      "Name under which a TaskManager that was ended is known again when it comes back, and finds "\
+      "its copies of state; not set, each start is a new TaskManager.")                            \
     X(BLOB_STORAGE_DIRECTORY, "blob.storage.directory", STRING, NULL, "", START,                   \
       "Folder of the artifacts of jobs; without it a folder below `io.tmp.dirs`.")                 \
     X(JOBSTORE_TYPE, "jobstore.type", ENUM, "File", "File|Memory", START,                          \

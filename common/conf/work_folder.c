@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
@@ -17,6 +18,8 @@
 
 #define WALK_FDS 16
 #define ATTEMPTS 100
+#define KEEP_PAUSES 100
+#define KEEP_PAUSE_MS 10
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
@@ -85,6 +88,27 @@ static int hold(const char *path, struct err *err)
         return 0; /* fd stays open */
     close(fd);
     return err_set(err, ERR_NOT_FOUND, "folder %s: it was removed while it was made", path);
+}
+
+int work_folder_keep(const char *path, struct err *err)
+{
+    struct timespec pause = {.tv_nsec = KEEP_PAUSE_MS * 1000000L};
+    int fd, rc;
+
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return err_errno(err, errno, "folder %s", path);
+    fd = open_folder(AT_FDCWD, path);
+    if (fd < 0)
+        return err_errno(err, errno, "folder %s", path);
+    rc = flock(fd, LOCK_EX | LOCK_NB);
+    for (int i = 0; i < KEEP_PAUSES && rc < 0 && errno == EWOULDBLOCK; i++) {
+        nanosleep(&pause, NULL);
+        rc = flock(fd, LOCK_EX | LOCK_NB);
+    }
+    if (rc == 0 || errno != EWOULDBLOCK) /* where a disk has no locks, nobody else is kept out */
+        return 0; /* fd stays open */
+    close(fd);
+    return err_set(err, ERR_EXISTS, "folder %s: another process holds it", path);
 }
 
 int work_folder_make(const char *parent, const char *prefix, char **ret_path, struct err *err)

@@ -56,6 +56,9 @@ struct fs_ops {
     void (*read_all)(struct fs *fs, const char *path, size_t max, fs_cb *cb, void *arg);
     void (*write_all)(struct fs *fs, const char *path, const void *data, size_t len, fs_cb *cb, void *arg);
     void (*rename)(struct fs *fs, const char *from, const char *to, fs_cb *cb, void *arg);
+    /* `to` becomes another name of the file, and no longer names what it did. Not possible everywhere, least of all between
+     * disks: then `to` is gone. The name is not synced. */
+    void (*link)(struct fs *fs, const char *from, const char *to, fs_cb *cb, void *arg);
     void (*unlink)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* a file or an empty folder */
     void (*mkdirs)(struct fs *fs, const char *path, fs_cb *cb, void *arg); /* with parents; may exist; names durable */
     void (*sync_dir)(struct fs *fs, const char *path, fs_cb *cb, void *arg);

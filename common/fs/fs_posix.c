@@ -220,6 +220,14 @@ static int run_rename(struct op *op)
     return err_errno(&op->result.err, errno, "cannot rename %s to %s", op->path, op->to);
 }
 
+static int run_link(struct op *op)
+{
+    unlink(op->to);
+    if (link(op->path, op->to) == 0)
+        return 0;
+    return err_errno(&op->result.err, errno, "cannot link %s to %s", op->path, op->to);
+}
+
 static int run_unlink(struct op *op)
 {
     return remove(op->path) == 0 ? 0 : failed(op, "remove");
@@ -473,6 +481,14 @@ static void posix_rename(struct fs *fs, const char *from, const char *to, fs_cb 
     start(op);
 }
 
+static void posix_link(struct fs *fs, const char *from, const char *to, fs_cb *cb, void *arg)
+{
+    struct op *op = op_new(fs, run_link, from, cb, arg);
+
+    op->to = mem_strdup(to);
+    start(op);
+}
+
 static void posix_unlink(struct fs *fs, const char *path, fs_cb *cb, void *arg)
 {
     start(op_new(fs, run_unlink, path, cb, arg));
@@ -517,6 +533,7 @@ static const struct fs_ops posix_ops = {
     .read_all = posix_read_all,
     .write_all = posix_write_all,
     .rename = posix_rename,
+    .link = posix_link,
     .unlink = posix_unlink,
     .mkdirs = posix_mkdirs,
     .sync_dir = posix_sync_dir,

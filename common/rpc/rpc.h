@@ -37,6 +37,7 @@ enum { RPC_FENCED = 1, RPC_IDEMPOTENT = 2 };
     X(STOP_WORKER, 5, stop_worker, empty, JOBMANAGER, 10000, RPC_FENCED | RPC_IDEMPOTENT)                         \
     X(READ_FILE, 6, read_file, read_file_ok, JOBMANAGER, 10000, RPC_FENCED | RPC_IDEMPOTENT)                      \
     X(LIST_FILES, 7, list_files, list_files_ok, JOBMANAGER, 10000, RPC_FENCED | RPC_IDEMPOTENT)                   \
+    X(JOB_OVER, 8, job_over, empty, JOBMANAGER, 10000, RPC_FENCED | RPC_IDEMPOTENT)                               \
     X(REGISTER_WORKER, 10, register_worker, empty, WORKER, 10000, RPC_FENCED | RPC_IDEMPOTENT)                    \
     X(TASK_STATE_CHANGED, 11, task_state_changed, empty, WORKER, 30000, RPC_FENCED | RPC_IDEMPOTENT)              \
     X(OPERATOR_EVENT, 12, operator_event, empty, WORKER, 10000, RPC_FENCED)                                       \

@@ -72,6 +72,32 @@ static void on_worker_detach(void *arg, struct jm_worker *worker)
     worker->session = NULL;
 }
 
+static void ignore(void *arg, const struct err *error, const ProtobufCMessage *response)
+{
+    (void)arg;
+    (void)error;
+    (void)response;
+}
+
+/* Each TaskManager that had a worker of it may have copies of its state; one that is not reached is told when it registers. */
+static void tell_job_over(struct jm_dispatcher *d, const struct id *job_id)
+{
+    Rask__Control__JobOver msg = RASK__CONTROL__JOB_OVER__INIT;
+
+    msg.job_id = rpc_id_data(job_id);
+    for (struct map_iter it = map_iter(d->resource->taskmanagers); map_next(&it);)
+        rpc_call(((struct jm_taskmanager *)it.value)->peer, RPC_JOB_OVER, &msg.base, 0, ignore, NULL);
+}
+
+void jm_dispatcher_local_jobs(struct jm_dispatcher *d, struct arena *arena, ProtobufCBinaryData **ret, size_t *ret_count)
+{
+    *ret = arena_alloc(arena, (map_size(d->jobs) + 1) * sizeof(**ret));
+    *ret_count = 0;
+    for (struct map_iter it = map_iter(d->jobs); map_next(&it);)
+        if (conf_local_backup(((const struct jm_job *)it.value)->conf))
+            (*ret)[(*ret_count)++] = rpc_id_data(&((const struct jm_job *)it.value)->id);
+}
+
 static void on_job_over(void *arg, struct jm_job *job)
 {
     struct jm_dispatcher *d = arg;
@@ -79,6 +105,8 @@ static void on_job_over(void *arg, struct jm_job *job)
     uint8_t hash[32];
 
     memcpy(hash, job->graph_hash, sizeof(hash));
+    if (conf_local_backup(job->conf))
+        tell_job_over(d, &job->id);
     drop_artifacts(d, job, artifact_places(job));
     map_remove(d->jobs, job->id.bytes, sizeof(job->id.bytes));
     /* first: what is kept for an hour fills the holes that the job leaves in the heap */

@@ -54,6 +54,8 @@ void jm_dispatcher_clear(struct jm_dispatcher *d);
 void jm_dispatcher_slots_freed(struct jm_dispatcher *d);
 /* that is not over; NULL */
 struct jm_job *jm_dispatcher_job(struct jm_dispatcher *d, const struct id *id);
+/* Ids of the jobs that are not over and whose workers keep copies of their state. Array in the arena, ids borrowed. */
+void jm_dispatcher_local_jobs(struct jm_dispatcher *d, struct arena *arena, ProtobufCBinaryData **ret, size_t *ret_count);
 void jm_dispatcher_touch(struct jm_dispatcher *d, const struct id *id);
 bool jm_dispatcher_secret(struct jm_dispatcher *d, const struct id *job_id, uint64_t epoch,
                           uint8_t ret[32]);

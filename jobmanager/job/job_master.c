@@ -230,6 +230,9 @@ void jm_job_free(struct jm_job *job)
     env_timer_cancel(env, &job->restart_timer);
     jm_ckpt_free(job->ckpt);
     jm_job_free_workers(job);
+    for (uint32_t i = 0; job->places && i < job->slots_needed; i++)
+        mem_free(job->places[i]);
+    mem_free(job->places);
     jm_schedule_release(&job->schedule);
     jm_graph_release(&job->graph);
     jm_job_release_regions(job);
@@ -256,7 +259,8 @@ void jm_job_try_start(struct jm_job *job)
         jm_job_turn_soon(job);
         return;
     }
-    if (!jm_resource_allocate(job->ctx->resource, &job->id, job->name, job->slots_needed, &grant)) {
+    if (!jm_resource_allocate(job->ctx->resource, &job->id, job->name, job->slots_needed,
+                              job->places, &grant)) {
         bytes_init(&text);
         jm_resource_explain(job->ctx->resource, job->slots_needed, &text);
         if (!job->reason)
@@ -529,6 +533,8 @@ static void on_restart(struct env_timer *timer)
         return;
     }
     CHECK(job->ending && job->workers_gone == job->worker_count);
+    if (job->workers)
+        jm_job_note_places(job);
     jm_job_free_workers(job);
     jm_schedule_release(&job->schedule);
     job->workers_registered = job->workers_gone = 0;

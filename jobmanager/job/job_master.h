@@ -49,6 +49,7 @@ struct jm_worker {
     struct jm_allocation *allocation; /* owned; NULL once the slots are back */
     uint32_t slots;                   /* that it has, or had */
     struct id taskmanager_id;
+    char *place; /* its TaskManager's */
     char *host, *endpoint, *label; /* label: "worker 1 on TaskManager ..." */
     uint64_t budget_bytes;
     struct rpc_peer *peer;     /* its connection; NULL before and after */
@@ -126,6 +127,8 @@ struct jm_job {
     struct jm_schedule schedule;
     struct jm_worker *workers;
     uint32_t worker_count, workers_registered, workers_gone;
+    uint32_t *slot_workers; /* by slot: index of its worker */
+    char **places; /* by slot: where it was in the last epoch; local recovery alone, else NULL */
     /* cursor of the StartWorker or Deploy calls that go out in parts */
     uint32_t send_next;
     /* those of the latest epoch that failed first; of each the root cause first */

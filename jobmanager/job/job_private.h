@@ -62,6 +62,7 @@ void jm_job_deploy_regions(struct jm_job *job);
 /* One that is gone gets a new process on the slots of this allocation, which is taken. */
 void jm_worker_renew(struct jm_worker *worker, struct jm_allocation **allocation);
 void jm_job_cancel_tasks(struct jm_job *job); /* asks every worker that has open tasks */
+void jm_job_note_places(struct jm_job *job); /* before they are freed */
 void jm_job_stop_workers(struct jm_job *job, const char *reason);
 void jm_worker_stop(struct jm_worker *worker, bool kill, const char *reason);
 void jm_job_free_workers(struct jm_job *job); /* their slots, too */

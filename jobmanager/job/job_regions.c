@@ -195,7 +195,8 @@ static enum replaced replace_workers(struct jm_job *job)
             jm_resource_release(res, &w->allocation);
         slots = w->allocation ? w->allocation->slots : w->slots;
         if (!w->allocation) {
-            w->allocation = jm_resource_allocate_on_one(res, &job->id, job->name, slots);
+            w->allocation = jm_resource_allocate_on_one(
+                res, &job->id, job->name, slots, conf_from_local(job->conf) ? w->place : NULL);
             if (!w->allocation && res->slots - res->used >= slots)
                 return REPLACED_NEVER;
         }

@@ -170,6 +170,7 @@ static void worker_init(struct jm_worker *w, struct jm_allocation *allocation)
     allocation->holder = w;
     allocation->lost = on_taskmanager_lost;
     w->host = mem_strdup(tm->host);
+    w->place = mem_strdup(tm->place);
     w->endpoint = mem_strdup(tm->data_address);
     w->label = mem_printf("worker %u on %s", index, tm->label);
     w->budget_bytes = tm->slot_bytes * allocation->slots;
@@ -209,6 +210,7 @@ void jm_job_start_workers(struct jm_job *job, struct jm_grant *grant)
         worker_init(&job->workers[i], grant->hosts[i]);
     }
     place_tasks(job, grant);
+    job->slot_workers = mem_dup(grant->slot_host, grant->slot_count * sizeof(*grant->slot_host));
     jm_grant_release(grant);
     job->send_next = 0;
     job->send_timer.cb = on_send_starts;
@@ -566,6 +568,7 @@ void jm_worker_renew(struct jm_worker *w, struct jm_allocation **allocation)
     CHECK(w->state == JM_WORKER_GONE);
     CHECK(w->open == 0);
     *allocation = NULL;
+    mem_free(w->place);
     mem_free(w->host);
     mem_free(w->endpoint);
     mem_free(w->label);
@@ -582,6 +585,19 @@ void jm_job_release_slots(struct jm_job *job)
         jm_resource_release(job->ctx->resource, &job->workers[i].allocation);
 }
 
+/* The next epoch begins where there are copies of the state. */
+void jm_job_note_places(struct jm_job *job)
+{
+    if (!conf_from_local(job->conf))
+        return;
+    if (!job->places)
+        job->places = mem_alloc_array(job->slots_needed, sizeof(*job->places));
+    for (uint32_t i = 0; i < job->slots_needed; i++) {
+        mem_free(job->places[i]);
+        job->places[i] = mem_strdup(job->workers[job->slot_workers[i]].place);
+    }
+}
+
 void jm_job_free_workers(struct jm_job *job)
 {
     for (uint32_t i = 0; i < job->worker_count; i++) {
@@ -593,11 +609,14 @@ void jm_job_free_workers(struct jm_job *job)
         jm_resource_release(job->ctx->resource, &w->allocation);
         jm_counts_clear(&w->live);
         mem_free(w->tasks);
+        mem_free(w->place);
         mem_free(w->host);
         mem_free(w->endpoint);
         mem_free(w->label);
     }
     mem_free(job->workers);
+    mem_free(job->slot_workers);
     job->workers = NULL;
+    job->slot_workers = NULL;
     job->worker_count = 0;
 }

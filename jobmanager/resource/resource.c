@@ -25,6 +25,7 @@ static void taskmanager_free(struct jm_taskmanager *tm)
     mem_free(tm->host);
     mem_free(tm->data_address);
     mem_free(tm->label);
+    mem_free(tm->place);
     mem_free(tm);
 }
 
@@ -61,17 +62,27 @@ static int check_registration(struct jm_resource *res,
     if (msg->slots < 1 || msg->slots > JM_SLOTS_PER_TASKMANAGER_MAX)
         return err_set(err, ERR_INVALID, "a TaskManager has 1 to %d slots, not %u",
                        JM_SLOTS_PER_TASKMANAGER_MAX, msg->slots);
+    if (msg->resource_id && !text_ok(msg->resource_id))
+        return err_set(err, ERR_PROTOCOL, "a resource-id has 1 to %d characters", TEXT_MAX);
     if (map_size(res->taskmanagers) >= JM_TASKMANAGERS_MAX)
         return err_set(err, ERR_LIMIT, "%d TaskManagers are registered: no more are taken",
                        JM_TASKMANAGERS_MAX);
     return 0;
 }
 
+static struct jm_taskmanager *find_place(struct jm_resource *res, const char *place)
+{
+    for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it);)
+        if (strcmp(((struct jm_taskmanager *)it.value)->place, place) == 0)
+            return it.value;
+    return NULL;
+}
+
 int jm_resource_register(struct jm_resource *res, struct rpc_peer *peer,
                          const Rask__Control__RegisterTaskManager *msg, struct jm_taskmanager **ret,
                          struct err *err)
 {
-    struct jm_taskmanager *tm;
+    struct jm_taskmanager *tm, *other;
     struct id id;
 
     if (check_registration(res, msg, err) < 0)
@@ -86,6 +97,10 @@ int jm_resource_register(struct jm_resource *res, struct rpc_peer *peer,
         res->hooks->superseded(res->arg, tm);
         jm_resource_lost(res, tm, "it registered anew over another connection");
     }
+    other = msg->resource_id ? find_place(res, msg->resource_id) : NULL;
+    if (other) /* one that was killed is gone with its connection */
+        return err_set(err, ERR_EXISTS, "registration refused: %s has taskmanager.resource-id \"%s\" and is registered",
+                       other->label, msg->resource_id);
 
     tm = MEM_NEW(struct jm_taskmanager);
     tm->id = id;
@@ -93,6 +108,7 @@ int jm_resource_register(struct jm_resource *res, struct rpc_peer *peer,
     tm->host = mem_strdup(msg->host);
     tm->data_address = mem_strdup(msg->data_address);
     tm->label = mem_printf("TaskManager %s (%s)", tm->id_text, tm->data_address);
+    tm->place = mem_strdup(msg->resource_id ? msg->resource_id : tm->id_text);
     tm->peer = peer;
     tm->slots = msg->slots;
     tm->process_bytes = msg->process_bytes;
@@ -182,7 +198,7 @@ struct jm_taskmanager *jm_resource_least_used(struct jm_resource *res)
 struct heap {
     struct heap_item {
         struct jm_taskmanager *tm;
-        uint32_t seq, host; /* order of registration; index into the grant's hosts or UINT32_MAX */
+        uint32_t seq; /* order of registration */
     } * items;
     uint32_t count;
 };
@@ -216,64 +232,107 @@ static void heap_fill(struct heap *h, struct jm_resource *res)
         struct jm_taskmanager *tm = it.value;
 
         if (tm->used < tm->slots)
-            h->items[h->count++] = (struct heap_item){.tm = tm, .seq = seq, .host = UINT32_MAX};
+            h->items[h->count++] = (struct heap_item){.tm = tm, .seq = seq};
     }
     for (uint32_t i = h->count / 2; i-- > 0;)
         heap_down(h, i);
 }
 
-bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, const char *job_name,
-                          uint32_t slots, struct jm_grant *ret)
+/* Slots whose place has one free. By slot. */
+static void take_places(struct jm_resource *res, uint32_t slots, char *const *places,
+                        struct jm_taskmanager **taken)
+{
+    struct map *by_place = map_new();
+
+    for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it);)
+        map_put_str(by_place, ((struct jm_taskmanager *)it.value)->place, it.value);
+    for (uint32_t i = 0; i < slots; i++) {
+        struct jm_taskmanager *tm = places[i] ? map_get_str(by_place, places[i]) : NULL;
+
+        if (!tm || tm->used == tm->slots)
+            continue;
+        tm->used++;
+        taken[i] = tm;
+    }
+    map_free(by_place);
+}
+
+/* Each of the others is the least used TaskManager's. */
+static void take_others(struct jm_resource *res, uint32_t slots, struct jm_taskmanager **taken)
 {
     struct heap heap;
+
+    heap_fill(&heap, res);
+    for (uint32_t i = 0; i < slots; i++) {
+        if (taken[i])
+            continue;
+        CHECK(heap.count > 0);
+        taken[i] = heap.items[0].tm;
+        if (++taken[i]->used == taken[i]->slots)
+            heap.items[0] = heap.items[--heap.count];
+        heap_down(&heap, 0);
+    }
+    mem_free(heap.items);
+}
+
+bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, const char *job_name,
+                          uint32_t slots, char *const *places, struct jm_grant *ret)
+{
+    struct jm_taskmanager **taken;
+    struct map *host_of; /* TaskManager's id -> its host + 1 */
 
     CHECK(slots > 0);
     if (res->slots - res->used < slots)
         return false;
-    heap_fill(&heap, res);
+    taken = mem_alloc_array(slots, sizeof(struct jm_taskmanager *));
+    host_of = map_new();
+    if (places)
+        take_places(res, slots, places, taken);
+    take_others(res, slots, taken);
     *ret = (struct jm_grant){.slot_count = slots};
     ret->slot_host = mem_alloc_array(slots, sizeof(uint32_t));
-    ret->hosts = mem_alloc_array(MIN(slots, heap.count), sizeof(*ret->hosts));
+    ret->hosts = mem_alloc_array(MIN(slots, map_size(res->taskmanagers)), sizeof(*ret->hosts));
     for (uint32_t i = 0; i < slots; i++) {
-        struct heap_item *top = &heap.items[0];
+        struct jm_taskmanager *tm = taken[i];
+        uintptr_t host = (uintptr_t)map_get(host_of, tm->id.bytes, sizeof(tm->id.bytes));
 
-        CHECK(heap.count > 0);
-        if (top->host == UINT32_MAX) {
+        if (host == 0) {
             struct jm_allocation *a = MEM_NEW(struct jm_allocation);
 
-            *a = (struct jm_allocation){
-                .taskmanager = top->tm, .job_id = *job_id, .job_name = job_name};
-            list_push_back(&top->tm->allocations, &a->link);
-            top->host = ret->host_count;
+            *a = (struct jm_allocation){.taskmanager = tm, .job_id = *job_id, .job_name = job_name};
+            list_push_back(&tm->allocations, &a->link);
             ret->hosts[ret->host_count++] = a;
+            host = ret->host_count;
+            map_put(host_of, tm->id.bytes, sizeof(tm->id.bytes), (void *)host);
         }
-        ret->slot_host[i] = top->host;
-        ret->hosts[top->host]->slots++;
-        if (++top->tm->used == top->tm->slots)
-            *top = heap.items[--heap.count];
-        heap_down(&heap, 0);
+        ret->slot_host[i] = (uint32_t)host - 1;
+        ret->hosts[host - 1]->slots++;
     }
     res->used += slots;
-    mem_free(heap.items);
+    map_free(host_of);
+    mem_free(taken);
     res->hooks->changed(res->arg, true);
     return true;
 }
 
 struct jm_allocation *jm_resource_allocate_on_one(struct jm_resource *res, const struct id *job_id,
-                                                  const char *job_name, uint32_t slots)
+                                                  const char *job_name, uint32_t slots,
+                                                  const char *place)
 {
-    struct jm_taskmanager *best = NULL;
+    struct jm_taskmanager *best = place ? find_place(res, place) : NULL;
     struct jm_allocation *a;
 
     CHECK(slots > 0);
-    for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it);) {
+    if (best && best->slots - best->used < slots)
+        best = NULL;
+    for (struct map_iter it = map_iter(res->taskmanagers); !place && map_next(&it);) {
         struct jm_taskmanager *tm = it.value;
 
         if (tm->slots - tm->used >= slots && (!best || less_used(tm, 1, best, 0)))
             best = tm;
     }
     if (!best)
-        return NULL;
+        return place ? jm_resource_allocate_on_one(res, job_id, job_name, slots, NULL) : NULL;
     a = MEM_NEW(struct jm_allocation);
     *a = (struct jm_allocation){
         .taskmanager = best, .slots = slots, .job_id = *job_id, .job_name = job_name};

@@ -24,6 +24,7 @@ struct jm_taskmanager {
     char id_text[ID_TEXT_MAX];
     char *host, *data_address;
     char *label; /* "TaskManager 1a2b... (host)" for messages */
+    char *place; /* where it runs: the same when it comes back after a restart, if it has a resource-id */
     struct rpc_peer *peer;
     uint32_t slots, used;
     uint64_t process_bytes, slot_bytes, managed_bytes, network_bytes, rss_bytes,
@@ -85,12 +86,14 @@ struct jm_taskmanager *jm_resource_find(struct jm_resource *res, const struct id
 /* NULL: none is registered */
 struct jm_taskmanager *jm_resource_least_used(struct jm_resource *res);
 
-/* All or none: false leaves everything as it was. */
+/* All or none: false leaves everything as it was. places: by slot, a TaskManager's that is taken while it has a slot free; NULL,
+ * and NULL in it: any. */
 bool jm_resource_allocate(struct jm_resource *res, const struct id *job_id, const char *job_name,
-                          uint32_t slots, struct jm_grant *ret);
-/* On one TaskManager, the least used of those that have them; NULL: none has. */
+                          uint32_t slots, char *const *places, struct jm_grant *ret);
+/* On one TaskManager, that of the place or the least used of those that have them; NULL: none has. place NULL: any. */
 struct jm_allocation *jm_resource_allocate_on_one(struct jm_resource *res, const struct id *job_id,
-                                                  const char *job_name, uint32_t slots);
+                                                  const char *job_name, uint32_t slots,
+                                                  const char *place);
 /* No slot, but to be told when the TaskManager is lost. */
 struct jm_allocation *jm_resource_hold(struct jm_resource *res, struct jm_taskmanager *tm,
                                        const struct id *job_id, const char *job_name);

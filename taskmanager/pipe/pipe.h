@@ -32,7 +32,7 @@ struct pipe_start {
     uint64_t network_bytes, state_bytes;
     uint64_t log_rotate_bytes;
     uint32_t log_keep;
-    const char *log_path, *out_path, *tmp_dir, *log_level, *log_modules; /* "" for none */
+    const char *log_path, *out_path, *tmp_dir, *local_dir, *log_level, *log_modules; /* "" for none */
     const Rask__Control__StartWorker *start;
 };
 /* Both append to or read from text in memory; decode borrows from data and arena. */

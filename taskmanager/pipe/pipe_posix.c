@@ -30,6 +30,7 @@ void pipe_encode_start(const struct pipe_start *start, struct bytes *out)
     add_text(out, start->log_path);
     add_text(out, start->out_path);
     add_text(out, start->tmp_dir);
+    add_text(out, start->local_dir);
     add_text(out, start->log_level);
     add_text(out, start->log_modules);
     bytes_reserve(out, len);
@@ -69,6 +70,7 @@ int pipe_decode_start(const void *data, size_t len, struct arena *arena, struct 
     start.log_path = take_text(&r, arena);
     start.out_path = take_text(&r, arena);
     start.tmp_dir = take_text(&r, arena);
+    start.local_dir = take_text(&r, arena);
     start.log_level = take_text(&r, arena);
     start.log_modules = take_text(&r, arena);
     rest_len = reader_left(&r);

@@ -18,14 +18,16 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/conf/daemon.h"
+#include "common/conf/work_folder.h"
 #include "common/env/env.h"
 #include "common/net/tls.h"
 #include "common/security/tls_conf.h"
-#include "taskmanager/supervisor/spawn_posix.h"
+#include "taskmanager/supervisor/spawn_private.h"
 #include "taskmanager/supervisor/tm.h"
 
 #define WAITING_NS 2000000000u /* without a JobManager, until the starter is told so */
 #define SILENCE_MS 4000          /* the same, when a connection is open but nothing comes */
+#define RESOURCE_ID_MAX 200
 #define STOP_MS 3000 /* from SIGTERM to the end, whatever the workers do */
 
 struct program {
@@ -34,6 +36,7 @@ struct program {
     struct tm *tm;
     struct tm_spawner *spawner;
     struct net_tls *tls; /* NULL: connections in clear */
+    char *local_dir;     /* owned; removed at the end; NULL: nothing to be removed */
     uint64_t started_ns;
     bool stopping;
     int exit_code;
@@ -172,13 +175,71 @@ static char *user_name(void)
     return pw ? mem_strdup(pw->pw_name) : mem_printf("%u", (unsigned)geteuid());
 }
 
+static const char *first_set(const struct conf *conf, const enum conf_id *ids, size_t count)
+{
+    const char *text = NULL;
+
+    for (size_t i = 0; i < count && !(text && text[0]); i++)
+        text = conf_string(conf, ids[i]);
+    return text && text[0] ? text : NULL;
+}
+
+static int check_resource_id(const char *id, struct err *err)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-";
+
+    if (strspn(id, letters) == strlen(id) && strlen(id) <= RESOURCE_ID_MAX)
+        return 0;
+    return err_set(err, ERR_INVALID, "taskmanager.resource-id is \"%.100s\": it has 1 to %d letters, digits and ._:-", id,
+                   RESOURCE_ID_MAX);
+}
+
+/* Where workers keep copies of state. With a resource-id it is a folder that the TaskManager finds again; without one it is for
+ * this process alone, and goes with it. *ret NULL: in the spawner's own folder. */
+static int local_folder(struct program *p, const char *tmp_dirs, char **ret, struct err *err)
+{
+    static const enum conf_id said[] = {
+        OPT_EXECUTION_CHECKPOINTING_LOCAL_BACKUP_DIRS, OPT_TASKMANAGER_STATE_LOCAL_ROOT_DIRS,
+        OPT_PROCESS_TASKMANAGER_WORKING_DIR, OPT_PROCESS_WORKING_DIR};
+    const struct conf *conf = p->daemon.conf;
+    const char *id = conf_string(conf, OPT_TASKMANAGER_RESOURCE_ID), *list = first_set(conf, said, ARRAY_LEN(said));
+    char *parent, *kept;
+    int code;
+
+    *ret = NULL;
+    if (!list && !(id && id[0]))
+        return 0;
+    parent = absolute(first_folder(list ? list : tmp_dirs));
+    code = spawn_make_folder(parent, err);
+    if (code == 0 && id && id[0]) {
+        kept = mem_printf("%s/tm_%s", parent, id);
+        code = check_resource_id(id, err);
+        if (code == 0)
+            code = work_folder_keep(kept, err);
+        if (code == ERR_EXISTS)
+            err_wrap(err, "a TaskManager with taskmanager.resource-id \"%s\" runs already", id);
+        if (code == 0)
+            *ret = mem_printf("%s/localState", kept);
+        mem_free(kept);
+    } else if (code == 0) {
+        code = MIN(work_folder_make(parent, "rask-tm-local.", &p->local_dir, err), 0);
+        *ret = code == 0 ? mem_strdup(p->local_dir) : NULL;
+    }
+    mem_free(parent);
+    return code < 0 ? err_wrap(err, "folder for copies of state (execution.checkpointing.local-backup.dirs, process.working-dir)")
+                    : 0;
+}
+
 static int start_spawner(struct program *p, struct err *err)
 {
     struct daemon *d = &p->daemon;
     char folder[PATH_MAX], host[256] = "localhost";
     struct tm_spawn_options options = {.conf = d->conf};
-    char *program, *log_dir, *tmp_dir, *user, *own_log = NULL;
+    char *program, *log_dir, *tmp_dir, *user, *own_log = NULL, *local_dir = NULL;
     int code = own_folder(folder, err);
+
+    if (code == 0)
+        code = local_folder(p, conf_string(d->conf, OPT_IO_TMP_DIRS), &local_dir, err);
 
     if (code < 0)
         return code;
@@ -193,6 +254,7 @@ static int start_spawner(struct program *p, struct err *err)
     options.log_dir = log_dir;
     options.own_log = own_log;
     options.tmp_dir = tmp_dir;
+    options.local_dir = local_dir;
     options.user = user;
     options.host = host;
     code = tm_spawn_posix_new(p->env, &options, &p->spawner, err);
@@ -201,6 +263,7 @@ static int start_spawner(struct program *p, struct err *err)
     mem_free(tmp_dir);
     mem_free(user);
     mem_free(own_log);
+    mem_free(local_dir);
     return code;
 }
 
@@ -233,6 +296,8 @@ static int start_tm(struct program *p, struct err *err)
         .conf = conf,
         .jobmanager_address = jobmanager,
         .advertised_host = host,
+        .resource_id = conf_string(conf, OPT_TASKMANAGER_RESOURCE_ID),
+        .local_dir = tm_spawn_posix_local_dir(p->spawner),
         .spawner = p->spawner,
         .tls = p->tls,
         .tls_data = tls_conf_data(conf),
@@ -328,6 +393,9 @@ int main(int argc, char **argv)
     env_timer_cancel(p.env, &p.silence_timer);
     tm_spawn_posix_free(p.spawner);
     tm_free(p.tm);
+    if (p.local_dir)
+        work_folder_remove(p.local_dir);
+    mem_free(p.local_dir);
     env_libevent_free(p.env);
     tls_context_free(p.tls);
     if (code < 0)

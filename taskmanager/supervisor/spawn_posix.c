@@ -250,8 +250,13 @@ static int send_start(struct spawn_worker *w, const Rask__Control__StartWorker *
     const char *modules = conf_string(conf, OPT_RASK_LOG_MODULES);
     struct pipe_start message = {.taskmanager_id = *taskmanager_id, .log_path = w->log_path,
                                  .out_path = out_path, .tmp_dir = w->tmp_dir, .start = start};
+    char job[ID_TEXT_MAX], *local_dir;
+    struct id job_id;
     struct bytes bytes;
     int code;
+
+    CHECK(rpc_id(&start->job_id, &job_id));
+    message.local_dir = local_dir = mem_printf("%s/%s", w->spawn->local_dir, id_format(&job_id, job));
 
     tm_worker_budgets(conf, start->budget_bytes, start->slots, &message.network_bytes, &message.state_bytes);
     message.log_level = conf_string(conf, OPT_ENV_LOG_LEVEL);
@@ -262,6 +267,7 @@ static int send_start(struct spawn_worker *w, const Rask__Control__StartWorker *
     pipe_encode_start(&message, &bytes);
     code = pipe_send(w->fd, bytes.data, bytes.len, -1, err);
     bytes_release(&bytes);
+    mem_free(local_dir);
     return code;
 }
 
@@ -424,9 +430,15 @@ int tm_spawn_posix_new(struct env *env, const struct tm_spawn_options *options, 
         tm_spawn_posix_free(&s->base);
         return err_wrap(err, "temporary folder (io.tmp.dirs)");
     }
+    s->local_dir = options->local_dir ? mem_strdup(options->local_dir) : mem_printf("%s/localState", s->tmp_dir);
     env_libevent_on_signal(env, SIGCHLD, on_child, s);
     *ret = &s->base;
     return 0;
+}
+
+const char *tm_spawn_posix_local_dir(const struct tm_spawner *base)
+{
+    return spawn_of((struct tm_spawner *)(uintptr_t)base)->local_dir;
 }
 
 void tm_spawn_posix_free(struct tm_spawner *base)
@@ -450,6 +462,7 @@ void tm_spawn_posix_free(struct tm_spawner *base)
     mem_free(s->log_dir);
     mem_free(s->own_log);
     mem_free(s->tmp_dir);
+    mem_free(s->local_dir);
     mem_free(s->user);
     mem_free(s->host);
     s->magic = 0;

@@ -16,10 +16,12 @@ struct tm_spawn_options {
     const char *log_dir;     /* made if missing */
     const char *own_log;     /* the supervisor's log file, to be read as "log"; NULL: none */
     const char *tmp_dir;     /* a folder of this TaskManager is made in it */
+    const char *local_dir;   /* workers keep copies of state below it, by job; NULL: in that folder */
     const char *user, *host; /* of file names */
 };
 int tm_spawn_posix_new(struct env *env, const struct tm_spawn_options *options, struct tm_spawner **ret,
                        struct err *err) MUST_CHECK;
+const char *tm_spawn_posix_local_dir(const struct tm_spawner *spawner); /* where workers keep copies; borrowed */
 /* Kills what still lives and waits for it, removes the temporary folder. No callback comes any more. */
 void tm_spawn_posix_free(struct tm_spawner *spawner);
 

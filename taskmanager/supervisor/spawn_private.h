@@ -20,7 +20,7 @@ struct spawn {
     uint32_t magic;
     struct env *env;
     const struct conf *conf;
-    char *program, *log_dir, *own_log, *tmp_dir, *user, *host; /* owned */
+    char *program, *log_dir, *own_log, *tmp_dir, *local_dir, *user, *host; /* owned */
     struct list workers;
     struct list logs; /* struct spawn_log: workers that run or ran, the oldest first */
     uint32_t log_count;

@@ -80,6 +80,8 @@ int tm_new(struct env *env, const struct tm_options *options, struct tm **ret, s
     tm->options.jobmanager_address = mem_strdup(options->jobmanager_address);
     tm->options.data_listen_address = mem_strdup(options->data_listen_address);
     tm->options.advertised_host = copy_text(options->advertised_host);
+    tm->options.resource_id = copy_text(options->resource_id);
+    tm->options.local_dir = copy_text(options->local_dir);
     tm->id = env_rand_id(env);
     tm->slots = (uint32_t)conf_int(options->conf, OPT_TASKMANAGER_NUMBEROFTASKSLOTS);
     tm->process_bytes = conf_memory_bytes(options->conf, OPT_TASKMANAGER_MEMORY_PROCESS_SIZE);
@@ -87,6 +89,7 @@ int tm_new(struct env *env, const struct tm_options *options, struct tm **ret, s
     tm->stop_timer.cb = on_stop_timer;
     list_init(&tm->preambles);
     list_init(&tm->obituaries);
+    list_init(&tm->removals);
     tm_worker_init(tm);
     code = tm_data_listen(tm, err);
     if (code < 0) {
@@ -127,9 +130,12 @@ void tm_free(struct tm *tm)
     tm_jobmanager_release(tm);
     tm_worker_release(tm);
     tm_obituary_release(tm);
+    tm_local_release(tm);
     mem_free((void *)tm->options.jobmanager_address);
     mem_free((void *)tm->options.data_listen_address);
     mem_free((void *)tm->options.advertised_host);
+    mem_free((void *)tm->options.resource_id);
+    mem_free((void *)tm->options.local_dir);
     mem_free(tm->data_address);
     tm->magic = 0;
     mem_free(tm);

@@ -58,6 +58,8 @@ struct tm_options {
     const char *jobmanager_address;
     const char *data_listen_address;   /* HOST:PORT or inproc: */
     const char *advertised_host;       /* NULL: that of data_listen_address */
+    const char *resource_id;           /* taskmanager.resource-id; NULL: it is new with each start */
+    const char *local_dir;             /* where the spawner's workers keep copies of state, by job; NULL: nowhere */
     struct tm_spawner *spawner;        /* borrowed */
     struct net_tls *tls;               /* borrowed: towards the JobManager, by certificates; NULL: in clear */
     bool tls_data;                     /* between workers, too: who comes in vain to the data port is told nothing */

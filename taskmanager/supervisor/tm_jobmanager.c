@@ -129,6 +129,7 @@ static void on_register_done(void *arg, const struct err *error, const ProtobufC
     env_log(tm->env, LOG_INFO, "taskmanager", NULL, "registered at %s with %u slots of %llu MiB",
             rpc_peer_name(tm->peer), tm->slots, (unsigned long long)(tm->slot_bytes >> 20));
     tm_obituary_send_all(tm);
+    tm_local_registered(tm, ok);
     if (tm->options.on_registered)
         tm->options.on_registered(tm->options.arg);
 }
@@ -160,6 +161,7 @@ static void on_ready(void *arg, struct rpc_peer *peer)
     message.cpu_cores = tm->options.cpu_cores;
     message.has_physical_memory_bytes = tm->options.physical_memory_bytes > 0;
     message.physical_memory_bytes = tm->options.physical_memory_bytes;
+    message.resource_id = (char *)(uintptr_t)tm->options.resource_id;
     message.workers = tm_worker_statuses(tm, &arena, &message.n_workers);
     rpc_call(peer, RPC_REGISTER_TASKMANAGER, &message.base, 0, on_register_done, tm);
     arena_release(&arena);
@@ -208,6 +210,18 @@ static void read_file(struct tm *tm, const Rask__Control__ReadFile *read, struct
                                 MIN(read->max, 4u << 20), on_file_read, request);
 }
 
+static void job_over(struct tm *tm, const Rask__Control__JobOver *over, struct rpc_request *request)
+{
+    struct id job_id;
+
+    if (!rpc_id(&over->job_id, &job_id)) {
+        rpc_fail(request, ERR_INVALID, "a job id has 16 bytes, not %zu", over->job_id.len);
+        return;
+    }
+    tm_local_job_over(tm, &job_id);
+    rpc_ok(request);
+}
+
 static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
                        const ProtobufCMessage *message, struct rpc_request *request)
 {
@@ -221,6 +235,9 @@ static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
         break;
     case RPC_STOP_WORKER:
         tm_worker_stop(tm, (const void *)message, request);
+        break;
+    case RPC_JOB_OVER:
+        job_over(tm, (const void *)message, request);
         break;
     case RPC_READ_FILE:
         read_file(tm, (const void *)message, request);

@@ -80,6 +80,9 @@ struct tm {
     struct list obituaries;
     struct env_timer watch;
 
+    struct list removals;    /* of copies of state */
+    struct map *local_jobs;  /* ids of the jobs whose copies were of use at the registration; NULL: before it */
+
     bool stopping;
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -107,6 +110,12 @@ void tm_obituary_add(struct tm_worker *worker, const struct tm_worker_exit *exit
 bool tm_obituary_pending(const struct tm *tm, const Rask__Control__StopWorker *stop);
 void tm_obituary_send_all(struct tm *tm); /* those of this term; others are dropped */
 void tm_obituary_release(struct tm *tm);
+
+/* ---- tm_local.c ---- */
+void tm_local_registered(struct tm *tm, const Rask__Control__RegisterTaskManagerOk *ok);
+/* No worker of it runs here any more. */
+void tm_local_job_over(struct tm *tm, const struct id *job_id);
+void tm_local_release(struct tm *tm);
 
 /* ---- tm_data.c ---- */
 int tm_data_listen(struct tm *tm, struct err *err) MUST_CHECK;

@@ -519,6 +519,8 @@ static void apply_config(struct wk *wk)
         .checkpointing = conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_INTERVAL),
         .exactly_once = strcmp(conf_string(conf, OPT_EXECUTION_CHECKPOINTING_MODE), "EXACTLY_ONCE") == 0,
     };
+    wk->config.local_backup = conf_local_backup(conf);
+    wk->config.from_local = conf_from_local(conf);
     wk->config.unaligned = wk->config.exactly_once && conf_unaligned(conf);
     if (conf_bool(conf, OPT_EXECUTION_BUFFER_TIMEOUT_ENABLED))
         wk->config.flush_ms = (int64_t)conf_duration_ms(conf, OPT_EXECUTION_BUFFER_TIMEOUT_INTERVAL);

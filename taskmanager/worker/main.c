@@ -195,6 +195,7 @@ static int run(struct program *p, struct err *err)
     const Rask__Control__StartWorker *start = p->start.start;
     struct wk_options options = {.start = start, .taskmanager_id = p->start.taskmanager_id, .pid = getpid(),
                                  .network_bytes = p->start.network_bytes, .state_bytes = p->start.state_bytes,
+                                 .local_dir = p->start.local_dir[0] ? p->start.local_dir : NULL,
                                  .out_fd = 1, .err_fd = 2, .connectors = connectors_builtin, .watch_fd = watch_fd, .unwatch_fd = unwatch_fd,
                                  .build_plan = build_plan, .on_done = on_done, .arg = p};
     struct wk_executor_options executor = wk_executor_conf(start, (uint32_t)MAX(sysconf(_SC_NPROCESSORS_ONLN), 1));

@@ -142,6 +142,20 @@ static void collect_tasks(struct wk_rollout *o)
     }
 }
 
+static void make_collector(struct wk *wk)
+{
+    if ((wk->config.local_backup || wk->config.from_local) && wk->options.local_dir)
+        wk->local = wk_local_new(wk->env, wk->options.local_dir, &wk->job_id);
+    wk->collector = wk_collector_new(&(struct wk_collector_options){.env = wk->env,
+                                                                    .job_id = &wk->job_id,
+                                                                    .job_epoch = wk->start->job_epoch,
+                                                                    .worker = wk->start->worker_index,
+                                                                    .tasks = wk->tasks,
+                                                                    .task_count = wk->task_count,
+                                                                    .local = wk->config.local_backup ? wk->local : NULL,
+                                                                    .peer = &wk->peer});
+}
+
 static void build(struct wk_rollout *o)
 {
     struct wk *wk = o->wk;
@@ -164,15 +178,10 @@ static void build(struct wk_rollout *o)
     env_log(wk->env, LOG_INFO, "worker", wk->job, "deployed %u tasks of job \"%s\"", o->task_count,
             wk->deploy->graph->stream->job_name);
     if (!wk->collector)
-        wk->collector = wk_collector_new(&(struct wk_collector_options){.env = wk->env,
-                                                                        .job_id = &wk->job_id,
-                                                                        .job_epoch = wk->start->job_epoch,
-                                                                        .worker = wk->start->worker_index,
-                                                                        .tasks = wk->tasks,
-                                                                        .task_count = wk->task_count,
-                                                                        .peer = &wk->peer});
+        make_collector(wk);
     if (o->msg->restore)
-        o->restoring = wk_restore_start(wk->env, o->tasks, o->task_count, o->msg->restore, restored, o);
+        o->restoring = wk_restore_start(wk->env, o->tasks, o->task_count, o->msg->restore,
+                                        wk->config.from_local ? wk->local : NULL, restored, o);
     else
         start(o);
 }

@@ -440,6 +440,7 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
     arena_init(&wk->arena);
     wk->start = copy_start(wk, options->start);
     wk->options.start = wk->start;
+    wk->options.local_dir = options->local_dir ? arena_strdup(&wk->arena, options->local_dir) : NULL;
     memcpy(wk->job_id.bytes, wk->start->job_id.data, 16);
     id_format(&wk->job_id, wk->job);
     wk->taskmanager_id = options->taskmanager_id;
@@ -501,6 +502,7 @@ void wk_free(struct wk *wk)
     wk_peers_drop(wk);
     wk_rollouts_drop(wk);
     wk_collector_free(wk->collector);
+    wk_local_free(wk->local);
     wk_unbuild(wk);
     env_unpost(wk->env, &wk->report_task);
     while (!list_empty(&wk->reports))

@@ -36,6 +36,7 @@ struct wk_options {
     struct wk_executor *executor;  /* borrowed */
     struct wk_loader *loader;      /* borrowed */
     struct wk_stores *stores;      /* borrowed; NULL: all state is in memory */
+    const char *local_dir;         /* for copies of the job's state on this host; copied; NULL: none are kept */
     uint64_t network_bytes;        /* budget of blocks */
     uint64_t state_bytes;          /* budget of state */
     int out_fd, err_fd;            /* where rask_print writes; -1: nowhere */

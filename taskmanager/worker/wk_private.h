@@ -6,6 +6,7 @@
 #include "common/graph/regions.h"
 #include "common/rpc/rpc.h"
 #include "taskmanager/worker/checkpoint/collect.h"
+#include "taskmanager/worker/checkpoint/local.h"
 #include "taskmanager/worker/checkpoint/restore.h"
 #include "taskmanager/worker/exchange/link.h"
 #include "taskmanager/worker/task/task.h"
@@ -63,6 +64,7 @@ struct wk_rollout { /* a deployment that is under way */
 struct wk_task_config { /* the job's options that its tasks need */
     int64_t flush_ms; /* -1: only full blocks leave while a task is busy */
     bool checkpointing, exactly_once, unaligned;
+    bool local_backup, from_local;     /* copies of state on this host are kept, are read */
 };
 
 struct wk {
@@ -99,6 +101,7 @@ struct wk {
     uint32_t task_count;
     struct wk_task **tasks;
     struct wk_collector *collector;    /* of the deployment's checkpoints */
+    struct wk_local *local;            /* NULL: no copies of state */
     struct list handshakes, fetches;
     uint32_t accepted_handshakes;
     struct env_log_rate refusals;

@@ -37,6 +37,7 @@ enum op_type {
     OP_READ_ALL,
     OP_WRITE_ALL,
     OP_RENAME,
+    OP_LINK,
     OP_UNLINK,
     OP_MKDIRS,
     OP_SYNC_DIR,
@@ -45,7 +46,7 @@ enum op_type {
 };
 static const char *const op_names[] = {
     "open",   "read",   "write to",      "sync",        "close", "read", "write",
-    "rename", "remove", "create folder", "sync folder", "list",  "stat"};
+    "rename", "link", "remove", "create folder", "sync folder", "list",  "stat"};
 
 struct op {
     struct sim_event event;
@@ -237,6 +238,18 @@ static int do_rename(struct op *op)
     return 0;
 }
 
+static int do_link(struct op *op)
+{
+    struct inode *from = map_get_str(op->disk->now, op->path), *to = map_get_str(op->disk->now, op->to);
+    bool apart = sim_path_is_shared(op->path) != sim_path_is_shared(op->to);
+
+    if (from == NULL || from->folder || (to != NULL && to->folder) || apart || !sim_disk_parent_exists(op->disk, op->to))
+        return err_set(&op->result.err, from == NULL ? ERR_NOT_FOUND : ERR_INVALID, "cannot link %s to %s: %s", op->path,
+                       op->to, from == NULL ? "No such file or directory" : "Invalid cross-device link");
+    sim_disk_change(op->disk, CHANGE_PUT, op->to, NULL, from, self(op));
+    return 0;
+}
+
 static int do_unlink(struct op *op)
 {
     struct inode *inode = map_get_str(op->disk->now, op->path);
@@ -339,6 +352,8 @@ static int execute(struct op *op)
         return do_write_all(op);
     case OP_RENAME:
         return do_rename(op);
+    case OP_LINK:
+        return do_link(op);
     case OP_UNLINK:
         return do_unlink(op);
     case OP_MKDIRS:
@@ -503,6 +518,11 @@ static void fs_sim_rename(struct fs *fs, const char *from, const char *to, fs_cb
           arg);
 }
 
+static void fs_sim_link(struct fs *fs, const char *from, const char *to, fs_cb *cb, void *arg)
+{
+    start(fs, (struct op){.type = OP_LINK, .path = (char *)from, .to = (char *)to}, NULL, cb, arg);
+}
+
 static void fs_sim_unlink(struct fs *fs, const char *path, fs_cb *cb, void *arg)
 {
     start(fs, (struct op){.type = OP_UNLINK, .path = (char *)path}, NULL, cb, arg);
@@ -547,6 +567,7 @@ static const struct fs_ops sim_fs_ops = {
     .read_all = fs_sim_read_all,
     .write_all = fs_sim_write_all,
     .rename = fs_sim_rename,
+    .link = fs_sim_link,
     .unlink = fs_sim_unlink,
     .mkdirs = fs_sim_mkdirs,
     .sync_dir = fs_sim_sync_dir,

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "taskmanager/worker/checkpoint/local.h"
 #include "taskmanager/worker/checkpoint/write.h"
 #include "taskmanager/worker/task/task.h"
 
@@ -37,6 +38,7 @@ struct wk_collector {
     struct wk_collector_options o;
     struct list pendings; /* oldest first */
     uint64_t given_up;    /* the greatest that was aborted or complete */
+    char *shared_dir;     /* of the job's checkpoints, beside their own folders; NULL: none was triggered */
     struct env_task wanted_task;
     pthread_mutex_t lock;
     struct list arrived; /* lock: snapshots, not looked at yet */
@@ -86,6 +88,7 @@ void wk_collector_free(struct wk_collector *c)
     while (!list_empty(&c->pendings))
         pending_free(LIST_ENTRY(c->pendings.next, struct pending, node));
     pthread_mutex_destroy(&c->lock);
+    mem_free(c->shared_dir);
     mem_free(c);
 }
 
@@ -231,6 +234,7 @@ static void start_writing(struct pending *p)
         .worker = wk->worker,
         .dir = p->dir,
         .shared_dir = p->shared_dir,
+        .local = p->kind == RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT ? wk->local : NULL,
         .edges = wk->task_count > 0 ? wk->tasks[0]->host->edges : NULL,
         .done = on_written,
         .arg = p,
@@ -409,6 +413,8 @@ static void trigger(struct pending *p, const Rask__Control__TriggerCheckpoint *m
     p->trigger_ms = msg->trigger_ms;
     p->dir = mem_strdup(msg->dir);
     p->shared_dir = msg->shared_dir ? mem_strdup(msg->shared_dir) : NULL;
+    if (p->shared_dir && !p->c->shared_dir)
+        p->c->shared_dir = mem_strdup(p->shared_dir);
     for (uint32_t i = 0; i < wk->task_count; i++) {
         struct wk_task *t = wk->tasks[i];
 
@@ -457,6 +463,12 @@ void wk_collector_complete(struct wk_collector *c, const Rask__Control__Complete
 {
     env_log(c->o.env, LOG_DEBUG, LOG_MODULE, NULL, "checkpoint %llu: complete, tasks commit", (unsigned long long)msg->checkpoint);
     c->given_up = MAX(c->given_up, msg->checkpoint);
+    if (c->o.local && c->shared_dir && msg->kind == RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT) {
+        char *dir = mem_printf("%s/../chk-%llu", c->shared_dir, (unsigned long long)msg->checkpoint);
+
+        wk_local_complete(c->o.local, dir, msg->checkpoint);
+        mem_free(dir);
+    }
     for (uint32_t i = 0; i < c->o.task_count; i++)
         wk_barrier_mail(c->o.tasks[i], WK_MAIL_COMPLETE, wk_barrier_value(msg->checkpoint, msg->kind, false));
 }

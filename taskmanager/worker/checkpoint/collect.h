@@ -12,6 +12,7 @@
 
 #define WK_CHECKPOINTS_MAX 64 /* under way at a time; the oldest is dropped */
 
+struct wk_local;
 struct wk_collector;
 struct wk_collector_options { /* all borrowed, and as long as the collector */
     struct env *env;
@@ -20,6 +21,7 @@ struct wk_collector_options { /* all borrowed, and as long as the collector */
     uint32_t worker;
     struct wk_task *const *tasks; /* task_count, built */
     uint32_t task_count;
+    struct wk_local *local; /* copies of what is written; NULL: none are kept */
     struct rpc_peer *const *peer; /* where the connection to the job master is kept; NULL in it: gone */
 };
 struct wk_collector *wk_collector_new(const struct wk_collector_options *options);

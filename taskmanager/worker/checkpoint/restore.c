@@ -3,6 +3,9 @@
  *
  * Each operator of each subtask is a lane: its sections in order; rows in flight of a subtask are one, too.  Some lanes at a time read ahead, a piece of a file
  * after the other, and a thread of env_work checks, decodes and fills in what has come.  The loop only passes on.
+ *
+ * A file is read from its copy on this host, if there is one.  A copy that cannot be opened or read, or a section of it that is
+ * damaged, sends the lane back to that section, and to the checkpoint's own file from there on.
  */
 #include "taskmanager/worker/checkpoint/restore.h"
 
@@ -14,8 +17,10 @@
 #include "common/env/env.h"
 #include "common/fs/fs.h"
 #include "taskmanager/worker/checkpoint/inflight_io.h"
+#include "taskmanager/worker/checkpoint/local.h"
 #include "taskmanager/worker/task/task.h"
 
+#define LOG_MODULE "checkpoint"
 #define LANES_MAX 3u           /* at a time; env_work has a thread more */
 #define PIECE_BYTES (4u << 20) /* read at once, unless one section is larger */
 #define PIECES 3u              /* of a lane: read, or asked for */
@@ -25,7 +30,7 @@ struct piece {
     struct lane *lane;
     uint32_t first, count; /* of the lane's sections */
     uint8_t *data;         /* owned; NULL: they stand in _metadata */
-    bool read;
+    bool read, local;      /* local: of a copy on this host */
 };
 struct lane {
     struct wk_restoring *r;
@@ -38,6 +43,7 @@ struct lane {
     uint32_t piece_at, piece_count;
     struct fs_file *handle;
     uint32_t file; /* index of handle */
+    bool local;    /* handle is a copy on this host */
     bool opening, working, begun, ended;
     /* on a thread of env_work: */
     struct env_work work;
@@ -45,6 +51,8 @@ struct lane {
     uint32_t ready;          /* pieces, from piece_at on */
     bool last;               /* behind them there are no more */
     struct bytes decoded;
+    bool damaged;            /* the section at bad_section, in a copy: err says how; the state has all before it */
+    uint32_t bad_piece, bad_section; /* the piece from piece_at on */
     struct err err;
 };
 struct wk_restoring {
@@ -52,6 +60,9 @@ struct wk_restoring {
     struct wk_task *const *tasks;
     uint32_t task_count;
     const Rask__Control__Restore *msg;
+    const struct wk_local *local; /* NULL: no copies are read */
+    bool *no_copy;                /* by file: there is none, or none of use */
+    uint64_t copied_bytes, fetched_bytes;
     void (*done)(void *arg, const struct err *error);
     void *arg;
     char *path; /* of _metadata */
@@ -99,6 +110,7 @@ static void restoring_free(struct wk_restoring *r)
     }
     ckpt_meta_free(r->meta);
     arena_release(&r->arena);
+    mem_free(r->no_copy);
     mem_free(r->lanes);
     mem_free(r->path);
     mem_free(r);
@@ -132,6 +144,10 @@ static void finish(struct wk_restoring *r, struct err *error)
 {
     if (!error)
         ENV_PROBE(r->env, "worker: tasks begin with a checkpoint");
+    if (!error && r->local)
+        env_log(r->env, LOG_INFO, LOG_MODULE, NULL, "checkpoint %llu: %llu bytes of state were read from copies on this host, "
+                "%llu bytes from \"%s\"", (unsigned long long)r->meta->checkpoint, (unsigned long long)r->copied_bytes,
+                (unsigned long long)r->fetched_bytes, r->msg->dir);
     if (error)
         err_wrap(error, "cannot restore from \"%s\"", r->msg->dir);
     r->done(r->arg, error);
@@ -285,32 +301,38 @@ static int take_table(struct lane *l, const struct ckpt_section *s, rask_bytes p
     return rc;
 }
 
-static int take(struct lane *l, const struct ckpt_section *s, const uint8_t *data, struct arena *arena, struct err *err)
+static int open_section(struct lane *l, const struct ckpt_section *s, const uint8_t *data, struct arena *arena,
+                        rask_bytes *ret, struct err *err)
 {
     const char *where = s->file == CKPT_NO_FILE ? "_metadata" : l->r->meta->files[s->file].path;
     size_t len = s->file == CKPT_NO_FILE ? s->data.len : s->stored_bytes;
-    rask_bytes payload;
-    int rc;
 
     bytes_clear(&l->decoded);
-    rc = ckpt_record_open(data, len, s, where, arena, NULL, &l->decoded, &payload, err);
-    if (rc != 0)
-        return rc;
+    return ckpt_record_open(data, len, s, where, arena, NULL, &l->decoded, ret, err);
+}
+
+static int take(struct lane *l, const struct ckpt_section *s, rask_bytes payload, struct err *err)
+{
     if (!l->state)
         return wk_inflight_take(l->task, l->r->meta, s, payload.data, payload.len, err);
     return s->kind == CKPT_TABLE ? take_table(l, s, payload, err)
                                  : wk_state_restore(l->state, s, payload.data, payload.len, err);
 }
 
-static int take_piece(struct lane *l, const struct piece *p, struct arena *arena, struct err *err)
+static int take_piece(struct lane *l, const struct piece *p, struct arena *arena)
 {
     const uint8_t *at = p->data;
     int rc = 0;
 
     for (uint32_t i = 0; i < p->count && rc == 0 && !__atomic_load_n(&l->r->stop, __ATOMIC_RELAXED); i++) {
         const struct ckpt_section *s = l->sections[p->first + i];
+        rask_bytes payload;
 
-        rc = take(l, s, at ? at : (const uint8_t *)s->data.data, arena, err);
+        rc = open_section(l, s, at ? at : (const uint8_t *)s->data.data, arena, &payload, &l->err);
+        l->damaged = rc != 0 && p->local;
+        l->bad_section = p->first + i;
+        if (rc == 0)
+            rc = take(l, s, payload, &l->err);
         if (at)
             at += s->stored_bytes;
     }
@@ -325,18 +347,76 @@ static void fill_in(struct env_work *work)
 
     arena_init(&arena);
     pthread_mutex_lock(&l->filling);
-    for (uint32_t i = 0; i < l->ready && rc == 0; i++)
-        rc = take_piece(l, &l->pieces[(l->piece_at + i) % PIECES], &arena, &l->err);
+    for (uint32_t i = 0; i < l->ready && rc == 0; i++) {
+        l->bad_piece = i;
+        rc = take_piece(l, &l->pieces[(l->piece_at + i) % PIECES], &arena);
+    }
     if (rc == 0 && l->last && l->state && !__atomic_load_n(&l->r->stop, __ATOMIC_RELAXED))
         rc = wk_state_restore_tables(l->state, &l->r->stop, &l->err);
     pthread_mutex_unlock(&l->filling);
     arena_release(&arena);
 }
 
+/* ---- on the loop: what a thread has done ---- */
+
+static uint64_t bytes_of(const struct lane *l, uint32_t first, uint32_t count)
+{
+    const struct ckpt_section *last = l->sections[first + count - 1];
+
+    return last->offset + last->stored_bytes - l->sections[first]->offset;
+}
+
+/* From the piece at `at` of the ring on nothing counts: the section, and what follows, is read again, not from this copy. */
+static void read_again(struct lane *l, uint32_t at, uint32_t section, const struct err *why)
+{
+    struct wk_restoring *r = l->r;
+    struct fs *fs = fs_of(r);
+    uint32_t file = l->sections[section]->file;
+
+    ENV_PROBE(r->env, "worker: a copy of state is of no use");
+    env_log(r->env, LOG_WARN, LOG_MODULE, NULL, "the copy on this host of %s is of no use, it is read from \"%s\": %s",
+            r->meta->files[file].path, r->msg->dir, why->text);
+    r->no_copy[file] = true;
+    for (; l->piece_count > at; l->piece_count--) {
+        struct piece *p = &l->pieces[(l->piece_at + l->piece_count - 1) % PIECES];
+
+        fs->ops->forget(fs, p);
+        mem_free(p->data);
+        *p = (struct piece){0};
+    }
+    fs->ops->forget(fs, l);
+    l->opening = false;
+    if (l->handle)
+        fs->ops->close(fs, l->handle);
+    l->handle = NULL;
+    l->asked = section;
+}
+
+/* The first sections of a piece are in the state. */
+static void count_bytes(struct lane *l, const struct piece *p, uint32_t sections)
+{
+    if (p->data && sections > 0)
+        *(p->local ? &l->r->copied_bytes : &l->r->fetched_bytes) += bytes_of(l, p->first, sections);
+}
+
+static void consume(struct lane *l, uint32_t pieces)
+{
+    for (uint32_t i = 0; i < pieces; i++) {
+        struct piece *p = &l->pieces[l->piece_at];
+
+        count_bytes(l, p, p->count);
+        mem_free(p->data);
+        *p = (struct piece){0};
+        l->piece_at = (l->piece_at + 1) % PIECES;
+        l->piece_count--;
+    }
+}
+
 static void filled(struct env_work *work)
 {
     struct lane *l = CONTAINER_OF(work, struct lane, work);
     struct wk_restoring *r = l->r;
+    const struct piece *bad;
 
     l->working = false;
     r->working--;
@@ -345,15 +425,14 @@ static void filled(struct env_work *work)
             restoring_free(r);
         return;
     }
-    for (uint32_t i = 0; i < l->ready; i++) {
-        struct piece *p = &l->pieces[l->piece_at];
-
-        mem_free(p->data);
-        *p = (struct piece){0};
-        l->piece_at = (l->piece_at + 1) % PIECES;
-        l->piece_count--;
-    }
-    if (l->err.code != 0) {
+    consume(l, l->damaged ? l->bad_piece : l->ready);
+    if (l->damaged) {
+        bad = &l->pieces[l->piece_at];
+        count_bytes(l, bad, l->bad_section - bad->first);
+        read_again(l, 0, l->bad_section, &l->err);
+        l->damaged = false;
+        l->err.code = 0;
+    } else if (l->err.code != 0) {
         err_wrap(&l->err, "operator \"%s\" (subtask %u)", l->op->ctx.name, l->op->ctx.subtask);
         fail(r, &l->err);
     }
@@ -362,11 +441,9 @@ static void filled(struct env_work *work)
 
 /* ---- on the loop: reading ahead ---- */
 
-static uint64_t bytes_of(const struct lane *l, uint32_t first, uint32_t count)
+static uint32_t ring_place(const struct lane *l, const struct piece *p)
 {
-    const struct ckpt_section *last = l->sections[first + count - 1];
-
-    return last->offset + last->stored_bytes - l->sections[first]->offset;
+    return ((uint32_t)(p - l->pieces) + PIECES - l->piece_at) % PIECES;
 }
 
 static void on_piece(void *arg, const struct fs_result *result)
@@ -380,6 +457,11 @@ static void on_piece(void *arg, const struct fs_result *result)
     if (err.code == 0 && result->len < want)
         err_set(&err, ERR_CORRUPT, "%s has no %llu bytes at %llu: it was cut off", l->r->meta->files[s->file].path,
                 (unsigned long long)want, (unsigned long long)s->offset);
+    if (err.code != 0 && p->local) {
+        read_again(l, ring_place(l, p), p->first, &err);
+        advance(l->r);
+        return;
+    }
     if (err.code == 0)
         p->data = fs_take(result);
     else
@@ -395,16 +477,28 @@ static void on_open(void *arg, const struct fs_result *result)
 
     l->opening = false;
     l->handle = result->file;
-    if (err.code != 0)
+    if (err.code != 0 && l->local)
+        l->r->no_copy[l->file] = true; /* most often there is none: another host wrote it */
+    else if (err.code != 0)
         fail(l->r, &err);
     advance(l->r);
+}
+
+static char *path_of(const struct wk_restoring *r, uint32_t file, bool *ret_local)
+{
+    const char *path = r->meta->files[file].path;
+    char *copy = r->local && !r->no_copy[file] ? wk_local_path(r->local, r->meta->checkpoint, path) : NULL;
+
+    *ret_local = copy != NULL;
+    if (copy)
+        return copy;
+    return path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", r->msg->dir, path);
 }
 
 static void open_file(struct lane *l, uint32_t file)
 {
     struct fs *fs = fs_of(l->r);
-    const char *path = l->r->meta->files[file].path;
-    char *whole = path[0] == '/' ? mem_strdup(path) : mem_printf("%s/%s", l->r->msg->dir, path);
+    char *whole = path_of(l->r, file, &l->local);
 
     if (l->handle)
         fs->ops->close(fs, l->handle);
@@ -445,7 +539,8 @@ static void read_ahead(struct lane *l)
             open_file(l, s->file);
             return;
         }
-        *p = (struct piece){.lane = l, .first = l->asked, .count = run_of(l, l->asked), .read = s->file == CKPT_NO_FILE};
+        *p = (struct piece){.lane = l, .first = l->asked, .count = run_of(l, l->asked), .read = s->file == CKPT_NO_FILE,
+                            .local = s->file != CKPT_NO_FILE && l->local};
         l->asked += p->count;
         l->piece_count++;
         if (!p->read)
@@ -511,8 +606,12 @@ static void on_metadata(void *arg, const struct fs_result *result)
 
     if (rc == 0)
         rc = ckpt_meta_unpack(result->data, result->len, r->path, &r->meta, &err);
-    if (rc == 0)
+    if (rc == 0 && r->local && !wk_local_is_of(r->local, r->meta->job))
+        r->local = NULL; /* the job begins with what another one has written */
+    if (rc == 0) {
+        r->no_copy = mem_alloc_array(r->meta->file_count + 1, sizeof(*r->no_copy));
         rc = plan(r, &err);
+    }
     if (rc != 0)
         finish(r, &err);
     else
@@ -520,12 +619,13 @@ static void on_metadata(void *arg, const struct fs_result *result)
 }
 
 struct wk_restoring *wk_restore_start(struct env *env, struct wk_task *const *tasks, uint32_t task_count,
-                                      const Rask__Control__Restore *msg,
+                                      const Rask__Control__Restore *msg, const struct wk_local *local,
                                       void (*done)(void *arg, const struct err *error), void *arg)
 {
     struct wk_restoring *r = MEM_NEW(struct wk_restoring);
 
     r->env = env;
+    r->local = local;
     r->tasks = tasks;
     r->task_count = task_count;
     r->msg = msg;

@@ -9,6 +9,7 @@
 #include "common/ckpt/ckpt_file.h"
 #include "common/fs/fs.h"
 #include "taskmanager/worker/checkpoint/inflight_io.h"
+#include "taskmanager/worker/checkpoint/local.h"
 #include "taskmanager/worker/task/task.h"
 
 #define PIECE_BYTES      (1u << 20)
@@ -26,6 +27,8 @@ struct output {
     char *path;
     struct bytes piece; /* made, not appended yet */
     struct fs_file *handle;
+    struct wk_copy *copy; /* NULL: not begun, or none is kept */
+    bool appended;        /* the piece; not to the copy yet */
     bool ended, synced, used;
 };
 enum { EXCLUSIVE, SHARED, OUTPUTS };
@@ -61,6 +64,7 @@ static void writing_free(struct wk_writing *w)
 
         if (o->handle)
             w->options.env->fs->ops->close(w->options.env->fs, o->handle);
+        wk_copy_end(o->copy);
         ckpt_writer_free(o->writer);
         bytes_release(&o->piece);
         mem_free(o->path);
@@ -84,6 +88,10 @@ static void writing_free(struct wk_writing *w)
 void wk_writing_drop(struct wk_writing *w)
 {
     w->options.env->fs->ops->forget(w->options.env->fs, w);
+    for (int i = 0; i < OUTPUTS; i++) {
+        wk_copy_end(w->outputs[i].copy);
+        w->outputs[i].copy = NULL;
+    }
     w->dropped = true;
     pthread_mutex_lock(&w->rows_lock);
     w->rows_dropped = true;
@@ -321,6 +329,28 @@ static void on_open(void *arg, const struct fs_result *result)
     on_fs(arg, result);
 }
 
+static void on_copy(void *arg)
+{
+    next(arg);
+}
+
+/* The piece goes to the file, then to its copy. */
+static bool push_piece(struct wk_writing *w, struct output *o)
+{
+    struct fs *fs = w->options.env->fs;
+    bool copying;
+
+    if (!o->appended) {
+        o->appended = true;
+        fs->ops->append(fs, o->handle, o->piece.data, o->piece.len, on_fs, w);
+        return true;
+    }
+    o->appended = false;
+    copying = o->copy && wk_copy_append(o->copy, o->piece.data, o->piece.len);
+    bytes_clear(&o->piece);
+    return copying;
+}
+
 /* Starts the next call of fs for this file; false: it wants none. */
 static bool push_file(struct wk_writing *w, struct output *o)
 {
@@ -333,11 +363,12 @@ static bool push_file(struct wk_writing *w, struct output *o)
         fs->ops->open(fs, o->path, FS_CREATE, on_open, w);
         return true;
     }
-    if (o->piece.len > 0) {
-        fs->ops->append(fs, o->handle, o->piece.data, o->piece.len, on_fs, w);
-        bytes_clear(&o->piece);
+    if (w->options.local && !o->copy) {
+        o->copy = wk_copy_begin(w->options.local, w->options.checkpoint, w->meta->files[o->file].path, o->path, on_copy, w);
         return true;
     }
+    if (o->piece.len > 0 && push_piece(w, o))
+        return true;
     if (o->ended && !o->synced) {
         o->synced = true;
         fs->ops->sync(fs, o->handle, on_fs, w);
@@ -347,6 +378,8 @@ static bool push_file(struct wk_writing *w, struct output *o)
         return false;
     fs->ops->close(fs, o->handle);
     o->handle = NULL;
+    wk_copy_end(o->copy);
+    o->copy = NULL;
     ckpt_writer_free(o->writer);
     o->writer = NULL;
     mem_free(o->path);

@@ -17,6 +17,7 @@
 #define TMS_MAX 4
 #define WORKERS_MAX 600
 #define HEARTBEAT_S 2
+#define LOCAL_DIR "/local" /* on the disk of a TaskManager's host: copies of state */
 #define HEARTBEAT_TIMEOUT_S 10
 
 struct cluster;
@@ -28,6 +29,7 @@ struct worker { /* a worker process */
     struct arena arena;
     Rask__Control__StartWorker *start;
     struct id job_id, taskmanager_id;
+    char local_dir[64];
     struct wk *wk;
     struct wk_executor *executor;
     tm_exit_fn *on_exit;
@@ -51,6 +53,7 @@ struct taskmanager {
     struct tm_spawner spawner; /* its ops find the taskmanager by container */
     struct conf *conf;
     uint32_t slots;
+    bool has_resource_id;
     struct tm *tm;
     struct id id;        /* of the last boot */
     bool leaving;

@@ -362,6 +362,7 @@ struct job_spec job_draw(struct sim *sim, uint32_t index)
         s.unaligned = sim_chance(sim, 1, 2);
         s.aligned_ms = sim_chance(sim, 1, 2) ? (uint32_t)sim_range(sim, 1, 500) : 0;
         s.stumbles = sim_chance(sim, 1, 4);
+        s.from_local = sim_chance(sim, 1, 2);
     }
     return s;
 }
@@ -426,6 +427,8 @@ static void take_checkpoints(rask_env *env, const struct job_spec *spec)
         rask_set(env, "execution.checkpointing.unaligned.enabled", "true");
         rask_set(env, "execution.checkpointing.aligned-checkpoint-timeout", timeout);
     }
+    if (spec->from_local)
+        rask_set(env, "execution.state-recovery.from-local", "true");
     rask_set(env, "execution.checkpointing.tolerable-failed-checkpoints", "1000000");
     rask_set(env, "restart-strategy.type", "fixed-delay");
     rask_set(env, "restart-strategy.fixed-delay.attempts", "4");

@@ -38,6 +38,7 @@ struct job_spec {
     bool stumbles;         /* a row makes its function fail, in the first attempt */
     bool twin;             /* a second pipeline, in the same job, that has nothing to do with it */
     bool endless;          /* never ends by itself */
+    bool from_local;        /* copies of its state are kept on the hosts of its workers */
     bool unaligned;         /* their barriers overtake rows, */
     uint32_t aligned_ms;    /* when they have waited for so long */
     uint32_t checkpoint_ms; /* it takes checkpoints so often, restarts after failures, and its sink commits; 0: none */

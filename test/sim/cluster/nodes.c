@@ -91,6 +91,7 @@ static void *worker_boot(struct env *env, struct sim_node *node, void *arg)
                            .loader = &loader,
                            .network_bytes = w->c->network_bytes,
                            .state_bytes = w->c->state_bytes,
+                           .local_dir = w->local_dir,
                            .out_fd = -1,
                            .err_fd = -1,
                            .build_plan = build_plan,
@@ -207,7 +208,7 @@ static void *spawn(struct tm_spawner *s, const Rask__Control__StartWorker *start
     struct taskmanager *tm = tm_of(s);
     struct cluster *c = tm->c;
     struct worker *w = &c->workers[c->worker_count];
-    char name[32];
+    char name[32], job[ID_TEXT_MAX];
 
     (void)data_address;
     if (c->worker_count == WORKERS_MAX || (c->faulty && !c->calm && sim_chance(c->sim, 1, 50))) {
@@ -223,6 +224,7 @@ static void *spawn(struct tm_spawner *s, const Rask__Control__StartWorker *start
     w->start = pack_again(&start->base, &w->arena);
     CHECK(rpc_id(&w->start->job_id, &w->job_id));
     w->taskmanager_id = *taskmanager_id;
+    snprintf(w->local_dir, sizeof(w->local_dir), "%s/%s", LOCAL_DIR, id_format(&w->job_id, job));
     check_new(w);
     w->on_exit = on_exit;
     w->exit_arg = arg;
@@ -295,7 +297,8 @@ static const struct tm_spawner_ops spawner_ops = {.spawn = spawn, .kill = kill_w
 static void *tm_boot(struct env *env, struct sim_node *node, void *arg)
 {
     struct taskmanager *tm = arg;
-    struct tm_options o = {.conf = tm->conf, .jobmanager_address = "jm:6123", .spawner = &tm->spawner, .pid = 1};
+    struct tm_options o = {.conf = tm->conf, .jobmanager_address = "jm:6123", .spawner = &tm->spawner, .pid = 1,
+                           .local_dir = LOCAL_DIR, .resource_id = tm->has_resource_id ? sim_name(node) : NULL};
     char listen[64];
     struct err err = {0};
 
@@ -412,6 +415,7 @@ struct cluster *cluster_new(struct sim *sim, uint32_t tm_count, uint32_t slots)
 
         snprintf(name, sizeof(name), "tm%u", i);
         tm->c = c;
+        tm->has_resource_id = i % 2 == 1; /* also where nothing is drawn */
         tm->slots = slots ? slots : (uint32_t)sim_range(sim, 1, 3);
         tm->conf = conf_of(tm->slots);
         tm->node = sim_node_add(sim, name, &tm_kind, tm);

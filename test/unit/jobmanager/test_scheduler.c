@@ -103,14 +103,14 @@ static void slots_are_spread(void **state)
     struct jm_grant grant;
 
     (void)state;
-    assert_true(jm_resource_allocate(res, &id, "a", 6, &grant));
+    assert_true(jm_resource_allocate(res, &id, "a", 6, NULL, &grant));
     assert_int_equal(grant.host_count, 3);
     for (uint32_t i = 0; i < 3; i++) {
         assert_int_equal(grant.hosts[i]->slots, 2);
         assert_int_equal(grant.slot_host[i], i);
     }
     assert_int_equal(res->used, 6);
-    assert_false(jm_resource_allocate(res, &id, "b", 7, &(struct jm_grant){0})); /* all or none */
+    assert_false(jm_resource_allocate(res, &id, "b", 7, NULL, &(struct jm_grant){0})); /* all or none */
     assert_int_equal(res->used, 6);
     for (uint32_t i = 0; i < 3; i++) {
         jm_resource_release(res, &grant.hosts[i]);
