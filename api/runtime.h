@@ -131,7 +131,7 @@ struct rask_ctx_ops {
     rask_ts (*processing_time)(rask_ctx *ctx);
     void (*wake_in)(rask_ctx *ctx, int64_t delay_us);
     void (*wake_on_fd)(rask_ctx *ctx, int fd);
-    void (*wake)(rask_ctx *ctx); /* any thread */
+    void (*wake)(rask_ctx *ctx); /* any thread, until api_ctx_over has returned */
 };
 
 /*
@@ -161,7 +161,10 @@ struct rask_ctx {
     struct arena scratch; /* rask_alloc; released by the engine after each batch */
     const struct rask_params *params;
     struct err error; /* of rask_fail; code 0: none. The first one is kept. */
+    rask_waker *waker; /* one reference; NULL: nobody has asked for it */
 };
+/* The subtask is over: from now on its wakers do nothing. In its step, or after the last one. */
+void api_ctx_over(rask_ctx *ctx);
 
 /*
  * References every public function, so that --whole-archive of libapi.a also pulls those of

@@ -1,6 +1,6 @@
 /*
  * ctx.c - the functions of rask/operator.h, on a struct rask_ctx that the engine filled
- * (api/runtime.h). Thread: the one that runs the subtask; rask_wake from any.
+ * (api/runtime.h). Thread: the one that runs the subtask.
  */
 #include <stdio.h>
 
@@ -345,11 +345,6 @@ void rask_wake_in(rask_ctx *ctx, int64_t delay_us)
 void rask_wake_on_fd(rask_ctx *ctx, int fd)
 {
     ctx->ops->wake_on_fd(ctx, fd);
-}
-
-void rask_wake(rask_ctx *ctx)
-{
-    ctx->ops->wake(ctx);
 }
 
 int rask_committable_add(rask_committables *out, const void *data, size_t len)

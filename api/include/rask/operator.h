@@ -211,8 +211,14 @@ bool rask_wanted(rask_ctx *ctx, int column);
 void rask_wake_in(rask_ctx *ctx, int64_t delay_us);
 /* Poll again when fd is readable. It stays open until the next callback; each poll that waits asks again. */
 void rask_wake_on_fd(rask_ctx *ctx, int fd);
-/* Any thread, until close of the operator has returned: a thread of its own that wakes it is joined there. */
-void rask_wake(rask_ctx *ctx);
+/*
+ * Poll again, said by any thread.  rask_waker_of, in a callback, returns one reference, owned by the caller, which ends with
+ * rask_waker_unref, on any thread.  A waker may outlive its subtask: it then wakes nothing.
+ */
+typedef struct rask_waker rask_waker;
+rask_waker *rask_waker_of(rask_ctx *ctx);
+void rask_wake(rask_waker *waker);
+void rask_waker_unref(rask_waker *waker);
 
 /*
  * ---- Sinks: after prepare returns, the committable survives a crash; commit repeats until it returns 0. ----

@@ -586,12 +586,13 @@ void wk_chain_close(struct wk_chain *c)
     for (uint32_t i = 0; i < c->op_count; i++) {
         struct wk_op *op = c->ops[i];
 
-        if (!op->opened)
-            continue;
-        op->opened = false;
-        wk_runnable_in(c->host.runnable, op->ctx.name);
-        if (op->desc->close)
-            op->desc->close(&op->ctx);
+        if (op->opened) {
+            op->opened = false;
+            wk_runnable_in(c->host.runnable, op->ctx.name);
+            if (op->desc->close)
+                op->desc->close(&op->ctx);
+        }
+        api_ctx_over(&op->ctx);
     }
     wk_runnable_in(c->host.runnable, NULL);
 }

@@ -128,7 +128,7 @@ void wk_kept_free(struct wk_kept *k);
 void wk_output_add_child(struct wk_output *o, struct wk_op *child, int input);
 /* Opens every operator, the last one first. */
 int wk_chain_open(struct wk_chain *c);
-/* Closes those that were opened. Failures of close are ignored. */
+/* Closes those that were opened, and ends all wakers. Failures of close are ignored. */
 void wk_chain_close(struct wk_chain *c);
 void wk_chain_drop(struct wk_chain *c); /* drops unconsumed input and controls */
 /* Input for the head. batch is taken. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/runtime.h"
+#include "common/base/mem.h"
 
 static char log_text[100];
 static int64_t accumulated;
@@ -32,13 +33,19 @@ static void accumulate(rask_ctx *ctx, const char *name, int64_t n)
     (void)name;
     accumulated += n;
 }
+static int wakes;
+static void wake(rask_ctx *ctx)
+{
+    (void)ctx;
+    wakes++;
+}
 static rask_ts now(rask_ctx *ctx)
 {
     (void)ctx;
     return 77;
 }
 static const struct rask_ctx_ops ops = {
-    .log = take_log, .counter = counter, .accumulate = accumulate, .processing_time = now};
+    .log = take_log, .counter = counter, .accumulate = accumulate, .processing_time = now, .wake = wake};
 
 static void gives_what_the_engine_filled_in(void **state)
 {
@@ -146,6 +153,31 @@ static void rows_may_have_a_time(void **state)
     assert_true(rask_row_time(&timeless) == RASK_TS_MIN);
 }
 
+static void a_waker_outlives_its_subtask(void **state)
+{
+    rask_ctx *ctx = MEM_NEW(rask_ctx);
+    rask_waker *waker, *same;
+
+    (void)state;
+    ctx->ops = &ops;
+    wakes = 0;
+    waker = rask_waker_of(ctx);
+    same = rask_waker_of(ctx);
+    assert_ptr_equal(waker, same);
+    rask_wake(waker);
+    assert_int_equal(wakes, 1);
+    rask_waker_unref(same);
+    rask_wake(waker);
+    assert_int_equal(wakes, 2);
+    api_ctx_over(ctx);
+    api_ctx_over(ctx);
+    mem_free(ctx);
+    rask_wake(waker);
+    assert_int_equal(wakes, 2);
+    rask_waker_unref(waker);
+    rask_waker_unref(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +186,7 @@ int main(void)
         cmocka_unit_test(reads_the_key),
         cmocka_unit_test(split_positions_are_copied),
         cmocka_unit_test(rows_may_have_a_time),
+        cmocka_unit_test(a_waker_outlives_its_subtask),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

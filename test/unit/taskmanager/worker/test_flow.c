@@ -1,6 +1,8 @@
 /* Rows and control elements through whole tasks: waits inside rows, watermarks, alignment, sources that wait, mistakes. */
 #include "test/unit/taskmanager/worker/master.h"
 
+#include <sched.h>
+
 #include "rask/rask.h"
 #include "taskmanager/worker/wk_private.h"
 
@@ -186,6 +188,58 @@ static int patient_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
     return number_emit(out, &(struct number){7}) ? -1 : RASK_WAIT;
 }
 static const rask_source patient = {.abi = RASK_ABI, .name = "patient", .out = &number_schema, .discover = one_split, .poll = patient_poll};
+
+/* ---- a source that another thread wakes, also when the source has been gone for long ---- */
+
+static rask_waker *sleeper_waker;
+static int sleeper_polls;
+
+static int sleeper_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    (void)split;
+    if (!__atomic_load_n(&sleeper_waker, __ATOMIC_ACQUIRE))
+        __atomic_store_n(&sleeper_waker, rask_waker_of(ctx), __ATOMIC_RELEASE);
+    if (number_emit(out, &(struct number){7}))
+        return -1;
+    add_to(&sleeper_polls, 1);
+    return __atomic_load_n(&sleeper_polls, __ATOMIC_ACQUIRE) < 1000 ? RASK_WAIT : RASK_END;
+}
+static const rask_source sleeper = {.abi = RASK_ABI, .name = "sleeper", .out = &number_schema, .discover = one_split, .poll = sleeper_poll};
+
+static void *wakes_for_long(void *over)
+{
+    while (!__atomic_load_n((int *)over, __ATOMIC_ACQUIRE)) {
+        rask_waker *waker = __atomic_load_n(&sleeper_waker, __ATOMIC_ACQUIRE);
+
+        if (waker)
+            rask_wake(waker);
+        else
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void a_source_may_be_woken_after_its_end(void **state)
+{
+    rask_env *env = building();
+    pthread_t thread;
+    struct master m;
+    int over = 0;
+
+    (void)state;
+    sleeper_polls = 0;
+    sleeper_waker = NULL;
+    assert_int_equal(pthread_create(&thread, NULL, wakes_for_long, &over), 0);
+    rask_sink_to(rask_from_source(env, &sleeper, NULL), &counting);
+    start(&m, env, 1, 1);
+    finish(&m, env); /* the tasks are freed, and the thread goes on */
+    assert_string_equal(m.error, "");
+    assert_int_equal(written, 1000);
+    __atomic_store_n(&over, 1, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    rask_wake(sleeper_waker);
+    rask_waker_unref(sleeper_waker);
+}
 
 static int as_it_is(rask_ctx *ctx, const rask_row *row, rask_out *out)
 {
@@ -470,6 +524,7 @@ int main(void)
         cmocka_unit_test(watermarks_rise_inside_a_chain),
         cmocka_unit_test(watermarks_rise_over_an_edge),
         cmocka_unit_test(rows_do_not_wait_with_their_source),
+        cmocka_unit_test(a_source_may_be_woken_after_its_end),
         cmocka_unit_test(rows_after_an_error_are_dropped),
         cmocka_unit_test(a_deployment_that_fails_in_an_edge_is_taken_back),
         cmocka_unit_test(a_channel_that_ends_does_not_hold_up_alignment),
