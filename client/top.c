@@ -170,6 +170,22 @@ static void print_vertex(const struct cli_vertex *v, bool worst)
         printf(" %7s %7s %5s %5s %6s %6s %6s", "-", "-", "-", "-", "-", "-", "-");
 }
 
+/* "  compressed: 4.52G to 1.02G, 4.4 x": nothing for a job that does not. */
+static void print_compression(struct top *t, const char *job)
+{
+    double bytes[2] = {0, 0};
+    const struct json *list;
+    char plain[16], sent[16];
+    size_t n = 0;
+
+    if (call(t, &list, "/jobs/%s/metrics?get=compressedBytes,compressedBytesSent", job) < 0 || list->type != JSON_ARRAY)
+        return;
+    for (const struct json *m = list->u.children.first; m && n < ARRAY_LEN(bytes); m = m->next)
+        bytes[n++] = strtod(json_get_string(m, "value", "0"), NULL);
+    if (bytes[1] > 0)
+        printf("  compressed: %s to %s, %.1f x\n", short_number(bytes[0], plain), short_number(bytes[1], sent), bytes[0] / bytes[1]);
+}
+
 static void print_table(struct top *t, const struct json *job, const struct cli_vertex *v, int64_t count)
 {
     const char *id = json_get_string(job, "jid", "?");
@@ -188,6 +204,7 @@ static void print_table(struct top *t, const struct json *job, const struct cli_
             print_key(t, id, &v[i], &v[v[i].fed_by]);
         putchar('\n');
     }
+    print_compression(t, id);
     putchar('\n');
 }
 

@@ -66,6 +66,7 @@ struct jm_worker {
     struct env_timer timer;
     struct jm_counts live; /* accumulators of all of its tasks, as it last said */
     uint64_t pool_in_use_bytes, pool_budget_bytes; /* of its blocks, likewise */
+    uint64_t packed_bytes, packed_sent_bytes; /* of rows that it compressed before they left, likewise */
 };
 
 struct jm_failure {

@@ -68,6 +68,8 @@ static void fill_workers(struct jm_job_snapshot *s, const struct jm_job *job)
         s->workers[i].host = arena_strdup(&s->arena, job->workers[i].host);
         s->workers[i].endpoint = arena_strdup(&s->arena, job->workers[i].endpoint);
         s->workers[i].pool_in_use_bytes = job->workers[i].open > 0 ? job->workers[i].pool_in_use_bytes : 0;
+        s->packed_bytes += job->workers[i].packed_bytes;
+        s->packed_sent_bytes += job->workers[i].packed_sent_bytes;
         s->workers[i].pool_budget_bytes = job->workers[i].open > 0 ? job->workers[i].pool_budget_bytes : 0;
     }
 }

@@ -221,6 +221,8 @@ static void on_metrics(void *arg, const struct err *error, const ProtobufCMessag
     }
     w->pool_in_use_bytes = msg->pool_in_use_bytes;
     w->pool_budget_bytes = msg->pool_budget_bytes;
+    w->packed_bytes = msg->packed_bytes;
+    w->packed_sent_bytes = msg->packed_sent_bytes;
     jm_counts_clear(&w->live);
     for (size_t i = 0; i < msg->n_accumulators; i++)
         jm_counts_add(&w->live, msg->accumulators[i]->name, msg->accumulators[i]->value);

@@ -108,6 +108,7 @@ struct jm_job_snapshot {
     struct jm_vertex_snapshot *vertices;
     uint32_t worker_count;              /* 0 before slots were found */
     struct jm_worker_snapshot *workers; /* by worker index */
+    uint64_t packed_bytes, packed_sent_bytes; /* of rows that left workers compressed: before it, and after */
     char *plan_json;                    /* REST form */
     struct jm_ckpt_stats *checkpoints; /* one reference; NULL: unknown */
     uint32_t failure_count;

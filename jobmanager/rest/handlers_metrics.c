@@ -149,6 +149,8 @@ static void fill_job(const struct rest_request *r, const void *item, struct metr
     put_int(set, "downtime", over ? -1 : 0);
     put_int(set, "numRestarts", job->restarts);
     put_int(set, "fullRestarts", job->restarts);
+    put_int(set, "compressedBytes", (int64_t)job->packed_bytes);
+    put_int(set, "compressedBytesSent", (int64_t)job->packed_sent_bytes);
 }
 
 /* Of the workers on a TaskManager, in the jobs that somebody looks at. */

@@ -174,6 +174,22 @@ void wk_cancel(struct wk *wk)
         wk_task_cancel(wk->tasks[i]);
 }
 
+/* Over the connections that there are now. */
+static void packed(const struct wk *wk, Rask__Control__WorkerMetrics *m)
+{
+    m->has_packed_bytes = m->has_packed_sent_bytes = 1;
+    for (uint32_t r = 0; wk->regions && r < wk->map.count; r++)
+        for (uint32_t i = 0; wk->regions[r] && wk->regions[r]->links && i < wk->worker_count; i++) {
+            uint64_t bytes, sent;
+
+            if (!wk->regions[r]->links[i])
+                continue;
+            wk_link_packed(wk->regions[r]->links[i], &bytes, &sent);
+            m->packed_bytes += bytes;
+            m->packed_sent_bytes += sent;
+        }
+}
+
 static void answer_metrics(struct wk *wk, struct rpc_request *request)
 {
     Rask__Control__WorkerMetrics m = RASK__CONTROL__WORKER_METRICS__INIT;
@@ -196,6 +212,8 @@ static void answer_metrics(struct wk *wk, struct rpc_request *request)
     m.has_pool_in_use_bytes = m.has_pool_budget_bytes = 1;
     m.pool_in_use_bytes = stats.in_use_bytes;
     m.pool_budget_bytes = stats.budget_bytes;
+    if (wk->pack)
+        packed(wk, &m);
     rpc_reply(request, &m.base);
     wk_counters_free(sums);
     arena_release(&arena);

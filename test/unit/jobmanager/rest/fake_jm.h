@@ -117,6 +117,8 @@ static struct jm_job_snapshot *fake_job(const char *id)
     j->vertices[0].hidden = true;
     fake_vertex(&j->arena, &j->vertices[1], FAKE_VERTEX, "Source: gen -> map", jobs[k].task);
     j->worker_count = 1;
+    j->packed_bytes = 4520;
+    j->packed_sent_bytes = 1020;
     j->workers = arena_alloc(&j->arena, sizeof(*j->workers));
     j->plan_json = arena_strdup(&j->arena,
                                 "{\"jid\":\"" FAKE_RUNNING "\",\"name\":\"x\",\"type\":\"STREAMING\",\"nodes\":[{\"id\":\"" FAKE_VERTEX

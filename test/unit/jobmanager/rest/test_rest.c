@@ -545,6 +545,8 @@ static void test_metrics_have_flinks_forms(void **state)
     metric_is(f, "/taskmanagers/" FAKE_TASKMANAGER "/metrics?get=Status.JVM.Memory.Heap.Max", "Status.JVM.Memory.Heap.Max",
                  "1811939328");
     metric_is(f, "/jobs/" FAKE_RUNNING "/metrics?get=numRestarts", "numRestarts", "0");
+    metric_is(f, "/jobs/" FAKE_RUNNING "/metrics?get=compressedBytes", "compressedBytes", "4520");
+    metric_is(f, "/jobs/" FAKE_RUNNING "/metrics?get=compressedBytesSent", "compressedBytesSent", "1020");
     j = get_json(f, "GET", METRICS "/subtasks/metrics?get=backPressuredTimeMsPerSecond&agg=sum,max&subtasks=0-1", NULL, 200);
     assert_float_equal(json_get(j->u.children.first, "sum")->u.number, 620, 0.001);
     assert_float_equal(json_get(j->u.children.first, "max")->u.number, 600, 0.001);
@@ -566,7 +568,7 @@ static void test_metrics_have_flinks_names(void **state)
 {
     struct fixture *f = *state;
     static const char own[] = "\"inFlightBytes\" \"readyTimeMsPerSecond\" \"hottestKeyGroup\" \"hottestKeyGroupShare\" "
-                              "\"numRecordsInRemote\" \"sinkTimeShare\" \"numTakes\"";
+                              "\"numRecordsInRemote\" \"sinkTimeShare\" \"numTakes\" \"compressedBytes\" \"compressedBytesSent\"";
     static const char *const lists[] = {METRICS "/subtasks/0/metrics", METRICS "/subtasks/metrics",
                                         "/jobs/" FAKE_RUNNING "/metrics", "/jobmanager/metrics",
                                         "/taskmanagers/" FAKE_TASKMANAGER "/metrics"};

@@ -349,6 +349,58 @@ static void a_flood_inside_a_chain_stays_bounded(void **state)
     flooding(true);
 }
 
+/* ---- what compression saves is told ---- */
+
+static struct {
+    int answers;
+    uint64_t bytes, sent;
+} packed;
+
+static void packed_answer(void *arg, const struct err *error, const ProtobufCMessage *response)
+{
+    const Rask__Control__WorkerMetrics *w = (const Rask__Control__WorkerMetrics *)response;
+
+    (void)arg;
+    assert_null(error);
+    assert_true(w->has_packed_bytes);
+    packed.bytes += w->packed_bytes;
+    packed.sent += w->packed_sent_bytes;
+    packed.answers++;
+}
+
+static void a_worker_tells_what_compression_saves(void **state)
+{
+    Rask__Graph__Property lz4 = RASK__GRAPH__PROPERTY__INIT, *config[] = {&lz4};
+    Rask__Control__GetMetrics get = RASK__CONTROL__GET_METRICS__INIT;
+    Rask__Graph__StreamGraph *graph;
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_sink_to(rask_rebalance(rask_flat_map(rask_from_source(env, &numbers, NULL), flood, &pair_schema)), &slow);
+    assert_int_equal(rask_execute(env, "packed"), 0);
+    assert_int_equal(rask_env_graph(env, &graph, NULL), 0);
+    lz4.key = (char *)(uintptr_t)"rask.network.compression";
+    lz4.value = (char *)(uintptr_t)"lz4";
+    graph->n_config = 1;
+    graph->config = config;
+    wanted_rows = 0;
+    memset(&packed, 0, sizeof(packed));
+    master_start(&m, graph, 2, 2);
+    loop_until(m.env, &wanted_rows, 2000);
+    for (uint32_t i = 0; i < 2; i++)
+        rpc_call(m.peers[i], RPC_GET_METRICS, &get.base, 0, packed_answer, NULL);
+    loop_until(m.env, &packed.answers, 2);
+    assert_true(packed.bytes > 100000); /* texts of one letter */
+    assert_true(packed.sent > 0 && packed.sent * 10 < packed.bytes);
+    master_cancel(&m);
+    loop_until(m.env, &m.over, master_task_count(&m));
+    master_end(&m);
+    graph->n_config = 0;
+    graph->config = NULL;
+    rask_env_free(env);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -361,6 +413,7 @@ int main(void)
         cmocka_unit_test(an_exchange_that_cannot_fit_says_so_before_the_job_runs),
         cmocka_unit_test(a_flood_through_a_channel_stays_bounded),
         cmocka_unit_test(a_flood_inside_a_chain_stays_bounded),
+        cmocka_unit_test(a_worker_tells_what_compression_saves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
