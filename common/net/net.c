@@ -1,5 +1,5 @@
 /*
- * net.c - frame headers, checksums and receive buffers, for the real and the simulated network.
+ * net.c - frame headers and checksums, for the real and the simulated network.
  * Not the connections: those are net_libevent.c and test/sim/sim_net.c.  Thread: any.
  */
 #include "common/net/net.h"
@@ -128,49 +128,6 @@ int net_frame_verify(const uint8_t header[NET_HEADER_BYTES], const struct net_fr
     return err_set(err, ERR_CORRUPT,
                    "frame of %u bytes with checksum %08x, but its content has %08x", frame->length,
                    crc, is);
-}
-
-static long buffers_live; /* atomic; statistics alone */
-
-struct net_buffer *net_buffer_new(size_t cap)
-{
-    /* realloc, since the memory is about to be overwritten: mem_alloc would zero it first */
-    struct net_buffer *buffer = mem_realloc(NULL, sizeof(*buffer) + cap);
-
-    buffer->refs = 1;
-    buffer->cap = cap;
-    __atomic_add_fetch(&buffers_live, 1, __ATOMIC_RELAXED);
-    return buffer;
-}
-
-struct net_buffer *net_buffer_ref(struct net_buffer *buffer)
-{
-    __atomic_add_fetch(&buffer->refs, 1, __ATOMIC_RELAXED);
-    return buffer;
-}
-
-void net_buffer_unref(struct net_buffer *buffer)
-{
-    int left;
-
-    if (buffer == NULL)
-        return;
-    left = __atomic_sub_fetch(&buffer->refs, 1, __ATOMIC_ACQ_REL);
-    CHECK(left >= 0);
-    if (left > 0)
-        return;
-    __atomic_sub_fetch(&buffers_live, 1, __ATOMIC_RELAXED);
-    mem_free(buffer);
-}
-
-bool net_buffer_shared(struct net_buffer *buffer)
-{
-    return __atomic_load_n(&buffer->refs, __ATOMIC_ACQUIRE) > 1;
-}
-
-long net_buffers_live(void)
-{
-    return __atomic_load_n(&buffers_live, __ATOMIC_RELAXED);
 }
 
 void *net_frame_take(struct net_frame *frame)

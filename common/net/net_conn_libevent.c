@@ -309,7 +309,7 @@ static void begin_body(struct net_conn *conn, const uint8_t *header, const uint8
     CHECK(conn->body == NULL && have <= conn->frame.length);
     memmove(conn->header, header, NET_HEADER_BYTES);
     conn->header_len = 0;
-    conn->body = net_buffer_new(conn->frame.length);
+    conn->body = net_buffers_get(conn->net->buffers, conn->frame.length);
     conn->body_len = have;
     if (have > 0)
         memcpy(conn->body->data, from, have);
@@ -362,7 +362,7 @@ static struct net_buffer *take_spare(struct net_loop *net)
     struct net_buffer *buffer = net->spare;
 
     net->spare = NULL;
-    return buffer != NULL ? buffer : net_buffer_new(RECEIVE_BYTES);
+    return buffer != NULL ? buffer : net_buffers_get(net->buffers, RECEIVE_BYTES);
 }
 
 static void give_spare(struct net_loop *net, struct net_buffer *buffer)

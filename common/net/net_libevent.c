@@ -128,6 +128,7 @@ struct net *net_libevent_new(struct env *env)
     list_init(&net->conns);
     list_init(&net->listeners);
     list_init(&net->dirty);
+    net->buffers = net_buffers_new();
     env_libevent_set_after(env, write_dirty, net);
     return &net->net;
 }
@@ -166,6 +167,7 @@ void net_libevent_free(struct net *net)
         net_conn_leave(conn);
     }
     net_buffer_unref(loop->spare);
+    net_buffers_close(loop->buffers);
     net_chunks_free(loop);
     tls_pool_release(&loop->tls_pool);
     mem_free(loop->tls_input);

@@ -22,8 +22,9 @@ struct net_loop {
     struct env *env;
     struct list conns, listeners;
     struct list dirty;            /* connections with something to write after this callback */
-    struct out_chunk *free_chunks; /* for sending; kept for the next busy moment */
-    size_t free_chunk_count;
+    struct out_chunk *free_chunks[2]; /* for sending; small and large ones, kept for the next busy moment */
+    size_t free_chunk_count[2];
+    struct net_buffers *buffers;  /* for receiving */
     struct net_buffer *spare;     /* the receive buffer of whoever reads next; may be NULL */
     struct tls_pool tls_pool;
     uint8_t *tls_input;           /* encrypted bytes of whoever reads next; NULL until somebody does */
@@ -41,7 +42,7 @@ enum conn_state {
 /* Something queued for sending: bytes of our own, or parts that belong to the caller until released. */
 struct out_chunk {
     struct out_chunk *next;
-    size_t len, cap;   /* cap: of bytes */
+    size_t len, cap;   /* cap: of bytes, or of parts in bytes */
     size_t part_count; /* 0: content is in bytes */
     void (*release)(void *arg);
     void *release_arg;

@@ -11,16 +11,27 @@
 #include "common/net/net.h"
 
 /* Memory that received payloads lie in. Counted atomically: a payload may be freed on any thread. */
+struct net_buffers;
 struct net_buffer {
     int refs;
     size_t cap;
+    struct net_buffers *home; /* where it goes back to; NULL: nowhere */
+    struct net_buffer *next;  /* there */
     uint8_t data[] __attribute__((aligned(16)));
 };
 struct net_buffer *net_buffer_new(size_t cap); /* one reference; not zeroed */
 struct net_buffer *net_buffer_ref(struct net_buffer *buffer);
 void net_buffer_unref(struct net_buffer *buffer); /* NULL is legal */
 bool net_buffer_shared(struct net_buffer *buffer);
-long net_buffers_live(void); /* in the process: tests want to see it return to where it was */
+/*
+ * Buffers that are used again when nobody has them any more: up to NET_BUFFERS_KEPT_MAX bytes of them, by size.  Whoever
+ * closes it gives up its reference; the last buffer frees it.
+ */
+#define NET_BUFFERS_KEPT_MAX (8u << 20)
+struct net_buffers *net_buffers_new(void);
+void net_buffers_close(struct net_buffers *buffers);
+struct net_buffer *net_buffers_get(struct net_buffers *buffers, size_t cap); /* as net_buffer_new, cap or a little more */
+long net_buffers_live(void); /* held by somebody, in the process: tests want to see it return to where it was */
 
 /* ERR_CORRUPT when the checksum of header and payload is not crc. */
 int net_frame_verify(const uint8_t header[NET_HEADER_BYTES], const struct net_frame *frame, uint32_t crc,

@@ -16,8 +16,9 @@
 
 #define CHUNK_BYTES      4000 /* the first; when something waits already there will be more */
 #define CHUNK_BYTES_BUSY 64000
-#define CHUNKS_KEPT \
-    20 /* as much as the high-water mark: malloc would return it and fault it in again */
+/* As much as the high-water mark: malloc would return it and fault it in again. */
+#define CHUNKS_KEPT_SMALL 64
+#define CHUNKS_KEPT       20
 #define WRITE_ROUNDS_MAX 8 /* then the other events get their turn */
 
 void net_conn_mark_dirty(struct net_conn *conn)
@@ -36,39 +37,49 @@ static void push_chunk(struct net_conn *conn, struct out_chunk *chunk)
     conn->out_last = chunk;
 }
 
+/* Which of the two kinds that are kept it is; negative: none. */
+static int chunk_kind(size_t cap)
+{
+    return cap == CHUNK_BYTES ? 0 : cap == CHUNK_BYTES_BUSY ? 1 : -1;
+}
+
+/* cap: at least so much. */
 static struct out_chunk *chunk_new(struct net_loop *net, size_t cap)
 {
-    struct out_chunk *chunk = net->free_chunks;
+    size_t size = cap <= CHUNK_BYTES ? CHUNK_BYTES : cap <= CHUNK_BYTES_BUSY ? CHUNK_BYTES_BUSY : cap;
+    int kind = chunk_kind(size);
+    struct out_chunk *chunk = kind < 0 ? NULL : net->free_chunks[kind];
 
-    if (cap != CHUNK_BYTES_BUSY || chunk == NULL) {
-        chunk = mem_realloc(NULL, sizeof(*chunk) + cap); /* not zeroed */
+    if (chunk == NULL) {
+        chunk = mem_realloc(NULL, sizeof(*chunk) + size); /* not zeroed */
     } else {
-        net->free_chunks = chunk->next;
-        net->free_chunk_count--;
+        net->free_chunks[kind] = chunk->next;
+        net->free_chunk_count[kind]--;
     }
-    *chunk = (struct out_chunk){.cap = cap};
+    *chunk = (struct out_chunk){.cap = size};
     return chunk;
 }
 
 static void chunk_free(struct net_loop *net, struct out_chunk *chunk)
 {
-    if (chunk->cap != CHUNK_BYTES_BUSY || net->free_chunk_count >= CHUNKS_KEPT) {
+    int kind = chunk_kind(chunk->cap);
+
+    if (kind < 0 || net->free_chunk_count[kind] >= (kind == 0 ? CHUNKS_KEPT_SMALL : CHUNKS_KEPT)) {
         mem_free(chunk);
         return;
     }
-    chunk->next = net->free_chunks;
-    net->free_chunks = chunk;
-    net->free_chunk_count++;
+    chunk->next = net->free_chunks[kind];
+    net->free_chunks[kind] = chunk;
+    net->free_chunk_count[kind]++;
 }
 
 void net_chunks_free(struct net_loop *net)
 {
-    struct out_chunk *chunk;
-
-    while ((chunk = net->free_chunks) != NULL) {
-        net->free_chunks = chunk->next;
-        mem_free(chunk);
-    }
+    for (int kind = 0; kind < 2; kind++)
+        for (struct out_chunk *chunk; (chunk = net->free_chunks[kind]) != NULL;) {
+            net->free_chunks[kind] = chunk->next;
+            mem_free(chunk);
+        }
 }
 
 /* len bytes at the end of the queue, to be filled by the caller. */
@@ -133,6 +144,7 @@ void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
                            void (*release)(void *arg), void *release_arg)
 {
     struct out_chunk *chunk;
+    uint8_t *header;
     size_t len = 0;
 
     for (size_t i = 0; i < part_count; i++)
@@ -143,17 +155,22 @@ void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
             release(release_arg);
         return;
     }
-    encode(conn, frame, parts, part_count, reserve(conn, NET_HEADER_BYTES));
     if (part_count == 0) {
+        encode(conn, frame, parts, 0, reserve(conn, NET_HEADER_BYTES));
         if (release != NULL)
             release(release_arg);
     } else {
-        chunk = mem_realloc(NULL, sizeof(*chunk) + part_count * sizeof(parts[0]));
-        *chunk = (struct out_chunk){
-            .len = len, .part_count = part_count, .release = release, .release_arg = release_arg};
-        memcpy(chunk->u.parts, parts, part_count * sizeof(parts[0]));
+        chunk = chunk_new(conn->net, (part_count + 1) * sizeof(parts[0]) + NET_HEADER_BYTES);
+        chunk->len = NET_HEADER_BYTES + len;
+        chunk->part_count = part_count + 1;
+        chunk->release = release;
+        chunk->release_arg = release_arg;
+        header = (uint8_t *)(chunk->u.parts + part_count + 1); /* lies behind the parts, of which it is the first */
+        encode(conn, frame, parts, part_count, header);
+        chunk->u.parts[0] = (struct net_iov){header, NET_HEADER_BYTES};
+        memcpy(chunk->u.parts + 1, parts, part_count * sizeof(parts[0]));
         push_chunk(conn, chunk);
-        conn->queued += len;
+        conn->queued += chunk->len;
     }
     after_append(conn);
 }

@@ -139,7 +139,7 @@ static void send_run(struct wk_edge *e, uint32_t rank)
     struct wk_block *block = el->block;
     struct wk_run run;
 
-    wk_run_begin(&run, e->id, e->source_subtask, block, el->first);
+    wk_run_begin(&run, link, e->id, e->source_subtask, block, el->first);
     wk_run_add(&run, out->target_subtask, el->rows, el->bytes);
     slice_sent(e, block);
     for (uint32_t i = rank + 1; i < e->channel_count; i++) {
@@ -156,7 +156,7 @@ static void send_run(struct wk_edge *e, uint32_t rank)
         slice_sent(e, block);
         wk_element_free(h);
     }
-    wk_run_send(&run, link);
+    wk_run_send(&run);
     wk_element_free(el);
 }
 

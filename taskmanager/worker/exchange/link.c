@@ -6,6 +6,7 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "taskmanager/worker/exchange/edge.h"
+#include "taskmanager/worker/exchange/frames.h"
 #include "taskmanager/worker/exchange/pack_lz4.h"
 
 #define TABLE_HEADER_BYTES 8
@@ -19,15 +20,6 @@
 #define PACK_MIN_BYTES 512u /* less is not worth the call */
 #define PACK_PAUSE 15u      /* frames that go as they are after one that did not shrink by a sixteenth */
 
-struct out_frame {
-    struct list node;
-    struct net_frame frame;
-    struct bytes payload;   /* owned: what was written for it */
-    struct wk_block *block; /* a reference, while parts point into it; or NULL */
-    uint32_t part_count;
-    struct net_iov parts[];
-};
-
 struct wk_link {
     struct env *env;
     struct pool *pool;
@@ -37,9 +29,10 @@ struct wk_link {
     struct net_conn *conn; /* loop */
     bool closed;           /* loop */
     pthread_mutex_t lock;
-    struct list frames;    /* lock */
-    struct bytes credits;  /* lock: entries not sent yet */
+    struct list queued;    /* lock */
+    struct wk_frame *credits; /* lock: entries not sent yet; NULL: none */
     uint64_t queued_bytes; /* lock */
+    struct wk_frames frames;
     uint64_t received_rows;
     bool pack;             /* before anything is sent */
     uint32_t pack_pause;   /* atomic, relaxed: frames that are not tried, as one did not shrink */
@@ -60,8 +53,8 @@ struct wk_link *wk_link_new(struct env *env, struct pool *pool, uint32_t peer_in
     l->job_epoch = job_epoch;
     l->owner = *owner;
     pthread_mutex_init(&l->lock, NULL);
-    list_init(&l->frames);
-    bytes_init(&l->credits);
+    list_init(&l->queued);
+    wk_frames_init(&l->frames);
     l->drain.cb = drain;
     return l;
 }
@@ -86,40 +79,35 @@ uint64_t wk_link_queued_bytes(struct wk_link *link)
     uint64_t queued;
 
     pthread_mutex_lock(&link->lock);
-    queued = link->queued_bytes + link->credits.len;
+    queued = link->queued_bytes + (link->credits ? link->credits->payload.len : 0);
     pthread_mutex_unlock(&link->lock);
     return queued + (link->conn ? link->env->net->ops->queued_bytes(link->conn) : 0);
 }
 
-static void out_frame_free(void *arg)
+/* Everything that waits to be sent, in order; the credits come first. */
+static void take_queued(struct wk_link *l, struct list *ret)
 {
-    struct out_frame *f = arg;
+    struct wk_frame *credits;
 
-    bytes_release(&f->payload);
-    if (f->block)
-        wk_block_unref(f->block);
-    mem_free(f);
-}
-
-static struct out_frame *out_frame_new(uint8_t kind, uint32_t stream, uint32_t part_count)
-{
-    struct out_frame *f = mem_alloc(sizeof(*f) + part_count * sizeof(f->parts[0]));
-
-    list_init(&f->node);
-    f->frame.kind = kind;
-    f->frame.stream = stream;
-    f->part_count = part_count;
-    return f;
+    list_init(ret);
+    pthread_mutex_lock(&l->lock);
+    for (struct list *n; (n = list_pop_front(&l->queued));)
+        list_push_back(ret, n);
+    credits = l->credits;
+    l->credits = NULL;
+    l->queued_bytes = 0;
+    pthread_mutex_unlock(&l->lock);
+    if (credits)
+        list_push_front(ret, &credits->node);
 }
 
 static void drop_frames(struct wk_link *l)
 {
-    pthread_mutex_lock(&l->lock);
-    for (struct list *n; (n = list_pop_front(&l->frames));)
-        out_frame_free(LIST_ENTRY(n, struct out_frame, node));
-    bytes_clear(&l->credits);
-    l->queued_bytes = 0;
-    pthread_mutex_unlock(&l->lock);
+    struct list frames;
+
+    take_queued(l, &frames);
+    for (struct list *n; (n = list_pop_front(&frames));)
+        wk_frame_free(LIST_ENTRY(n, struct wk_frame, node));
 }
 
 void wk_link_close(struct wk_link *link)
@@ -137,22 +125,12 @@ void wk_link_free(struct wk_link *link)
         return;
     wk_link_close(link);
     env_unpost(link->env, &link->drain);
-    bytes_release(&link->credits);
+    wk_frames_release(&link->frames);
     pthread_mutex_destroy(&link->lock);
     mem_free(link);
 }
 
 /* ---- sending ---- */
-
-/* The payload is complete: it is the one part, if there are no others. */
-static void out_frame_seal(struct out_frame *f)
-{
-    if (!f->block)
-        f->parts[0] = (struct net_iov){f->payload.data, f->payload.len};
-    f->frame.length = 0;
-    for (uint32_t i = 0; i < f->part_count; i++)
-        f->frame.length += (uint32_t)f->parts[i].len;
-}
 
 void wk_link_pack(struct wk_link *link)
 {
@@ -165,18 +143,11 @@ void wk_link_packed(struct wk_link *link, uint64_t *ret_bytes, uint64_t *ret_sen
     *ret_sent = __atomic_load_n(&link->pack_sent, __ATOMIC_RELAXED);
 }
 
-static void send_frame(struct wk_link *l, struct out_frame *f)
-{
-    f->frame.epoch = l->job_epoch;
-    l->env->net->ops->send_parts(l->conn, &f->frame, f->parts, f->part_count, out_frame_free, f);
-}
-
 /* Loop: everything queued goes to the connection. */
 static void drain(struct env_task *task)
 {
     struct wk_link *l = CONTAINER_OF(task, struct wk_link, drain);
     struct list frames;
-    struct bytes credits;
 
     if (!l->conn)
         return;
@@ -185,32 +156,22 @@ static void drain(struct env_task *task)
         env_post(l->env, &l->drain);
         return;
     }
-    list_init(&frames);
-    pthread_mutex_lock(&l->lock);
-    for (struct list *n; (n = list_pop_front(&l->frames));)
-        list_push_back(&frames, n);
-    credits = l->credits;
-    bytes_init(&l->credits);
-    l->queued_bytes = 0;
-    pthread_mutex_unlock(&l->lock);
-    if (credits.len > 0) {
-        struct out_frame *f = out_frame_new(NET_CREDIT, 0, 1);
+    take_queued(l, &frames);
+    for (struct list *n; (n = list_pop_front(&frames));) {
+        struct wk_frame *f = LIST_ENTRY(n, struct wk_frame, node);
 
-        f->payload = credits;
-        out_frame_seal(f);
-        send_frame(l, f);
-    } else {
-        bytes_release(&credits);
+        if (f->frame.kind == NET_CREDIT)
+            wk_frame_seal(f);
+        f->frame.epoch = l->job_epoch;
+        l->env->net->ops->send_parts(l->conn, &f->frame, f->parts, f->part_count, wk_frame_free, f);
     }
-    for (struct list *n; (n = list_pop_front(&frames));)
-        send_frame(l, LIST_ENTRY(n, struct out_frame, node));
 }
 
-static void queue_frame(struct wk_link *l, struct out_frame *f)
+static void queue_frame(struct wk_link *l, struct wk_frame *f)
 {
-    out_frame_seal(f);
+    wk_frame_seal(f);
     pthread_mutex_lock(&l->lock);
-    list_push_back(&l->frames, &f->node);
+    list_push_back(&l->queued, &f->node);
     l->queued_bytes += f->frame.length;
     pthread_mutex_unlock(&l->lock);
     env_post(l->env, &l->drain);
@@ -219,7 +180,7 @@ static void queue_frame(struct wk_link *l, struct out_frame *f)
 void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, enum wk_element_type type,
                      int64_t value)
 {
-    struct out_frame *f = out_frame_new(NET_CONTROL, edge, 1);
+    struct wk_frame *f = wk_frame_new(&link->frames, NET_CONTROL, edge);
 
     bytes_add_u32(&f->payload, source);
     bytes_add_u32(&f->payload, target);
@@ -231,27 +192,33 @@ void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint3
 
 void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes, uint32_t total)
 {
+    struct bytes *credits;
+
     pthread_mutex_lock(&link->lock);
-    bytes_add_u32(&link->credits, edge);
-    bytes_add_u32(&link->credits, source);
-    bytes_add_u32(&link->credits, target);
-    bytes_add_u32(&link->credits, bytes);
-    bytes_add_u32(&link->credits, total);
+    if (!link->credits)
+        link->credits = wk_frame_new(&link->frames, NET_CREDIT, 0);
+    credits = &link->credits->payload;
+    bytes_add_u32(credits, edge);
+    bytes_add_u32(credits, source);
+    bytes_add_u32(credits, target);
+    bytes_add_u32(credits, bytes);
+    bytes_add_u32(credits, total);
     pthread_mutex_unlock(&link->lock);
     env_post(link->env, &link->drain);
 }
 
-void wk_run_begin(struct wk_run *run, uint32_t edge, uint32_t source, struct wk_block *block, uint32_t first)
+void wk_run_begin(struct wk_run *run, struct wk_link *link, uint32_t edge, uint32_t source, struct wk_block *block, uint32_t first)
 {
-    *run = (struct wk_run){.edge = edge, .source = source, .first = first, .block = block};
-    bytes_init(&run->table);
+    *run = (struct wk_run){.link = link, .first = first, .block = block, .frame = wk_frame_new(&link->frames, NET_DATA, edge)};
+    bytes_add_u32(&run->frame->payload, source);
+    bytes_add_u32(&run->frame->payload, 0); /* how many slices: wk_run_send */
 }
 
 void wk_run_add(struct wk_run *run, uint32_t target, uint32_t rows, uint32_t bytes)
 {
-    bytes_add_u32(&run->table, target);
-    bytes_add_u32(&run->table, rows);
-    bytes_add_u32(&run->table, bytes);
+    bytes_add_u32(&run->frame->payload, target);
+    bytes_add_u32(&run->frame->payload, rows);
+    bytes_add_u32(&run->frame->payload, bytes);
     run->rows += rows;
     run->bytes += bytes;
     run->count++;
@@ -269,68 +236,67 @@ static bool pack_is_due(struct wk_link *l, uint64_t bytes)
     return pause == 0;
 }
 
-/* The frame of the run with its rows packed behind the table; false: they do not shrink. */
-static bool send_packed(struct wk_link *l, const struct wk_run *run, const struct bytes *table)
+/* Adds the rows to the frame, packed; false: they do not shrink, and it is as before. */
+static bool add_packed(struct wk_run *run)
 {
-    struct bytes plain;
-    struct out_frame *f;
+    struct wk_link *l = run->link;
+    struct wk_frame *f = run->frame, *scratch = wk_frame_new(&l->frames, NET_DATA, 0);
+    struct bytes *plain = &scratch->payload;
+    size_t head = f->payload.len;
     uint32_t room, packed;
 
-    bytes_init(&plain);
-    batch_encode(run->block->rows, run->first, run->rows, &plain);
-    room = (uint32_t)(plain.len - plain.len / 16);
-    f = out_frame_new(NET_DATA, run->edge, 1);
-    f->frame.flags = LINK_PACKED;
-    bytes_add(&f->payload, table->data, table->len);
-    bytes_add_u32(&f->payload, (uint32_t)plain.len);
+    batch_encode(run->block->rows, run->first, run->rows, plain);
+    room = (uint32_t)(plain->len - plain->len / 16);
+    bytes_add_u32(&f->payload, (uint32_t)plain->len);
     bytes_add_u32(&f->payload, 0);
     bytes_reserve(&f->payload, room);
-    packed = wk_pack(plain.data, (uint32_t)plain.len, f->payload.data + f->payload.len, room);
+    packed = wk_pack(plain->data, (uint32_t)plain->len, f->payload.data + f->payload.len, room);
     if (packed > 0) {
+        f->frame.flags = LINK_PACKED;
         f->payload.len += packed;
-        __atomic_add_fetch(&l->pack_bytes, plain.len, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&l->pack_bytes, plain->len, __ATOMIC_RELAXED);
         __atomic_add_fetch(&l->pack_sent, packed, __ATOMIC_RELAXED);
-        queue_frame(l, f);
     } else {
+        f->payload.len = head;
         __atomic_store_n(&l->pack_pause, PACK_PAUSE, __ATOMIC_RELAXED);
-        out_frame_free(f);
     }
-    bytes_release(&plain);
+    wk_frame_free(scratch);
     return packed > 0;
 }
 
 /* Columns stay where they are until the socket has them; long strings and the like are written anew. */
-void wk_run_send(struct wk_run *run, struct wk_link *link)
+static void add_rows(struct wk_run *run)
 {
     struct batch_piece pieces[BATCH_PIECES_MAX + 1];
-    struct bytes head;
-    struct out_frame *f;
+    struct wk_frame *f = run->frame;
+    struct bytes *head = &f->payload;
     uint32_t count;
 
-    bytes_init(&head);
-    bytes_add_u32(&head, run->source);
-    bytes_add_u32(&head, run->count);
-    bytes_add(&head, run->table.data, run->table.len);
-    bytes_release(&run->table);
-    while (head.len % 8)
-        bytes_add_u8(&head, 0);
-    if (pack_is_due(link, run->bytes) && send_packed(link, run, &head)) {
-        bytes_release(&head);
+    pieces[0] = (struct batch_piece){NULL, 0, head->len};
+    count = batch_encode_pieces(run->block->rows, run->first, run->rows, head, pieces + 1);
+    if (count == 0) {
+        batch_encode(run->block->rows, run->first, run->rows, head);
         return;
     }
-    pieces[0] = (struct batch_piece){NULL, 0, head.len};
-    count = batch_encode_pieces(run->block->rows, run->first, run->rows, &head, pieces + 1);
-    f = out_frame_new(NET_DATA, run->edge, count + 1);
-    if (count == 0)
-        batch_encode(run->block->rows, run->first, run->rows, &head);
-    f->payload = head;
-    for (uint32_t i = 0; count > 0 && i <= count; i++)
-        f->parts[i] = (struct net_iov){pieces[i].data ? pieces[i].data : head.data + pieces[i].at, pieces[i].len};
-    if (count > 0) {
-        __atomic_add_fetch(&run->block->refs, 1, __ATOMIC_RELAXED);
-        f->block = run->block;
-    }
-    queue_frame(link, f);
+    wk_frame_parts(f, count + 1);
+    for (uint32_t i = 0; i <= count; i++)
+        f->parts[i] = (struct net_iov){pieces[i].data ? pieces[i].data : head->data + pieces[i].at, pieces[i].len};
+    __atomic_add_fetch(&run->block->refs, 1, __ATOMIC_RELAXED);
+    f->block = run->block;
+}
+
+void wk_run_send(struct wk_run *run)
+{
+    struct bytes *head = &run->frame->payload;
+
+    for (uint32_t i = 0; i < 4; i++)
+        head->data[4 + i] = (uint8_t)(run->count >> 8 * i);
+    while (head->len % 8)
+        bytes_add_u8(head, 0);
+    if (!pack_is_due(run->link, run->bytes) || !add_packed(run))
+        add_rows(run);
+    queue_frame(run->link, run->frame);
+    run->frame = NULL;
 }
 
 /* ---- receiving ---- */
@@ -364,10 +330,17 @@ static struct wk_in *find_in(struct wk_link *l, uint32_t edge, uint32_t source, 
 }
 
 /* A rask_buffer over a received payload, so that columns and strings may point into it. */
+struct received {
+    rask_buffer pub;
+    struct pool *pool;
+};
+
 static void payload_release(rask_buffer *b)
 {
+    struct received *r = (struct received *)b;
+
     net_payload_free(b->owner);
-    mem_free(b);
+    pool_small_free(r->pool, r, sizeof(*r));
 }
 
 /* Columns want 8-byte alignment. Frames of the exchange keep it; one that shares a read with a handshake may not. */
@@ -382,18 +355,17 @@ static rask_buffer *payload_copy(struct wk_link *l, const struct net_frame *fram
 
 static rask_buffer *payload_buffer(struct wk_link *l, struct net_frame *frame)
 {
-    rask_buffer *b;
+    struct received *r;
+    void *owner;
 
     if ((uintptr_t)frame->payload % 8 != 0)
         return payload_copy(l, frame);
-    b = MEM_NEW(rask_buffer);
-    b->refs = 1;
-    b->owner = net_frame_take(frame); /* may move the payload */
-    b->data = (uint8_t *)(uintptr_t)frame->payload;
-    b->used = frame->length;
-    b->capacity = frame->length;
-    b->release = payload_release;
-    return b;
+    owner = net_frame_take(frame); /* may move the payload */
+    r = pool_small(l->pool, sizeof(*r));
+    r->pub = (rask_buffer){.refs = 1, .used = frame->length, .capacity = frame->length,
+                           .data = (uint8_t *)(uintptr_t)frame->payload, .release = payload_release, .owner = owner};
+    r->pool = l->pool;
+    return &r->pub;
 }
 
 /* The most that rows take which are said to cost so much. */

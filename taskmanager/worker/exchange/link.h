@@ -56,16 +56,18 @@ void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint3
                      int64_t value);
 void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes, uint32_t total);
 
-/* A run of slices of one block to one peer. */
+/* A run of slices of one block to one peer: begun, at least one slice added, sent. */
+struct wk_frame;
 struct wk_run {
-    uint32_t edge, source, first, rows, count;
+    struct wk_link *link;
+    uint32_t first, rows, count;
     uint64_t bytes;
     struct wk_block *block; /* borrowed until wk_run_send, which holds it until the last byte has left */
-    struct bytes table;
+    struct wk_frame *frame;
 };
-void wk_run_begin(struct wk_run *run, uint32_t edge, uint32_t source, struct wk_block *block, uint32_t first);
+void wk_run_begin(struct wk_run *run, struct wk_link *link, uint32_t edge, uint32_t source, struct wk_block *block, uint32_t first);
 void wk_run_add(struct wk_run *run, uint32_t target, uint32_t rows, uint32_t bytes);
-void wk_run_send(struct wk_run *run, struct wk_link *link);
+void wk_run_send(struct wk_run *run);
 
 /* Wires a receiving channel to a link: credits go back over it. */
 void wk_in_connect_remote(struct wk_in *in, struct wk_link *link);

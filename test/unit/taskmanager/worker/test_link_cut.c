@@ -116,9 +116,9 @@ static void send_rows(struct end *e, uint32_t rows)
     for (uint32_t i = 0; i < rows; i++)
         ((int64_t *)batch->columns[0].data)[i] = i;
     block = wk_block_new(pool, &batch, 1);
-    wk_run_begin(&run, 0, 0, block, 0);
+    wk_run_begin(&run, e->link, 0, 0, block, 0);
     wk_run_add(&run, 0, rows, rows * 8);
-    wk_run_send(&run, e->link);
+    wk_run_send(&run);
     wk_block_unref(block);
 }
 static void send_all(struct end *e)

@@ -11,14 +11,17 @@
 #include "taskmanager/worker/exchange/edge.h"
 #include "taskmanager/worker/exchange/link.h"
 #include "taskmanager/worker/task/executor.h"
+#include "test/unit/allocations.h"
 
 #define EDGES_MAX 2
 #define CREDIT (128u << 10)
 
+static int woken;
 static void note(struct wk_executor *e, struct wk_runnable *r)
 {
     (void)e;
     r->state = WK_IDLE;
+    woken++;
 }
 static const struct wk_executor_ops noting = {.enqueue = note};
 static struct wk_executor executor = {&noting};
@@ -307,6 +310,70 @@ static void a_channel_that_stands_still_holds_up_no_other(void **state)
     assert_true(alone * 10 >= both * 9);
 }
 
+/* Blocks sent, received, decoded, consumed, and the credit back. */
+static void blocks_pass(struct pair *p, uint32_t count, int64_t *last)
+{
+    uint64_t taken = 0, sent = 0;
+
+    for (uint32_t i = 0; i < p->channels; i++)
+        last[i] = -1;
+    while (taken < (uint64_t)count * RASK_BATCH_ROWS_MAX) {
+        int before = woken;
+
+        if (sent < (uint64_t)count * RASK_BATCH_ROWS_MAX && !wk_edge_full(&p->edges[0])) {
+            wk_edge_emit(&p->edges[0], rows(p, (int64_t)sent));
+            sent += RASK_BATCH_ROWS_MAX;
+        }
+        wk_edge_send_waiting(&p->edges[0]);
+        loop_until(p->env, &woken, before + 1); /* rows or credits came */
+        for (uint32_t i = 0; i < p->channels; i++)
+            taken += consume(p, 0, i, &last[i]);
+    }
+}
+
+static void a_warm_connection_allocates_nothing(uint32_t channels, uint32_t credit, bool packed)
+{
+    int64_t last[200];
+    uint64_t allocated;
+    struct pool_stats before, after;
+    struct pair p;
+    long faults;
+
+    pair_new(&p, 1, channels, RASK__GRAPH__PARTITIONER__HASH, credit);
+    if (packed)
+        wk_link_pack(p.left);
+    blocks_pass(&p, 300, last);
+    pool_stats(p.pool, &before);
+    allocated = allocations_so_far();
+    faults = allocations_page_faults();
+    blocks_pass(&p, 1000, last);
+    allocated = allocations_so_far() - allocated;
+    faults = allocations_page_faults() - faults;
+    pool_stats(p.pool, &after);
+    if (ALLOCATIONS_COUNTED) {
+        assert_int_equal(allocated, 0);
+        assert_int_equal(after.allocations - before.allocations, 0);
+        assert_true(faults < 10);
+    }
+    assert_true(after.gets > before.gets);
+    pair_free(&p);
+}
+static void a_warm_connection_of_two_channels_allocates_nothing(void **state)
+{
+    (void)state;
+    a_warm_connection_allocates_nothing(2, 256u << 10, false);
+}
+static void a_warm_connection_of_many_channels_allocates_nothing(void **state)
+{
+    (void)state;
+    a_warm_connection_allocates_nothing(200, 8192, false);
+}
+static void a_warm_connection_that_packs_allocates_nothing(void **state)
+{
+    (void)state;
+    a_warm_connection_allocates_nothing(2, 256u << 10, true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -314,6 +381,9 @@ int main(void)
         cmocka_unit_test(packed_rows_arrive_as_they_were),
         cmocka_unit_test(rows_that_do_not_shrink_travel_as_they_are),
         cmocka_unit_test(a_channel_that_stands_still_holds_up_no_other),
+        cmocka_unit_test(a_warm_connection_of_two_channels_allocates_nothing),
+        cmocka_unit_test(a_warm_connection_of_many_channels_allocates_nothing),
+        cmocka_unit_test(a_warm_connection_that_packs_allocates_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

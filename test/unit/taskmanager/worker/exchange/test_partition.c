@@ -7,47 +7,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "common/types/key_bytes.h"
 #include "taskmanager/worker/exchange/edge.h"
 #include "taskmanager/worker/task/executor.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_MALLOC 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_MALLOC 0
-#endif
-#endif
-#ifndef OWN_MALLOC
-#define OWN_MALLOC 1
-#endif
-
-static uint64_t allocations; /* by malloc, calloc, realloc of the whole program */
-
-#if OWN_MALLOC
-void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t size);
-void *malloc(size_t size)
-{
-    allocations++;
-    return __libc_malloc(size);
-}
-void *calloc(size_t n, size_t size)
-{
-    allocations++;
-    return __libc_calloc(n, size);
-}
-void *realloc(void *p, size_t size)
-{
-    allocations++;
-    return __libc_realloc(p, size);
-}
-#endif
+#include "test/unit/allocations.h"
 
 static uint64_t seed = 7;
 static uint32_t draw(uint32_t below)
@@ -177,7 +143,7 @@ static void a_warm_exchange_allocates_nothing(void **state)
     struct wk_edge edge = {.partitioner = RASK__GRAPH__PARTITIONER__HASH, .pool = pool, .channel_count = TARGETS,
                            .target_parallelism = TARGETS, .max_parallelism = 128, .side = -1};
     struct pool_stats before, after;
-    struct rusage warm, end;
+    long faults;
     uint64_t allocated;
 
     (void)state;
@@ -196,17 +162,17 @@ static void a_warm_exchange_allocates_nothing(void **state)
     for (int64_t n = 0; n < 100; n++)
         one_block(pool, &edge, gates, n);
     pool_stats(pool, &before);
-    getrusage(RUSAGE_SELF, &warm);
-    allocated = allocations;
+    faults = allocations_page_faults();
+    allocated = allocations_so_far();
     for (int64_t n = 0; n < 1000; n++) /* sizes that were seen before: slices differ a little, and so do the pool's classes */
         one_block(pool, &edge, gates, n % 100);
-    allocated = allocations - allocated;
-    getrusage(RUSAGE_SELF, &end);
+    allocated = allocations_so_far() - allocated;
+    faults = allocations_page_faults() - faults;
     pool_stats(pool, &after);
-    if (OWN_MALLOC) {
+    if (ALLOCATIONS_COUNTED) {
         assert_int_equal(allocated, 0);
         assert_int_equal(after.allocations - before.allocations, 0);
-        assert_true(end.ru_minflt - warm.ru_minflt < 10); /* of 1000 blocks, each of 40 pages */
+        assert_true(faults < 10); /* of 1000 blocks, each of 40 pages */
     }
     assert_true(after.gets > before.gets);
     wk_edge_release(&edge);
