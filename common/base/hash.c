@@ -26,31 +26,8 @@ uint64_t hash_xxh3(const void *data, size_t len)
 }
 
 /*
- * Both forms of 4 to 16 bytes are computed, and one is taken: lengths change from key to key, and a branch that is
- * guessed wrong costs more than a multiplication.
- */
-void hash_xxh3_heads(const uint64_t (*head)[2], const uint32_t *len, uint32_t count, uint64_t *hash)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        const uint8_t *p = (const uint8_t *)head[i];
-        size_t n = len[i];
-        uint64_t few, more, is_more = -(uint64_t)(n > 8);
-
-        if (__builtin_expect(n > 16, 0))
-            continue;
-        if (__builtin_expect(n < 4, 0)) {
-            hash[i] = XXH3_64bits(p, n);
-            continue;
-        }
-        few = XXH3_len_4to8_64b(p, n, XXH3_kSecret, 0);
-        more = XXH3_len_9to16_64b(p, n > 8 ? n : 8, XXH3_kSecret, 0);
-        hash[i] = (more & is_more) | (few & ~is_more);
-    }
-}
-
-/*
- * XXH3 of 4 to 8 bytes for columns of numbers, written so that compilers turn it into vectors: xxhash.h's own form, without a
- * length to branch on.  One body, compiled for what the processor may have.
+ * XXH3 of 4 to 16 bytes for many keys, written so that compilers turn it into vectors: xxhash.h's own form, without a length
+ * to branch on.  One body, compiled for what the processor may have.
  */
 #if defined(__GNUC__) && !defined(__clang__)
 #define VECTORS __attribute__((optimize("O3")))
@@ -59,7 +36,7 @@ void hash_xxh3_heads(const uint64_t (*head)[2], const uint32_t *len, uint32_t co
 #endif
 #define XXH3_MIX 0x9fb21c651e98df25u
 
-static inline __attribute__((always_inline)) uint64_t xxh3_of_few(uint64_t keyed, uint32_t len)
+static inline __attribute__((always_inline)) uint64_t xxh3_of_few(uint64_t keyed, uint64_t len)
 {
     uint64_t h = keyed ^ (keyed << 49 | keyed >> 15) ^ (keyed << 24 | keyed >> 40);
 
@@ -69,14 +46,53 @@ static inline __attribute__((always_inline)) uint64_t xxh3_of_few(uint64_t keyed
     return h ^ h >> 28;
 }
 
-static uint64_t xxh3_flip(void)
+static uint64_t xxh3_flip(uint32_t at)
 {
-    return XXH_readLE64(XXH3_kSecret + 8) ^ XXH_readLE64(XXH3_kSecret + 16);
+    return XXH_readLE64(XXH3_kSecret + at) ^ XXH_readLE64(XXH3_kSecret + at + 8);
+}
+
+static inline __attribute__((always_inline)) uint64_t xxh3_avalanche(uint64_t h)
+{
+    h = (h ^ h >> 37) * 0x165667919e3779f9u;
+    return h ^ h >> 32;
+}
+
+/* The 128 bits of a product, folded; of products of 32 bits, as vectors have no others. */
+static inline __attribute__((always_inline)) uint64_t fold(uint64_t a, uint64_t b)
+{
+    uint64_t low = (uint64_t)(uint32_t)a * (uint32_t)b, high = (a >> 32) * (b >> 32);
+    uint64_t one = (a >> 32) * (uint32_t)b, two = (uint32_t)a * (b >> 32);
+    uint64_t middle = (low >> 32) + (uint32_t)one + (uint32_t)two;
+
+    return ((middle << 32) | (uint32_t)low) ^ (high + (one >> 32) + (two >> 32) + (middle >> 32));
+}
+
+/*
+ * Both forms, of 4 to 8 bytes and of more, are computed and one is taken: lengths change from key to key.  What comes out
+ * for other lengths is of no use; returns whether one was below 4.
+ */
+static inline __attribute__((always_inline)) bool heads(const uint64_t (*restrict head)[2], const uint32_t *restrict len,
+                                                        uint32_t count, uint64_t *restrict hash)
+{
+    uint64_t flip = xxh3_flip(8), flip_low = xxh3_flip(24), flip_high = xxh3_flip(40), few = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t n = len[i], low = head[i][0], high = head[i][1];
+        uint64_t tail = (uint32_t)(low >> 8 * ((n - 4) & 7)), is_more = -(uint64_t)(n > 8);
+        uint64_t less = xxh3_of_few((tail | low << 32) ^ flip, n);
+        uint64_t last = high << (56 - 8 * ((n - 9) & 7)) | low >> 8 >> 8 * ((n - 9) & 7);
+        uint64_t a = low ^ flip_low, b = last ^ flip_high;
+        uint64_t more = xxh3_avalanche(n + __builtin_bswap64(a) + b + fold(a, b));
+
+        hash[i] = (more & is_more) | (less & ~is_more);
+        few |= n < 4;
+    }
+    return few != 0;
 }
 
 static inline __attribute__((always_inline)) void signed64(const int64_t *number, uint32_t count, uint64_t *restrict hash)
 {
-    uint64_t flip = xxh3_flip();
+    uint64_t flip = xxh3_flip(8);
 
     for (uint32_t i = 0; i < count; i++) {
         uint64_t v = __builtin_bswap64((uint64_t)number[i] ^ UINT64_C(1) << 63);
@@ -87,7 +103,7 @@ static inline __attribute__((always_inline)) void signed64(const int64_t *number
 
 static inline __attribute__((always_inline)) void signed32(const int32_t *number, uint32_t count, uint64_t *restrict hash)
 {
-    uint64_t flip = xxh3_flip();
+    uint64_t flip = xxh3_flip(8);
 
     for (uint32_t i = 0; i < count; i++) {
         uint64_t v = __builtin_bswap32((uint32_t)number[i] ^ UINT32_C(1) << 31);
@@ -104,6 +120,11 @@ VECTORS static void signed64_plain(const int64_t *number, uint32_t count, uint64
 VECTORS static void signed32_plain(const int32_t *number, uint32_t count, uint64_t *hash)
 {
     signed32(number, count, hash);
+}
+
+VECTORS static bool heads_plain(const uint64_t (*head)[2], const uint32_t *len, uint32_t count, uint64_t *hash)
+{
+    return heads(head, len, count, hash);
 }
 
 #if defined(__x86_64__)
@@ -123,6 +144,11 @@ VECTORS AVX512 static void signed32_avx512(const int32_t *number, uint32_t count
     signed32(number, count, hash);
 }
 
+VECTORS AVX512 static bool heads_avx512(const uint64_t (*head)[2], const uint32_t *len, uint32_t count, uint64_t *hash)
+{
+    return heads(head, len, count, hash);
+}
+
 VECTORS __attribute__((target("avx2"))) static void signed64_avx2(const int64_t *number, uint32_t count, uint64_t *hash)
 {
     signed64(number, count, hash);
@@ -132,22 +158,38 @@ VECTORS __attribute__((target("avx2"))) static void signed32_avx2(const int32_t 
 {
     signed32(number, count, hash);
 }
+
+VECTORS __attribute__((target("avx2"))) static bool heads_avx2(const uint64_t (*head)[2], const uint32_t *len, uint32_t count,
+                                                               uint64_t *hash)
+{
+    return heads(head, len, count, hash);
+}
 #endif
 
 /* Chosen once before main. */
 static void (*signed64_here)(const int64_t *, uint32_t, uint64_t *) = signed64_plain;
 static void (*signed32_here)(const int32_t *, uint32_t, uint64_t *) = signed32_plain;
+static bool (*heads_here)(const uint64_t (*)[2], const uint32_t *, uint32_t, uint64_t *) = heads_plain;
+
+#if defined(__x86_64__)
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+#endif
 
 static void choose_vectors(void)
 {
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512vl")) {
+    if (has_avx512()) {
         signed64_here = signed64_avx512;
         signed32_here = signed32_avx512;
+        heads_here = heads_avx512;
     } else if (__builtin_cpu_supports("avx2")) {
         signed64_here = signed64_avx2;
         signed32_here = signed32_avx2;
+        heads_here = heads_avx2;
     }
 #endif
 }
@@ -160,6 +202,15 @@ void hash_xxh3_signed64(const int64_t *number, uint32_t count, uint64_t *hash)
 void hash_xxh3_signed32(const int32_t *number, uint32_t count, uint64_t *hash)
 {
     signed32_here(number, count, hash);
+}
+
+void hash_xxh3_heads(const uint64_t (*head)[2], const uint32_t *len, uint32_t count, uint64_t *hash)
+{
+    if (!heads_here(head, len, count, hash))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        if (len[i] < 4)
+            hash[i] = XXH3_64bits(head[i], len[i]);
 }
 
 /* Written once before main, read-only afterwards. */

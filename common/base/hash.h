@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 uint64_t hash_xxh3(const void *data, size_t len);
-/* hash_xxh3 of many short keys: of the first len[i] bytes of head[i], at most 16; of longer ones nothing is written. */
+/* hash_xxh3 of many short keys: of the first len[i] bytes of head[i], at most 16; of longer ones something else is written. */
 void hash_xxh3_heads(const uint64_t (*head)[2], const uint32_t *len, uint32_t count, uint64_t *hash);
 /* hash_xxh3 of numbers in big-endian order with the sign turned (key bytes): of 8 bytes each, and of 4. */
 void hash_xxh3_signed64(const int64_t *number, uint32_t count, uint64_t *hash);

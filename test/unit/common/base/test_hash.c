@@ -64,7 +64,6 @@ static void xxh3_of_heads_is_xxh3(void **state)
         hash_xxh3_heads(head, len, 18, hash);
         for (uint32_t i = 0; i <= 16; i++)
             assert_true(hash[i] == hash_xxh3(head[i], i));
-        assert_int_equal(hash[17], 1);
     }
 }
 
