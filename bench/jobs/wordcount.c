@@ -15,7 +15,7 @@
 
 RASK_ROW(count, (STRING, word), (BIGINT, n));
 
-enum { TEXT = 64 * 1024, WORDS = 256 };
+enum { TEXT = 64 * 1024 };
 
 struct words {
     rask_batch *batch; /* that is being filled; NULL: none */
@@ -47,10 +47,10 @@ static rask_str lower(rask_op *op, struct words *w, rask_str text)
     return rask_lower_to(to, text);
 }
 
-/* A batch with room for n words, which refer to the text by the returned number. */
-static int make_room(rask_op *op, struct words *w, uint32_t n, uint32_t *ret_number)
+/* A batch with room for a word, which refers to the text by the returned number. */
+static int make_room(rask_op *op, struct words *w, uint32_t *ret_number)
 {
-    int rc = w->batch && w->rows + n > RASK_BATCH_ROWS_MAX ? send(op, w) : 0;
+    int rc = w->batch && w->rows == RASK_BATCH_ROWS_MAX ? send(op, w) : 0;
 
     if (rc == 0 && w->batch && (*ret_number = rask_batch_hold(w->batch, w->text)) == RASK_NO_BUFFER)
         rc = send(op, w);
@@ -64,24 +64,24 @@ static int make_room(rask_op *op, struct words *w, uint32_t n, uint32_t *ret_num
 
 static int split_text(rask_op *op, struct words *w, rask_str text)
 {
-    rask_str words[WORDS];
-    uint32_t n, number;
-    int rc;
+    int rc = 0;
 
     text = lower(op, w, text);
-    do {
-        n = rask_next_names(&text, words, WORDS);
-        rc = make_room(op, w, n, &number);
-        if (rc)
-            return rc;
-        for (uint32_t i = 0; i < n; i++, w->rows++) {
-            uint32_t at = (uint32_t)(words[i].data - (const char *)w->text->data);
+    while (rc == 0 && text.len > 0) {
+        uint32_t n, number;
 
-            ((rask_view *)w->batch->columns[count_col_word].data)[w->rows] = rask_view_at(w->text, number, at, words[i].len);
-            ((int64_t *)w->batch->columns[count_col_n].data)[w->rows] = 1;
+        rc = make_room(op, w, &number);
+        if (rc == 0) {
+            rask_view *words = (rask_view *)w->batch->columns[count_col_word].data + w->rows;
+            int64_t *ones = (int64_t *)w->batch->columns[count_col_n].data + w->rows;
+
+            n = rask_next_name_cells(&text, w->text, number, words, RASK_BATCH_ROWS_MAX - w->rows);
+            for (uint32_t i = 0; i < n; i++)
+                ones[i] = 1;
+            w->rows += n;
         }
-    } while (n == WORDS);
-    return 0;
+    }
+    return rc;
 }
 
 static int split(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
@@ -94,7 +94,7 @@ static int split(rask_op *op, int input, const rask_batch *in, uint32_t from, ui
     (void)input;
     while (rc == 0 && rask_next_text(in, 0, &row, &text))
         rc = split_text(op, &w, text);
-    if (rc == 0 && w.batch)
+    if (rc == 0 && w.batch && w.rows > 0)
         rc = send(op, &w);
     rask_batch_unref(w.batch);
     rask_buffer_unref(w.text);
@@ -109,16 +109,59 @@ struct sums {
     uint64_t updates, checksum;
 };
 
+/*
+ * checksum_word of a word that lies in its cell, whose two words these are: both of what is done with 8 bytes and more and
+ * with fewer, and one of them taken, so that compilers turn a loop of it into vectors.  Of others something without meaning.
+ */
+static inline uint64_t checksum_cell(uint64_t low, uint64_t high)
+{
+    uint64_t len = (uint32_t)low, text = low >> 32 | high << 32, is_more = 0 - (uint64_t)(len >= 8);
+    uint64_t h = (checksum_mix(len ^ text) & is_more) | (len & ~is_more);
+    uint64_t part = (high >> 32 & is_more) | (text & ~is_more), left = len - (8 & is_more);
+    uint64_t ends = (uint32_t)part | part >> 8 * ((left - 4) & 7) << 32;
+    uint64_t few = (part & 255) | (part >> 8 * (left / 2 & 7) & 255) << 8 | (part >> 8 * ((left - 1) & 7) & 255) << 16;
+
+    return checksum_mix(h ^ (left >= 4 ? ends : few));
+}
+
+struct __attribute__((may_alias, packed, aligned(4))) cell { /* a rask_view in two words */
+    uint64_t low, high;
+};
+
+/* Rows [from, from + count) of the arrays; a longer word leaves its bit, and counts nothing. */
+static uint64_t add_cells(const struct cell *cells, const int64_t *counts, uint32_t count, uint64_t *ret_long)
+{
+    uint64_t checksum = 0, is_long = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t update = checksum_update(checksum_cell(cells[i].low, cells[i].high), counts[i]);
+
+        checksum += (uint32_t)cells[i].low <= 12 ? update : 0;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        is_long |= (uint64_t)((uint32_t)cells[i].low > 12) << i;
+    *ret_long = is_long;
+    return checksum;
+}
+
 static int add_updates(rask_ctx *ctx, const rask_batch *rows)
 {
     struct sums *sums = rask_self(ctx);
-    uint64_t checksum = 0;
+    const rask_view *words = rows->columns[count_col_word].data;
+    const int64_t *counts = rows->columns[count_col_n].data;
+    uint64_t checksum = 0, is_long;
 
-    for (uint32_t i = 0; i < rows->rows; i++) {
-        rask_row row = rask_batch_row(rows, i);
-        rask_str word = rask_string(&row, count_col_word);
+    for (uint32_t i = 0, n; i < rows->rows; i += n) {
+        uint32_t at = rask_position(rows, i);
 
-        checksum += checksum_update(checksum_word(word.data, word.len), rask_i64(&row, count_col_n));
+        n = rows->sel ? 1 : rows->rows - i < 64 ? rows->rows - i : 64;
+        checksum += add_cells((const struct cell *)(const void *)(words + at), counts + at, n, &is_long);
+        for (; is_long; is_long &= is_long - 1) {
+            uint32_t p = at + (uint32_t)__builtin_ctzll(is_long);
+            rask_str word = rask_view_str(rows, &words[p]);
+
+            checksum += checksum_update(checksum_word(word.data, word.len), counts[p]);
+        }
     }
     sums->checksum += checksum;
     sums->updates += rows->rows;

@@ -139,6 +139,13 @@ static inline rask_view rask_view_at(const rask_buffer *buffer, uint32_t number,
     return v;
 }
 
+/*
+ * As rask_next_names and rask_next_words, as cells: the text lies in a buffer that the cells' batch holds by this number.  Up
+ * to `room` of them; returns how many, 0: no more. *text then begins behind the last one.
+ */
+uint32_t rask_next_name_cells(rask_str *text, const rask_buffer *buffer, uint32_t number, rask_view *cells, uint32_t room);
+uint32_t rask_next_word_cells(rask_str *text, const rask_buffer *buffer, uint32_t number, rask_view *cells, uint32_t room);
+
 /* Row i of a new batch is null in a nullable column: the bit alone; the cell is to be zeros. */
 static inline void rask_cell_null(rask_column *column, uint32_t position)
 {

@@ -138,6 +138,57 @@ static void check_many(const unsigned char *line, uint32_t len, uint32_t room,
     assert_false(next(&rest, &word));
 }
 
+/* Cells of many words are those of the words one by one. */
+static void check_cells(const rask_buffer *buffer, uint32_t from, uint32_t len, uint32_t room,
+                        uint32_t (*many)(rask_str *, const rask_buffer *, uint32_t, rask_view *, uint32_t),
+                        bool (*next)(rask_str *, rask_str *))
+{
+    rask_str text = {(const char *)buffer->data + from, len}, rest = text, word;
+    rask_view cells[700];
+    uint32_t n;
+
+    do {
+        n = many(&text, buffer, 3, cells, room);
+        assert_true(n <= room);
+        for (uint32_t i = 0; i < n; i++) {
+            rask_view cell;
+
+            assert_true(next(&rest, &word));
+            cell = rask_view_at(buffer, 3, (uint32_t)(word.data - (const char *)buffer->data), word.len);
+            assert_memory_equal(&cells[i], &cell, sizeof(cell));
+        }
+        if (n == room && text.len > 0)
+            assert_ptr_equal(text.data, rest.data);
+        assert_ptr_equal(text.data + text.len, (const char *)buffer->data + from + len);
+    } while (n > 0);
+    assert_int_equal(text.len, 0);
+    assert_false(next(&rest, &word));
+}
+
+static void cuts_words_into_cells(void **state)
+{
+    uint32_t seed = 11;
+
+    (void)state;
+    for (uint32_t round = 0; round < 20000; round++) {
+        uint32_t from = round % 67, len = round % 9 ? round % 330 : round % 1300;
+        uint32_t room = 1 + (round % 5 ? round % 7 : 150 + round % 500), usual = 1 + round % 40;
+        unsigned char *bytes = malloc(from + len + 1); /* its end is guarded where the test is built so */
+        rask_buffer buffer = {.data = bytes};
+
+        for (uint32_t i = 0; i < from + len; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            bytes[i] = (seed >> 10) % usual == 0 ? " \t\r\n-(,\xff"[seed >> 20 & 7] : "azAZ09_m"[seed >> 20 & 7];
+            if (round % 11 == 0)
+                bytes[i] = (unsigned char)(seed >> 24);
+        }
+        check_cells(&buffer, from, len, room, rask_next_name_cells, rask_next_name);
+        check_cells(&buffer, from, len, room, rask_next_word_cells, rask_next_word);
+        free(bytes);
+    }
+    assert_int_equal(rask_next_name_cells(&(rask_str){"a", 1}, NULL, 0, NULL, 0), 0);
+}
+
 static void cuts_many_words_at_once(void **state)
 {
     uint32_t seed = 7;
@@ -227,6 +278,7 @@ int main(void)
         cmocka_unit_test(takes_any_byte),
         cmocka_unit_test(agrees_with_a_plain_loop),
         cmocka_unit_test(cuts_many_words_at_once),
+        cmocka_unit_test(cuts_words_into_cells),
         cmocka_unit_test(texts_of_a_column),
         cmocka_unit_test(lowers_letters_alone),
     };

@@ -2,4 +2,5 @@
 #undef __SSE2__
 #undef __SSSE3__
 #include "api/src/text.c"
+#include "api/src/text_cells.c"
 #include "test/unit/api/test_text.c"
