@@ -3,28 +3,32 @@ import re
 import statistics
 import time
 
-from harness import Cluster, Failure, Figure, cpu_seconds, memory_of
+from harness import Cluster, Failure, Figure, cpu_seconds, memory_of, run
 
 TWO = {"taskmanagers": 2, "slots": 1}
 ONE = {"taskmanagers": 1, "slots": 2}
 
 
-class Latency:
-    """bench/jobs/latency.c on a cluster: of its histograms, the slowest subtask's."""
+LINE = re.compile(r"latency rows (\d+) p50 ([\d.]+) .*?p99 ([\d.]+) .*? us, since due p50 ([\d.]+) p99 ([\d.]+)")
 
-    LINE = re.compile(r"latency rows (\d+) p50 ([\d.]+) .*?p99 ([\d.]+) .*? us, since due p50 ([\d.]+) p99 ([\d.]+)")
+
+def slowest(printed):
+    """{"p50", "p99", "due p50", "due p99"} in microseconds, of the histograms that were printed the slowest subtask's."""
+    told = [list(map(float, found)) for found in LINE.findall(printed)]
+    if not told:
+        raise Failure(f"no latency was printed, but: {printed[-500:]}")
+    return dict(zip(("p50", "p99", "due p50", "due p99"), (max(t[i] for t in told) for i in range(1, 5))))
+
+
+class Latency:
+    """bench/jobs/latency.c on a cluster."""
 
     def __init__(self, bench, cluster, *words):
         self.bench, self.cluster, self.words = bench, cluster, words
 
     def __call__(self, rate, seconds):
-        """{"p50", "p99", "due p50", "due p99"} in microseconds."""
         self.cluster.job(*self.words, "--rate", str(rate), "--seconds", str(seconds))
-        printed = self.cluster.printed()
-        told = [list(map(float, found)) for found in self.LINE.findall(printed)]
-        if not told:
-            raise Failure(f"the job printed no latency; it said: {printed[-500:]}")
-        return dict(zip(("p50", "p99", "due p50", "due p99"), (max(t[i] for t in told) for i in range(1, 5))))
+        return slowest(self.cluster.printed())
 
     def fastest(self):
         """Rows per second without a limit."""
@@ -34,10 +38,20 @@ class Latency:
         return rows / self.cluster.seconds(job)
 
 
-def tell(bench, name, job, rate, goals):
-    runs = [job(rate, 2 if bench.quick else 4) for _ in range(2 if bench.quick else 3)]
+def through_c(bench):
+    """bench/c/latency.c: the same rows from one process to another, without an engine."""
+    return lambda rate, seconds: slowest(run([bench.program("c/latency"), "--rate", str(rate), "--seconds", str(seconds)]))
+
+
+def tell(bench, name, job, rate, goals, base=None):
+    runs, seconds = ([], []), 2 if bench.quick else 4
+    for _ in range(2 if bench.quick else 3):
+        for measured, kept in zip((job, base), runs):
+            if measured:
+                kept.append(measured(rate, seconds))
     for key, words in (("p50", "p50"), ("p99", "p99"), ("due p50", "since due, p50"), ("due p99", "since due, p99")):
-        bench.tell(Figure(f"{name}: {words}", "us", [r[key] for r in runs], statistics.median, goal=goals.get(key)))
+        bench.tell(Figure(f"{name}: {words}", "us", [r[key] for r in runs[0]], statistics.median, goal=goals.get(key),
+                          baseline=[r[key] for r in runs[1]], baseline_name="C"))
 
 
 def job_of(bench, where, *more):
@@ -49,7 +63,7 @@ def job_of(bench, where, *more):
 def latency(bench):
     with Cluster(bench, **TWO).start() as cluster:
         tell(bench, "latency, two processes, 50 k rows/s", Latency(bench, cluster, *job_of(bench, TWO)), 50000,
-             {"p50": "<= 100", "p99": "<= 400"})
+             {"p50": "<= 100", "p99": "<= 400"}, through_c(bench))
     with Cluster(bench, **ONE).start() as cluster:
         tell(bench, "latency, one process, 50 k rows/s", Latency(bench, cluster, *job_of(bench, ONE)), 50000, {"p50": "<= 40"})
 
@@ -65,7 +79,8 @@ def latency_half(bench):
         with Cluster(bench, **where).start() as cluster:
             job = Latency(bench, cluster, *job_of(bench, where))
             rate = int(max(job.fastest() for _ in range(2)))
-            tell(bench, f"latency, {name}, {rate / 2e6:.3g} M rows/s", job, rate // 2, goals)
+            tell(bench, f"latency, {name}, {rate / 2e6:.3g} M rows/s", job, rate // 2, goals,
+                 through_c(bench) if where is TWO else None)
 
 
 def one_row(bench):

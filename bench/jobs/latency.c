@@ -14,16 +14,11 @@
  * Both ends have to run on one machine: its monotonic clock is compared with itself.
  */
 #define _GNU_SOURCE
-#include <stdio.h>
-#include <string.h>
-#include <time.h>
-
 #include <rask/rask.h>
 
+#include "bench/histogram.h"
+
 #define KEYS 1000
-#define SUB_BITS 6 /* 64 buckets an octave: 1.6 % */
-#define SUBS (1u << SUB_BITS)
-#define BUCKETS ((64 - SUB_BITS + 1) * SUBS)
 
 RASK_ROW(event, (BIGINT, key), (BIGINT, at_ns), (BIGINT, due_ns), (BIGINT, counts));
 
@@ -32,14 +27,6 @@ struct settings {
     uint32_t sources;
     bool spin;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 /* ---- source ---- */
 
@@ -124,53 +111,9 @@ static const rask_process_fn counting = {
 
 /* ---- sink ---- */
 
-struct histogram {
-    uint64_t rows, max;
-    uint32_t buckets[BUCKETS];
-};
 struct sums {
     struct histogram since_emitted, since_due;
 };
-
-static uint32_t bucket_of(uint64_t v)
-{
-    uint32_t shift;
-
-    if (v < SUBS)
-        return (uint32_t)v;
-    shift = 63u - (uint32_t)__builtin_clzll(v) - SUB_BITS;
-    return ((shift + 1) << SUB_BITS) + (uint32_t)((v >> shift) - SUBS);
-}
-
-static double value_of(uint32_t bucket) /* the middle of it */
-{
-    uint32_t shift = bucket >> SUB_BITS;
-
-    if (shift == 0)
-        return bucket;
-    return ((double)(bucket % SUBS + SUBS) + 0.5) * (double)(1ull << (shift - 1));
-}
-
-static void record(struct histogram *h, int64_t ns)
-{
-    uint64_t v = ns > 0 ? (uint64_t)ns : 0;
-
-    h->buckets[bucket_of(v)]++;
-    h->rows++;
-    h->max = v > h->max ? v : h->max;
-}
-
-static double quantile_us(const struct histogram *h, double q)
-{
-    uint64_t want = (uint64_t)((double)h->rows * q), seen = 0;
-
-    for (uint32_t i = 0; i < BUCKETS; i++) {
-        seen += h->buckets[i];
-        if (seen > want)
-            return value_of(i) / 1000;
-    }
-    return (double)h->max / 1000;
-}
 
 static int measure(rask_ctx *ctx, const rask_batch *rows)
 {
@@ -191,15 +134,11 @@ static int measure(rask_ctx *ctx, const rask_batch *rows)
 static int tell(rask_ctx *ctx)
 {
     const struct sums *sums = rask_self(ctx);
-    const struct histogram *h = &sums->since_emitted, *d = &sums->since_due;
 
-    if (h->rows == 0)
+    if (sums->since_emitted.rows == 0)
         return 0;
-    printf("latency rows %llu p50 %.1f p90 %.1f p99 %.1f p99.9 %.1f max %.1f us, since due p50 %.1f p99 %.1f us\n",
-           (unsigned long long)h->rows, quantile_us(h, 0.5), quantile_us(h, 0.9), quantile_us(h, 0.99),
-           quantile_us(h, 0.999), (double)h->max / 1000, quantile_us(d, 0.5), quantile_us(d, 0.99));
-    fflush(stdout);
-    rask_accumulate(ctx, "rows", (int64_t)h->rows);
+    print_latency(&sums->since_emitted, &sums->since_due);
+    rask_accumulate(ctx, "rows", (int64_t)sums->since_emitted.rows);
     return 0;
 }
 

@@ -114,6 +114,12 @@ struct net_ops {
      * loop thread or inside this call, whether they were sent or not. */
     void (*send_parts)(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
                        size_t part_count, void (*release)(void *arg), void *release_arg);
+    /* As send_parts, from any thread, one at a time, without a way over the loop. False: something waits to be sent before
+     * it, or it cannot be done here; nothing has happened, and send_parts is the way. The list of parts is borrowed
+     * until the release, too; and the connection is neither closed nor its on_close over before it returns. NULL:
+     * never possible. */
+    bool (*send_now)(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
+                     size_t part_count, void (*release)(void *arg), void *release_arg);
     size_t (*queued_bytes)(struct net_conn *conn); /* accepted by send, not yet by the operating system */
     /* While paused, the end of the connection is noticed only by a send that fails, or after the pause. */
     void (*pause_reading)(struct net_conn *conn, bool paused);

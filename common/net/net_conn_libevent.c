@@ -41,6 +41,7 @@ struct net_conn *net_conn_new(struct net_loop *net, const char *peer, bool outgo
     conn->task.cb = on_task;
     conn->timer.cb = on_timer;
     conn->out_tail = &conn->out;
+    conn->direct = CONN_HELD;
     list_init(&conn->dirty_node);
     list_push_back(&net->conns, &conn->node);
     return conn;
@@ -75,7 +76,7 @@ static void drop_input(struct net_conn *conn)
 
 void net_conn_destroy(struct net_conn *conn)
 {
-    CHECK(conn->state != CONN_DEAD);
+    CHECK(conn->state != CONN_DEAD && net_conn_collect(conn));
     conn->state = CONN_DEAD;
     conn->handler = NULL;
     net_conn_enter(conn);
@@ -252,6 +253,8 @@ static void on_task(struct env_task *task)
         net_conn_resume(conn);
         if (conn->write_failed)
             drain_after_failed_write(conn);
+        else if (conn->state == CONN_OPEN && conn->tls == NULL && list_empty(&conn->dirty_node))
+            net_conn_write(conn); /* another thread has left a rest, or was in the way */
     }
     net_conn_leave(conn);
 }

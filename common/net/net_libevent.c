@@ -66,6 +66,7 @@ static void op_close(struct net_conn *conn)
         return;
     }
     conn->handler = NULL;
+    CHECK(net_conn_collect(conn));
     conn->state = CONN_CLOSING;
     net_conn_own_output(conn);
     env_unpost(conn->net->env, &conn->task);
@@ -89,6 +90,7 @@ static const struct net_ops libevent_ops = {
     .set_limit = op_set_limit,
     .send = net_conn_append,
     .send_parts = net_conn_append_parts,
+    .send_now = net_conn_send_now,
     .queued_bytes = op_queued_bytes,
     .pause_reading = op_pause_reading,
     .close = op_close,

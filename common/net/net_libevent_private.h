@@ -39,6 +39,12 @@ enum conn_state {
     CONN_DEAD,    /* freed as soon as no callback of it is on the stack */
 };
 
+/* Who may write to the socket. Neither: any thread that sets CONN_BUSY. */
+enum conn_direct {
+    CONN_HELD = 1, /* the loop, which has or may have something to say first */
+    CONN_BUSY = 2, /* another thread is at it; with CONN_HELD it posts the connection's task when it is done */
+};
+
 /* Something queued for sending: bytes of our own, or parts that belong to the caller until released. */
 struct out_chunk {
     struct out_chunk *next;
@@ -98,6 +104,16 @@ struct net_conn {
     size_t queued;
     bool over_high_water, write_failed;
 
+    int direct;       /* atomic: CONN_HELD, CONN_BUSY */
+    struct { /* whose CONN_BUSY it is, then the loop: a frame that did not fit into the socket; before out */
+        uint8_t header[NET_HEADER_BYTES];
+        const struct net_iov *parts;
+        size_t part_count; /* 0: there is none */
+        size_t len, sent;  /* with the header */
+        void (*release)(void *arg);
+        void *release_arg;
+    } rest;
+
     struct tls *tls;    /* owned; NULL: in clear */
     bool said_end;      /* TLS: that nothing follows */
     bool open_is_due;   /* on_open comes after the handshake */
@@ -120,6 +136,10 @@ bool net_conn_wants_write(const struct net_conn *conn); /* the socket has to bec
 void net_conn_append(struct net_conn *conn, const struct net_frame *frame);
 void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
                            size_t part_count, void (*release)(void *arg), void *release_arg);
+bool net_conn_send_now(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
+                       size_t part_count, void (*release)(void *arg), void *release_arg);
+/* The loop alone writes from here on, and what another thread has left is in the queue. False: one is at it. */
+bool net_conn_collect(struct net_conn *conn);
 void net_conn_write(struct net_conn *conn);
 void net_conn_drop_output(struct net_conn *conn);
 void net_conn_own_output(struct net_conn *conn); /* what is borrowed is copied and released; no callback but releases */

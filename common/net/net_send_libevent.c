@@ -3,6 +3,9 @@
  *
  * Frames are queued as chunks and leave by writev at the end of the callback that queued them, many frames
  * per call.  Small payloads are copied into chunks that several frames share; send_parts is not copied.
+ *
+ * While nothing is queued another thread may write a frame to the socket itself, which saves waking the loop.  What
+ * does not fit is left to the loop, and until all of it has left the loop alone writes (enum conn_direct).
  */
 #include <errno.h>
 #include <string.h>
@@ -82,12 +85,19 @@ void net_chunks_free(struct net_loop *net)
         }
 }
 
+/* The loop is about to queue something, and others no longer write. True: one of them is at it. */
+static bool hold(struct net_conn *conn)
+{
+    return (__atomic_fetch_or(&conn->direct, CONN_HELD, __ATOMIC_ACQ_REL) & CONN_BUSY) != 0;
+}
+
 /* len bytes at the end of the queue, to be filled by the caller. */
 static uint8_t *reserve(struct net_conn *conn, size_t len)
 {
     struct out_chunk *chunk = conn->out_last;
     uint8_t *at;
 
+    hold(conn);
     if (chunk == NULL || chunk->part_count > 0 || chunk->cap - chunk->len < len) {
         size_t cap = MAX(len, conn->out == NULL ? CHUNK_BYTES : CHUNK_BYTES_BUSY);
 
@@ -139,6 +149,21 @@ void net_conn_append(struct net_conn *conn, const struct net_frame *frame)
     after_append(conn);
 }
 
+/* A frame whose parts stay the caller's until they are released; ret_header is to be written. */
+static struct out_chunk *parts_chunk(struct net_loop *net, const struct net_iov *parts, size_t part_count,
+                                     size_t len, uint8_t **ret_header)
+{
+    struct out_chunk *chunk = chunk_new(net, (part_count + 1) * sizeof(parts[0]) + NET_HEADER_BYTES);
+    uint8_t *header = (uint8_t *)(chunk->u.parts + part_count + 1); /* lies behind the parts, of which it is the first */
+
+    chunk->len = len;
+    chunk->part_count = part_count + 1;
+    chunk->u.parts[0] = (struct net_iov){header, NET_HEADER_BYTES};
+    memcpy(chunk->u.parts + 1, parts, part_count * sizeof(parts[0]));
+    *ret_header = header;
+    return chunk;
+}
+
 void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
                            const struct net_iov *parts, size_t part_count,
                            void (*release)(void *arg), void *release_arg)
@@ -160,20 +185,98 @@ void net_conn_append_parts(struct net_conn *conn, const struct net_frame *frame,
         if (release != NULL)
             release(release_arg);
     } else {
-        chunk = chunk_new(conn->net, (part_count + 1) * sizeof(parts[0]) + NET_HEADER_BYTES);
-        chunk->len = NET_HEADER_BYTES + len;
-        chunk->part_count = part_count + 1;
+        hold(conn);
+        chunk = parts_chunk(conn->net, parts, part_count, NET_HEADER_BYTES + len, &header);
         chunk->release = release;
         chunk->release_arg = release_arg;
-        header = (uint8_t *)(chunk->u.parts + part_count + 1); /* lies behind the parts, of which it is the first */
         encode(conn, frame, parts, part_count, header);
-        chunk->u.parts[0] = (struct net_iov){header, NET_HEADER_BYTES};
-        memcpy(chunk->u.parts + 1, parts, part_count * sizeof(parts[0]));
         push_chunk(conn, chunk);
         conn->queued += chunk->len;
     }
     after_append(conn);
 }
+
+/* ---- from another thread ---- */
+
+/* A direct sender is done. */
+static void let_go(struct net_conn *conn)
+{
+    int busy = CONN_BUSY;
+
+    if (conn->rest.part_count == 0 && __atomic_compare_exchange_n(&conn->direct, &busy, 0, false,
+                                                                  __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        return;
+    __atomic_store_n(&conn->direct, CONN_HELD, __ATOMIC_RELEASE);
+    env_post(conn->net->env, &conn->task);
+}
+
+bool net_conn_send_now(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
+                       size_t part_count, void (*release)(void *arg), void *release_arg)
+{
+    uint8_t header[NET_HEADER_BYTES];
+    struct iovec iov[NET_WRITE_PARTS_MAX] = {{header, sizeof(header)}};
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = part_count + 1};
+    size_t len = sizeof(header) + frame->length;
+    int unheld = 0;
+    ssize_t sent;
+
+    if (part_count == 0 || part_count >= NET_WRITE_PARTS_MAX ||
+        !__atomic_compare_exchange_n(&conn->direct, &unheld, CONN_BUSY, false, __ATOMIC_ACQUIRE,
+                                     __ATOMIC_RELAXED))
+        return false;
+    encode(conn, frame, parts, part_count, header);
+    for (size_t i = 0; i < part_count; i++)
+        iov[i + 1] = (struct iovec){(void *)(uintptr_t)parts[i].data, parts[i].len};
+    sent = sendmsg(conn->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0 || (size_t)sent < len) { /* an error comes again when the loop writes, which tells it */
+        memcpy(conn->rest.header, header, sizeof(header));
+        conn->rest.parts = parts;
+        conn->rest.part_count = part_count;
+        conn->rest.len = len;
+        conn->rest.sent = sent < 0 ? 0 : (size_t)sent;
+        conn->rest.release = release;
+        conn->rest.release_arg = release_arg;
+    } else if (release != NULL) {
+        release(release_arg);
+    }
+    let_go(conn);
+    return true;
+}
+
+bool net_conn_collect(struct net_conn *conn)
+{
+    struct out_chunk *chunk;
+    uint8_t *header;
+
+    if (hold(conn))
+        return false;
+    if (conn->rest.part_count == 0)
+        return true;
+    CHECK(conn->out_offset == 0); /* nothing of the loop's has left since */
+    chunk = parts_chunk(conn->net, conn->rest.parts, conn->rest.part_count, conn->rest.len, &header);
+    memcpy(header, conn->rest.header, NET_HEADER_BYTES);
+    chunk->release = conn->rest.release;
+    chunk->release_arg = conn->rest.release_arg;
+    chunk->next = conn->out;
+    if (conn->out == NULL) {
+        conn->out_tail = &chunk->next;
+        conn->out_last = chunk;
+    }
+    conn->out = chunk;
+    conn->out_offset = conn->rest.sent;
+    conn->queued += conn->rest.len - conn->rest.sent;
+    conn->rest.part_count = 0;
+    return true;
+}
+
+/* Nothing is left to say for the loop. */
+static void let_others(struct net_conn *conn)
+{
+    if (conn->state == CONN_OPEN && conn->out == NULL && conn->tls == NULL && !conn->write_failed)
+        __atomic_and_fetch(&conn->direct, ~CONN_HELD, __ATOMIC_RELEASE);
+}
+
+/* ---- writing ---- */
 
 static void pop_chunk(struct net_conn *conn)
 {
@@ -303,6 +406,7 @@ static void after_write(struct net_conn *conn)
             conn->handler->on_drained(conn->arg, conn);
     }
     net_conn_update(conn);
+    let_others(conn);
 }
 
 /* One turn of writing; false: nothing more can be written now, or the connection is dead. */
@@ -329,6 +433,8 @@ void net_conn_write(struct net_conn *conn)
 {
     bool more = true;
 
+    if (!net_conn_collect(conn))
+        return; /* who is at it posts the task */
     net_conn_enter(conn);
     for (int round = 0; round < WRITE_ROUNDS_MAX && more; round++)
         more = conn->tls != NULL ? net_conn_write_tls(conn) : write_clear(conn);

@@ -74,6 +74,15 @@ static inline void loop_until(struct env *env, const int *count, int at_least)
     assert_true(__atomic_load_n(count, __ATOMIC_ACQUIRE) >= at_least);
 }
 
+/* What is due now, and what becomes due in 50 us. */
+static inline void loop_once(struct env *env)
+{
+    static int never;
+    struct loop_wait w = {.timer = {.cb = loop_look}, .env = env, .count = &never, .at_least = 1};
+
+    loop_real->timer_arm(env, &w.timer, 50000);
+    assert_int_equal(env_libevent_run(env), 0);
+}
 
 /* Long enough for what is already under way to happen. */
 static inline void loop_settle(struct env *env)

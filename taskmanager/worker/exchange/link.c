@@ -1,4 +1,12 @@
-/* link.c - see link.h. Senders queue under a lock; the loop drains, sends, receives. */
+/*
+ * link.c - see link.h. Senders queue under a lock; the loop drains, sends, receives.
+ *
+ * A step that finds nothing queued sends a frame that is not large itself, where the network lets it (net.h,
+ * send_now): a row is there one wake-up earlier.  What others want to send meanwhile is queued.
+ *
+ * Credits of rows that came by themselves travel together: a quarter of a channel's credit leaves at once, less than
+ * that waits up to CREDIT_WAIT_NS for more.  The timer is armed when rows come; while it is not, nothing waits.
+ */
 #include "taskmanager/worker/exchange/link.h"
 
 #include <string.h>
@@ -17,6 +25,9 @@
 /* Of a data frame beside what its rows cost: hashes, kinds, bitmaps; the table, padding. Rows hold on to the whole frame. */
 #define ROW_EXTRA_BYTES 32
 #define FRAME_EXTRA_BYTES 65536
+#define NOW_BYTES_MAX 32768u /* to write more takes as long as to wake the loop, which sends several together */
+#define CREDIT_WAIT_NS 200000u
+#define CREDIT_PARTS 4u /* of a channel's credit: one of them does not wait */
 #define PACK_MIN_BYTES 512u /* less is not worth the call */
 #define PACK_PAUSE 15u      /* frames that go as they are after one that did not shrink by a sixteenth */
 
@@ -26,11 +37,18 @@ struct wk_link {
     uint32_t peer;
     uint64_t job_epoch;
     struct wk_link_owner owner;
-    struct net_conn *conn; /* loop */
+    struct net_conn *conn; /* loop; for send_now: lock */
     bool closed;           /* loop */
     pthread_mutex_t lock;
+    pthread_cond_t sent;   /* with lock: sending has become false */
+    bool sending;          /* lock: a step is in send_now */
+    bool draining;         /* lock: the loop has frames that the connection has not got yet */
     struct list queued;    /* lock */
     struct wk_frame *credits; /* lock: entries not sent yet; NULL: none */
+    uint64_t credit_bytes; /* lock: of those */
+    bool credits_due;      /* lock: drain is posted for them */
+    bool credits_wait;     /* lock: credit_timer is armed, which only the loop does */
+    struct env_timer credit_timer;
     uint64_t queued_bytes; /* lock */
     struct wk_frames frames;
     uint64_t received_rows;
@@ -41,6 +59,7 @@ struct wk_link {
 };
 
 static void drain(struct env_task *task);
+static void on_credit_timer(struct env_timer *timer);
 
 struct wk_link *wk_link_new(struct env *env, struct pool *pool, uint32_t peer_index, uint64_t job_epoch,
                             const struct wk_link_owner *owner)
@@ -53,9 +72,11 @@ struct wk_link *wk_link_new(struct env *env, struct pool *pool, uint32_t peer_in
     l->job_epoch = job_epoch;
     l->owner = *owner;
     pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->sent, NULL);
     list_init(&l->queued);
     wk_frames_init(&l->frames);
     l->drain.cb = drain;
+    l->credit_timer.cb = on_credit_timer;
     return l;
 }
 
@@ -84,19 +105,18 @@ uint64_t wk_link_queued_bytes(struct wk_link *link)
     return queued + (link->conn ? link->env->net->ops->queued_bytes(link->conn) : 0);
 }
 
-/* Everything that waits to be sent, in order; the credits come first. */
+/* Lock held. Everything that waits to be sent, in order; the credits come first. */
 static void take_queued(struct wk_link *l, struct list *ret)
 {
     struct wk_frame *credits;
 
     list_init(ret);
-    pthread_mutex_lock(&l->lock);
     for (struct list *n; (n = list_pop_front(&l->queued));)
         list_push_back(ret, n);
     credits = l->credits;
     l->credits = NULL;
-    l->queued_bytes = 0;
-    pthread_mutex_unlock(&l->lock);
+    l->queued_bytes = l->credit_bytes = 0;
+    l->credits_due = false;
     if (credits)
         list_push_front(ret, &credits->node);
 }
@@ -105,17 +125,36 @@ static void drop_frames(struct wk_link *l)
 {
     struct list frames;
 
+    env_timer_cancel(l->env, &l->credit_timer);
+    pthread_mutex_lock(&l->lock);
+    l->credits_wait = false;
     take_queued(l, &frames);
+    pthread_mutex_unlock(&l->lock);
     for (struct list *n; (n = list_pop_front(&frames));)
         wk_frame_free(LIST_ENTRY(n, struct wk_frame, node));
 }
 
+/* No step uses the connection from here on. */
+static struct net_conn *detach(struct wk_link *l)
+{
+    struct net_conn *conn;
+
+    pthread_mutex_lock(&l->lock);
+    while (l->sending) /* which never waits */
+        pthread_cond_wait(&l->sent, &l->lock);
+    conn = l->conn;
+    l->conn = NULL;
+    pthread_mutex_unlock(&l->lock);
+    return conn;
+}
+
 void wk_link_close(struct wk_link *link)
 {
+    struct net_conn *conn = detach(link);
+
     link->closed = true;
-    if (link->conn)
-        link->env->net->ops->close(link->conn);
-    link->conn = NULL;
+    if (conn)
+        link->env->net->ops->close(conn);
     drop_frames(link);
 }
 
@@ -126,6 +165,7 @@ void wk_link_free(struct wk_link *link)
     wk_link_close(link);
     env_unpost(link->env, &link->drain);
     wk_frames_release(&link->frames);
+    pthread_cond_destroy(&link->sent);
     pthread_mutex_destroy(&link->lock);
     mem_free(link);
 }
@@ -156,7 +196,14 @@ static void drain(struct env_task *task)
         env_post(l->env, &l->drain);
         return;
     }
+    pthread_mutex_lock(&l->lock);
+    if (l->sending) { /* that one is before them, and posts this again */
+        pthread_mutex_unlock(&l->lock);
+        return;
+    }
+    l->draining = true;
     take_queued(l, &frames);
+    pthread_mutex_unlock(&l->lock);
     for (struct list *n; (n = list_pop_front(&frames));) {
         struct wk_frame *f = LIST_ENTRY(n, struct wk_frame, node);
 
@@ -165,16 +212,50 @@ static void drain(struct env_task *task)
         f->frame.epoch = l->job_epoch;
         l->env->net->ops->send_parts(l->conn, &f->frame, f->parts, f->part_count, wk_frame_free, f);
     }
+    pthread_mutex_lock(&l->lock);
+    l->draining = false;
+    pthread_mutex_unlock(&l->lock);
 }
 
+/* Lock held, which is released meanwhile. False: the frame has to be queued, before what was since. */
+static bool send_now(struct wk_link *l, struct wk_frame *f)
+{
+    struct net_conn *conn = l->conn;
+    bool sent;
+
+    l->sending = true;
+    pthread_mutex_unlock(&l->lock);
+    sent = l->env->net->ops->send_now(conn, &f->frame, f->parts, f->part_count, wk_frame_free, f);
+    pthread_mutex_lock(&l->lock);
+    l->sending = false;
+    pthread_cond_signal(&l->sent);
+    return sent;
+}
+
+/* Any thread. The frame leaves at once, or behind those that are queued. */
 static void queue_frame(struct wk_link *l, struct wk_frame *f)
 {
+    bool first, sent, posts;
+    uint32_t length;
+
     wk_frame_seal(f);
+    f->frame.epoch = l->job_epoch;
+    length = f->frame.length;
     pthread_mutex_lock(&l->lock);
-    list_push_back(&l->queued, &f->node);
-    l->queued_bytes += f->frame.length;
+    first = l->env->net->ops->send_now && length <= NOW_BYTES_MAX && l->conn && !l->sending && !l->draining &&
+            list_empty(&l->queued);
+    sent = first && send_now(l, f);
+    if (!sent) {
+        if (first)
+            list_push_front(&l->queued, &f->node);
+        else
+            list_push_back(&l->queued, &f->node);
+        l->queued_bytes += length;
+    }
+    posts = !list_empty(&l->queued) || l->credits_due;
     pthread_mutex_unlock(&l->lock);
-    env_post(l->env, &l->drain);
+    if (posts)
+        env_post(l->env, &l->drain);
 }
 
 void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, enum wk_element_type type,
@@ -190,21 +271,66 @@ void wk_link_control(struct wk_link *link, uint32_t edge, uint32_t source, uint3
     queue_frame(link, f);
 }
 
+/* Becomes one with the entry before it if that is of the same channel. */
+static void add_credit(struct bytes *list, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes, uint32_t total)
+{
+    if (list->len > 0) {
+        struct reader last = reader_of(list->data + list->len - CREDIT_BYTES, CREDIT_BYTES);
+        bool same = reader_u32(&last) == edge;
+
+        same = reader_u32(&last) == source && same;
+        same = reader_u32(&last) == target && same;
+        if (same) {
+            bytes += reader_u32(&last);
+            list->len -= CREDIT_BYTES;
+        }
+    }
+    bytes_add_u32(list, edge);
+    bytes_add_u32(list, source);
+    bytes_add_u32(list, target);
+    bytes_add_u32(list, bytes);
+    bytes_add_u32(list, total);
+}
+
 void wk_link_grant(struct wk_link *link, uint32_t edge, uint32_t source, uint32_t target, uint32_t bytes, uint32_t total)
 {
-    struct bytes *credits;
+    bool due;
 
     pthread_mutex_lock(&link->lock);
     if (!link->credits)
         link->credits = wk_frame_new(&link->frames, NET_CREDIT, 0);
-    credits = &link->credits->payload;
-    bytes_add_u32(credits, edge);
-    bytes_add_u32(credits, source);
-    bytes_add_u32(credits, target);
-    bytes_add_u32(credits, bytes);
-    bytes_add_u32(credits, total);
+    add_credit(&link->credits->payload, edge, source, target, bytes, total);
+    link->credit_bytes += bytes;
+    due = !link->credits_wait || link->credit_bytes >= total / CREDIT_PARTS;
+    link->credits_due = link->credits_due || due;
     pthread_mutex_unlock(&link->lock);
-    env_post(link->env, &link->drain);
+    if (due)
+        env_post(link->env, &link->drain);
+}
+
+static void on_credit_timer(struct env_timer *timer)
+{
+    struct wk_link *l = CONTAINER_OF(timer, struct wk_link, credit_timer);
+    bool due;
+
+    pthread_mutex_lock(&l->lock);
+    l->credits_wait = false;
+    due = l->credits != NULL;
+    l->credits_due = due;
+    pthread_mutex_unlock(&l->lock);
+    if (due)
+        drain(&l->drain);
+}
+
+/* Rows came: what they give back may wait for what more of them do. */
+static void let_credits_wait(struct wk_link *l)
+{
+    if (l->credit_timer.armed)
+        return;
+    env_timer_arm(l->env, &l->credit_timer, CREDIT_WAIT_NS);
+    pthread_mutex_lock(&l->lock);
+    l->credits_wait = true;
+    pthread_mutex_unlock(&l->lock);
 }
 
 void wk_run_begin(struct wk_run *run, struct wk_link *link, uint32_t edge, uint32_t source, struct wk_block *block, uint32_t first)
@@ -437,6 +563,7 @@ static int push_rows(struct wk_link *l, const struct net_frame *frame, rask_batc
     struct wk_block *block = wk_block_new(l->pool, &rows, count);
     int rc = add_slices(l, frame, block, table, source, err);
 
+    let_credits_wait(l);
     added = block->count;
     for (uint32_t i = 0; i < added; i++)
         if (rc == 0)
@@ -579,7 +706,6 @@ static int on_credit(struct wk_link *l, const struct net_frame *frame, struct er
 
 static void link_lost(struct wk_link *l, struct err *err)
 {
-    l->conn = NULL;
     if (l->closed)
         return;
     l->closed = true;
@@ -606,6 +732,7 @@ static void on_frame(void *arg, struct net_conn *conn, struct net_frame *frame)
         rc = err_set(&err, ERR_PROTOCOL, "frame kind %u on a data connection", frame->kind);
     if (rc == 0)
         return;
+    (void)detach(l);
     l->env->net->ops->close(conn);
     link_lost(l, &err);
 }
@@ -615,6 +742,7 @@ static void on_close(void *arg, struct net_conn *conn, const struct err *why)
     struct err err = *why;
 
     (void)conn;
+    (void)detach(arg);
     link_lost(arg, &err);
 }
 
@@ -623,7 +751,9 @@ static const struct net_handler link_handler = {.on_frame = on_frame, .on_close 
 void wk_link_open(struct wk_link *link, struct net_conn *conn)
 {
     CHECK(wk_link_may_open(link));
+    pthread_mutex_lock(&link->lock);
     link->conn = conn;
+    pthread_mutex_unlock(&link->lock);
     link->env->net->ops->set_limit(conn, NET_PAYLOAD_MAX);
     link->env->net->ops->set_handler(conn, &link_handler, link);
     env_post(link->env, &link->drain);

@@ -374,6 +374,107 @@ static void a_warm_connection_that_packs_allocates_nothing(void **state)
     a_warm_connection_allocates_nothing(2, 256u << 10, true);
 }
 
+/* ---- credits of few rows ---- */
+
+static int credit_frames;
+static const struct net_ops *real_ops;
+
+/* Waiting takes a while: this machine may be busy, and rows still come more often than that. */
+static void arm_late(struct env *env, struct env_timer *timer, uint64_t delay_ns)
+{
+    loop_real->timer_arm(env, timer, delay_ns * 500);
+}
+
+static void count_credits(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts, size_t part_count,
+                          void (*release)(void *arg), void *release_arg)
+{
+    credit_frames += frame->kind == NET_CREDIT;
+    real_ops->send_parts(conn, frame, parts, part_count, release, release_arg);
+}
+
+/* Each row is consumed as soon as it is there. */
+static void credits_of_single_rows_travel_together(void **state)
+{
+    enum { ROWS = 200 };
+    int64_t last = -1;
+    struct env_ops late;
+    struct net_ops ops;
+    struct pair p;
+
+    (void)state;
+    pair_new(&p, 1, 1, RASK__GRAPH__PARTITIONER__GLOBAL, CREDIT);
+    loop_settle(p.env);
+    real_ops = p.env->net->ops;
+    ops = *real_ops;
+    ops.send_parts = count_credits;
+    p.env->net->ops = &ops;
+    late = *p.env->ops;
+    late.timer_arm = arm_late;
+    p.env->ops = &late;
+    credit_frames = 0;
+    for (int64_t i = 0; i < ROWS; i++) {
+        rask_batch *all = rows(&p, i);
+
+        wk_edge_emit(&p.edges[0], batch_slice(all, 0, 1));
+        wk_edge_flush(&p.edges[0]);
+        batch_unref(all);
+        while (consume(&p, 0, 0, &last) == 0)
+            loop_once(p.env);
+    }
+    assert_true(credit_frames < ROWS / 2);
+    while (wk_edge_in_flight(&p.edges[0]) > 0) /* and none is kept */
+        loop_settle(p.env);
+    p.env->net->ops = real_ops;
+    p.env->ops = loop_real;
+    pair_free(&p);
+}
+
+/* ---- steps on threads of their own ---- */
+
+struct step {
+    struct pair *p;
+    uint32_t channel;
+    pthread_t thread;
+};
+enum { SENT = 20000 };
+
+static void *send_numbers(void *arg)
+{
+    struct step *s = arg;
+
+    for (int64_t i = 0; i < SENT; i++)
+        wk_link_control(s->p->left, 0, 0, s->channel, WK_WATERMARK, i);
+    return NULL;
+}
+
+static void steps_send_while_the_loop_does(void **state)
+{
+    enum { STEPS = 3 };
+    struct step steps[STEPS];
+    struct pair p;
+
+    (void)state;
+    pair_new(&p, 1, STEPS, RASK__GRAPH__PARTITIONER__HASH, 2048);
+    for (uint32_t i = 0; i < STEPS; i++) {
+        steps[i] = (struct step){.p = &p, .channel = i};
+        assert_int_equal(pthread_create(&steps[i].thread, NULL, send_numbers, &steps[i]), 0);
+    }
+    for (uint32_t i = 0; i < STEPS; i++) {
+        for (int64_t next = 0; next < SENT;) {
+            struct wk_element *e;
+            struct wk_in *in;
+
+            loop_once(p.env);
+            for (; (e = wk_gate_take(&p.gates[0][i], &in)) != NULL; next++) {
+                assert_int_equal(e->value, next);
+                wk_element_free(e);
+            }
+        }
+        pthread_join(steps[i].thread, NULL);
+    }
+    pair_free(&p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,6 +485,8 @@ int main(void)
         cmocka_unit_test(a_warm_connection_of_two_channels_allocates_nothing),
         cmocka_unit_test(a_warm_connection_of_many_channels_allocates_nothing),
         cmocka_unit_test(a_warm_connection_that_packs_allocates_nothing),
+        cmocka_unit_test(credits_of_single_rows_travel_together),
+        cmocka_unit_test(steps_send_while_the_loop_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
