@@ -1,6 +1,8 @@
 /* barrier.c - see barrier.h. */
 #include "taskmanager/worker/checkpoint/barrier.h"
 
+#include <string.h>
+
 #include "common/base/check.h"
 #include "taskmanager/worker/checkpoint/overtake.h"
 #include "taskmanager/worker/operator/ops.h"
@@ -58,6 +60,43 @@ void wk_task_snapshot_free(struct wk_task_snapshot *s)
     mem_free(s);
 }
 
+/* ---- which are waited for ---- */
+
+bool wk_barrier_is_due(const struct wk_barriers *b, uint64_t checkpoint)
+{
+    for (uint32_t i = 0; i < b->given_up_count; i++)
+        if (b->given_up[i] == checkpoint)
+            return false;
+    return checkpoint > b->last;
+}
+
+/* Up to this one none is; later ones that were given up and follow it directly join in. */
+static void settle_up_to(struct wk_barriers *b, uint64_t checkpoint)
+{
+    uint32_t gone = 0;
+
+    b->last = MAX(b->last, checkpoint);
+    for (; gone < b->given_up_count && b->given_up[gone] <= b->last + 1; gone++)
+        b->last = MAX(b->last, b->given_up[gone]);
+    b->given_up_count -= gone;
+    memmove(b->given_up, b->given_up + gone, b->given_up_count * sizeof(b->given_up[0]));
+}
+
+/* It alone: older ones may be under way. With too many the oldest of those waits no more. */
+static void note_given_up(struct wk_barriers *b, uint64_t checkpoint)
+{
+    uint32_t at;
+
+    if (b->given_up_count == WK_GIVEN_UP_MAX)
+        settle_up_to(b, b->given_up[0]);
+    if (!wk_barrier_is_due(b, checkpoint))
+        return;
+    for (at = b->given_up_count++; at > 0 && b->given_up[at - 1] > checkpoint; at--)
+        b->given_up[at] = b->given_up[at - 1];
+    b->given_up[at] = checkpoint;
+    settle_up_to(b, b->last);
+}
+
 /* ---- mail ---- */
 
 int64_t wk_barrier_triggered(const struct wk_barriers *b)
@@ -65,10 +104,16 @@ int64_t wk_barrier_triggered(const struct wk_barriers *b)
     return list_empty(&b->triggers) ? 0 : LIST_ENTRY(b->triggers.next, struct mail, node)->value;
 }
 
-static void drop_triggers(struct wk_barriers *b, uint64_t last)
+static void drop_triggers(struct wk_barriers *b)
 {
-    while (!list_empty(&b->triggers) && wk_barrier_id(wk_barrier_triggered(b)) <= last)
-        mem_free(LIST_ENTRY(list_pop_front(&b->triggers), struct mail, node));
+    LIST_FOREACH_SAFE (n, &b->triggers) {
+        struct mail *m = LIST_ENTRY(n, struct mail, node);
+
+        if (wk_barrier_is_due(b, wk_barrier_id(m->value)))
+            continue;
+        list_remove(&m->node);
+        mem_free(m);
+    }
 }
 
 void wk_barrier_mail(struct wk_task *t, enum wk_mail_type type, int64_t value)
@@ -155,12 +200,10 @@ static void give_up(struct wk_task *t, uint64_t checkpoint)
 {
     struct wk_barriers *b = &t->barriers;
 
-    drop_triggers(b, checkpoint);
     wk_overtake_give_up(t, checkpoint);
-    if (checkpoint <= b->last)
-        return;
-    b->last = checkpoint;
-    if (b->value && wk_barrier_id(b->value) <= checkpoint)
+    note_given_up(b, checkpoint);
+    drop_triggers(b);
+    if (b->value && !wk_barrier_is_due(b, wk_barrier_id(b->value)))
         wk_barrier_abandon(t);
 }
 
@@ -179,7 +222,7 @@ int wk_barrier_take_mail(struct wk_task *t)
         if (!n)
             break;
         m = LIST_ENTRY(n, struct mail, node);
-        if (m->type == WK_MAIL_TRIGGER && wk_barrier_id(m->value) > b->last) {
+        if (m->type == WK_MAIL_TRIGGER && wk_barrier_is_due(b, wk_barrier_id(m->value))) {
             if (wk_barrier_kind(m->value) == RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_TERMINATE)
                 begin_of_stop(t, m->value);
             list_push_back(&b->triggers, &m->node); /* a savepoint may come before the task has begun with what came last */
@@ -206,11 +249,12 @@ void wk_barrier_pass(struct wk_task *t, int64_t value)
     struct wk_barriers *b = &t->barriers;
 
     value = wk_overtake_passes(t, value);
-    b->passing = b->last = wk_barrier_id(value);
+    b->passing = wk_barrier_id(value);
+    settle_up_to(b, b->passing);
     b->value = 0;
     b->count = 0;
     b->aligned_ns = now_ns(t);
-    drop_triggers(b, b->last);
+    drop_triggers(b);
     wk_barrier_show(b, value, WK_BARRIER_PASSING, 0);
     wk_chain_control(&t->chain, WK_BARRIER, value);
 }
@@ -248,7 +292,7 @@ void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value)
     struct wk_barriers *b = &t->barriers;
     uint64_t id = wk_barrier_id(value);
 
-    if (id <= b->last || (b->value && id < wk_barrier_id(b->value)))
+    if (!wk_barrier_is_due(b, id) || (b->value && id < wk_barrier_id(b->value)))
         return; /* given up already */
     if (wk_barrier_id(b->value) != id) { /* a newer one takes over from one that others have given up */
         wk_barrier_abandon(t);

@@ -61,10 +61,14 @@ struct wk_task_snapshot {
 };
 void wk_task_snapshot_free(struct wk_task_snapshot *s);
 
+#define WK_GIVEN_UP_MAX 16
+
 struct wk_barriers { /* in a task */
     int64_t value;         /* of the one being aligned; 0: none */
     uint32_t count;        /* of channels that it has come on */
     uint64_t last;         /* no barrier up to this one is waited for any more: taken or given up */
+    uint64_t given_up[WK_GIVEN_UP_MAX]; /* later ones that are not either, while older ones may still come; in their order */
+    uint32_t given_up_count;
     struct list triggers;  /* mail: what to begin with, in this order, once no channel lives */
     uint64_t first_id;              /* of the figures that follow */
     uint64_t first_ns, first_bytes; /* when the first barrier came; what had come until then */
@@ -90,6 +94,8 @@ struct wk_barriers { /* in a task */
 
 void wk_barriers_init(struct wk_barriers *b);
 void wk_barriers_release(struct wk_barriers *b);
+/* Neither taken nor given up yet. */
+bool wk_barrier_is_due(const struct wk_barriers *b, uint64_t checkpoint);
 /* The value of the first barrier that the task was told to begin with; 0: none. */
 int64_t wk_barrier_triggered(const struct wk_barriers *b);
 

@@ -8,7 +8,7 @@ static bool may(const struct wk_barriers *b, int64_t value)
 {
     uint64_t id = wk_barrier_id(value);
 
-    return id > b->last && wk_barrier_kind(value) == RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT &&
+    return wk_barrier_is_due(b, id) && wk_barrier_kind(value) == RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT &&
            (value & WK_BARRIER_UNALIGNED || id <= b->hurried);
 }
 

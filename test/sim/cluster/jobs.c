@@ -363,6 +363,7 @@ struct job_spec job_draw(struct sim *sim, uint32_t index)
         s.aligned_ms = sim_chance(sim, 1, 2) ? (uint32_t)sim_range(sim, 1, 500) : 0;
         s.stumbles = sim_chance(sim, 1, 4);
         s.from_local = sim_chance(sim, 1, 2);
+        s.concurrent = s.unaligned || sim_chance(sim, 1, 2) ? 1 : (uint32_t)sim_range(sim, 2, 16);
     }
     return s;
 }
@@ -416,12 +417,14 @@ static void job_streams(rask_env *env, const struct job_spec *spec)
 
 static void take_checkpoints(rask_env *env, const struct job_spec *spec)
 {
-    char interval[32], timeout[32];
+    char interval[32], timeout[32], concurrent[32];
 
     snprintf(interval, sizeof(interval), "%u ms", spec->checkpoint_ms);
     rask_set(env, "execution.checkpointing.interval", interval);
     rask_set(env, "execution.checkpointing.dir", SIM_SHARED "/checkpoints");
     rask_set(env, "execution.checkpointing.timeout", "20 s");
+    snprintf(concurrent, sizeof(concurrent), "%u", spec->concurrent);
+    rask_set(env, "execution.checkpointing.max-concurrent-checkpoints", concurrent);
     if (spec->unaligned) {
         snprintf(timeout, sizeof(timeout), "%u ms", spec->aligned_ms);
         rask_set(env, "execution.checkpointing.unaligned.enabled", "true");

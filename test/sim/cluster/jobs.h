@@ -41,6 +41,7 @@ struct job_spec {
     bool from_local;        /* copies of its state are kept on the hosts of its workers */
     bool unaligned;         /* their barriers overtake rows, */
     uint32_t aligned_ms;    /* when they have waited for so long */
+    uint32_t concurrent;    /* so many of them at a time */
     uint32_t checkpoint_ms; /* it takes checkpoints so often, restarts after failures, and its sink commits; 0: none */
 };
 

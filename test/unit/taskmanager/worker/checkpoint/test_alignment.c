@@ -26,7 +26,7 @@ enum { CHANNELS = 3, TASKS = 2, CHECKPOINTS = 2, CHOICES_MAX = 256 };
 
 /*
  * r row · d an element of two rows · w watermark (100 x its place in the script) · 1 2 barriers · e end of input.
- * Mail: x checkpoint 1 is given up · b, t begin checkpoint 1, 2 if no channel lives · h barriers of checkpoint 1 have waited for long.
+ * Mail: x, y checkpoint 1, 2 is given up · b, t begin checkpoint 1, 2 if no channel lives · h barriers of checkpoint 1 have waited for long.
  */
 struct graph_case {
     const char *what;
@@ -458,8 +458,8 @@ static void mail_next(uint32_t task)
     char what = run.c->mail[task][run.mailed[task]++];
 
     note((char)('M' + task), what);
-    if (what == 'x')
-        wk_barrier_mail(&run.tasks[task], WK_MAIL_ABORT, barrier_value(1));
+    if (what == 'x' || what == 'y')
+        wk_barrier_mail(&run.tasks[task], WK_MAIL_ABORT, barrier_value(what == 'x' ? 1 : 2));
     else if (what == 'h')
         wk_barrier_mail(&run.tasks[task], WK_MAIL_HURRY, barrier_value(1));
     else
@@ -630,11 +630,18 @@ static void check_cut(uint32_t task, uint32_t checkpoint)
         fail_run("the watermark of the cut is not that before the barrier");
 }
 
+/* The task is told so, or the one before it. */
+static bool is_given_up(uint32_t task, uint32_t checkpoint)
+{
+    char what = checkpoint == 1 ? 'x' : 'y';
+
+    return (run.c->mail[task] && strchr(run.c->mail[task], what)) || (task == 1 && run.c->mail[0] && strchr(run.c->mail[0], what));
+}
+
 static void check_task(uint32_t task)
 {
     const struct seen *seen = &run.seen[task];
-    bool ends = true, given_up = (run.c->mail[task] && strchr(run.c->mail[task], 'x')) ||
-                                 (task == 1 && run.c->mail[0] && strchr(run.c->mail[0], 'x'));
+    bool ends = true;
 
     for (uint32_t i = 0; i < CHANNELS; i++) {
         if (!reaches(i, task))
@@ -646,7 +653,7 @@ static void check_task(uint32_t task)
     for (uint32_t k = 1; k <= CHECKPOINTS; k++) {
         if (seen->cut[k].count > 0)
             check_cut(task, k);
-        else if (is_whole(task, k) && (k == CHECKPOINTS || !given_up))
+        else if (is_whole(task, k) && !is_given_up(task, k))
             fail_run("a barrier came on every channel, and the task did not freeze");
     }
     if (ends && !wk_task_is_finished(&run.tasks[task]))
@@ -707,6 +714,22 @@ static void a_checkpoint_that_was_given_up_holds_nothing_back(void **state)
         {"a newer barrier takes over by itself", {"r1r2r", "rr2re"}, .steps_held_back = 3},
         {"three channels, one without the barrier", {"r1r2", "1r2r", "r2r"}, .mail = {"x"}},
         {"all end, and the next one is begun by mail", {"r1re", "rre"}, .mail = {"xt"}, .steps_held_back = 2},
+    };
+
+    (void)state;
+    explore(cases, sizeof(cases) / sizeof(*cases));
+}
+
+/* Checkpoints under way beside each other (max-concurrent-checkpoints): each is given up by itself. */
+static void an_older_checkpoint_outlives_a_newer_one(void **state)
+{
+    static const struct graph_case cases[] = {
+        {"the newer one is given up, any step", {"r1r2", "r1r2r"}, .mail = {"y"}, .steps_held_back = 2},
+        {"the newer one is given up, and ends come", {"r1r2e", "1re"}, .mail = {"y"}, .steps_held_back = 2},
+        {"the newer one is given up: three channels", {"r1r2", "1r2", "r12"}, .mail = {"y"}},
+        {"both are given up, the newer one first", {"r1r2re", "r1r2"}, .mail = {"yx"}},
+        {"the newer one is given up in both tasks", {"r1r2e", NULL, "r1r2"}, .mail = {"y", "y"}, .two_tasks = true, .credit = 1},
+        {"the newer one is given up in the first task", {"r1r2", NULL, "r1"}, .mail = {"y"}, .two_tasks = true, .credit = 1},
     };
 
     (void)state;
@@ -820,6 +843,62 @@ static void a_task_begins_with_each_that_it_was_told(void **state)
     pool_free(pool);
 }
 
+/* Likewise, and of the two the newer one is given up: it does not take the older one along. */
+static void a_task_begins_with_what_was_not_given_up(void **state)
+{
+    static const struct graph_case graph = {"told twice, untold once", {"re"}, .mail = {"bty"}};
+    struct pool *pool = pool_new(64u << 20);
+
+    (void)state;
+    run_begin(&graph, pool);
+    push_next(0);
+    push_next(0);
+    for (int i = 0; i < 3; i++)
+        mail_next(0);
+    while (run.ready[0])
+        step(0);
+    assert_int_equal(run.seen[0].cut[1].count, 1);
+    assert_int_equal(run.seen[0].cut[2].count, 0);
+    run_end();
+    pool_free(pool);
+}
+
+static void give_up(struct wk_task *t, uint64_t checkpoint)
+{
+    wk_barrier_mail(t, WK_MAIL_ABORT, wk_barrier_value(checkpoint, RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT, false));
+    assert_int_equal(wk_barrier_take_mail(t), 0);
+}
+
+/* What a task remembers of newer ones is bounded: with too many of them the oldest checkpoints are waited for no more. */
+static void many_that_are_given_up_are_remembered(void **state)
+{
+    struct wk_task task = {0};
+    struct wk_barriers *b = &task.barriers;
+
+    (void)state;
+    pthread_mutex_init(&task.lock, NULL);
+    task.run.executor = &executor;
+    wk_barriers_init(b);
+    for (uint64_t id = 10; id < 10 + 2 * (WK_GIVEN_UP_MAX - 1); id += 2)
+        give_up(&task, id);
+    assert_true(wk_barrier_is_due(b, 5));
+    assert_false(wk_barrier_is_due(b, 10));
+    assert_true(wk_barrier_is_due(b, 11));
+    assert_false(wk_barrier_is_due(b, 12));
+    for (uint64_t id = 100; id < 104; id += 2)
+        give_up(&task, id);
+    assert_false(wk_barrier_is_due(b, 5));
+    assert_true(wk_barrier_is_due(b, 11));
+    assert_true(wk_barrier_is_due(b, 101));
+    assert_false(wk_barrier_is_due(b, 102));
+    for (uint64_t id = 103; id > 10; id--) /* whatever their order, what follows directly is not kept */
+        give_up(&task, id);
+    assert_int_equal(b->last, 103);
+    assert_int_equal(b->given_up_count, 0);
+    wk_barriers_release(b);
+    pthread_mutex_destroy(&task.lock);
+}
+
 /* A region that starts again beside others: they have checkpoints, of which all tasks hear, before its state is there. */
 static void no_mail_wakes_a_task_before_its_state_is_there(void **state)
 {
@@ -848,12 +927,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_task_cuts_at_the_barrier),
         cmocka_unit_test(a_checkpoint_that_was_given_up_holds_nothing_back),
+        cmocka_unit_test(an_older_checkpoint_outlives_a_newer_one),
         cmocka_unit_test(two_tasks_cut_the_same),
         cmocka_unit_test(at_least_once_leaves_nothing_out),
         cmocka_unit_test(barriers_that_overtake_take_the_rows_along),
         cmocka_unit_test(barriers_overtake_from_task_to_task),
         cmocka_unit_test(barriers_that_waited_overtake_when_told),
         cmocka_unit_test(a_task_begins_with_each_that_it_was_told),
+        cmocka_unit_test(a_task_begins_with_what_was_not_given_up),
+        cmocka_unit_test(many_that_are_given_up_are_remembered),
         cmocka_unit_test(no_mail_wakes_a_task_before_its_state_is_there),
     };
 
