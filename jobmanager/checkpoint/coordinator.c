@@ -116,10 +116,12 @@ int jm_ckpt_new(const struct jm_ckpt_options *options, struct jm_ckpt **ret, str
     read_settings(c, options->conf);
     c->timer.cb = on_timer;
     list_init(&c->pendings);
+    list_init(&c->ghosts);
+    list_init(&c->leftovers);
     list_init(&c->completes);
     list_init(&c->wishes);
     c->refs = map_new();
-    jm_sweeper_init(&c->sweeper, c->env, c->job, on_sweeps_done, c);
+    jm_sweeper_init(&c->sweeper, c->env, c->job, on_sweeps_done, jm_ck_left_busy, c);
     if (check_settings(&c->settings, err) < 0 || read_folders(c, options->conf, err) < 0 || jm_ck_load_start(c, err) < 0) {
         jm_ckpt_free(c);
         return err->code;
@@ -162,6 +164,10 @@ void jm_ckpt_free(struct jm_ckpt *c)
             p->done(p->arg, &err, p->id, NULL);
         jm_ck_pending_free(p);
     }
+    while (!list_empty(&c->ghosts))
+        jm_ck_pending_free(LIST_ENTRY(c->ghosts.next, struct pending, link));
+    while (!list_empty(&c->leftovers))
+        jm_ck_leftover_free(LIST_ENTRY(c->leftovers.next, struct leftover, link));
     while (!list_empty(&c->completes))
         jm_ck_complete_free(LIST_ENTRY(c->completes.next, struct complete, link));
     jm_sweeper_release(&c->sweeper);
@@ -300,7 +306,7 @@ bool jm_ckpt_is_writing(const struct jm_ckpt *c)
 
 bool jm_ckpt_is_busy(const struct jm_ckpt *c)
 {
-    return !list_empty(&c->pendings) || !jm_sweeper_is_idle(&c->sweeper) || c->loading;
+    return !list_empty(&c->pendings) || !list_empty(&c->ghosts) || !jm_sweeper_is_idle(&c->sweeper) || c->loading;
 }
 
 bool jm_ckpt_is_loading(const struct jm_ckpt *c)
@@ -327,6 +333,19 @@ void jm_ck_pending_free(struct pending *p)
     mem_free(p->acked_set);
     mem_free(p->dir);
     mem_free(p);
+}
+
+/* Nobody waits for it any more. A folder of it that is still being made is removed once it is there. */
+static void bury(struct pending *p)
+{
+    if (!p->making) {
+        jm_ck_pending_free(p);
+        return;
+    }
+    p->state = PENDING_GIVEN_UP;
+    env_timer_cancel(p->c->env, &p->timeout);
+    list_remove(&p->link);
+    list_push_back(&p->c->ghosts, &p->link);
 }
 
 static const char *kind_name(Rask__Control__CheckpointKind kind)
@@ -356,16 +375,16 @@ void jm_ck_pending_fail(struct pending *p, bool tell, bool counts, int code, con
         err_set(&err, code, "%s", text);
         p->done(p->arg, &err, p->id, NULL);
     }
-    if (p->state != PENDING_PREPARING || !jm_ckpt_is_savepoint(e->kind))
+    if (!p->making && (p->state != PENDING_PREPARING || !jm_ckpt_is_savepoint(e->kind)))
         jm_ck_sweep_pending(p);
     counts = counts && !jm_ckpt_is_savepoint(e->kind);
     if (e->kind == KIND(SAVEPOINT_TERMINATE) && p->state != PENDING_PREPARING && c->running) {
-        jm_ck_pending_free(p); /* its sources have ended: only a restart brings them back */
+        bury(p); /* its sources have ended: only a restart brings them back */
         jm_ck_changed(c);
         c->options.hooks->fail(c->options.arg, ERR_IO, text);
         return;
     }
-    jm_ck_pending_free(p);
+    bury(p);
     jm_ck_changed(c);
     if (counts && ++c->failed_in_row > c->settings.tolerable && c->running) {
         char *why = mem_printf("checkpoint failed, and execution.checkpointing.tolerable-failed-checkpoints is %llu: %s",
@@ -407,12 +426,29 @@ static void send_trigger(struct pending *p)
         jm_ck_turn_soon(c);
 }
 
+static void end_ghost(struct pending *p, bool is_made)
+{
+    struct jm_ckpt *c = p->c;
+
+    if (is_made || !jm_ckpt_is_savepoint(p->entry->kind))
+        jm_ck_sweep_pending(p);
+    jm_ck_pending_free(p);
+    if (c->over && list_empty(&c->ghosts))
+        jm_ckpt_job_over(c, c->over_in);
+    c->options.hooks->idle(c->options.arg);
+}
+
 static void on_dir(void *arg, const struct fs_result *result)
 {
     struct pending *p = arg;
     struct jm_ckpt *c = p->c;
     char *text;
 
+    p->making = false;
+    if (p->state == PENDING_GIVEN_UP) {
+        end_ghost(p, result->code == 0);
+        return;
+    }
     if (result->code < 0) {
         c->shared_made = false;
         text = mem_printf("its folder could not be made: %s", result->err.text);
@@ -421,7 +457,7 @@ static void on_dir(void *arg, const struct fs_result *result)
         return;
     }
     if (!c->shared_made && !jm_ckpt_is_savepoint(p->entry->kind)) {
-        c->shared_made = true;
+        c->shared_made = p->making = true;
         c->env->fs->ops->mkdirs(c->env->fs, c->shared_dir, on_dir, p);
         return;
     }
@@ -456,6 +492,7 @@ static void begin(struct jm_ckpt *c, struct wish *wish)
         c->wanted = false;
     }
     env_timer_arm_ms(c->env, &p->timeout, c->settings.timeout_ms);
+    p->making = true;
     c->env->fs->ops->mkdirs(c->env->fs, p->dir, on_dir, p);
     jm_ck_changed(c);
 }

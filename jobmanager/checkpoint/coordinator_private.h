@@ -10,7 +10,7 @@
 #define CK_MODULE  "checkpoint"
 #define KIND(name) RASK__CONTROL__CHECKPOINT_KIND__##name
 
-enum pending_state { PENDING_PREPARING, PENDING_COLLECTING, PENDING_WRITING };
+enum pending_state { PENDING_PREPARING, PENDING_COLLECTING, PENDING_WRITING, PENDING_GIVEN_UP /* in ghosts */ };
 
 struct pending { /* a checkpoint under way */
     struct list link;
@@ -27,6 +27,7 @@ struct pending { /* a checkpoint under way */
     struct env_timer timeout;
     jm_ckpt_done *done; /* NULL: nobody asked */
     void *arg;
+    bool making;   /* a folder of it is being made */
     bool reported; /* in the book as failed already, its late subtasks are not known yet */
 };
 
@@ -39,6 +40,12 @@ struct complete { /* a checkpoint that may be restored from */
     bool near;    /* its folder stands beside those of the job's own checkpoints */
     bool foreign; /* begun with, not this job's: nothing of it is removed */
 };
+
+struct leftover { /* a folder that had to be removed, and somebody made files in it meanwhile */
+    struct list link;
+    char *path;
+};
+#define LEFTOVERS_MAX 100
 
 struct wish { /* asked for, not begun yet */
     struct list link;
@@ -68,9 +75,14 @@ struct jm_ckpt {
     uint64_t failed_in_row;
     bool due, wanted; /* an interval has passed; a task waits at its end */
     bool full_next;   /* files of earlier ones may be gone: the next names none of them */
-    bool strays;      /* a checkpoint was given up: files of it may lie in shared_dir */
+    bool strays;      /* a checkpoint was given up: files of it may lie in shared_dir, and in leftovers */
+    struct list leftovers;
+    uint32_t leftover_count;
     struct env_timer timer;
     struct list pendings;  /* oldest first */
+    struct list ghosts;    /* pendings that were given up while a folder of theirs was being made: removed when it is */
+    bool over;             /* the job is, and no worker makes files any more */
+    enum jm_job_state over_in;
     struct list completes; /* oldest first */
     struct list wishes;
     struct map *refs; /* absolute path of a file -> how many completes name it, as a pointer */
@@ -96,5 +108,7 @@ void jm_ck_ref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta 
 bool jm_ck_folder_in_use(const struct jm_ckpt *c, const char *dir);
 void jm_ck_retain(struct jm_ckpt *c); /* removes what is more than retained */
 void jm_ck_sweep_pending(struct pending *p);
+void jm_ck_left_busy(void *arg, const char *folder); /* of a sweep */
+void jm_ck_leftover_free(struct leftover *l);
 
 #endif

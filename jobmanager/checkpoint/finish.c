@@ -188,8 +188,29 @@ void jm_ck_sweep_pending(struct pending *p)
             jm_sweep_add(sweep, path);
         mem_free(path);
     }
-    jm_sweep_add(sweep, p->dir);
+    jm_sweep_add_busy(sweep, p->dir); /* workers hear of it when they hear of it */
     jm_sweep_go(sweep);
+}
+
+void jm_ck_leftover_free(struct leftover *l)
+{
+    list_remove(&l->link);
+    mem_free(l->path);
+    mem_free(l);
+}
+
+static void add_leftovers(struct jm_ckpt *c, struct jm_sweep *sweep)
+{
+    while (!list_empty(&c->leftovers)) {
+        struct leftover *l = LIST_ENTRY(c->leftovers.next, struct leftover, link);
+
+        if (c->over)
+            jm_sweep_add(sweep, l->path);
+        else
+            jm_sweep_add_busy(sweep, l->path);
+        jm_ck_leftover_free(l);
+    }
+    c->leftover_count = 0;
 }
 
 /* A name in the shared folder is <worker>-<checkpoint>-<number>.state. */
@@ -215,8 +236,31 @@ static void sweep_strays(struct jm_ckpt *c)
         return;
     c->strays = false;
     sweep = jm_sweep_new(&c->sweeper);
+    add_leftovers(c, sweep);
     jm_sweep_add_some(sweep, c->shared_dir, is_stray, c);
     jm_sweep_go(sweep);
+}
+
+/* The next checkpoint that is complete tries again, or the end of the job. */
+void jm_ck_left_busy(void *arg, const char *folder)
+{
+    struct jm_ckpt *c = arg;
+    struct leftover *l;
+
+    ENV_PROBE(c->env, "checkpoint: a folder was in use while it was removed");
+    if (c->leftover_count == LEFTOVERS_MAX) {
+        l = LIST_ENTRY(c->leftovers.next, struct leftover, link);
+        env_log(c->env, LOG_WARN, CK_MODULE, c->job, "an old folder stays: \"%s\" is not empty", l->path);
+        jm_ck_leftover_free(l);
+        c->leftover_count--;
+    }
+    l = MEM_NEW(struct leftover);
+    l->path = mem_strdup(folder);
+    list_push_back(&c->leftovers, &l->link);
+    c->leftover_count++;
+    c->strays = true;
+    if (c->over)
+        sweep_strays(c);
 }
 
 /* ---- complete ---- */
@@ -410,6 +454,10 @@ void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
     struct jm_sweep *sweep;
 
     CHECK(!c->running);
+    c->over = true;
+    c->over_in = state;
+    if (!list_empty(&c->ghosts)) /* the last of them calls again */
+        return;
     if (stays) {
         sweep_strays(c);
         return;
@@ -427,6 +475,7 @@ void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
         unref_files(c, done->dir, done->meta, sweep);
         jm_ck_complete_free(done);
     }
+    add_leftovers(c, sweep);
     jm_sweep_add(sweep, c->dir);
     jm_sweep_go(sweep);
 }

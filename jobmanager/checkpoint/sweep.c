@@ -13,6 +13,7 @@ struct item {
     char *path;
     uint32_t depth;
     bool listed; /* a folder whose content stands in front of it */
+    bool busy;   /* others may still make files in it */
     bool (*remove)(void *arg, const char *name); /* not NULL: only these of what is inside */
     void *arg;
 };
@@ -25,9 +26,10 @@ struct jm_sweep {
 
 static void next(struct jm_sweep *sweep);
 
-void jm_sweeper_init(struct jm_sweeper *s, struct env *env, const char *job, void (*idle)(void *arg), void *arg)
+void jm_sweeper_init(struct jm_sweeper *s, struct env *env, const char *job, void (*idle)(void *arg),
+                     void (*busy)(void *arg, const char *folder), void *arg)
 {
-    *s = (struct jm_sweeper){.env = env, .idle = idle, .arg = arg};
+    *s = (struct jm_sweeper){.env = env, .idle = idle, .busy = busy, .arg = arg};
     memcpy(s->job, job, ID_TEXT_MAX);
     list_init(&s->sweeps);
 }
@@ -87,6 +89,11 @@ void jm_sweep_add(struct jm_sweep *sweep, const char *path)
     add(sweep, mem_strdup(path), 0);
 }
 
+void jm_sweep_add_busy(struct jm_sweep *sweep, const char *folder)
+{
+    add(sweep, mem_strdup(folder), 0)->busy = true;
+}
+
 void jm_sweep_add_some(struct jm_sweep *sweep, const char *folder, bool (*remove)(void *arg, const char *name), void *arg)
 {
     struct item *item = add(sweep, mem_strdup(folder), 0);
@@ -141,8 +148,12 @@ static void on_unlink(void *arg, const struct fs_result *result)
         fs->ops->list(fs, item->path, on_list, sweep); /* a folder that is not empty */
         return;
     }
-    if (result->code != 0 && result->code != ERR_NOT_FOUND)
-        complain(sweep, result);
+    if (result->code != 0 && result->code != ERR_NOT_FOUND) {
+        if (item->busy && result->code == ERR_EXISTS)
+            sweep->sweeper->busy(sweep->sweeper->arg, item->path);
+        else
+            complain(sweep, result);
+    }
     item_free(item);
     next(sweep);
 }

@@ -40,6 +40,21 @@ static size_t names_in(struct world *w, const char *folder)
     return l.code == 0 ? l.names : 0;
 }
 
+/* The folder, empty or not. */
+static bool is_there(struct world *w, const char *folder)
+{
+    struct look l = {0};
+    char path[300], id[ID_TEXT_MAX];
+    struct id job = id_from_u64(0x10b, 1);
+    struct fs *fs = w->jm->env->fs;
+
+    snprintf(path, sizeof(path), "/ckpt/%s%s%s", id_format(&job, id), *folder ? "/" : "", folder);
+    fs->ops->stat(fs, path, looked, &l);
+    world_run_ms(w, 50);
+    assert_true(l.done);
+    return l.code == 0;
+}
+
 static void checkpoints_come_at_the_interval(void **state)
 {
     struct world *w = world_with_interval("1s");
@@ -277,6 +292,125 @@ static void what_is_retained_stays(void **state)
     world_free(w);
 }
 
+/* ---- workers that have not heard yet that a checkpoint was given up ---- */
+
+struct scribbler {
+    struct world *w;
+    char folder[300];
+    int written;
+    uint64_t until_ns;
+};
+static void scribbled(void *arg, const struct fs_result *result)
+{
+    (void)arg;
+    (void)result;
+}
+/* A new file every 100 us, as long as there is the folder. */
+static void scribble(struct sim *sim, void *arg)
+{
+    struct scribbler *s = arg;
+    struct fs *fs = s->w->jm->env->fs;
+    char path[400];
+
+    snprintf(path, sizeof(path), "%s/0-%d.state", s->folder, s->written++);
+    fs->ops->write_all(fs, path, "rows", 4, scribbled, s);
+    if (sim_now_ns(sim) < s->until_ns)
+        sim_at(sim, 100 * SIM_US, scribble, s);
+}
+static void scribble_for_ms(struct scribbler *s, uint64_t ms)
+{
+    s->written = 0;
+    s->until_ns = sim_now_ns(s->w->sim) + ms * SIM_MS;
+    snprintf(s->folder, sizeof(s->folder), "%s", world_worker(s->w, 0, 1)->dir);
+    sim_at(s->w->sim, 0, scribble, s);
+}
+
+static void what_was_written_too_late_goes_with_the_next_one(void **state)
+{
+    struct world *w = world_with(1, 1);
+    struct scribbler s = {.w = w};
+
+    (void)state;
+    world_set(w, "execution.checkpointing.interval", "1s");
+    world_set(w, "execution.checkpointing.dir", "/ckpt");
+    world_set(w, "execution.checkpointing.timeout", "500ms");
+    world_set(w, "execution.checkpointing.tolerable-failed-checkpoints", "9");
+    world_submit(w, 1, 1);
+    world_run_ms(w, 100);
+    w->manners.no_ack = true;
+    world_run_ms(w, 1300);
+    assert_int_equal(world_worker(w, 0, 1)->last_checkpoint, 1);
+    scribble_for_ms(&s, 300); /* it is given up meanwhile */
+    world_run_ms(w, 400);
+    assert_true(names_in(w, "chk-1") > 0);
+    w->manners.no_ack = false;
+    world_run_ms(w, 1000);
+    assert_int_equal(names_in(w, ""), 2); /* shared, and the one that is complete */
+    assert_int_equal(names_in(w, "chk-1"), 0);
+    world_free(w);
+}
+
+static void what_was_written_too_late_goes_with_the_job(void **state)
+{
+    for (int retained = 0; retained < 2; retained++) {
+        struct world *w = world_with(1, 1);
+        struct scribbler s = {.w = w};
+
+        (void)state;
+        world_set(w, "execution.checkpointing.interval", "1s");
+        world_set(w, "execution.checkpointing.dir", "/ckpt");
+        if (retained)
+            world_set(w, "execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION");
+        world_submit(w, 1, 1);
+        world_run_ms(w, 1900); /* the first one is complete */
+        w->manners.no_ack = true;
+        world_run_ms(w, 400);
+        assert_int_equal(world_worker(w, 0, 1)->last_checkpoint, 2);
+        w->manners.ignore_cancel = true; /* its tasks end late, and write until then */
+        scribble_for_ms(&s, 60);
+        world_run_ms(w, 5);
+        assert_int_equal(world_cancel(w, 1), 0);
+        world_run_ms(w, 100);
+        fake_report_all(world_worker(w, 0, 1), T(CANCELED));
+        world_run_ms(w, 2000);
+        assert_state(w, 1, CANCELED);
+        assert_true(s.written > 100);
+        assert_int_equal(names_in(w, "chk-2"), 0);
+        assert_int_equal(names_in(w, ""), retained ? 2 : 0);
+        assert_all_free(w, 1);
+        world_free(w);
+    }
+}
+
+/* The folder of a checkpoint is being made while the job ends: it must not come after all has been removed. */
+static void a_folder_in_the_making_goes_with_the_job(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 20; seed++) { /* other times of the disk in each */
+        struct world *w = world_new_seed(seed);
+
+        world_boot(w);
+        world_add(w, 0, 1);
+        world_set(w, "execution.checkpointing.interval", "1s");
+        world_set(w, "execution.checkpointing.dir", "/ckpt");
+        world_run_ms(w, 100);
+        world_submit(w, 1, 1);
+        world_run_ms(w, 500);
+        sim_slow(w->jm_node, 40);
+        while (!jm_ckpt_is_busy(world_ckpt(w)))
+            sim_run_for(w->sim, 20 * SIM_US);
+        sim_slow(w->jm_node, 1); /* all that comes is faster */
+        assert_int_equal(world_worker(w, 0, 1)->triggers, 0);
+        assert_int_equal(world_cancel(w, 1), 0);
+        world_run_ms(w, 1000);
+        assert_state(w, 1, CANCELED);
+        assert_int_equal(names_in(w, ""), 0);
+        assert_int_equal(names_in(w, "chk-1"), 0);
+        assert_false(is_there(w, ""));
+        world_free(w);
+    }
+}
+
 static void a_pause_is_kept_and_none_overlaps(void **state)
 {
     struct world *w = world_with(1, 1);
@@ -472,6 +606,9 @@ int main(void)
         cmocka_unit_test(a_stop_that_a_failure_undoes_says_so),
         cmocka_unit_test(what_is_over_leaves_nothing),
         cmocka_unit_test(what_is_retained_stays),
+        cmocka_unit_test(what_was_written_too_late_goes_with_the_next_one),
+        cmocka_unit_test(what_was_written_too_late_goes_with_the_job),
+        cmocka_unit_test(a_folder_in_the_making_goes_with_the_job),
         cmocka_unit_test(a_pause_is_kept_and_none_overlaps),
         cmocka_unit_test(triggers_go_out_in_the_order_of_their_numbers),
         cmocka_unit_test(at_least_once_has_one_under_way),
