@@ -471,8 +471,7 @@ void jm_job_cancel(struct jm_job *job)
     if (finishing || !jm_job_may(job->life.state, JM_JOB_CANCELLING))
         return;
     jm_job_set_state(job, JM_JOB_CANCELLING);
-    if (job->failure_count == 0)
-        jm_job_set_reason(job, NULL);
+    jm_job_set_reason(job, job->failure_count > 0 ? job->failures[0].text : NULL); /* it waits for no slots any more */
     tear_down(job);
 }
 

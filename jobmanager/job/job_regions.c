@@ -169,13 +169,15 @@ static void wait_for_slots(struct jm_job *job, uint32_t slots)
     ENV_PROBE(job->ctx->env, "job: regions wait for slots");
     bytes_init(&text);
     jm_resource_explain(job->ctx->resource, slots, &text);
-    env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "job \"%s\" waits: %s", job->name,
-            (char *)text.data);
-    bytes_release(&text);
-    if (!job->lacks_slots)
+    if (!job->lacks_slots) {
+        env_log(job->ctx->env, LOG_WARN, JM_MODULE, job->id_text, "job \"%s\" waits: %s", job->name,
+                (char *)text.data);
         env_timer_arm_ms(job->ctx->env, &job->wait_timer,
                          conf_duration_ms(job->conf, OPT_SLOT_REQUEST_TIMEOUT));
+    }
     job->lacks_slots = true;
+    jm_job_set_reason(job, (char *)text.data);
+    bytes_release(&text);
 }
 
 enum replaced { REPLACED_ALL, REPLACED_NOT_YET, REPLACED_NEVER };
@@ -261,8 +263,10 @@ void jm_regions_turn(struct jm_job *job)
     case REPLACED_ALL:
         break;
     }
-    if (job->lacks_slots)
+    if (job->lacks_slots) {
         env_timer_cancel(env, &job->wait_timer);
+        jm_job_set_reason(job, job->failures[0].text);
+    }
     job->lacks_slots = false;
     if (job->workers_registered < job->worker_count) {
         if (!job->wait_timer.armed)

@@ -198,6 +198,76 @@ static void it_waits_for_slots_and_may_be_canceled(void **state)
     world_free(w);
 }
 
+static bool has_no_reason(struct world *w)
+{
+    struct jm_job_snapshot *job = world_job(w, 1);
+    bool none = !job->reason;
+
+    jm_job_snapshot_unref(job);
+    return none;
+}
+
+/* Two pipelines that share nothing, the second one in slots of its own: a region each. */
+static void submit_two_pipelines(struct world *w)
+{
+    Rask__Graph__StreamNode *nodes[4];
+    Rask__Graph__StreamEdge *edges[2];
+    struct sample s, right;
+
+    sample_init(&s, 1, 1);
+    sample_init(&right, 1, 1);
+    right.nodes[0].id = right.edge.source = 3;
+    right.nodes[1].id = right.edge.target = 4;
+    right.nodes[0].slot_group = right.nodes[1].slot_group = (char *)"right";
+    for (int i = 0; i < 2; i++) {
+        nodes[i] = &s.nodes[i];
+        nodes[2 + i] = &right.nodes[i];
+    }
+    edges[0] = &s.edge;
+    edges[1] = &right.edge;
+    s.graph.n_nodes = 4;
+    s.graph.nodes = nodes;
+    s.graph.n_edges = 2;
+    s.graph.edges = edges;
+    assert_int_equal(world_submit_sample(w, &s), 0);
+}
+
+static void a_region_says_what_it_waits_for(void **state)
+{
+    struct world *w = world_with(2, 1);
+    struct jm_job_snapshot *job;
+
+    (void)state;
+    world_set(w, "restart-strategy.type", "fixed-delay");
+    world_set(w, "restart-strategy.fixed-delay.attempts", "9");
+    world_set(w, "restart-strategy.fixed-delay.delay", "0 s");
+    world_set(w, "slot.request.timeout", "10 s");
+    submit_two_pipelines(w);
+    world_run_ms(w, 100);
+    assert_state(w, 1, RUNNING);
+    sim_kill(w->places[1].node);
+    world_run_ms(w, 3000);
+    assert_state(w, 1, RESTARTING);
+    assert_int_equal(world_worker(w, 0, 1)->epoch, 1); /* the other one runs on */
+    assert_reason(w, 1, "needs 1 slot");
+    world_add(w, 2, 1);
+    world_run_ms(w, 1000);
+    assert_state(w, 1, RUNNING);
+    assert_true(has_no_reason(w));
+
+    sim_kill(w->places[2].node); /* and once more, for too long */
+    world_run_ms(w, 9000);
+    assert_reason(w, 1, "needs 1 slot");
+    world_run_ms(w, 3000);
+    job = world_job(w, 1);
+    assert_non_null(strstr(job->failures[1].text, "no slots for 10 s (slot.request.timeout): the job needs 1 slot"));
+    jm_job_snapshot_unref(job);
+    assert_int_equal(world_cancel(w, 1), 0);
+    world_run_ms(w, 100);
+    assert_state(w, 1, CANCELED);
+    world_free(w);
+}
+
 static void a_wait_may_be_canceled(void **state)
 {
     struct world *w = world_with(1, 1);
@@ -250,6 +320,7 @@ int main(void)
         cmocka_unit_test(what_would_happen_again_fails),
         cmocka_unit_test(a_lost_taskmanager_is_replaced),
         cmocka_unit_test(it_waits_for_slots_and_may_be_canceled),
+        cmocka_unit_test(a_region_says_what_it_waits_for),
         cmocka_unit_test(a_wait_may_be_canceled),
         cmocka_unit_test(what_an_earlier_epoch_says_is_refused),
     };
