@@ -13,6 +13,7 @@
 #include "common/base/hash.h"
 #include "common/types/batch.h"
 #include "taskmanager/worker/state/state.h"
+#include "taskmanager/worker/store/store.h"
 
 enum { KEYS = 3000, LONGEST = 300 };
 static const rask_state declared[] = {{.kind = RASK_VALUE, .name = "numbers"}, {0}};
@@ -244,6 +245,58 @@ static void memory_that_came_free_is_kept_for_a_while(void **state)
     assert_true(f->budget.used_bytes < 8u << 20);
 }
 
+/* ---- state on disk, whose store never comes to write ---- */
+
+static struct wk_store *make_store(struct wk_stores *stores, const char *label)
+{
+    struct wk_store *store = calloc(1, sizeof(*store));
+
+    (void)label;
+    store->stores = stores;
+    return store;
+}
+static void free_store(struct wk_store *store)
+{
+    free(store);
+}
+static const struct wk_store_ops idle_ops = {.make = make_store, .free = free_store};
+static struct wk_stores idle_stores = {&idle_ops};
+
+/*
+ * What a batch adds to state on disk may be over the worker's budget until its store has taken over.  Meanwhile a source
+ * beside it, all in memory, notes a few bytes: it may do so, too, or the job fails for want of a kilobyte.
+ */
+static void all_of_a_worker_may_overdraw_while_a_store_is_behind(void **state)
+{
+    static const rask_state splits[] = {{.kind = RASK_OPERATOR_LIST, .name = "splits"}, {0}};
+    struct wk_state_budget budget = {.limit_bytes = 8u << 20};
+    struct wk_state *counts, *source = wk_state_new(&(struct wk_state_options){.decl = splits, .budget = &budget});
+    uint64_t more = budget.limit_bytes / 4;
+    static char data[1000];
+    struct err err = {0};
+
+    (void)state;
+    counts = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &budget, .stores = &idle_stores, .on_disk = true});
+    for (uint64_t n = 0; budget.used_bytes <= budget.limit_bytes; n++)
+        assert_int_equal(wk_state_write(counts, 0, hash_xxh3(&n, 8), (rask_str){(char *)&n, 8}, data, sizeof(data), NULL), 0);
+    assert_int_equal(wk_state_list_add(source, 0, data, 100, &err), 0);
+
+    while (wk_state_list_add(source, 0, data, 100, &err) == 0) /* a quarter, and no more */
+        continue;
+    assert_true(budget.used_bytes <= budget.limit_bytes + more);
+    assert_true(budget.used_bytes > budget.limit_bytes + more - 1000);
+    assert_non_null(strstr(err.text, "state memory of this worker are used up"));
+    wk_state_free(counts);
+    wk_state_free(source);
+    assert_int_equal(budget.used_bytes, 0);
+
+    budget.limit_bytes = 1000; /* nothing is on disk: nobody may */
+    source = wk_state_new(&(struct wk_state_options){.decl = splits, .budget = &budget});
+    assert_int_equal(wk_state_list_add(source, 0, data, 1000, &err), ERR_LIMIT);
+    assert_non_null(strstr(err.text, "state.backend.type: leveldb"));
+    wk_state_free(source);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(runs_find_what_single_calls_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_used_up_budget_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_that_came_free_is_kept_for_a_while, set_up, tear_down),
+        cmocka_unit_test(all_of_a_worker_may_overdraw_while_a_store_is_behind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
