@@ -823,80 +823,33 @@ static void barriers_that_waited_overtake_when_told(void **state)
     explore(cases, sizeof(cases) / sizeof(*cases));
 }
 
-/* A reader is at its rows for a while; meanwhile a checkpoint is triggered, and a savepoint, which nothing subsumes. */
-static void a_task_begins_with_each_that_it_was_told(void **state)
+/* All that a reader is told while it is at its rows: it freezes for checkpoint 1, and perhaps for 2. */
+static void begins_with(const struct graph_case *graph, uint32_t second)
 {
-    static const struct graph_case graph = {"told twice", {"re"}, .mail = {"bt"}};
     struct pool *pool = pool_new(64u << 20);
 
-    (void)state;
-    run_begin(&graph, pool);
+    run_begin(graph, pool);
     push_next(0);
     push_next(0);
-    mail_next(0);
-    mail_next(0);
-    while (run.ready[0])
-        step(0);
-    assert_int_equal(run.seen[0].cut[1].count, 1);
-    assert_int_equal(run.seen[0].cut[2].count, 1);
-    run_end();
-    pool_free(pool);
-}
-
-/* Likewise, and of the two the newer one is given up: it does not take the older one along. */
-static void a_task_begins_with_what_was_not_given_up(void **state)
-{
-    static const struct graph_case graph = {"told twice, untold once", {"re"}, .mail = {"bty"}};
-    struct pool *pool = pool_new(64u << 20);
-
-    (void)state;
-    run_begin(&graph, pool);
-    push_next(0);
-    push_next(0);
-    for (int i = 0; i < 3; i++)
+    while (graph->mail[0][run.mailed[0]])
         mail_next(0);
     while (run.ready[0])
         step(0);
     assert_int_equal(run.seen[0].cut[1].count, 1);
-    assert_int_equal(run.seen[0].cut[2].count, 0);
+    assert_int_equal(run.seen[0].cut[2].count, second);
     run_end();
     pool_free(pool);
 }
 
-static void give_up(struct wk_task *t, uint64_t checkpoint)
+/* A checkpoint is triggered, and a savepoint, which nothing subsumes; one that is given up does not take the older one along. */
+static void a_task_begins_with_each_that_it_was_told(void **state)
 {
-    wk_barrier_mail(t, WK_MAIL_ABORT, wk_barrier_value(checkpoint, RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT, false));
-    assert_int_equal(wk_barrier_take_mail(t), 0);
-}
-
-/* What a task remembers of newer ones is bounded: with too many of them the oldest checkpoints are waited for no more. */
-static void many_that_are_given_up_are_remembered(void **state)
-{
-    struct wk_task task = {0};
-    struct wk_barriers *b = &task.barriers;
+    static const struct graph_case twice = {"told twice", {"re"}, .mail = {"bt"}};
+    static const struct graph_case untold = {"told twice, untold once", {"re"}, .mail = {"bty"}};
 
     (void)state;
-    pthread_mutex_init(&task.lock, NULL);
-    task.run.executor = &executor;
-    wk_barriers_init(b);
-    for (uint64_t id = 10; id < 10 + 2 * (WK_GIVEN_UP_MAX - 1); id += 2)
-        give_up(&task, id);
-    assert_true(wk_barrier_is_due(b, 5));
-    assert_false(wk_barrier_is_due(b, 10));
-    assert_true(wk_barrier_is_due(b, 11));
-    assert_false(wk_barrier_is_due(b, 12));
-    for (uint64_t id = 100; id < 104; id += 2)
-        give_up(&task, id);
-    assert_false(wk_barrier_is_due(b, 5));
-    assert_true(wk_barrier_is_due(b, 11));
-    assert_true(wk_barrier_is_due(b, 101));
-    assert_false(wk_barrier_is_due(b, 102));
-    for (uint64_t id = 103; id > 10; id--) /* whatever their order, what follows directly is not kept */
-        give_up(&task, id);
-    assert_int_equal(b->last, 103);
-    assert_int_equal(b->given_up_count, 0);
-    wk_barriers_release(b);
-    pthread_mutex_destroy(&task.lock);
+    begins_with(&twice, 1);
+    begins_with(&untold, 0);
 }
 
 /* A region that starts again beside others: they have checkpoints, of which all tasks hear, before its state is there. */
@@ -934,8 +887,6 @@ int main(void)
         cmocka_unit_test(barriers_overtake_from_task_to_task),
         cmocka_unit_test(barriers_that_waited_overtake_when_told),
         cmocka_unit_test(a_task_begins_with_each_that_it_was_told),
-        cmocka_unit_test(a_task_begins_with_what_was_not_given_up),
-        cmocka_unit_test(many_that_are_given_up_are_remembered),
         cmocka_unit_test(no_mail_wakes_a_task_before_its_state_is_there),
     };
 
