@@ -247,7 +247,6 @@ void jm_ck_left_busy(void *arg, const char *folder)
     struct jm_ckpt *c = arg;
     struct leftover *l;
 
-    ENV_PROBE(c->env, "checkpoint: a folder was in use while it was removed");
     if (c->leftover_count == LEFTOVERS_MAX) {
         l = LIST_ENTRY(c->leftovers.next, struct leftover, link);
         env_log(c->env, LOG_WARN, CK_MODULE, c->job, "an old folder stays: \"%s\" is not empty", l->path);
