@@ -48,6 +48,7 @@ struct wk_snapshot {
     struct page *page; /* NULL: at the begin of the group */
     uint32_t at, end;
     bool in_group;
+    uint64_t passed; /* atomic: place() of the group that is read now or next */
     int is_read; /* atomic */
     uint32_t refs; /* reader and task; atomic */
 };
@@ -59,6 +60,21 @@ bool wk_snapshot_is_read(const struct wk_snapshot *snap)
 uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap)
 {
     return snap->epoch;
+}
+
+/* Order of reading: table by table, of each the deltas, then the images. */
+static uint64_t place(uint32_t table, enum pass pass, uint32_t group)
+{
+    return (uint64_t)table << 40 | (uint64_t)pass << 32 | group;
+}
+
+bool wk_snapshot_has_passed(const struct wk_snapshot *snap, uint32_t table, uint32_t group)
+{
+    const struct frozen_table *f = &snap->tables[table];
+    bool image = f->image || (f->groups && f->groups[group].image);
+
+    return wk_snapshot_is_read(snap) ||
+           __atomic_load_n(&snap->passed, __ATOMIC_ACQUIRE) > place(table, image ? PASS_IMAGE : PASS_DELTA, group);
 }
 
 void wk_snapshot_unref(struct wk_snapshot *snap)
@@ -431,9 +447,8 @@ static bool next_image(struct wk_snapshot *snap, struct ckpt_section *section, s
     return true;
 }
 
-int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
+static int next_section(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
 {
-    bytes_clear(payload);
     if (next_list(snap, section, payload))
         return 1;
     for (; snap->table < snap->state->table_count; snap->table++, snap->pass = PASS_DELTA) {
@@ -444,6 +459,16 @@ int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, str
                 return 1;
     }
     return 0;
+}
+
+int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
+{
+    int rc;
+
+    bytes_clear(payload);
+    rc = next_section(snap, section, payload);
+    __atomic_store_n(&snap->passed, place(snap->table, snap->pass, snap->group), __ATOMIC_RELEASE);
+    return rc;
 }
 
 int wk_snapshot_next_stored(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload,

@@ -1,8 +1,9 @@
 /*
  * state_private.h - the table: per declared state and key group an epoch log with an index.
  *
- * Log: entries in pages, appended; an entry is changed in place only in the epoch that wrote it.  A later change appends
- * the new version and marks the old one dead; so what a checkpoint froze stays as it was.  A deleted key that a checkpoint
+ * Log: entries in pages, appended; an entry is changed in place in the epoch that wrote it, and in a later one where no
+ * snapshot has to read its group any more: then it gets the new date.  Else a later change appends the new version and marks
+ * the old one dead; so what a checkpoint froze stays as it was until it was read out.  A deleted key that a checkpoint
  * may know leaves a tombstone, which stays in the index until a checkpoint that holds it is complete: each key has one
  * current entry at most, and the order of entries in the log means nothing.
  * Index: a power of two of buckets, each a line of the cache with 8 tags of 16 bits of the hash and 8 addresses of 48 bits:
@@ -84,6 +85,7 @@ struct group {
     uint32_t keys;        /* part 0, not deleted */
     uint32_t page_bytes;  /* of the next page */
     uint32_t chain;       /* deltas with something in them since the last image */
+    uint32_t unread;      /* the epoch in which no snapshot has to read the group any more; another one: not known */
     uint64_t log_bytes;   /* of entries, dead ones too */
     uint64_t dead_bytes, tomb_bytes;
     uint64_t changed[2];  /* bytes written since the base: up to the last freeze, and after it */
@@ -461,6 +463,8 @@ void wk_update_held(struct wk_state *s);
 /* ---- snapshot.c ---- */
 bool wk_snapshot_is_read(const struct wk_snapshot *snap); /* nobody reads it any more */
 uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap);
+/* The reader will not look at the group again. */
+bool wk_snapshot_has_passed(const struct wk_snapshot *snap, uint32_t table, uint32_t group);
 void wk_snapshot_unref(struct wk_snapshot *snap);
 
 /* ---- migrate.c ---- */

@@ -243,6 +243,31 @@ static struct entry *replace(struct table *t, struct group *g, uint64_t at, stru
     return copy;
 }
 
+/* Nobody reads what the group was before this epoch: all snapshots have passed it. */
+static bool is_unread(const struct table *t, struct group *g)
+{
+    const struct wk_state *s = t->state;
+
+    if (g->unread == s->epoch)
+        return true;
+    for (uint32_t i = 0; i < s->reading_count; i++)
+        if (!wk_snapshot_has_passed(s->reading[i], (uint32_t)(t - s->tables), (uint32_t)(g - t->groups)))
+            return false;
+    g->unread = s->epoch;
+    return true;
+}
+
+/* An old entry becomes one of this epoch where it is: the next delta has it. */
+static void redate(struct table *t, struct group *g, struct entry *e)
+{
+    struct page *p = page_of(e);
+
+    e->born = t->state->epoch;
+    e->fresh = 0;
+    p->newest = t->state->epoch;
+    g->changed[1] += room_of(t, e);
+}
+
 struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep)
 {
     uint32_t epoch = t->state->epoch;
@@ -251,6 +276,8 @@ struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct ent
 
     if (e->kind == ENTRY_DELETE)
         keep = 0;
+    else if (e->born != epoch && size <= cap && !t->stored && is_unread(t, g))
+        redate(t, g, e);
     if (e->born == epoch && size <= cap) {
         if (e->kind == ENTRY_DELETE) {
             struct page *p = page_of(e);

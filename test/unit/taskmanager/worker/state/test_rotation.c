@@ -112,10 +112,59 @@ static void about_twice_the_change_is_written(void **state)
     assert_int_equal(f->budget.used_bytes, 0);
 }
 
+static uint64_t in_use(const struct fixture *f)
+{
+    struct wk_state_size size;
+
+    wk_state_size(f->s, &size);
+    return size.used_bytes;
+}
+
+/* Reads half of a snapshot: keys of groups that it has passed are changed in place, the others take room anew. */
+static void what_a_snapshot_has_read_is_changed_in_place(void **state)
+{
+    struct fixture *f = &(struct fixture){.budget = {.limit_bytes = 1u << 30}};
+    struct wk_snapshot *snap;
+    struct ckpt_section section;
+    struct bytes payload;
+    uint64_t before, rows = 0, taken;
+
+    (void)state;
+    bytes_init(&payload);
+    f->s = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &f->budget, .parallelism = 1,
+                                                   .max_parallelism = 128, .small_bytes = 1});
+    for (uint64_t i = 0; i < KEYS; i++)
+        touch(f, i);
+    snap = wk_state_freeze(f->s, 1, WK_SNAPSHOT_FULL);
+    while (rows < KEYS / 2 && wk_snapshot_next(snap, &section, &payload))
+        rows += section.rows;
+    before = in_use(f);
+    for (uint64_t i = 0; i < KEYS; i++)
+        touch(f, i);
+    taken = in_use(f) - before;
+    assert_in_range(taken, KEYS * 64u * 4 / 10, KEYS * 64u * 7 / 10);
+    while (wk_snapshot_next(snap, &section, &payload))
+        rows += section.rows;
+    assert_int_equal(rows, KEYS); /* as they were */
+    wk_snapshot_free(snap);
+    wk_state_completed(f->s, 1);
+    f->checkpoint = 1;
+    assert_in_range(checkpoint(f), KEYS * 27u, KEYS * 30u); /* all of them have changed */
+    before = in_use(f);
+    for (uint64_t i = 0; i < KEYS; i++)
+        touch(f, i);
+    assert_in_range(in_use(f), before / 2, before);
+    ckpt_meta_free(f->last);
+    bytes_release(&payload);
+    wk_state_free(f->s);
+    assert_int_equal(f->budget.used_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(about_twice_the_change_is_written),
+        cmocka_unit_test(what_a_snapshot_has_read_is_changed_in_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
