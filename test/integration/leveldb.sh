@@ -88,7 +88,7 @@ check job_without_room_is_taken submit -p 2 -D restart-strategy.type=none -D exe
     --input "$top/input.txt" --output "$top/out2" --keys $keys --wide true
 check job_without_room_fails eventually state_is "$job" FAILED
 out=$(rest "/jobs/$job/exceptions")
-check full_disk_is_said said "$status" 'its state on disk' 'LevelDB in' 'state.backend.leveldb.localdir to a larger disk'
+check full_disk_is_said said "$status" 'its state on disk' 'cannot write' 'state.backend.leveldb.localdir to a larger disk'
 
 echo "$failures failed"
 [[ $failures -eq 0 ]]

@@ -20,9 +20,8 @@
 #include "common/base/mem.h"
 #include "common/conf/work_folder.h"
 #include "taskmanager/worker/store/manifest.h"
-#include "taskmanager/worker/store/store.h"
+#include "taskmanager/worker/store/stores_private.h"
 
-#define BATCH_BYTES (256u << 10)
 #define TRIES_MAX 1000
 #define BLOOM_BITS 10
 #define MANIFEST_BYTES_MAX (8u << 20) /* of a running LevelDB; then it is opened anew, with a short one */
@@ -38,28 +37,14 @@ struct stores {
     struct wk_store_job *head, **tail;
     bool stopping, started;
 };
-struct store {
-    struct wk_store base;
-    char *dir;
-    bool made; /* the folder */
-    uint64_t memory_bytes;
-    pthread_rwlock_t lock;
-    leveldb_t *db; /* NULL: not open */
-    leveldb_options_t *options;
-    leveldb_filterpolicy_t *filter;
-    leveldb_cache_t *cache;
-    leveldb_readoptions_t *read;
-    leveldb_writeoptions_t *write;
-    leveldb_writebatch_t *batch;
-    size_t batch_bytes;
-    uint32_t frozen; /* folders of links that were made */
-    uint32_t scans;  /* open; atomic */
-};
 struct wk_store_scan {
     struct store *store;
     const leveldb_snapshot_t *snapshot;
     leveldb_readoptions_t *read;
     leveldb_iterator_t *iterator;
+    struct reader value; /* of the entry that it is at */
+    struct bytes room;
+    struct err err;
 };
 
 /*
@@ -83,13 +68,7 @@ const char *__tsan_default_suppressions(void)
 }
 #endif
 
-static struct store *store_of(struct wk_store *s)
-{
-    return CONTAINER_OF(s, struct store, base);
-}
-
-/* Takes LevelDB's text. */
-static int failed(const struct store *s, char *text, struct err *err)
+int wk_store_failed(const struct store *s, char *text, struct err *err)
 {
     bool full = strstr(text, strerror(ENOSPC)) || strstr(text, strerror(EDQUOT)) || strstr(text, strerror(EFBIG));
     int code = full ? ERR_NO_SPACE : strncmp(text, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_IO;
@@ -151,6 +130,8 @@ static struct wk_store *make(struct wk_stores *base, const char *label)
 
     s->base.stores = base;
     s->dir = mem_printf("%s/%s.%u", of->dir, label, __atomic_add_fetch(&of->made, 1, __ATOMIC_RELAXED));
+    s->values = wk_values_new(s->dir);
+    bytes_init(&s->room);
     pthread_rwlock_init(&s->lock, NULL);
     return &s->base;
 }
@@ -179,6 +160,8 @@ static void store_free(struct wk_store *base)
         leveldb_filterpolicy_destroy(s->filter);
         leveldb_cache_destroy(s->cache);
     }
+    wk_values_free(s->values);
+    bytes_release(&s->room);
     if (s->made)
         work_folder_remove(s->dir);
     pthread_rwlock_destroy(&s->lock);
@@ -219,6 +202,11 @@ static int write_all(const char *path, uint64_t offset, const void *data, size_t
     return rc;
 }
 
+static char *path_of(const char *dir, uint32_t file)
+{
+    return file & VALUE_FILE ? wk_values_path(dir, file & ~VALUE_FILE) : mem_printf("%s/%06u.ldb", dir, file);
+}
+
 static int receive(struct wk_store *base, uint32_t file, uint64_t offset, const void *data, size_t len, struct err *err)
 {
     static const char current[] = "MANIFEST-000001\n";
@@ -229,7 +217,8 @@ static int receive(struct wk_store *base, uint32_t file, uint64_t offset, const 
     CHECK(!s->db);
     if (rc != 0)
         return rc;
-    path = file == 0 ? mem_printf("%s/MANIFEST-000001", s->dir) : mem_printf("%s/%06u.ldb", s->dir, file);
+    s->received = true;
+    path = file == 0 ? mem_printf("%s/MANIFEST-000001", s->dir) : path_of(s->dir, file);
     rc = write_all(path, offset, data, len, err);
     mem_free(path);
     if (rc != 0 || file != 0)
@@ -269,8 +258,11 @@ static int open_db(struct store *s, struct err *err)
     char *text = NULL;
 
     s->db = leveldb_open(s->options, s->dir, &text);
-    return s->db ? 0 : failed(s, text, err);
+    return s->db ? 0 : wk_store_failed(s, text, err);
 }
+
+/* ---- entries ---- */
+
 
 static int store_open(struct wk_store *base, uint64_t memory_bytes, struct err *err)
 {
@@ -284,60 +276,9 @@ static int store_open(struct wk_store *base, uint64_t memory_bytes, struct err *
         s->memory_bytes = memory_bytes;
         set_options(s);
     }
-    return open_db(s, err);
-}
-
-/* ---- entries ---- */
-
-static int store_get(struct wk_store *base, const void *key, size_t len, struct bytes *value, struct err *err)
-{
-    struct store *s = store_of(base);
-    char *text = NULL, *found;
-    size_t found_len = 0;
-
-    pthread_rwlock_rdlock(&s->lock);
-    found = s->db ? leveldb_get(s->db, s->read, key, len, &found_len, &text) : NULL;
-    pthread_rwlock_unlock(&s->lock);
-    if (text)
-        return failed(s, text, err);
-    if (!found)
-        return 0;
-    bytes_clear(value);
-    bytes_add(value, found, found_len);
-    leveldb_free(found);
-    return 1;
-}
-
-/* Of the writer, who alone opens anew: no lock. */
-static int store_commit(struct wk_store *base, struct err *err)
-{
-    struct store *s = store_of(base);
-    char *text = NULL;
-
-    leveldb_write(s->db, s->write, s->batch, &text);
-    leveldb_writebatch_clear(s->batch);
-    s->batch_bytes = 0;
-    return text ? failed(s, text, err) : 0;
-}
-
-static int added(struct wk_store *base, size_t bytes, struct err *err)
-{
-    struct store *s = store_of(base);
-
-    s->batch_bytes += bytes;
-    return s->batch_bytes >= BATCH_BYTES ? store_commit(base, err) : 0;
-}
-
-static int store_put(struct wk_store *base, const void *key, size_t len, const void *value, size_t value_len, struct err *err)
-{
-    leveldb_writebatch_put(store_of(base)->batch, key, len, value, value_len);
-    return added(base, len + value_len, err);
-}
-
-static int store_remove(struct wk_store *base, const void *key, size_t len, struct err *err)
-{
-    leveldb_writebatch_delete(store_of(base)->batch, key, len);
-    return added(base, len, err);
+    rc = open_db(s, err);
+    s->tagged = !s->received;
+    return rc == 0 && s->received ? wk_store_read_form(s, err) : rc;
 }
 
 /* ---- files out ---- */
@@ -392,7 +333,7 @@ static int read_manifest(const struct store *s, struct bytes *to, struct err *er
 /* ERR_NOT_FOUND: a compaction was faster. */
 static int link_table(const struct store *s, const struct wk_store_files *files, uint32_t number, struct err *err)
 {
-    char *from = mem_printf("%s/%06u.ldb", s->dir, number), *to = mem_printf("%s/%06u.ldb", files->dir, number);
+    char *from = path_of(s->dir, number), *to = path_of(files->dir, number);
     int rc = 0;
 
     if (link(from, to) < 0 && errno != EEXIST)
@@ -407,22 +348,29 @@ static int link_tables(const struct store *s, struct wk_store_files *ret, size_t
     char *property = leveldb_property_value(s->db, "leveldb.sstables");
     struct wk_manifest_table *tables = NULL;
     struct bytes manifest;
-    uint32_t count = 0;
+    uint32_t count = 0, values = wk_values_count(s->values);
     int rc = wk_manifest_parse_tables(property, &tables, &count, err);
 
     bytes_init(&manifest);
     for (uint32_t i = 0; i < count && rc == 0; i++)
         rc = link_table(s, ret, tables[i].number, err);
+    for (uint32_t i = 0; i < values && rc == 0; i++)
+        rc = link_table(s, ret, wk_values_file(s->values, i).number | VALUE_FILE, err);
     if (rc == 0)
         rc = read_manifest(s, &manifest, err);
     bytes_clear(&ret->manifest);
     if (rc == 0)
         rc = wk_manifest_rewrite(manifest.data, manifest.len, tables, count, &ret->manifest, err);
     if (rc == 0) {
-        ret->tables = mem_alloc_array(count + 1u, sizeof(*ret->tables));
-        ret->count = count;
+        ret->tables = mem_alloc_array(count + values + 1u, sizeof(*ret->tables));
+        ret->count = count + values;
         for (uint32_t i = 0; i < count; i++)
             ret->tables[i] = (struct wk_store_file){tables[i].number, tables[i].size};
+        for (uint32_t i = 0; i < values; i++) {
+            struct value_file f = wk_values_file(s->values, i);
+
+            ret->tables[count + i] = (struct wk_store_file){f.number | VALUE_FILE, f.size};
+        }
     }
     *ret_manifest_bytes = manifest.len;
     bytes_release(&manifest);
@@ -446,12 +394,16 @@ static int link_current(const struct store *s, struct wk_store_files *ret, size_
 static int flush(struct store *s, struct err *err)
 {
     static const char beyond[9] = "\xff\xff\xff\xff\xff\xff\xff\xff";
-    int rc = store_commit(&s->base, err);
+    int rc = wk_values_seal(s->values, err);
 
+    if (rc == 0 && s->tagged)
+        wk_store_put_form(s);
+    if (rc == 0)
+        rc = wk_store_write_batch(s, err);
     if (rc != 0)
         return rc;
     leveldb_compact_range(s->db, beyond, 7, beyond, 8);
-    return store_commit(&s->base, err);
+    return wk_store_write_batch(s, err);
 }
 
 static int reopen(struct store *s, struct err *err)
@@ -492,7 +444,7 @@ static int store_freeze(struct wk_store *base, struct wk_store_files *ret, struc
 
 static int files_read(const struct wk_store_files *files, uint32_t i, uint64_t offset, void *to, size_t len, struct err *err)
 {
-    char *path = mem_printf("%s/%06u.ldb", files->dir, files->tables[i].number);
+    char *path = path_of(files->dir, files->tables[i].number);
     int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
 
     if (fd < 0)
@@ -524,6 +476,7 @@ static struct wk_store_scan *scan_new(struct wk_store *base)
     struct store *s = store_of(base);
 
     scan->store = s;
+    bytes_init(&scan->room);
     pthread_rwlock_rdlock(&s->lock);
     __atomic_add_fetch(&s->scans, 1, __ATOMIC_ACQ_REL);
     scan->snapshot = leveldb_create_snapshot(s->db);
@@ -535,9 +488,31 @@ static struct wk_store_scan *scan_new(struct wk_store *base)
     return scan;
 }
 
+/* The value of the entry that the iterator has come to. */
+static void look(struct wk_store_scan *scan)
+{
+    const struct store *s = scan->store;
+    struct value_place place;
+    const char *data;
+    size_t len;
+    int rc;
+
+    if (!leveldb_iter_valid(scan->iterator))
+        return;
+    data = leveldb_iter_value(scan->iterator, &len);
+    scan->value = reader_of(data + (s->tagged && len > 0), len - (s->tagged && len > 0));
+    if (!s->tagged || !wk_store_place(data, len, &place))
+        return;
+    rc = wk_values_read(s->values, place, &scan->room, &scan->err);
+    if (rc == 0)
+        err_set(&scan->err, ERR_CORRUPT, "LevelDB in \"%s\" names file of values %u, which is not there", s->dir, place.file);
+    scan->value = reader_of(scan->room.data, scan->room.len);
+}
+
 static void scan_seek(struct wk_store_scan *scan, const void *key, size_t len)
 {
     leveldb_iter_seek(scan->iterator, key, len);
+    look(scan);
 }
 
 static bool scan_at(const struct wk_store_scan *scan, struct reader *ret_key, struct reader *ret_value)
@@ -545,23 +520,26 @@ static bool scan_at(const struct wk_store_scan *scan, struct reader *ret_key, st
     const char *data;
     size_t len;
 
-    if (!leveldb_iter_valid(scan->iterator))
+    if (!leveldb_iter_valid(scan->iterator) || scan->err.code != 0)
         return false;
     data = leveldb_iter_key(scan->iterator, &len);
+    if (len < sizeof(FORM_KEY))
+        return false;
     *ret_key = reader_of(data, len);
-    data = leveldb_iter_value(scan->iterator, &len);
-    *ret_value = reader_of(data, len);
+    *ret_value = scan->value;
     return true;
 }
 
 static void scan_next(struct wk_store_scan *scan)
 {
     leveldb_iter_next(scan->iterator);
+    look(scan);
 }
 
 static int scan_free(struct wk_store_scan *scan, struct err *err)
 {
     struct store *s = scan->store;
+    struct err why = scan->err;
     char *text = NULL;
 
     leveldb_iter_get_error(scan->iterator, &text);
@@ -569,15 +547,18 @@ static int scan_free(struct wk_store_scan *scan, struct err *err)
     leveldb_readoptions_destroy(scan->read);
     leveldb_release_snapshot(s->db, scan->snapshot);
     __atomic_sub_fetch(&s->scans, 1, __ATOMIC_ACQ_REL);
+    bytes_release(&scan->room);
     mem_free(scan);
-    return text ? failed(s, text, err) : 0;
+    if (!text && why.code != 0 && err)
+        *err = why;
+    return text ? wk_store_failed(s, text, err) : why.code;
 }
 
 /* ---- the worker's ---- */
 
 static const struct wk_store_ops ops = {.make = make, .free = store_free, .submit = submit, .receive = receive,
-                                        .open = store_open, .get = store_get, .put = store_put, .remove = store_remove,
-                                        .commit = store_commit, .freeze = store_freeze, .read = files_read,
+                                        .open = store_open, .get = wk_store_get, .put = wk_store_put, .remove = wk_store_remove,
+                                        .commit = wk_store_commit, .freeze = store_freeze, .read = files_read,
                                         .files_free = files_free, .scan = scan_new, .scan_seek = scan_seek,
                                         .scan_at = scan_at, .scan_next = scan_next, .scan_free = scan_free};
 

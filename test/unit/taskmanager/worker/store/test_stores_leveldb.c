@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <leveldb/c.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -192,27 +194,150 @@ static void test_an_unchanged_store_keeps_its_tables(void **arg)
     stores->ops->free(s);
 }
 
-static void test_a_full_disk_is_said(void **arg)
+enum { VALUE_FILE = 1u << 31 };
+
+static uint64_t value_bytes(const struct wk_store_files *files)
 {
-    struct wk_store *s = opened("a");
-    struct rlimit limit = {1 << 20, RLIM_INFINITY}, old;
-    int rc = 0;
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < files->count; i++)
+        bytes += files->tables[i].number & (uint32_t)VALUE_FILE ? files->tables[i].size : 0;
+    return bytes;
+}
+
+/* Changes keys for so many rounds; some go, and come back. */
+static void change_often(struct wk_store *s, uint32_t from, uint32_t rounds)
+{
+    for (uint32_t round = from; round < from + rounds; round++) {
+        for (uint32_t i = 0; i < KEYS; i++) {
+            uint32_t key = __builtin_bswap32(i);
+
+            if ((i + round) % 10 == 0)
+                assert_int_equal(stores->ops->remove(s, &key, sizeof(key), &err), 0);
+            else
+                put(s, i, round, i % 3 ? 1500 : 20); /* in a file, and not */
+        }
+        assert_int_equal(stores->ops->commit(s, &err), 0);
+    }
+    for (uint32_t i = 0; i < KEYS; i++)
+        assert_int_equal(value_of(s, i), (i + from + rounds - 1) % 10 == 0 ? UINT32_MAX : from + rounds - 1);
+}
+
+static void test_room_of_large_values_comes_back(void **arg)
+{
+    enum { LIVE = KEYS * 9 / 10 * 2 / 3 * 1500, FILE_BYTES = 8 << 20 };
+    struct wk_store *s = opened("a"), *copy;
+    struct wk_store_files files;
+    struct wk_store_scan *scan;
+    uint32_t last[2] = {0}, seen = 0;
+    struct reader key, value;
 
     (void)arg;
+    change_often(s, 0, 40);
+    scan = stores->ops->scan(s);
+    change_often(s, 40, 20); /* what a scan may read stays */
+    for (stores->ops->scan_seek(scan, "", 0); stores->ops->scan_at(scan, &key, &value); stores->ops->scan_next(scan), seen++) {
+        last[0] = __builtin_bswap32(reader_u32(&key));
+        assert_int_equal(reader_u32(&value), 39);
+        assert_int_equal(reader_left(&value), last[0] % 3 ? 1500 : 20);
+    }
+    assert_int_equal(seen, KEYS * 9 / 10);
+    assert_int_equal(stores->ops->scan_free(scan, &err), 0);
+    change_often(s, 60, 1);
+    assert_int_equal(stores->ops->freeze(s, &files, &err), 0);
+    assert_in_range(value_bytes(&files), LIVE, LIVE * 3 / 2 + 2 * FILE_BYTES);
+    copy = copy_of(&files);
+    stores->ops->files_free(&files);
+    change_often(copy, 100, 20); /* it knows what is dead in them */
+    assert_int_equal(stores->ops->freeze(copy, &files, &err), 0);
+    assert_in_range(value_bytes(&files), LIVE, LIVE * 3 / 2 + 2 * FILE_BYTES);
+    for (uint32_t i = 0; i < files.count; i++) /* no number twice */
+        for (uint32_t k = 0; k < i; k++)
+            assert_int_not_equal(files.tables[i].number, files.tables[k].number);
+    stores->ops->files_free(&files);
+    stores->ops->free(copy);
+    stores->ops->free(s);
+}
+
+static void receive_file(struct wk_store *s, uint32_t number, const char *folder, const char *name)
+{
+    char path[300], data[65536];
+    FILE *in;
+
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    in = fopen(path, "rb");
+    assert_non_null(in);
+    for (size_t n, at = 0; (n = fread(data, 1, sizeof(data), in)) > 0; at += n)
+        assert_int_equal(stores->ops->receive(s, number, at, data, n, &err), 0);
+    fclose(in);
+}
+
+/* Values without a tag, as LevelDB alone had them. */
+static void test_a_store_of_an_older_version_goes_on(void **arg)
+{
+    leveldb_options_t *options = leveldb_options_create();
+    leveldb_writeoptions_t *write = leveldb_writeoptions_create();
+    struct wk_store *s = stores->ops->make(stores, "old");
+    char folder[] = "/tmp/rask-test-old.XXXXXX", *why = NULL;
+    struct dirent *entry;
+    leveldb_t *db;
+    DIR *files;
+
+    (void)arg;
+    assert_non_null(mkdtemp(folder));
+    leveldb_options_set_create_if_missing(options, 1);
+    db = leveldb_open(options, folder, &why);
+    assert_non_null(db);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        uint32_t key = __builtin_bswap32(i), value[100] = {i};
+
+        leveldb_put(db, write, (const char *)&key, sizeof(key), (const char *)value, i % 2 ? sizeof(value) : 13, &why);
+        assert_null(why);
+    }
+    leveldb_compact_range(db, NULL, 0, NULL, 0);
+    leveldb_close(db);
+    files = opendir(folder);
+    while ((entry = readdir(files)) != NULL)
+        if (strstr(entry->d_name, ".ldb") || strncmp(entry->d_name, "MANIFEST", 8) == 0)
+            receive_file(s, (uint32_t)atoi(entry->d_name), folder, entry->d_name);
+    closedir(files);
+    assert_int_equal(stores->ops->open(s, MEMORY, &err), 0);
+    for (uint32_t i = 0; i < KEYS; i++)
+        assert_int_equal(value_of(s, i), i);
+    change_often(s, 100, 3);
+    stores->ops->free(s);
+    work_folder_remove(folder);
+    leveldb_options_destroy(options);
+    leveldb_writeoptions_destroy(write);
+}
+
+static void disk_is_full_at(size_t value_bytes)
+{
+    struct wk_store *s = opened("a");
+    struct rlimit limit = {512 << 10, RLIM_INFINITY}, old;
+    char value[1000] = {0};
+    int rc = 0;
+
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &old);
     limit.rlim_max = old.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
     for (uint32_t i = 0; i < 100000 && rc == 0; i++) {
         uint32_t key = i;
-        char value[1000] = {0};
 
-        rc = stores->ops->put(s, &key, sizeof(key), value, sizeof(value), &err);
+        rc = stores->ops->put(s, &key, sizeof(key), value, value_bytes, &err);
     }
     setrlimit(RLIMIT_FSIZE, &old);
     assert_int_equal(rc, ERR_NO_SPACE);
     assert_non_null(strstr(err.text, "state.backend.leveldb.localdir"));
     stores->ops->free(s);
+}
+
+static void test_a_full_disk_is_said(void **arg)
+{
+    (void)arg;
+    disk_is_full_at(50);
+    disk_is_full_at(1000);
 }
 
 struct note {
@@ -283,6 +408,8 @@ int main(void)
         cmocka_unit_test(test_a_scan_sees_what_was_there_in_order),
         cmocka_unit_test(test_files_are_a_copy_of_their_moment),
         cmocka_unit_test(test_an_unchanged_store_keeps_its_tables),
+        cmocka_unit_test(test_room_of_large_values_comes_back),
+        cmocka_unit_test(test_a_store_of_an_older_version_goes_on),
         cmocka_unit_test(test_a_full_disk_is_said),
         cmocka_unit_test(test_jobs_run_in_order),
         cmocka_unit_test(test_a_manifest_that_lacks_a_table_is_refused),
