@@ -215,6 +215,30 @@ static void names(void **state)
     mem_free(c.text);
 }
 
+static void a_file_has_several_names(void **state)
+{
+    struct call c = call_on(state);
+    struct fs_file *f = open_file(&c, "one", FS_CREATE);
+    char other[300];
+
+    snprintf(other, sizeof(other), "%s", path(&c, "two"));
+    assert_int_equal(CALL(&c, write_all, other, "before", 6), 0);
+    assert_int_equal(CALL(&c, link, path(&c, "one"), other), 0); /* replaces */
+    assert_int_equal(CALL(&c, append, f, "abc", 3), 0);          /* what comes later is in both */
+    c.fs->ops->close(c.fs, f);
+    assert_int_equal(CALL(&c, read_all, other, 10), 0);
+    assert_string_equal(c.text, "abc");
+    assert_int_equal(CALL(&c, unlink, path(&c, "one")), 0);
+    assert_int_equal(CALL(&c, read_all, other, 10), 0);
+    assert_string_equal(c.text, "abc");
+    assert_int_equal(CALL(&c, link, path(&c, "none"), other), ERR_NOT_FOUND);
+    assert_int_equal(CALL(&c, stat, other), ERR_NOT_FOUND); /* nobody takes what was there for the file */
+    snprintf(other, sizeof(other), "%s", path(&c, "missing/two"));
+    assert_int_equal(CALL(&c, write_all, path(&c, "one"), "1", 1), 0);
+    assert_true(CALL(&c, link, path(&c, "one"), other) < 0);
+    mem_free(c.text);
+}
+
 static void folders_are_not_files(void **state)
 {
     struct call c = call_on(state);
@@ -234,6 +258,7 @@ const struct contract contract_fs[] = {
     {"what_was_read_may_be_taken", what_was_read_may_be_taken},
     {"calls_on_a_file_keep_their_order", calls_on_a_file_keep_their_order},
     {"names", names},
+    {"a_file_has_several_names", a_file_has_several_names},
     {"folders_are_not_files", folders_are_not_files},
     {NULL, NULL},
 };

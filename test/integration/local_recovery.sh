@@ -146,7 +146,7 @@ for backend in hashmap leveldb; do
 
     # the TaskManager is killed, and comes back
     check "${backend}_fourth_checkpoint_is_taken" take_checkpoint
-    rm -f "$top"/work/tm_$backend/localState/"$job"/*
+    rm -f "$top"/kept/tm_$backend/localState/"$job"/*
     rask checkpoint -full "$job"
     check "${backend}_full_checkpoint_is_taken" said 0 ""
     check "${backend}_state_is_hidden_for_the_taskmanager" hide_state
@@ -159,7 +159,7 @@ for backend in hashmap leveldb; do
 
     # a copy that is gone
     check "${backend}_fifth_checkpoint_is_taken" take_checkpoint
-    rm -f "$top"/work/tm_$backend/localState/"$job"/*
+    rm -f "$top"/kept/tm_$backend/localState/"$job"/*
     kill_worker "tm_$backend"
     check "${backend}_starts_without_copies" eventually runs_since 5
     check "${backend}_says_that" eventually said_where 5

@@ -72,10 +72,13 @@ const char *const sim_probes_all[] = {
     "task: blocks are cut early",
     "taskmanager: a start is repeated",
     "taskmanager: an obituary is repeated",
+    "taskmanager: copies of a job's state are removed",
+    "worker: a copy of state is of no use",
     "worker: a peer connects before the deployment",
     "worker: barriers that have waited overtake",
     "worker: rows in flight are kept",
     "worker: rows in flight come back",
+    "worker: state is read from copies on its host",
     "worker: tasks begin with a checkpoint",
     NULL,
 };

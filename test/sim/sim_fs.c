@@ -243,6 +243,8 @@ static int do_link(struct op *op)
     struct inode *from = map_get_str(op->disk->now, op->path), *to = map_get_str(op->disk->now, op->to);
     bool apart = sim_path_is_shared(op->path) != sim_path_is_shared(op->to);
 
+    if (!apart && to != NULL && !to->folder)
+        sim_disk_change(op->disk, CHANGE_REMOVE, op->to, NULL, NULL, self(op));
     if (from == NULL || from->folder || (to != NULL && to->folder) || apart || !sim_disk_parent_exists(op->disk, op->to))
         return err_set(&op->result.err, from == NULL ? ERR_NOT_FOUND : ERR_INVALID, "cannot link %s to %s: %s", op->path,
                        op->to, from == NULL ? "No such file or directory" : "Invalid cross-device link");

@@ -148,6 +148,8 @@ static void finish(struct wk_restoring *r, struct err *error)
         env_log(r->env, LOG_INFO, LOG_MODULE, NULL, "checkpoint %llu: %llu bytes of state were read from copies on this host, "
                 "%llu bytes from \"%s\"", (unsigned long long)r->meta->checkpoint, (unsigned long long)r->copied_bytes,
                 (unsigned long long)r->fetched_bytes, r->msg->dir);
+    if (!error && r->copied_bytes > 0)
+        ENV_PROBE(r->env, "worker: state is read from copies on its host");
     if (error)
         err_wrap(error, "cannot restore from \"%s\"", r->msg->dir);
     r->done(r->arg, error);

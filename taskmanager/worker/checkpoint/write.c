@@ -427,6 +427,8 @@ struct wk_writing *wk_writing_start(const struct wk_write_options *options, stru
     w->stored = mem_alloc_array(count + 1, sizeof(*w->stored));
     w->outputs[EXCLUSIVE] = (struct output){.dir = w->options.dir, .prefix = ""};
     w->outputs[SHARED] = (struct output){.dir = w->options.shared_dir, .prefix = "../shared/", .shared = true};
+    if (ENV_BUGGIFY(w->options.env))
+        w->inline_bytes = INLINE_ALL_BYTES + 1; /* all of it in files */
     w->work.run = make_pieces;
     w->work.done = pieces_made;
     next(w);

@@ -362,7 +362,7 @@ struct job_spec job_draw(struct sim *sim, uint32_t index)
         s.unaligned = sim_chance(sim, 1, 2);
         s.aligned_ms = sim_chance(sim, 1, 2) ? (uint32_t)sim_range(sim, 1, 500) : 0;
         s.stumbles = sim_chance(sim, 1, 4);
-        s.from_local = sim_chance(sim, 1, 2);
+        s.from_local = sim_chance(sim, 3, 4);
         s.concurrent = s.unaligned || sim_chance(sim, 1, 2) ? 1 : (uint32_t)sim_range(sim, 2, 16);
     }
     return s;

@@ -121,6 +121,73 @@ static void slots_are_spread(void **state)
     world_free(w);
 }
 
+static void slots_are_where_they_were(void **state)
+{
+    struct world *w = world_with(3, 2);
+    struct jm_resource *res = &w->jm->resource;
+    struct id id = id_from_u64(1, 1);
+    char *places[6] = {NULL};
+    struct jm_grant grant;
+    struct jm_allocation *one;
+    uint32_t n = 0;
+
+    (void)state;
+    /* the last TaskManager twice, one that is not there any more, the first */
+    for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it); n++)
+        places[n == 0 ? 3 : n == 2 ? 0 : 5] = ((struct jm_taskmanager *)it.value)->place;
+    places[1] = places[0];
+    places[2] = (char *)"gone";
+    places[4] = places[0]; /* more than it has */
+    places[5] = NULL;
+    assert_true(jm_resource_allocate(res, &id, "a", 5, places, &grant));
+    assert_int_equal(grant.host_count, 3);
+    assert_int_equal(grant.slot_host[0], 0);
+    assert_int_equal(grant.slot_host[1], 0);
+    assert_string_equal(grant.hosts[0]->taskmanager->place, places[0]);
+    assert_int_equal(grant.hosts[0]->slots, 2);
+    assert_string_equal(grant.hosts[grant.slot_host[3]]->taskmanager->place, places[3]);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(grant.hosts[i]->taskmanager->used, grant.hosts[i]->slots);
+        jm_resource_release(res, &grant.hosts[i]);
+    }
+    jm_grant_release(&grant);
+    one = jm_resource_allocate_on_one(res, &id, "a", 1, places[0]);
+    assert_string_equal(one->taskmanager->place, places[0]);
+    jm_resource_release(res, &one);
+    one = jm_resource_allocate_on_one(res, &id, "a", 2, "gone");
+    assert_non_null(one);
+    jm_resource_release(res, &one);
+    assert_int_equal(res->used, 0);
+    world_free(w);
+}
+
+static void a_resource_id_has_one_taskmanager(void **state)
+{
+    struct world *w = world_with(1, 2);
+    struct jm_resource *res = &w->jm->resource;
+    Rask__Control__RegisterTaskManager msg = RASK__CONTROL__REGISTER_TASK_MANAGER__INIT;
+    struct map_iter it = map_iter(res->taskmanagers);
+    struct jm_taskmanager *tm, *second;
+    struct id id = id_from_u64(7, 7);
+    struct err err;
+
+    (void)state;
+    assert_true(map_next(&it));
+    tm = it.value;
+    assert_string_equal(tm->place, tm->id_text);
+    mem_free(tm->place);
+    tm->place = mem_strdup("seven");
+    msg.taskmanager_id = rpc_id_data(&id);
+    msg.host = msg.data_address = (char *)"elsewhere";
+    msg.slots = 1;
+    msg.resource_id = (char *)"seven";
+    assert_int_equal(jm_resource_register(res, NULL, &msg, &second, &err), ERR_EXISTS);
+    assert_non_null(strstr(err.text, "has taskmanager.resource-id \"seven\" and is registered"));
+    msg.resource_id = (char *)"two words";
+    assert_int_equal(jm_resource_register(res, NULL, &msg, &second, &err), ERR_PROTOCOL);
+    world_free(w);
+}
+
 /* ---- states ---- */
 
 static void final_states_are_final(void **state)
@@ -157,6 +224,8 @@ int main(void)
         cmocka_unit_test(a_group_follows_its_upstream),
         cmocka_unit_test(no_slot_is_used_by_two_groups),
         cmocka_unit_test(slots_are_spread),
+        cmocka_unit_test(a_resource_id_has_one_taskmanager),
+        cmocka_unit_test(slots_are_where_they_were),
         cmocka_unit_test(final_states_are_final),
         cmocka_unit_test(every_state_leads_to_an_end),
     };

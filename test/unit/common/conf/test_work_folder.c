@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,11 +107,50 @@ static void is_kept_while_its_process_lives(void **state)
     assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+static void one_of_a_name_is_found_again(void **state)
+{
+    char *path = mem_printf("%s/tm_seven", parent);
+    struct stat st;
+    struct err err;
+    int end[2], fd, status;
+    char byte = 0;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(end), 0);
+    pid = fork();
+    if (pid == 0) {
+        if (work_folder_keep(path, &err) < 0)
+            _exit(1);
+        fd = open(path, O_RDONLY | O_DIRECTORY);
+        if (fd < 0 || openat(fd, "file", O_CREAT | O_WRONLY, 0600) < 0 || write(end[1], "x", 1) != 1)
+            _exit(2);
+        pause();
+    }
+    assert_int_equal(read(end[0], &byte, 1), 1);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0700);
+    assert_int_equal(work_folder_keep(path, &err), ERR_EXISTS); /* it lives */
+    assert_non_null(strstr(err.text, "another process holds it"));
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    close(end[0]);
+    close(end[1]);
+    assert_int_equal(work_folder_keep(path, &err), 0);
+    fd = open(path, O_RDONLY | O_DIRECTORY);
+    assert_int_equal(faccessat(fd, "file", F_OK, 0), 0);
+    close(fd);
+    work_folder_remove(path);
+    mem_free(path);
+    assert_int_equal(work_folder_keep("/nonexistent/tm", &err), ERR_NOT_FOUND);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_private_and_goes),
         cmocka_unit_test(is_kept_while_its_process_lives),
+        cmocka_unit_test(one_of_a_name_is_found_again),
     };
 
     return cmocka_run_group_tests(tests, make_parent, remove_parent);

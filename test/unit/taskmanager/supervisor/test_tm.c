@@ -1,9 +1,13 @@
 /* test_tm.c - the supervisor against a JobManager of the test and a spawner that starts nothing. */
 #include "taskmanager/supervisor/tm.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/rpc/rpc.h"
@@ -53,6 +57,7 @@ struct fixture {
     int32_t pid;
     char text[ERR_TEXT_MAX];
     uint64_t fence;
+    char resource_id[64];
 };
 
 struct death {
@@ -201,6 +206,8 @@ static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
     struct fixture *f = arg;
     const Rask__Control__RegisterTaskManager *reg = (const void *)message;
     Rask__Control__RegisterTaskManagerOk ok = RASK__CONTROL__REGISTER_TASK_MANAGER_OK__INIT;
+    uint8_t known[16] = {1};
+    ProtobufCBinaryData local_jobs[] = {{16, known}};
 
     (void)peer;
     if (method == RPC_REGISTER_TASKMANAGER) {
@@ -210,6 +217,9 @@ static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method,
         assert_string_equal(reg->data_address, DATA);
         ok.heartbeat_interval_ms = 1000;
         ok.heartbeat_timeout_ms = 50000;
+        ok.n_local_jobs = 1;
+        ok.local_jobs = local_jobs;
+        snprintf(f->resource_id, sizeof(f->resource_id), "%s", reg->resource_id ? reg->resource_id : "");
         rpc_reply(request, &ok.base);
     } else if (method == RPC_TASKMANAGER_REPORT) {
         f->reports++;
@@ -265,7 +275,7 @@ static void count_stopped(void *arg)
     ((struct fixture *)arg)->stopped++;
 }
 
-static void start(struct fixture *f, bool with_jobmanager)
+static void start_with(struct fixture *f, bool with_jobmanager, const char *local_dir)
 {
     struct tm_options options = {.jobmanager_address = JOBMANAGER, .data_listen_address = DATA,
                                  .on_registered = count_registered, .on_failed = count_failed,
@@ -281,9 +291,16 @@ static void start(struct fixture *f, bool with_jobmanager)
         listen_as_jobmanager(f, 77);
     options.conf = f->conf;
     options.spawner = &f->spawner.base;
+    options.local_dir = local_dir;
+    options.resource_id = local_dir ? "seven" : NULL;
     assert_int_equal(tm_new(f->env, &options, &f->tm, &err), 0);
     if (with_jobmanager)
         loop_until(f->env, &f->on_registered, 1);
+}
+
+static void start(struct fixture *f, bool with_jobmanager)
+{
+    start_with(f, with_jobmanager, NULL);
 }
 
 static void end(struct fixture *f)
@@ -644,6 +661,73 @@ static void test_stop_waits_for_the_workers(void **state)
     end(&f);
 }
 
+/* ---- copies of state ---- */
+
+/* The folder of a job, with copies in it. */
+static void make_copies(const char *dir, uint8_t job)
+{
+    struct id id = {{job}};
+    char text[ID_TEXT_MAX], path[160];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, id_format(&id, text));
+    assert_int_equal(mkdir(path, 0700), 0);
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%s/0-1-%d.state", dir, text, i);
+        assert_true(close(creat(path, 0600)) == 0);
+    }
+}
+
+static bool has_copies(const char *dir, uint8_t job)
+{
+    struct id id = {{job}};
+    char text[ID_TEXT_MAX], path[160];
+
+    snprintf(path, sizeof(path), "%s/%s", dir, id_format(&id, text));
+    return access(path, F_OK) == 0;
+}
+
+static void ask_job_over(struct fixture *f, uint8_t job)
+{
+    Rask__Control__JobOver over = RASK__CONTROL__JOB_OVER__INIT;
+    uint8_t id[16] = {job};
+
+    over.job_id = (ProtobufCBinaryData){16, id};
+    rpc_call(f->peer, RPC_JOB_OVER, &over.base, 0, on_done, f);
+    loop_until(f->env, &f->done, f->done + 1);
+}
+
+static void test_copies_of_jobs_that_are_over_go(void **state)
+{
+    char dir[] = "/tmp/rask-test-tm-XXXXXX", other[64];
+    struct fixture f;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(other, sizeof(other), "%s/tm_six", dir);
+    assert_int_equal(mkdir(other, 0700), 0); /* no job's */
+    make_copies(dir, 1);
+    make_copies(dir, 2);
+    start_with(&f, true, dir); /* and the JobManager has job 1 alone */
+    assert_string_equal(f.resource_id, "seven");
+    while (has_copies(dir, 2))
+        loop_settle(f.env);
+    assert_true(has_copies(dir, 1));
+    ask_start(&f, 1, 1, 100 * MIB);
+    ask_job_over(&f, 1); /* nobody says so before its workers have ended */
+    loop_settle(f.env);
+    assert_true(has_copies(dir, 1));
+    ask_stop(&f, 1, true);
+    loop_until(f.env, &f.obituaries, 1);
+    ask_job_over(&f, 1);
+    while (has_copies(dir, 1))
+        loop_settle(f.env);
+    ask_job_over(&f, 3); /* that had none */
+    assert_int_equal(f.code, 0);
+    end(&f);
+    assert_int_equal(rmdir(other), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 static void test_memory_formula(void **state)
 {
     struct conf *conf = conf_new();
@@ -697,6 +781,7 @@ int main(void)
         cmocka_unit_test(test_quick_looks_see_a_worker_that_jumps),
         cmocka_unit_test(test_data_connections_find_their_worker),
         cmocka_unit_test(test_stop_waits_for_the_workers),
+        cmocka_unit_test(test_copies_of_jobs_that_are_over_go),
         cmocka_unit_test(test_memory_formula),
         cmocka_unit_test(test_open_data_port_is_refused),
     };
