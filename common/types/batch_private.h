@@ -8,6 +8,10 @@
 #ifndef TYPES_BATCH_PRIVATE_H
 #define TYPES_BATCH_PRIVATE_H
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include "common/types/batch.h"
 
 struct batch_full {
@@ -84,6 +88,28 @@ static inline uint32_t view_offset(view_words v)
 {
     return (uint32_t)(v.high >> 32);
 }
+/* Of up to 64 cells: a bit for each that refers to a buffer. Few do, and which ones no branch can foresee. */
+static inline uint64_t views_that_refer(const void *cells, uint32_t count)
+{
+    uint64_t bits = 0;
+    uint32_t i = 0;
+
+#ifdef __SSE2__
+    const __m128i *cell = (const __m128i *)cells, most = _mm_set1_epi32(12);
+
+    for (; i + 4 <= count; i += 4) {
+        __m128i ab = _mm_unpacklo_epi32(_mm_loadu_si128(cell + i), _mm_loadu_si128(cell + i + 1));
+        __m128i cd = _mm_unpacklo_epi32(_mm_loadu_si128(cell + i + 2), _mm_loadu_si128(cell + i + 3));
+        __m128i is_long = _mm_cmpgt_epi32(_mm_unpacklo_epi64(ab, cd), most);
+
+        bits |= (uint64_t)(uint32_t)_mm_movemask_ps(_mm_castsi128_ps(is_long)) << i;
+    }
+#endif
+    for (; i < count; i++)
+        bits |= (uint64_t)(view_len(((const view_words *)cells)[i]) > 12) << i;
+    return bits;
+}
+
 static inline view_words view_at(view_words v, uint32_t buffer, uint32_t offset)
 {
     v.high = (uint64_t)offset << 32 | buffer;

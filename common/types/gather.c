@@ -126,31 +126,34 @@ static void text_list_map(struct text_list *t, const rask_batch *in)
     }
 }
 
+/* The bits of rows [from, from + count) of the input whose strings do not lie in their cells; count <= 64. */
+static uint64_t rows_that_refer(const rask_batch *in, const view_words *cells, uint32_t from, uint32_t count)
+{
+    uint64_t bits = 0;
+
+    if (!in->sel)
+        return views_that_refer(cells + in->first + from, count);
+    for (uint32_t i = 0; i < count; i++)
+        bits |= (uint64_t)(view_len(cells[in->sel[from + i]]) > 12) << i;
+    return bits;
+}
+
 static void scatter_views(struct text_list *t, const rask_batch *in, const void *src, void *dst,
                           const uint16_t *position)
 {
     const view_words *from = src;
     view_words *to = dst;
-    uint32_t number = 0; /* of the buffer that `referenced` counts for */
-    uint64_t referenced = 0;
 
-    for (uint32_t i = 0; i < in->rows; i++) {
-        view_words v = from[rask_position(in, i)];
-
-        if (view_len(v) > 12) {
+    scatter_cell_16(in, src, dst, position);
+    for (uint32_t i = 0; i < in->rows; i += 64)
+        for (uint64_t bits = rows_that_refer(in, from, i, MIN(in->rows - i, 64u)); bits; bits &= bits - 1) {
+            uint32_t row = i + (uint32_t)__builtin_ctzll(bits);
+            view_words v = from[rask_position(in, row)];
             uint32_t n = t->map[view_buffer(v)];
 
-            if (n != number) {
-                t->list[number].referenced += referenced;
-                number = n;
-                referenced = 0;
-            }
-            referenced += view_len(v);
-            v = view_at(v, n, view_offset(v));
+            t->list[n].referenced += view_len(v);
+            to[position[row]] = view_at(v, n, view_offset(v));
         }
-        to[position[i]] = v;
-    }
-    t->list[number].referenced += referenced;
 }
 
 /* Decides what becomes of each buffer. Returns whether views must be changed once more. */
@@ -181,21 +184,19 @@ static void compact_views(const struct text_list *t, void *column, uint32_t rows
 {
     view_words *views = column;
 
-    for (uint32_t i = 0; i < rows; i++) {
-        view_words v = views[i];
-        const struct text_buffer *b;
+    for (uint32_t i = 0; i < rows; i += 64)
+        for (uint64_t bits = views_that_refer(views + i, MIN(rows - i, 64u)); bits; bits &= bits - 1) {
+            view_words *v = &views[i + (uint32_t)__builtin_ctzll(bits)];
+            const struct text_buffer *b = &t->list[view_buffer(*v)];
 
-        if (view_len(v) <= 12)
-            continue;
-        b = &t->list[view_buffer(v)];
-        if (b->to != BUFFER_COPY) {
-            views[i] = view_at(v, b->to, view_offset(v));
-            continue;
+            if (b->to != BUFFER_COPY) {
+                *v = view_at(*v, b->to, view_offset(*v));
+                continue;
+            }
+            text_copy(fresh->data + fresh->used, b->buffer->data + view_offset(*v), view_len(*v));
+            *v = view_at(*v, fresh_number, fresh->used);
+            fresh->used += view_len(*v);
         }
-        text_copy(fresh->data + fresh->used, b->buffer->data + view_offset(v), view_len(v));
-        views[i] = view_at(v, fresh_number, fresh->used);
-        fresh->used += view_len(v);
-    }
 }
 
 /* The batch over the cells, with the buffers that it keeps. */
@@ -298,12 +299,13 @@ static void concat_column(const struct runs *runs, uint32_t column, uint32_t wid
 /* Views of a run that were copied to `views`: their buffers get the numbers of the result. */
 static void concat_views(struct text_list *texts, const struct run *run, view_words *views)
 {
-    for (uint32_t i = 0; i < run->span.count; i++)
-        if (view_len(views[i]) > 12) {
-            uint32_t n = texts->map[view_buffer(views[i])];
+    for (uint32_t i = 0; i < run->span.count; i += 64)
+        for (uint64_t bits = views_that_refer(views + i, MIN(run->span.count - i, 64u)); bits; bits &= bits - 1) {
+            view_words *v = &views[i + (uint32_t)__builtin_ctzll(bits)];
+            uint32_t n = texts->map[view_buffer(*v)];
 
-            texts->list[n].referenced += view_len(views[i]);
-            views[i] = view_at(views[i], n, view_offset(views[i]));
+            texts->list[n].referenced += view_len(*v);
+            *v = view_at(*v, n, view_offset(*v));
         }
 }
 

@@ -238,9 +238,9 @@ static uint64_t run_cells(struct key_run *run, const rask_batch *b, const view_w
 static void run_strings(struct key_run *run, const rask_batch *b, const uint16_t *column, uint32_t from)
 {
     const rask_view *cells = b->columns[*column].data;
-    uint64_t is_long = run_cells(run, b, b->columns[*column].data, from);
 
-    for (; is_long; is_long &= is_long - 1) {
+    run->is_long = run_cells(run, b, b->columns[*column].data, from);
+    for (uint64_t is_long = run->is_long; is_long; is_long &= is_long - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(is_long);
 
         run_add_string(run, i, rask_view_str(b, &cells[rask_position(b, from + i)]));
@@ -280,6 +280,7 @@ static void run_general(struct key_run *run, const rask_batch *b, const uint16_t
         run->place[i] = run->text.len;
         key_bytes_of(b, columns, column_count, row.position, &run->text);
         run->len[i] = (uint32_t)(run->text.len - run->place[i]);
+        run->is_long |= (uint64_t)(run->len[i] > KEY_HEAD_BYTES) << i;
         memcpy(run->head[i], run->text.data + run->place[i], MIN(run->len[i], (uint32_t)KEY_HEAD_BYTES));
     }
 }
@@ -293,6 +294,7 @@ void key_run_fill(struct key_run *run, const rask_batch *b, const uint16_t *colu
     CHECK(rows <= KEY_RUN_ROWS);
     bytes_clear(&run->text);
     run->rows = rows;
+    run->is_long = 0;
     if (plain && schema_is_view(first))
         run_strings(run, b, columns, from);
     else if (plain && (first->type == RASK_T_BIGINT || first->type == RASK_T_TIMESTAMP))
@@ -304,11 +306,11 @@ void key_run_fill(struct key_run *run, const rask_batch *b, const uint16_t *colu
 void key_run_hash(const struct key_run *run, uint64_t *hash)
 {
     hash_xxh3_heads(run->head, run->len, run->rows, hash);
-    if (run->text.len == 0)
-        return;
-    for (uint32_t i = 0; i < run->rows; i++)
-        if (run->len[i] > KEY_HEAD_BYTES)
-            hash[i] = hash_xxh3(run->text.data + run->place[i], run->len[i]);
+    for (uint64_t is_long = run->is_long; is_long; is_long &= is_long - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(is_long);
+
+        hash[i] = hash_xxh3(run->text.data + run->place[i], run->len[i]);
+    }
 }
 
 /* One NOT NULL column of numbers without a selection: no key bytes are written at all. */

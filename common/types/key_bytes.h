@@ -28,12 +28,13 @@ void key_hash_batch(const rask_batch *b, const uint16_t *columns, uint32_t colum
  * The keys of a few rows, so that most are compared in words: the first 16 bytes of each, padded with 0; a longer key
  * stands whole in `text`.
  */
-enum { KEY_RUN_ROWS = 64, KEY_HEAD_BYTES = 16 };
+enum { KEY_RUN_ROWS = 64, KEY_HEAD_BYTES = 16 }; /* not more rows than a word has bits */
 struct key_run {
     uint32_t rows;
     uint32_t len[KEY_RUN_ROWS];
     uint64_t head[KEY_RUN_ROWS][2];
-    size_t place[KEY_RUN_ROWS]; /* in text; set where len > 16 */
+    uint64_t is_long;           /* a bit for each key of more than 16 bytes */
+    size_t place[KEY_RUN_ROWS]; /* of such a key, in text */
     struct bytes text;          /* owned: bytes_init before the first fill, bytes_release after the last */
 };
 /* Rows from .. from + rows - 1 of the batch, at most KEY_RUN_ROWS; what was there before is gone. */

@@ -198,8 +198,8 @@ void wk_ctx_clear(rask_ctx *ctx, int state)
         (void)failed(op, &err);
 }
 
-/* Hashes of the keys of rows from .. from + n - 1, at most KEY_RUN_ROWS; false: the batch has none. */
-static bool run_hashes(const rask_batch *in, uint32_t from, uint32_t n, uint64_t *hash)
+/* Hashes of the keys of rows from .. from + n - 1; false: the batch has none. */
+static bool hashes_of(const rask_batch *in, uint32_t from, uint32_t n, uint64_t *hash)
 {
     const uint64_t *all = in->hash.data;
 
@@ -215,12 +215,12 @@ void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t
     uint64_t *hash = kept(op)->run.hash, ahead[KEY_RUN_ROWS];
 
     key_run_fill(keys, in, op->key_columns[input], op->key_count[input], from, n);
-    if (!run_hashes(in, from, n, hash)) {
+    if (!hashes_of(in, from, n, hash)) {
         key_run_hash(keys, hash);
         first = true;
         next = 0;
     }
-    (void)run_hashes(in, from + n, next, ahead);
+    (void)hashes_of(in, from + n, next, ahead);
     for (int i = 0; op->ctx.states && op->ctx.states[i].kind != 0; i++) {
         if (op->ctx.states[i].kind >= RASK_OPERATOR_LIST)
             continue;
@@ -246,28 +246,26 @@ int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, u
                      const rask_schema *schema, size_t size, void **values)
 {
     struct wk_op *op = wk_op_of(ctx);
-    uint64_t hash[2][KEY_RUN_ROWS];
+    uint64_t hash[RASK_BATCH_ROWS_MAX];
+    struct wk_runs runs;
     struct key_run *keys;
-    int rc = 0;
+    int rc;
 
     if (input < 0 || input > 1 || op->key_count[input] == 0 || from > in->rows || count > in->rows - from)
         return rask_fail(ctx, "rask_values_of: input %d has no key, or the batch has not so many rows", input);
     if (!is_usable(op, state, VALUES, "rask_values_of", true) || !is_in_place(op, state, schema, size))
         return ctx->error.code;
     keys = &kept(op)->keys;
-    if (run_hashes(in, from, MIN(count, (uint32_t)KEY_RUN_ROWS), hash[0]))
-        wk_state_fetch(op->state, state, hash[0], MIN(count, (uint32_t)KEY_RUN_ROWS));
-    for (uint32_t i = 0, turn = 0; i < count && rc == 0; i += KEY_RUN_ROWS, turn ^= 1) {
-        uint32_t n = MIN(count - i, (uint32_t)KEY_RUN_ROWS), next = MIN(count - i - n, (uint32_t)KEY_RUN_ROWS);
+    if (!hashes_of(in, from, count, hash)) {
+        rask_batch *part = batch_slice((rask_batch *)(uintptr_t)in, from, count);
 
-        if (run_hashes(in, from + i + n, next, hash[turn ^ 1])) /* a run ahead */
-            wk_state_fetch(op->state, state, hash[turn ^ 1], next);
-        key_run_fill(keys, in, op->key_columns[input], op->key_count[input], from + i, n);
-        if (!in->hash.data) {
-            key_run_hash(keys, hash[turn]);
-            wk_state_fetch(op->state, state, hash[turn], n);
-        }
-        rc = wk_state_get_run(op->state, state, keys, hash[turn], size, values + i, &ctx->error);
+        key_hash_batch(part, op->key_columns[input], op->key_count[input], hash);
+        batch_unref(part);
+    }
+    rc = wk_runs_begin(&runs, op->state, state, hash, count, &ctx->error);
+    for (uint32_t i = 0; i < count && rc == 0; i += KEY_RUN_ROWS) {
+        key_run_fill(keys, in, op->key_columns[input], op->key_count[input], from + i, MIN(count - i, (uint32_t)KEY_RUN_ROWS));
+        rc = wk_runs_next(&runs, keys, size, values + i, &ctx->error);
     }
     return rc;
 }

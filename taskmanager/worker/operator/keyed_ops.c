@@ -49,6 +49,7 @@ struct rolling {
     rask_state states[3]; /* accumulator, result row; ends with kind 0 */
     uint64_t hash[RASK_BATCH_ROWS_MAX];
     struct key_run keys; /* columnar form */
+    struct wk_runs runs;
     bool plain_sum;      /* the sum of a BIGINT that is NOT NULL */
     __int128 decimal_limit; /* of a DECIMAL(p, s): 10^p; else 0 */
 };
@@ -362,15 +363,14 @@ static void give_column(const struct rolling *r, uint32_t k, uint32_t from, stru
     }
 }
 
-static int update_run(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash, uint32_t from,
-                      rask_batch *result)
+static int update_run(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from, rask_batch *result)
 {
     void *found[KEY_RUN_ROWS];
     struct accumulator *const *acc = (struct accumulator *const *)found;
     int rc;
 
     key_run_fill(&r->keys, in, op->key_columns[0], op->key_count[0], from, MIN(in->rows - from, (uint32_t)KEY_RUN_ROWS));
-    rc = wk_state_get_run(op->state, 0, &r->keys, hash + from, r->kept_bytes, found, &op->ctx.error);
+    rc = wk_runs_next(&r->runs, &r->keys, r->kept_bytes, found, &op->ctx.error);
     if (rc != 0)
         return rc;
     for (uint32_t i = 0; r->kept_count > 0 && i < r->keys.rows; i++)
@@ -385,14 +385,10 @@ static int update_run(struct wk_op *op, struct rolling *r, const rask_batch *in,
 static int process_columns(struct wk_op *op, struct rolling *r, const rask_batch *in, const uint64_t *hash)
 {
     rask_batch *result = batch_derive(wk_task_pool(op), (rask_batch *)(uintptr_t)in, op->ctx.out->schema, r->columns);
-    int rc = 0;
+    int rc = wk_runs_begin(&r->runs, op->state, 0, hash, in->rows, &op->ctx.error);
 
-    wk_state_fetch(op->state, 0, hash, MIN(in->rows, (uint32_t)KEY_RUN_ROWS));
-    for (uint32_t i = 0, next; i < in->rows && rc == 0; i = next) {
-        next = MIN(i + KEY_RUN_ROWS, in->rows);
-        wk_state_fetch(op->state, 0, hash + next, MIN(in->rows - next, (uint32_t)KEY_RUN_ROWS));
-        rc = update_run(op, r, in, hash, i, result);
-    }
+    for (uint32_t i = 0; i < in->rows && rc == 0; i += KEY_RUN_ROWS)
+        rc = update_run(op, r, in, i, result);
     if (rc == 0)
         return rask_emit_batch(op->ctx.out, &result);
     batch_unref(result);

@@ -62,6 +62,7 @@ static bool resize(struct wk_state *s, struct group *g, uint64_t buckets)
     wk_room_free(s, g->index, slots / BUCKET_SLOTS * sizeof(*index));
     g->index = index;
     g->mask = buckets - 1;
+    s->resized++;
     return true;
 }
 

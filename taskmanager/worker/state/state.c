@@ -1,5 +1,5 @@
 /*
- * state.c - keyed state as operators see it: value by key, in place or as bytes, one key or a run of keys at a time.
+ * state.c - keyed state as operators see it: value by key, in place or as bytes, one key at a time; runs of keys are in run.c.
  * Runs in the task's step.
  */
 #include "taskmanager/worker/state/state.h"
@@ -11,7 +11,6 @@
 #include "common/base/mem.h"
 #include "taskmanager/worker/state/state_private.h"
 
-#define PAGE_AHEAD 8u
 #define SMALL_BYTES (16u << 20)
 
 /* ---- birth and death ---- */
@@ -235,120 +234,7 @@ int wk_state_clear(struct wk_state *s, int state, uint64_t hash, rask_str key, s
     return wk_delete_entry(t, hash, key, 0, err);
 }
 
-/* ---- many keys ---- */
-
-/*
- * The entry in the key's own bucket whose tag is the key's: nearly always the one sought. NULL: none. No entry is read, so
- * that all of a run can be fetched at a time.
- */
-static inline struct entry *find_tag(const struct group *g, uint64_t hash)
-{
-    const struct bucket *b = &g->index[hash & g->mask];
-    uint32_t match = g->index ? bucket_match(b, tag_of(hash)) : 0;
-
-    return match ? bucket_entry(b, match_first(match)) : NULL;
-}
-
-void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
-{
-    const struct table *t = wk_table_of(s, state);
-
-    for (uint32_t i = 0; t->groups && i < count; i++) {
-        const struct group *g = wk_group_of(t, hash[i]);
-
-        __builtin_prefetch(&g->index[hash[i] & g->mask], 0, NEAR);
-    }
-}
-
-void wk_state_fetch_entries(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
-{
-    const struct table *t = wk_table_of(s, state);
-
-    for (uint32_t i = 0; t->groups && i < count; i++) {
-        char *e = (char *)find_tag(wk_group_of(t, hash[i]), hash[i]);
-
-        __builtin_prefetch(e, 0, NEAR);
-        __builtin_prefetch(e + sizeof(struct entry) + KEY_HEAD_BYTES, 0, NEAR); /* it may lie across two lines */
-    }
-}
-
-void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
-{
-    for (uint32_t i = 0, n; i < count; i += n) {
-        n = MIN(count - i, (uint32_t)KEY_RUN_ROWS);
-        if (i == 0)
-            wk_state_fetch(s, state, hash, n);
-        wk_state_fetch(s, state, hash + i + n, MIN(count - i - n, (uint32_t)KEY_RUN_ROWS));
-        wk_state_fetch_entries(s, state, hash + i, n);
-    }
-}
-
-static struct entry *get_slow(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size,
-                              struct err *err)
-{
-    uint64_t at = 0;
-    struct entry *e;
-
-    if (find_to_change(t, g, hash, key, true, &e, &at, err) != 0)
-        return NULL;
-    e = e ? wk_renew(t, g, at, e, size, size) : wk_insert(t, g, hash, key, size);
-    if (!e)
-        (void)wk_over_budget(t, entry_room(t, key->len, size).bytes, err);
-    return e;
-}
-
-/* Of this epoch, current, and there: two words of its header. */
-static inline bool is_writable(const struct entry *e, uint32_t epoch)
-{
-    uint64_t life;
-
-    _Static_assert(offsetof(struct entry, dead) == offsetof(struct entry, born) + 4, "read as one word");
-    memcpy(&life, (const char *)e + offsetof(struct entry, born), sizeof(life));
-    return life == epoch && e->kind == ENTRY_PUT;
-}
-
-/* The first change after a checkpoint marks the old entry dead, and that is counted in its page. */
-static inline void fetch_page_of_old(struct entry *e, uint32_t epoch)
-{
-    if (e && e->born != epoch)
-        __builtin_prefetch(page_of(e), 1, NEAR);
-}
-
-int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
-                     void **values, struct err *err)
-{
-    struct table *t = wk_table_of(s, state);
-    struct entry *likely[KEY_RUN_ROWS];
-    struct group *group[KEY_RUN_ROWS];
-    size_t end = MIN(entry_room(t, keys->len[0], size).bytes - 1, LINE_BYTES); /* it may lie across two lines; most are as the first */
-
-    if (!t->groups && !wk_table_begin(t))
-        return wk_over_budget(t, s->group_count * sizeof(struct group), err);
-    for (uint32_t i = 0; i < keys->rows; i++) {
-        group[i] = wk_group_of(t, hash[i]);
-        likely[i] = find_tag(group[i], hash[i]);
-        __builtin_prefetch(likely[i], 0, NEAR);
-        __builtin_prefetch((char *)likely[i] + end, 0, NEAR);
-    }
-    for (uint32_t i = 0; i < keys->rows; i++) {
-        struct key key = {.head = {keys->head[i][0], keys->head[i][1]}, .len = keys->len[i]};
-        struct entry *e = likely[i];
-
-        if (i + PAGE_AHEAD < keys->rows)
-            fetch_page_of_old(likely[i + PAGE_AHEAD], s->epoch);
-        if (key.len > KEY_HEAD_BYTES)
-            key.bytes = keys->text.data + keys->place[i];
-        /* Else it is absent or of an older epoch; by now a row before this one may have changed that. */
-        if (!e || !key_is(e, &key) || !is_writable(e, s->epoch)) {
-            e = get_slow(t, group[i], hash[i], &key, size, err);
-            if (!e)
-                return ERR_LIMIT;
-        }
-        CHECK(value_len_of(e) == size);
-        values[i] = value_of(t, e);
-    }
-    return 0;
-}
+/* ---- all keys ---- */
 
 static int each_key_of(const struct table *t, const struct group *g, int (*fn)(void *arg, uint64_t hash, rask_str key), void *arg)
 {

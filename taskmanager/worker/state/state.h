@@ -59,12 +59,29 @@ int wk_state_failed(const struct wk_state *s, struct err *err) MUST_CHECK;
 void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t size, bool create,
                    bool *ret_created, struct err *err);
 /*
- * The values of many keys, created where absent: values[i] for key i of the run, all valid until the next call for this
- * state. The hash of key i is hash[i]. Entries are fetched by itself; the words of the index had better been, a run ago, by
- * wk_state_fetch.
+ * The values of many keys, created where absent, a run of them after the other: while one is worked on, entries of the next
+ * and words of the index of the one behind it are on their way.
+ *
+ *   wk_runs_begin(&runs, s, state, hash, rows, err)
+ *   for each run: key_run_fill(&keys, ...); wk_runs_next(&runs, &keys, size, values, err)
+ *
+ * hash[i] is of row i; borrowed to the end. values[i] is for key i of the run, valid until the next change of this state by
+ * another call. In between nothing else is called for this state, and no wk_state_settle.
  */
-int wk_state_get_run(struct wk_state *s, int state, const struct key_run *keys, const uint64_t *hash, size_t size,
-                     void **values, struct err *err) MUST_CHECK;
+struct wk_runs { /* the caller's memory; no other reads it */
+    struct wk_state *state;
+    int number;
+    const uint64_t *hash;
+    uint32_t rows, at, epoch, time_bytes;
+    uint32_t resized;
+    size_t last_byte; /* of most entries: they may lie across two lines */
+    const void *bucket[2][KEY_RUN_ROWS];
+    void *entry[2][KEY_RUN_ROWS];
+};
+int wk_runs_begin(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows,
+                  struct err *err) MUST_CHECK;
+/* The next KEY_RUN_ROWS rows, or what is left. */
+int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, void **values, struct err *err) MUST_CHECK;
 /* Values of changing size (packed rows). */
 const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len);
 int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, const void *value, size_t len,

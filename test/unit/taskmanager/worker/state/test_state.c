@@ -47,7 +47,7 @@ static int tear_down(void **state)
 }
 
 /* Key n: of 1 + n % LONGEST bytes, that of n alone; many begin alike, and some end in zeros. */
-static rask_str key_of(uint32_t n, char *room)
+static rask_str key_text(uint32_t n, char *room)
 {
     uint32_t len = 1 + n % LONGEST, digits = n / LONGEST;
 
@@ -56,10 +56,10 @@ static rask_str key_of(uint32_t n, char *room)
     return (rask_str){room, len};
 }
 
-static uint64_t *value_of(struct fixture *f, uint32_t n, bool create)
+static uint64_t *count_of(struct fixture *f, uint32_t n, bool create)
 {
     char room[LONGEST];
-    rask_str key = key_of(n, room);
+    rask_str key = key_text(n, room);
     struct err err;
 
     return wk_state_get(f->s, 0, hash_xxh3(key.data, key.len), key, sizeof(uint64_t), create, NULL, &err);
@@ -70,22 +70,22 @@ static void keeps_keys_of_every_length_apart(void **state)
     struct fixture *f = *state;
 
     for (uint32_t n = 0; n < KEYS; n++) {
-        assert_null(value_of(f, n, false));
-        *value_of(f, n, true) = n + 1;
+        assert_null(count_of(f, n, false));
+        *count_of(f, n, true) = n + 1;
     }
     assert_int_equal(wk_state_count(f->s, 0), KEYS);
     for (uint32_t n = 0; n < KEYS; n++)
-        assert_int_equal(*value_of(f, n, true), n + 1);
+        assert_int_equal(*count_of(f, n, true), n + 1);
     for (uint32_t n = 0; n < KEYS; n += 2) {
         char room[LONGEST];
-        rask_str key = key_of(n, room);
+        rask_str key = key_text(n, room);
 
         assert_int_equal(wk_state_clear(f->s, 0, hash_xxh3(key.data, key.len), key, NULL), 0);
     }
     for (uint32_t n = 0; n < KEYS; n++)
-        assert_true(n % 2 ? *value_of(f, n, false) == n + 1 : !value_of(f, n, false));
+        assert_true(n % 2 ? *count_of(f, n, false) == n + 1 : !count_of(f, n, false));
     for (uint32_t n = 0; n < KEYS; n += 2)
-        assert_int_equal(*value_of(f, n, true), 0); /* a used room is zeroed */
+        assert_int_equal(*count_of(f, n, true), 0); /* a used room is zeroed */
 }
 
 /* 65,528 bytes are the most that the short form of an entry holds, and 254 of a key. */
@@ -98,7 +98,7 @@ static void values_of_every_size_are_kept(void **state)
     for (uint32_t n = 0; n < LONGEST; n += 6)
         for (uint32_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
             char room[LONGEST];
-            rask_str key = key_of(n, room);
+            rask_str key = key_text(n, room);
             size_t len = 1;
             const void *has;
 
@@ -146,14 +146,16 @@ static void count_batch(struct fixture *f, const rask_batch *b, uint64_t *so_far
     static const uint16_t column = 0;
     uint64_t hash[RASK_BATCH_ROWS_MAX];
     void *values[KEY_RUN_ROWS];
+    struct wk_runs runs;
     struct key_run run;
     struct err err;
 
     bytes_init(&run.text);
     key_hash_batch(b, &column, 1, hash);
+    assert_int_equal(wk_runs_begin(&runs, f->s, 0, hash, b->rows, &err), 0);
     for (uint32_t i = 0; i < b->rows; i += KEY_RUN_ROWS) {
         key_run_fill(&run, b, &column, 1, i, MIN(b->rows - i, (uint32_t)KEY_RUN_ROWS));
-        assert_int_equal(wk_state_get_run(f->s, 0, &run, hash + i, sizeof(uint64_t), values, &err), 0);
+        assert_int_equal(wk_runs_next(&runs, &run, sizeof(uint64_t), values, &err), 0);
         for (uint32_t k = 0; k < run.rows; k++)
             assert_int_equal(++*(uint64_t *)values[k], ++so_far[(first + i + k) % distinct]);
     }
@@ -194,7 +196,7 @@ static void a_used_up_budget_is_said(void **state)
 
     f->budget.limit_bytes = 10000;
     do
-        key = key_of(n++, room);
+        key = key_text(n++, room);
     while (wk_state_get(f->s, 0, hash_xxh3(key.data, key.len), key, 8, true, NULL, &err));
     assert_int_equal(err.code, ERR_LIMIT);
     assert_non_null(strstr(err.text, "state \"numbers\" holds "));

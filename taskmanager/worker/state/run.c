@@ -1,0 +1,286 @@
+/*
+ * run.c - values of many keys: lines of the cache are fetched for all keys of a run before the first is looked at.
+ *
+ * What is asked of each key is asked without a branch: words differ in length, keys in what they find, and a branch that is
+ * guessed wrong costs more than a lookup.  Keys for which the answer is not the usual one leave a bit, and are looked at again.
+ * One body, compiled for what the processor may have.  Runs in the task's step.
+ */
+#include <stddef.h>
+#include <string.h>
+
+#if defined(__x86_64__) && !defined(WITHOUT_VECTORS)
+#define VECTORS
+#include <immintrin.h>
+#endif
+
+#include "common/base/check.h"
+#include "taskmanager/worker/state/state_private.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* In place of what is not there: an entry of no epoch, a bucket of a group without an index. */
+static struct {
+    struct entry entry;
+    uint64_t key[KEY_HEAD_BYTES / 8]; /* which is read before it is known to be of use */
+} nothing;
+static const struct bucket no_bucket;
+
+/* What is the same for all keys of a table, in registers. */
+struct place {
+    const struct group *groups; /* as if the first group of all were there */
+    uint64_t max_parallelism;
+};
+
+INLINE struct place place_of(const struct table *t)
+{
+    return (struct place){t->groups - t->state->first_group, t->state->options.max_parallelism};
+}
+
+INLINE const struct bucket *bucket_of(struct place p, uint64_t hash)
+{
+    const struct group *g = p.groups + ((hash >> 32) * p.max_parallelism >> 32);
+
+    return g->index ? &g->index[hash & g->mask] : &no_bucket;
+}
+
+/* The entry whose tag is the key's, in the key's own bucket: nearly always the one sought. It is not read. */
+INLINE struct entry *likely_plain(const struct bucket *b, uint64_t hash)
+{
+    uint32_t match = bucket_match(b, tag_of(hash));
+
+    return match ? bucket_entry(b, match_first(match)) : &nothing.entry;
+}
+
+INLINE void fetch_entry(const struct entry *e, size_t last_byte)
+{
+    __builtin_prefetch(e, 0, NEAR);
+    __builtin_prefetch((const char *)e + last_byte, 0, NEAR);
+}
+
+/* ---- keys that are used one by one ---- */
+
+void wk_state_fetch(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
+{
+    const struct table *t = wk_table_of(s, state);
+
+    for (uint32_t i = 0; t->groups && i < count; i++)
+        __builtin_prefetch(bucket_of(place_of(t), hash[i]), 0, NEAR);
+}
+
+void wk_state_fetch_entries(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
+{
+    const struct table *t = wk_table_of(s, state);
+
+    for (uint32_t i = 0; t->groups && i < count; i++)
+        fetch_entry(likely_plain(bucket_of(place_of(t), hash[i]), hash[i]), sizeof(struct entry) + KEY_HEAD_BYTES);
+}
+
+void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint32_t count)
+{
+    for (uint32_t i = 0, n; i < count; i += n) {
+        n = MIN(count - i, (uint32_t)KEY_RUN_ROWS);
+        if (i == 0)
+            wk_state_fetch(s, state, hash, n);
+        wk_state_fetch(s, state, hash + i + n, MIN(count - i - n, (uint32_t)KEY_RUN_ROWS));
+        wk_state_fetch_entries(s, state, hash + i, n);
+    }
+}
+
+/* ---- runs ---- */
+
+static void find_buckets(struct wk_runs *r, const struct table *t, uint32_t from)
+{
+    const void **bucket = r->bucket[from / KEY_RUN_ROWS % 2];
+    uint32_t rows = from < r->rows ? MIN(r->rows - from, (uint32_t)KEY_RUN_ROWS) : 0;
+    struct place place = place_of(t);
+
+    for (uint32_t i = 0; i < rows; i++) {
+        const struct bucket *b = bucket_of(place, r->hash[from + i]);
+
+        bucket[i] = b;
+        __builtin_prefetch(b, 0, NEAR);
+    }
+}
+
+/* The parts of a header's third word that say: such a key, a value of that size, and there it is. */
+#define THIRD_KEY_LEN 16 /* bits below it */
+#define THIRD_VALUE_LEN 32
+#define THIRD_MASK (UINT64_C(0xff) << THIRD_KEY_LEN | UINT64_C(3) << 24 | UINT64_C(0xffff) << THIRD_VALUE_LEN)
+
+_Static_assert(offsetof(struct entry, dead) == offsetof(struct entry, born) + 4, "read as one word");
+_Static_assert(offsetof(struct entry, key_len) == 18 && offsetof(struct entry, value_len) == 20, "read as one word");
+_Static_assert(sizeof(struct entry) == 24 && ENTRY_PUT == 0, "three words, and a kind of 0 goes unsaid");
+
+INLINE void find_entries(struct wk_runs *r, uint32_t from, struct entry *(*likely)(const struct bucket *, uint64_t))
+{
+    const void *const *bucket = r->bucket[from / KEY_RUN_ROWS % 2];
+    void **entry = r->entry[from / KEY_RUN_ROWS % 2];
+    uint32_t rows = from < r->rows ? MIN(r->rows - from, (uint32_t)KEY_RUN_ROWS) : 0;
+    const uint64_t *hash = r->hash + from;
+    size_t last_byte = r->last_byte;
+
+    for (uint32_t i = 0; i < rows; i++) {
+        struct entry *e = likely(bucket[i], hash[i]);
+
+        entry[i] = e;
+        fetch_entry(e, last_byte);
+    }
+}
+
+/* Of this epoch, current, there, with such a key and a value of `size` bytes: else the bit of its key is set. */
+INLINE uint64_t check_entries(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
+{
+    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
+    uint64_t others = 0, epoch = r->epoch, put = (uint64_t)size << THIRD_VALUE_LEN; /* too large a size fits no entry */
+    size_t before = sizeof(struct entry) + r->time_bytes;
+
+    for (uint32_t i = 0; i < keys->rows; i++) {
+        struct entry *e = entry[i];
+        uint32_t len = keys->len[i], second = len > 8;
+        const uint64_t *head = keys->head[i], *key = (const uint64_t *)(const void *)(e + 1);
+        uint64_t first, third, differs;
+
+        memcpy(&first, e, sizeof(first));
+        memcpy(&third, (const char *)e + 16, sizeof(third));
+        differs = (first ^ epoch) | ((third & THIRD_MASK) ^ (put | (uint64_t)len << THIRD_KEY_LEN)) | e->part |
+                  (key[0] ^ head[0]) | (key[second] ^ head[second]);
+        others |= (uint64_t)(differs != 0) << i;
+        values[i] = (char *)e + before + key_room(len);
+    }
+    return others | keys->is_long;
+}
+
+static void find_entries_plain(struct wk_runs *r, uint32_t from)
+{
+    find_entries(r, from, likely_plain);
+}
+
+static uint64_t check_entries_plain(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
+{
+    return check_entries(r, keys, size, values);
+}
+
+#ifdef VECTORS
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,bmi,bmi2")))
+
+AVX512 static inline struct entry *likely_avx512(const struct bucket *b, uint64_t hash)
+{
+    uint32_t match = _mm_cmpeq_epi16_mask(_mm_loadu_si128((const __m128i *)(const void *)b->tag), _mm_set1_epi16((short)tag_of(hash)));
+
+    return match ? bucket_entry(b, (uint32_t)__builtin_ctz(match)) : &nothing.entry;
+}
+
+AVX512 static void find_entries_avx512(struct wk_runs *r, uint32_t from)
+{
+    find_entries(r, from, likely_avx512);
+}
+
+AVX512 static uint64_t check_entries_avx512(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
+{
+    return check_entries(r, keys, size, values);
+}
+#endif
+
+/* Chosen once before main, read-only afterwards. */
+static void (*find_entries_here)(struct wk_runs *, uint32_t) = find_entries_plain;
+static uint64_t (*check_entries_here)(const struct wk_runs *, const struct key_run *, size_t, void **) = check_entries_plain;
+
+__attribute__((constructor)) static void choose_forms(void)
+{
+#ifdef VECTORS
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2")) {
+        find_entries_here = find_entries_avx512;
+        check_entries_here = check_entries_avx512;
+    }
+#endif
+}
+
+static struct entry *get_slow(struct table *t, uint64_t hash, const struct key *key, size_t size, struct err *err)
+{
+    struct group *g = wk_group_of(t, hash);
+    uint64_t at = 0;
+    struct entry *e;
+
+    if (find_to_change(t, g, hash, key, true, &e, &at, err) != 0)
+        return NULL;
+    e = e ? wk_renew(t, g, at, e, size, size) : wk_insert(t, g, hash, key, size);
+    if (!e)
+        (void)wk_over_budget(t, entry_room(t, key->len, size).bytes, err);
+    return e;
+}
+
+/* The first change after a checkpoint marks the old entry dead, and that is counted in its page. */
+static void fetch_pages_of_old(const struct wk_runs *r, void *const *entry, uint64_t others)
+{
+    for (; others; others &= others - 1) {
+        struct entry *e = entry[__builtin_ctzll(others)];
+
+        if (e->born != r->epoch)
+            __builtin_prefetch(page_of(e), 1, NEAR);
+    }
+}
+
+/* A key that is long, absent or of an older epoch; by now a row before this one may have changed that. */
+static struct entry *get_other(struct wk_runs *r, struct table *t, const struct key_run *keys, uint32_t i, size_t size,
+                               struct err *err)
+{
+    struct key key = {.head = {keys->head[i][0], keys->head[i][1]}, .len = keys->len[i]};
+    struct entry *e = r->entry[r->at / KEY_RUN_ROWS % 2][i];
+
+    if (key.len > KEY_HEAD_BYTES)
+        key.bytes = keys->text.data + keys->place[i];
+    if (e == &nothing.entry || e->born != r->epoch || e->dead != 0 || e->kind != ENTRY_PUT || !key_is(e, &key))
+        e = get_slow(t, r->hash[r->at + i], &key, size, err);
+    CHECK(!e || value_len_of(e) == size);
+    return e;
+}
+
+int wk_runs_begin(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows, struct err *err)
+{
+    struct table *t = wk_table_of(s, state);
+
+    if (!t->groups && !wk_table_begin(t))
+        return wk_over_budget(t, s->group_count * sizeof(struct group), err);
+    r->state = s;
+    r->number = state;
+    r->hash = hash;
+    r->rows = rows;
+    r->at = 0;
+    r->epoch = s->epoch;
+    r->time_bytes = t->time_bytes;
+    r->last_byte = LINE_BYTES - 1;
+    r->resized = s->resized;
+    find_buckets(r, t, 0);
+    find_buckets(r, t, KEY_RUN_ROWS);
+    find_entries_here(r, 0);
+    return 0;
+}
+
+int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, void **values, struct err *err)
+{
+    struct table *t = wk_table_of(r->state, r->number);
+    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
+    uint64_t others;
+
+    CHECK(keys->rows == MIN(r->rows - r->at, (uint32_t)KEY_RUN_ROWS));
+    if (r->resized != r->state->resized) { /* an index has moved */
+        r->resized = r->state->resized;
+        find_buckets(r, t, r->at + KEY_RUN_ROWS);
+    }
+    r->last_byte = MIN(entry_room(t, keys->len[0], size).bytes - 1, LINE_BYTES); /* most are as the first */
+    find_entries_here(r, r->at + KEY_RUN_ROWS);
+    find_buckets(r, t, r->at + 2 * KEY_RUN_ROWS);
+    others = check_entries_here(r, keys, size, values);
+    fetch_pages_of_old(r, entry, others);
+    for (; others; others &= others - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(others);
+        struct entry *e = get_other(r, t, keys, i, size, err);
+
+        if (!e)
+            return ERR_LIMIT;
+        values[i] = value_of(t, e);
+    }
+    r->at += keys->rows;
+    return 0;
+}

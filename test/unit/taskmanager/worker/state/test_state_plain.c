@@ -1,0 +1,4 @@
+/* test_state_plain.c - test_state.c for processors without vectors: the same tests on the loops that are left. */
+#define WITHOUT_VECTORS
+#include "taskmanager/worker/state/run.c"
+#include "test/unit/taskmanager/worker/state/test_state.c"
