@@ -91,7 +91,10 @@ static void read_all(struct wk_state *s, const uint8_t *data, size_t size)
     for (int i = LIST; i <= OLD; i++) {
         uint32_t steps = 0;
 
-        for (wk_cursor_begin(&c, s, i, hash, key); wk_cursor_next(&c) && steps < 1000; steps++)
+        wk_cursor_begin(&c, s, i, hash, key);
+        if (c.parts > c.part && c.parts - c.part > 100000) /* as many as there may be are looked for, which takes a while */
+            continue;
+        for (; wk_cursor_next(&c) && steps < 1000; steps++)
             if (steps % 3 == 0)
                 (void)!wk_cursor_remove(&c, NULL);
         if (c.parts < 1000)

@@ -19,6 +19,9 @@
 #define BUCKET_PAIRS 16u
 #define BUCKETS_FIRST 4u
 #define HEAD_BYTES 8u
+#define CHUNKS_MAX (1u << 24)  /* from a list's first to its last: 64 GiB; who looks at it looks for each */
+#define CHUNK_LAST (1u << 31)  /* numbers go on while elements come and go */
+#define BUCKETS_MAX (1u << 26)
 
 struct head { /* of the value of part 0 */
     uint32_t first, last; /* maps: buckets, pairs */
@@ -153,6 +156,9 @@ static int append_chunk(const struct box *b, struct head h, rask_bytes element, 
 
         while (h.first < h.last && !part_of(b, h.first))
             h.first++;
+        if (h.last - h.first >= CHUNKS_MAX || h.last >= CHUNK_LAST)
+            return err_set(err, ERR_LIMIT, "state \"%s\": the list of a key has chunks %u to %u of 4 KiB, and no more are possible: clear it now "
+                           "and then", b->t->decl->name, h.first, h.last);
         h.last++;
         len = 0;
         rc = set_head(b, h, HEAD_BYTES, err);
@@ -554,7 +560,9 @@ bool wk_container_check(const rask_state *decl, uint32_t part, const char *data,
             return false;
         memcpy(first, data, sizeof(first));
         if (map ? first[0] != 0 : first[1] != 0)
-            return len == HEAD_BYTES && (map ? first[0] >= BUCKETS_FIRST && first[0] < 1u << 30 : first[0] > 0 && first[0] <= first[1]);
+            return len == HEAD_BYTES && (map ? first[0] >= BUCKETS_FIRST && first[0] <= BUCKETS_MAX
+                                             : first[0] > 0 && first[0] <= first[1] && first[1] <= CHUNK_LAST &&
+                                                   first[1] - first[0] <= CHUNKS_MAX);
     }
     while (at < len) {
         uint32_t size[2] = {0, 0};

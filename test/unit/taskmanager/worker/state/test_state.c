@@ -12,6 +12,8 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/types/batch.h"
+#include "common/ckpt/ckpt_entry.h"
+#include "taskmanager/worker/state/snapshot.h"
 #include "taskmanager/worker/state/state.h"
 #include "taskmanager/worker/store/store.h"
 
@@ -247,6 +249,47 @@ static void memory_that_came_free_is_kept_for_a_while(void **state)
     assert_true(f->budget.used_bytes < 8u << 20);
 }
 
+/* ---- heads from files ---- */
+
+static int restore_head(const rask_state *decl, uint32_t first, uint32_t last)
+{
+    struct wk_state_budget budget = {.limit_bytes = 8u << 20};
+    struct wk_state *s = wk_state_new(&(struct wk_state_options){.decl = decl, .budget = &budget});
+    struct ckpt_section section = {.kind = CKPT_DELTA, .state = decl->name, .hash_last = UINT32_MAX, .to = 5};
+    uint32_t head[2] = {first, last};
+    struct ckpt_entry e = {.key = (const uint8_t *)"key", .key_len = 3, .value = (const uint8_t *)head, .value_len = sizeof(head)};
+    struct bytes payload;
+    struct err err;
+    int rc;
+
+    bytes_init(&payload);
+    ckpt_entry_add(&payload, &e);
+    assert_int_equal(wk_state_restore_begin(s, NULL, false, &err), 0);
+    rc = wk_state_restore(s, &section, payload.data, payload.len, &err);
+    bytes_release(&payload);
+    wk_state_free(s);
+    return rc;
+}
+
+/* A list that says it has 2^32 chunks kept a task busy for ever: each of them was looked for. */
+static void heads_that_no_list_or_map_has_are_refused(void **state)
+{
+    static const rask_state list[] = {{.kind = RASK_LIST, .name = "list"}, {0}}, map[] = {{.kind = RASK_MAP, .name = "map"}, {0}};
+
+    (void)state;
+    assert_int_equal(restore_head(list, 0, 0), 0);
+    assert_int_equal(restore_head(list, 1, 1 << 24), 0);
+    assert_int_equal(restore_head(list, 0x7fffffff, 0x80000000), 0);
+    assert_int_equal(restore_head(list, 1, UINT32_MAX), ERR_CORRUPT);
+    assert_int_equal(restore_head(list, 1, (1 << 24) + 2), ERR_CORRUPT);
+    assert_int_equal(restore_head(list, 0x80000000, 0x80000001), ERR_CORRUPT);
+    assert_int_equal(restore_head(list, 0, 1), ERR_CORRUPT);
+    assert_int_equal(restore_head(map, 4, 100), 0);
+    assert_int_equal(restore_head(map, 1 << 26, 100), 0);
+    assert_int_equal(restore_head(map, (1 << 26) + 1, 100), ERR_CORRUPT);
+    assert_int_equal(restore_head(map, 3, 100), ERR_CORRUPT);
+}
+
 /* ---- state on disk, whose store never comes to write ---- */
 
 static struct wk_store *make_store(struct wk_stores *stores, const char *label)
@@ -307,6 +350,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(runs_find_what_single_calls_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_used_up_budget_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_that_came_free_is_kept_for_a_while, set_up, tear_down),
+        cmocka_unit_test(heads_that_no_list_or_map_has_are_refused),
         cmocka_unit_test(all_of_a_worker_may_overdraw_while_a_store_is_behind),
     };
 
