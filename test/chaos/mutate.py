@@ -13,12 +13,14 @@ import tempfile
 
 BARRIER, SNAPSHOT = "taskmanager/worker/checkpoint/barrier.c", "taskmanager/worker/state/snapshot.c"
 SINK, POSTGRES = "taskmanager/worker/operator/sink.c", "connectors/postgres/postgres_sink.c"
-FINISH = "jobmanager/checkpoint/finish.c"
+FINISH, PLAN = "jobmanager/checkpoint/finish.c", "common/ckpt/ckpt_plan.c"
+INFLIGHT = "taskmanager/worker/checkpoint/inflight_io.c"
+STORES, TABLES = "taskmanager/worker/store/stores_leveldb.c", "taskmanager/worker/state/tables.c"
 
 # name: (file, anchor, what stands there instead, mode)
 MUTATIONS = {
     # rows behind a barrier are taken before it has come on all channels
-    "alignment": (BARRIER, "    if (b->exactly_once)\n        wk_in_block(in);", "", "aligned"),
+    "alignment": (BARRIER, "    if (b->exactly_once)\n        wk_in_block(in, WK_BLOCK_BARRIER);", "", "aligned"),
     # the first barrier counts for all
     "first_barrier": (BARRIER, "    if (b->count < alive) {", "    if (b->count < 1) {", "aligned"),
     # sinks hear that a checkpoint is complete before its _metadata is written
@@ -30,6 +32,19 @@ MUTATIONS = {
     "given_up": (SINK, "c->checkpoint > checkpoint) /* later ones", "c->checkpoint != checkpoint) /* later ones", "aligned"),
     # transactions of dead attempts stay
     "left_over": (POSTGRES, "    if (sscanf(gid + prefix,", "    if (true || sscanf(gid + prefix,", "aligned"),
+    # rows that a barrier has overtaken are not written
+    "overtaken_lost": (INFLIGHT, "    if (*at == f->count)\n", "    if (*at <= f->count)\n", "unaligned"),
+    # they are written, and not given out again
+    "overtaken_forgotten": (INFLIGHT, "    wk_task_replay_add(t, id, target, batch);\n", "    (void)target;\n    batch_unref(batch);\n", "unaligned"),
+    # rows in flight of subtasks that are no more are left out
+    "overtaken_orphans": (INFLIGHT, "s->from_subtask % e->source.parallelism == t->subtask", "s->from_subtask == t->subtask", "rescale"),
+    # what LevelDB has in memory alone is not flushed to tables before they are linked
+    "flush": (STORES, "    leveldb_compact_range(s->db, beyond, 7, beyond, 8);\n", "    (void)beyond;\n", "leveldb"),
+    # the last table is not uploaded
+    "table_left_out": (TABLES, "    if (stored->table < f->files.count)\n", "    if (stored->table + 1 < f->files.count)\n", "leveldb"),
+    # sections that begin before the hashes of their new reader are left out
+    "straddling": (PLAN, "    return s->hash_first <= last && s->hash_last >= first;\n",
+                   "    return s->hash_first <= last && s->hash_first >= first;\n", "rescale"),
 }
 
 
