@@ -127,8 +127,9 @@ static uint64_t executor_now(struct wk_executor *e)
 {
     return CONTAINER_OF(e, struct kit_world, executor)->now_ns;
 }
-static int64_t executor_wall(struct wk_executor *e)
+static int64_t executor_wall(struct wk_executor *e, uint64_t now_ns)
 {
+    (void)now_ns;
     return CONTAINER_OF(e, struct kit_world, executor)->wall_ms * 1000;
 }
 static const struct wk_executor_ops executor_ops = {

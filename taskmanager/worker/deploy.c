@@ -786,11 +786,12 @@ static uint32_t credit_of(const struct wk *wk, const struct wk_in *in, uint64_t 
 {
     const struct wk_edge_info *info = &wk->edges[in->edge];
     uint32_t first, targets;
-    uint64_t credit = wk->options.network_bytes / 2 / MAX(channels, 1u), under_way;
+    uint64_t credit = wk->options.network_bytes / 2 / MAX(channels, 1u), block;
 
     graph_edge_targets(info->edge->partitioner, in->source_subtask, info->sources, info->targets, &first, &targets);
-    under_way = MAX(UNDER_WAY_BYTES, 2u * EDGE_BLOCK_BYTES * wk_edge_wider(info->edge->partitioner, targets));
-    credit = MIN(credit, under_way / MAX(in->gate->channel_count, targets));
+    block = (uint64_t)EDGE_BLOCK_BYTES * wk_edge_wider(info->edge->partitioner, targets);
+    credit = MIN(credit, MAX(UNDER_WAY_BYTES, 3 * block) / targets);
+    credit = MIN(credit, MAX(UNDER_WAY_BYTES, 2 * block) / in->gate->channel_count);
     return (uint32_t)MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
 }
 

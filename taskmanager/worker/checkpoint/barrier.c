@@ -268,7 +268,7 @@ void wk_barrier_seen(struct wk_task *t, uint64_t checkpoint)
     b->first_id = checkpoint;
     b->first_ns = now_ns(t);
     b->first_bytes = t->bytes_in;
-    b->first_ms = t->run.executor->ops->wall_us(t->run.executor) / 1000;
+    b->first_ms = t->run.executor->ops->wall_us(t->run.executor, now_ns(t)) / 1000;
 }
 
 /* It has come on all channels that still live. */

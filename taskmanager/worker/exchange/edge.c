@@ -113,8 +113,7 @@ static void wake_later(struct wk_edge *e, struct wk_runnable *reader)
 
 void wk_edge_wake(struct wk_edge *e)
 {
-    for (uint32_t i = 0; i < e->unwoken_count; i++)
-        wk_ready(e->unwoken[i]);
+    wk_ready_all(e->unwoken, e->unwoken_count);
     e->unwoken_count = 0;
 }
 

@@ -506,8 +506,8 @@ enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns)
         } else {
             return WK_CHAIN_EMPTY;
         }
-        if (ex->ops->now_ns(ex) >= deadline_ns)
-            return c->feeds > 0 || c->control ? WK_CHAIN_BUDGET : WK_CHAIN_EMPTY;
+        if ((c->feeds > 0 || c->control) && ex->ops->now_ns(ex) >= deadline_ns)
+            return WK_CHAIN_BUDGET;
     }
     return WK_CHAIN_FAILED;
 }

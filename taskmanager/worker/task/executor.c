@@ -23,7 +23,21 @@ void wk_ready(struct wk_runnable *r)
         r->executor->ops->wake_waiter(r->executor, r);
 }
 
-bool wk_run_once(struct wk_runnable *r)
+void wk_ready_all(struct wk_runnable **r, uint32_t n)
+{
+    const struct wk_executor_ops *ops = n > 0 ? r[0]->executor->ops : NULL;
+    uint32_t queued = 0;
+
+    for (uint32_t i = 0; i < n; i++)
+        if (ops->enqueue_all && wk_mark_ready(r[i]))
+            r[queued++] = r[i];
+        else
+            wk_ready(r[i]);
+    if (queued > 0)
+        ops->enqueue_all(r[0]->executor, r, queued);
+}
+
+bool wk_run_once(struct wk_runnable *r, uint64_t *now_ns)
 {
     int expected = WK_RUNNING;
     bool more;
@@ -31,8 +45,11 @@ bool wk_run_once(struct wk_runnable *r)
     CHECK(__atomic_load_n(&r->state, __ATOMIC_ACQUIRE) == WK_QUEUED);
     __atomic_store_n(&r->hurry, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&r->state, WK_RUNNING, __ATOMIC_SEQ_CST);
+    r->began_ns = *now_ns;
+    r->ended_ns = 0;
     more = r->run(r);
     r->ending = false;
+    *now_ns = r->ended_ns; /* before somebody else may run it */
     if (!more && __atomic_compare_exchange_n(&r->state, &expected, WK_IDLE, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return false;
     __atomic_store_n(&r->state, WK_QUEUED, __ATOMIC_RELEASE);

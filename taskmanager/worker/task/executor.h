@@ -29,6 +29,8 @@ struct wk_runnable {
     int state;                /* atomic, WK_IDLE ... */
     int hurry;                /* atomic: the step is long, loops over rows should return; wk_hurries */
     bool ending;              /* step: it wakes others and returns at once, so its thread may run one of them */
+    uint64_t began_ns;        /* of now_ns: when the step began; owned by the executor */
+    uint64_t ended_ns;        /* step: when it ended, if it has looked; 0: it has not */
     struct wk_runnable *next; /* owned by the executor while queued */
     void *waiter;             /* owned by the executor during wk_wait */
     uint64_t wake_at_ns;      /* owned by the executor: of wake_at */
@@ -38,6 +40,7 @@ struct wk_runnable {
 
 struct wk_executor_ops {
     void (*enqueue)(struct wk_executor *e, struct wk_runnable *r);
+    void (*enqueue_all)(struct wk_executor *e, struct wk_runnable *const *r, uint32_t n); /* n > 0; NULL: one by one */
     void (*wait)(struct wk_executor *e, struct wk_runnable *r, bool (*done)(void *arg), void *arg);
     void (*wake_waiter)(struct wk_executor *e, struct wk_runnable *r);
     /* Step of r: makes r ready at that time of now_ns. The earliest time asked for stands until it has come. */
@@ -45,7 +48,7 @@ struct wk_executor_ops {
     /* Step of r, the last one: takes a wake_at back. */
     void (*forget)(struct wk_executor *e, struct wk_runnable *r);
     uint64_t (*now_ns)(struct wk_executor *e);
-    int64_t (*wall_us)(struct wk_executor *e); /* Unix time */
+    int64_t (*wall_us)(struct wk_executor *e, uint64_t now_ns); /* Unix time at that time of now_ns, which was just now */
 };
 struct wk_executor {
     const struct wk_executor_ops *ops;
@@ -67,10 +70,12 @@ static inline void wk_hurry(struct wk_runnable *r)
 }
 /* Any thread. Makes r run (again). */
 void wk_ready(struct wk_runnable *r);
+/* The same for several, of one executor; r is used for other things. */
+void wk_ready_all(struct wk_runnable **r, uint32_t n);
 /* For executors: the first half of wk_ready. True: r has become queued, and the caller puts it into its queue. */
 bool wk_mark_ready(struct wk_runnable *r);
-/* For executors: runs r once; returns true if it must be queued again. */
-bool wk_run_once(struct wk_runnable *r);
+/* For executors: runs r once; returns true if it must be queued again. now_ns: when it begins; becomes when it ended, or 0. */
+bool wk_run_once(struct wk_runnable *r, uint64_t *now_ns);
 /* Inside run() only: blocks this step until done(arg) is true; done is asked again after each wk_ready(r). */
 void wk_wait(struct wk_runnable *r, bool (*done)(void *arg), void *arg);
 

@@ -33,6 +33,7 @@
 #define STREAK_NS 100000u
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
 #define SLICE_NS 300000u     /* a step: what waits for a core behind it waits no longer */
+#define WALL_NS 5000000u
 #define NESTED_MAX 16u       /* steps on one stack: a waiting step lends its thread */
 
 struct runner {
@@ -64,6 +65,8 @@ struct pool_executor {
     struct runner *keeper; /* the sleeper that wakes for the first wake_at; NULL: none */
     uint64_t keeper_until_ns;
     uint64_t steps;       /* taken so far */
+    uint64_t wall_read_ns; /* atomic, relaxed */
+    int64_t wall_ahead_us; /* atomic, relaxed: of now_ns */
     bool stopping, watcher_idle, threads_exhausted;
     pthread_t watcher;
     bool *parent; /* true, in a page that is wiped in a child that user code forks; NULL: the kernel cannot, pid tells */
@@ -87,13 +90,19 @@ static uint64_t now_ns(struct wk_executor *e)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static int64_t wall_us(struct wk_executor *e)
+/* Each step asks: how far the two clocks are apart is looked at once in WALL_NS. */
+static int64_t wall_us(struct wk_executor *e, uint64_t now)
 {
+    struct pool_executor *p = (struct pool_executor *)e;
     struct timespec ts;
 
-    (void)e;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+    if (now - __atomic_load_n(&p->wall_read_ns, __ATOMIC_RELAXED) >= WALL_NS) { /* also when it was read after `now` */
+        clock_gettime(CLOCK_REALTIME, &ts);
+        __atomic_store_n(&p->wall_ahead_us, ts.tv_sec * 1000000 + ts.tv_nsec / 1000 - (int64_t)(now_ns(e) / 1000),
+                         __ATOMIC_RELAXED);
+        __atomic_store_n(&p->wall_read_ns, now, __ATOMIC_RELAXED);
+    }
+    return (int64_t)(now / 1000) + __atomic_load_n(&p->wall_ahead_us, __ATOMIC_RELAXED);
 }
 
 /* ---- finding a thread; lock held ---- */
@@ -254,6 +263,19 @@ static void enqueue(struct wk_executor *e, struct wk_runnable *r)
     unlock_and_wake(p, woken);
 }
 
+static void enqueue_all(struct wk_executor *e, struct wk_runnable *const *r, uint32_t n)
+{
+    struct pool_executor *p = (struct pool_executor *)e;
+    struct runner *woken = NULL;
+
+    pthread_mutex_lock(&p->lock);
+    for (uint32_t i = 0; i < n; i++)
+        push(p, r[i]);
+    if (!takes_over(p))
+        woken = ensure_runner(p); /* who wakes the next one, if there is more to do */
+    unlock_and_wake(p, woken);
+}
+
 static void wake_at(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
 {
     struct pool_executor *p = (struct pool_executor *)e;
@@ -301,8 +323,8 @@ static void activate(struct pool_executor *p, struct runner *r)
     }
 }
 
-/* Runs the first of the queue. */
-static void run_first(struct pool_executor *p, struct runner *r, uint64_t now)
+/* Runs the first of the queue. Returns the time after it. */
+static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t now)
 {
     struct wk_runnable *next = pop(p), *outer = r->current;
     const struct wk_runnable *outer_shown = current;
@@ -322,8 +344,10 @@ static void run_first(struct pool_executor *p, struct runner *r, uint64_t now)
         woken = wake_sleeper(p); /* it finds nothing to do and keeps the time */
     unlock_and_wake(p, woken);
     current = next;
-    again = wk_run_once(next);
+    again = wk_run_once(next, &now);
     current = outer_shown;
+    if (now == 0)
+        now = now_ns(&p->base);
     if (p->parent ? !*p->parent : getpid() != p->pid)
         _exit(127); /* forked by a function of the user that came back: the task belongs to the parent */
     pthread_mutex_lock(&p->lock);
@@ -331,6 +355,7 @@ static void run_first(struct pool_executor *p, struct runner *r, uint64_t now)
     r->started_ns = 0;
     if (again)
         push(p, next);
+    return now;
 }
 
 static void relax(void)
@@ -390,6 +415,7 @@ static void *runner_main(void *arg)
     struct runner *r = arg;
     struct pool_executor *p = r->pool;
     bool looked = false; /* since the last step */
+    uint64_t now;
 
     self = r;
     prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
@@ -397,13 +423,11 @@ static void *runner_main(void *arg)
     if (p->options.on_thread)
         p->options.on_thread();
     pthread_mutex_lock(&p->lock);
-    r->busy_since_ns = now_ns(&p->base);
+    now = r->busy_since_ns = now_ns(&p->base);
     for (;;) {
-        uint64_t now = now_ns(&p->base);
-
         fire_due(p, now);
         if (p->head && (r->active || p->active < p->options.threads || p->stopping)) {
-            run_first(p, r, now);
+            now = run_first(p, r, now);
             looked = false;
             continue;
         }
@@ -415,7 +439,7 @@ static void *runner_main(void *arg)
         else
             sleep_until_woken(p, r);
         looked = p->options.spin_ns > 0 && !looked;
-        r->busy_since_ns = now_ns(&p->base);
+        now = r->busy_since_ns = now_ns(&p->base);
     }
     deactivate(p, r);
     pthread_mutex_unlock(&p->lock);
@@ -531,6 +555,7 @@ static void *watcher_main(void *arg)
 
 static const struct wk_executor_ops pool_ops = {
     .enqueue = enqueue,
+    .enqueue_all = enqueue_all,
     .wait = wait_in_step,
     .wake_waiter = wake_waiter,
     .wake_at = wake_at,

@@ -561,6 +561,7 @@ static bool step(struct wk_task *t, uint64_t now)
     struct wk_executor *ex = t->run.executor;
     uint64_t deadline = now + TASK_BUDGET_NS;
     bool waits = false; /* the source asked to be woken: what it gave before is all there is */
+    bool begins = !t->is_source; /* until it has taken input */
 
     if (ENV_BUGGIFY(t->host->env)) {
         ENV_PROBE(t->host->env, "task: a step without time");
@@ -613,6 +614,10 @@ static bool step(struct wk_task *t, uint64_t now)
         }
         if (task_canceled(t))
             return true;
+        if (begins && t->chain.feeds > 0) { /* no time has passed yet: many a step does no more than this */
+            begins = false;
+            continue;
+        }
         if (r == WK_CHAIN_BUDGET || ex->ops->now_ns(ex) >= deadline) {
             t->stopped = TASK_STOP_BUDGET;
             flush_due(t, ex->ops->now_ns(ex), true);
@@ -632,13 +637,13 @@ static bool task_run(struct wk_runnable *r)
 {
     struct wk_task *t = CONTAINER_OF(r, struct wk_task, run);
     struct wk_executor *ex = r->executor;
-    uint64_t began = ex->ops->now_ns(ex);
+    uint64_t began = r->began_ns;
     bool again = false;
 
     if (wk_task_is_over(t) || (__atomic_load_n(&t->held, __ATOMIC_ACQUIRE) && !task_canceled(t)))
         return false;
     wk_clock_move(&t->clock, WK_PHASE_RUNNING, began);
-    t->wall_ms = ex->ops->wall_us(ex) / 1000;
+    t->wall_ms = ex->ops->wall_us(ex, began) / 1000;
     if (task_canceled(t)) {
         /* Which checkpoints are complete or given up: sinks commit and abort by it. */
         if (t->state == RASK__CONTROL__TASK_STATE__RUNNING)
@@ -650,7 +655,8 @@ static bool task_run(struct wk_runnable *r)
         wk_edge_wake(t->chain.edges[i]);
     if (wk_debloat_is_due(&t->debloat, began) && !wk_task_is_over(t))
         debloat(t, began);
-    wk_clock_move(&t->clock, phase_after(t), ex->ops->now_ns(ex));
+    r->ended_ns = ex->ops->now_ns(ex);
+    wk_clock_move(&t->clock, phase_after(t), r->ended_ns);
     return again;
 }
 

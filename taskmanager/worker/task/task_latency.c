@@ -9,7 +9,9 @@
 
 static uint64_t wall_us(const struct wk_task *t)
 {
-    return (uint64_t)t->run.executor->ops->wall_us(t->run.executor);
+    struct wk_executor *ex = t->run.executor;
+
+    return (uint64_t)ex->ops->wall_us(ex, ex->ops->now_ns(ex));
 }
 
 void wk_task_send_marker(struct wk_task *t, uint64_t now_ns)

@@ -69,8 +69,9 @@ static uint64_t now_ns(struct wk_executor *e)
     return env_now_ns(x->env) + x->clock_cost_ns;
 }
 
-static int64_t wall_us(struct wk_executor *e)
+static int64_t wall_us(struct wk_executor *e, uint64_t now_ns)
 {
+    (void)now_ns;
     return env_wall_ms(executor_of(e)->env) * 1000;
 }
 
@@ -119,7 +120,9 @@ static void fiber_main(unsigned low, unsigned high)
 
     SWITCH_END(NULL, &x->loop_bottom, &x->loop_size);
     for (;;) {
-        f->again = wk_run_once(f->step);
+        uint64_t now = now_ns(&x->base);
+
+        f->again = wk_run_once(f->step, &now);
         f->over = true;
         leave(x, f, false);
     }
@@ -273,7 +276,7 @@ static void work(struct env_task *task)
         work_soon(x);
 }
 
-static const struct wk_executor_ops ops = {enqueue, wait_in_step, wake_waiter, wake_at, wake_over, now_ns, wall_us};
+static const struct wk_executor_ops ops = {enqueue, NULL, wait_in_step, wake_waiter, wake_at, wake_over, now_ns, wall_us};
 
 struct wk_executor *sim_executor_new(struct env *env)
 {

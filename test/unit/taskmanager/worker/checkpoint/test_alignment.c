@@ -153,9 +153,10 @@ static uint64_t now_ns(struct wk_executor *e)
         run.passed_ns += TASK_BUDGET_NS;
     return 1 + run.passed_ns;
 }
-static int64_t no_date(struct wk_executor *e)
+static int64_t no_date(struct wk_executor *e, uint64_t now_ns)
 {
     (void)e;
+    (void)now_ns;
     return 1;
 }
 static const struct wk_executor_ops executor_ops = {
@@ -473,6 +474,7 @@ static void step(uint32_t task)
     note((char)('S' + task), 0);
     run.ready[task] = false;
     t->run.state = WK_RUNNING;
+    t->run.began_ns = now_ns(t->run.executor);
     if (t->run.run(&t->run))
         run.ready[task] = true;
     t->run.state = WK_IDLE;
