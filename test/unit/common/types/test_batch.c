@@ -656,6 +656,58 @@ static void a_row_is_written_as_text(void **state)
     pool_check_empty(pool);
 }
 
+/* More rows than a batch has, as a block of many channels: four inputs, of which one is part of a larger batch. */
+static void a_wide_block_is_gathered(void **state)
+{
+    enum { INPUTS = 4, ROWS = INPUTS * RASK_BATCH_ROWS_MAX };
+    static const rask_field fields[] = {{"a", RASK_T_BIGINT, 0, 0, 0, NULL},   {"b", RASK_T_INT, 0, 0, 0, NULL},
+                                        {"c", RASK_T_SMALLINT, 0, 0, 0, NULL}, {"d", RASK_T_TINYINT, 1, 0, 0, NULL}};
+    static const rask_schema schema = {RASK_ABI, 4, "widths", fields};
+    static uint16_t position[ROWS];
+    static uint64_t hash[ROWS];
+    struct pool *pool = pool_new(0);
+    rask_batch *in[INPUTS], *got, *whole;
+    uint32_t k = 0;
+
+    (void)state;
+    for (uint32_t i = 0; i < INPUTS; i++) {
+        in[i] = batch_new(pool, &schema, RASK_BATCH_ROWS_MAX + 5, 0);
+        for (uint32_t r = 0; r < RASK_BATCH_ROWS_MAX + 5; r++) {
+            int64_t n = (int64_t)(i * RASK_BATCH_ROWS_MAX + r) - (i == 1 ? 5 : 0);
+
+            ((int64_t *)in[i]->columns[0].data)[r] = n;
+            ((int32_t *)in[i]->columns[1].data)[r] = (int32_t)-n;
+            ((int16_t *)in[i]->columns[2].data)[r] = (int16_t)(n % 1000);
+            ((int8_t *)in[i]->columns[3].data)[r] = (int8_t)(n % 100);
+            if (n % 7 == 0)
+                in[i]->columns[3].validity[r >> 6] &= ~(UINT64_C(1) << (r & 63));
+        }
+        whole = in[i];
+        in[i] = batch_slice(whole, i == 1 ? 5 : 0, RASK_BATCH_ROWS_MAX);
+        batch_unref(whole);
+    }
+    for (k = 0; k < ROWS; k++) {
+        position[k] = (uint16_t)(k * 4099 % ROWS); /* all places once */
+        hash[k] = k * 11400714819323198485u;
+    }
+    got = batch_gather_hashed(pool, in, INPUTS, position, ROWS, hash);
+    assert_int_equal(got->rows, ROWS);
+    for (k = 0; k < ROWS; k++) {
+        rask_row row = {got, position[k]};
+
+        assert_int_equal(rask_i64(&row, 0), k);
+        assert_int_equal(rask_i32(&row, 1), -(int32_t)k);
+        assert_int_equal(rask_i16(&row, 2), k % 1000);
+        assert_int_equal(rask_is_null(&row, 3), k % 7 == 0);
+        assert_true(rask_is_null(&row, 3) || rask_i8(&row, 3) == (int8_t)(k % 100));
+        assert_true(((uint64_t *)got->hash.data)[position[k]] == hash[k]);
+    }
+    for (uint32_t i = 0; i < INPUTS; i++)
+        batch_unref(in[i]);
+    batch_unref(got);
+    pool_check_empty(pool);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -666,6 +718,7 @@ int main(void)
         cmocka_unit_test(gather_compacts_sparse_buffers),
         cmocka_unit_test(long_arrays),
         cmocka_unit_test(a_row_is_written_as_text),
+        cmocka_unit_test(a_wide_block_is_gathered),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

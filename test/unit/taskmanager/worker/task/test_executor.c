@@ -312,6 +312,66 @@ static void waiting_steps_lend_their_threads(void **state)
     assert_int_equal(last.runs, 1);
 }
 
+/* Idle ones are queued, and one that waits inside its step looks again. */
+static void many_are_made_ready_at_once(void **state)
+{
+    struct wk_executor *e = pool(2, 0, 0);
+    struct wk_runnable *all[WAITERS + 1];
+    struct step idle[WAITERS], waits;
+
+    (void)state;
+    started = 0;
+    step_init(&waits, e, start_and_wait);
+    wk_ready(&waits.run);
+    until(e, &started, 1);
+    add(&waits.go);
+    for (int i = 0; i < WAITERS; i++) {
+        step_init(&idle[i], e, note);
+        all[i] = &idle[i].run;
+    }
+    all[WAITERS] = &waits.run;
+    wk_ready_all(all, WAITERS + 1);
+    for (int i = 0; i < WAITERS; i++)
+        until(e, &idle[i].runs, 1);
+    until(e, &waits.runs, 1);
+    wk_ready_all(all, 0);
+    wk_executor_posix_free(e);
+    for (int i = 0; i < WAITERS; i++)
+        assert_int_equal(idle[i].runs, 1);
+}
+
+/* ---- time ---- */
+
+static bool check_time(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+    uint64_t is = now(r->executor);
+    struct timespec wall;
+    int64_t apart;
+
+    clock_gettime(CLOCK_REALTIME, &wall);
+    apart = wall.tv_sec * 1000000 + wall.tv_nsec / 1000 - r->executor->ops->wall_us(r->executor, is);
+    assert_true(r->began_ns > 0 && r->began_ns <= is);
+    if (apart > -1000 && apart < 1000) /* unless it lost its core in between */
+        add(&s->go);
+    add(&s->runs);
+    r->ended_ns = get(&s->runs) % 2 ? now(r->executor) : 0;
+    return get(&s->runs) < 100;
+}
+
+static void a_step_knows_the_time(void **state)
+{
+    struct wk_executor *e = pool(1, 0, 0);
+    struct step s;
+
+    (void)state;
+    step_init(&s, e, check_time);
+    wk_ready(&s.run);
+    until(e, &s.runs, 100);
+    wk_executor_posix_free(e);
+    assert_true(s.go > 50);
+}
+
 /* ---- all at once ---- */
 
 #define PLAYERS 8
@@ -362,6 +422,7 @@ int main(void)
         cmocka_unit_test(forgotten_wake_does_not_come), cmocka_unit_test(blocked_thread_is_replaced),
         cmocka_unit_test(ending_step_keeps_its_thread), cmocka_unit_test(long_step_is_told_to_hurry),
         cmocka_unit_test(waiting_steps_lend_their_threads), cmocka_unit_test(no_wake_is_lost),
+        cmocka_unit_test(many_are_made_ready_at_once),  cmocka_unit_test(a_step_knows_the_time),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
