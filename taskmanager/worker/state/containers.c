@@ -574,3 +574,27 @@ bool wk_container_check(const rask_state *decl, uint32_t part, const char *data,
     }
     return at == len;
 }
+
+bool wk_container_is_over(const rask_state *decl, uint32_t part, const char *data, size_t len, int64_t now_ms)
+{
+    bool map = decl->kind == RASK_MAP;
+    size_t at = part == 0 ? HEAD_BYTES : 0;
+    uint32_t size[2] = {0, 0};
+    int64_t time;
+
+    if (decl->ttl_ms == 0 || !wk_container_check(decl, part, data, len))
+        return false;
+    if (part == 0)
+        memcpy(size, data, sizeof(size));
+    if (map ? size[0] != 0 : size[1] != 0)
+        return false; /* the elements are elsewhere */
+    while (at < len) {
+        memcpy(&time, data + at, sizeof(time));
+        if (time + decl->ttl_ms > now_ms)
+            return false;
+        size[1] = 0;
+        memcpy(size, data + at + sizeof(time), map ? 8 : 4);
+        at += sizeof(time) + (map ? 8u : 4u) + (size_t)size[0] + size[1];
+    }
+    return true;
+}

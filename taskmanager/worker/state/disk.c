@@ -27,27 +27,6 @@
 #define LOW_PART 8u
 #define WAIT_PART 10u  /* above, the task waits for the store */
 
-struct wait { /* by the state's lock */
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-};
-struct disk {
-    struct wk_stores *stores;
-    struct wk_store *store;
-    struct wait wait;
-    uint32_t submitted; /* the epoch of the newest flush */
-    uint32_t stored;    /* that of the newest one that is over */
-    struct flush *first, **last; /* flushes that the task has not seen the end of, oldest first; each a reference */
-    struct wk_tables *base; /* of the newest complete checkpoint, or of the one that was restored; NULL: none */
-    struct err err;     /* code 0: none */
-    struct bytes key, value;
-    uint64_t appended; /* bytes since the last flush */
-    uint32_t evict_at; /* table * groups + group: where dropping goes on */
-    /* the store thread's */
-    bool open, broken;
-    int stop; /* atomic: nobody needs what is being written */
-};
-
 /* ---- birth and death ---- */
 
 uint32_t wk_disk_name_hash(const char *name)
@@ -80,6 +59,8 @@ void wk_disk_new(struct wk_state *s)
     pthread_cond_init(&d->wait.cond, NULL);
     bytes_init(&d->key);
     bytes_init(&d->value);
+    bytes_init(&d->found);
+    bytes_init(&d->sweep.at);
     __atomic_add_fetch(&s->budget->stores, 1, __ATOMIC_RELAXED);
 }
 
@@ -124,6 +105,8 @@ void wk_disk_release(struct wk_state *s)
     pthread_cond_destroy(&d->wait.cond);
     bytes_release(&d->key);
     bytes_release(&d->value);
+    bytes_release(&d->found);
+    bytes_release(&d->sweep.at);
     mem_free(d);
     s->disk = NULL;
 }
@@ -172,6 +155,7 @@ void wk_flush_unref(struct flush *f)
     for (uint32_t i = 0; i < s->table_count; i++)
         mem_free(f->tables[i]);
     mem_free(f->tables);
+    bytes_release(&f->found);
     mem_free(f);
     wk_state_unref(s);
 }
@@ -193,6 +177,7 @@ static int write_entry(struct flush *f, const struct table *t, struct entry *e, 
     const struct wk_store_ops *ops = d->stores->ops;
     uint32_t len = key_len_of(e);
 
+    f->written++;
     wk_disk_key(key, t, hash_xxh3(key_of(e), len), key_of(e), len, e->part);
     if (e->kind == ENTRY_DELETE)
         return ops->remove(d->store, key->data, key->len, err);
@@ -268,6 +253,8 @@ static int flush_to_store(struct flush *f, struct err *err)
     d->open = rc == 0;
     if (rc == 0)
         rc = write_all(f, err);
+    if (rc == 0 && f->sweeps)
+        rc = wk_sweep_look(f, &d->sweep, err);
     if (rc == 0 && f->wants_files) {
         rc = ops->freeze(d->store, &f->files, err);
         f->has_files = rc == 0;
@@ -339,6 +326,9 @@ static struct flush *flush_new(struct wk_state *s)
     f->epoch = s->epoch;
     f->base_epoch = d->submitted;
     f->memory_bytes = wk_disk_share(s);
+    f->now_ms = s->now_ms;
+    f->sweeps = wk_sweep_is_wanted(s);
+    bytes_init(&f->found);
     f->tables = mem_alloc_array(s->table_count + 1u, sizeof(struct frozen_log *));
     for (uint32_t i = 0; i < s->table_count; i++)
         if (s->tables[i].stored && s->tables[i].groups)
@@ -383,6 +373,7 @@ static void look(struct wk_state *s)
             wk_disk_fail(s, &f->err);
         else
             d->stored = f->epoch;
+        wk_sweep_found(s, f);
         d->first = f->next;
         if (!d->first)
             d->last = &d->first;
@@ -514,6 +505,8 @@ void wk_disk_settle(struct wk_state *s)
     d->appended += s->appended;
     if (d->first)
         look(s);
+    if (d->found.len > 0)
+        wk_sweep_settle(s);
     if (in_use(s) < part * FLUSH_PART)
         return;
     if (!d->first && d->appended > part * CHANGED_PART)
