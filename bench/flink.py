@@ -80,7 +80,8 @@ def compile_jobs(home, folder):
 class Flink:
     """A session cluster and a driver that submits to it."""
 
-    def __init__(self, home, folder):
+    def __init__(self, home, folder, more=None):
+        """more: settings."""
         self.home, self.folder = home, folder
         self.jar = compile_jobs(home, folder)
         self.rest, self.processes = free_port(), []
@@ -93,7 +94,7 @@ class Flink:
             "rest.bind-port": f'"{self.rest}"', "taskmanager.host": "127.0.0.1", "taskmanager.bind-host": "127.0.0.1",
             "taskmanager.numberOfTaskSlots": 2, "taskmanager.memory.process.size": "8g",
             "taskmanager.memory.managed.fraction": 0.02, "jobmanager.memory.process.size": "1600m",
-            "taskmanager.memory.network.max": "256mb", "io.tmp.dirs": folder + "/tmp"}
+            "taskmanager.memory.network.max": "256mb", "io.tmp.dirs": folder + "/tmp", **(more or {})}
         with open(self.conf + "/config.yaml", "w", encoding="utf-8") as f:
             f.writelines(f"{key}: {value}\n" for key, value in settings.items())
         with open(self.conf + "/log4j.properties", "w", encoding="utf-8") as f:
@@ -203,10 +204,10 @@ class Comparison:
             self.bench.tell(Figure(f"{name}; {form}", unit, ours, max, goal=None if i else goal, baseline=theirs[form],
                                    baseline_name="Flink"))
 
-    def better(self, line, expected):
+    def better(self, line, expected, rounds=2):
         """With object reuse or without, after a run of each to warm up."""
         took = {}
-        for _ in range(2):
+        for _ in range(rounds):
             for reuse in (1, 0):
                 got = self.flink.job(f"{line} reuse={reuse}")
                 self.same(f"Flink's {line} reuse={reuse}", got, expected)
@@ -217,6 +218,35 @@ class Comparison:
     def same(what, got, expected):
         if got[:2] != expected[:2]:
             raise Failure(f"{what}: rows {got[0]} checksum {got[1]:#x}, in C {expected[0]} {expected[1]:#x}")
+
+
+def on_disk(bench, home):
+    """A value of keyed state read, changed and written: RocksDB and LevelDB with the same managed memory, which holds a
+    quarter of the state. Rates are those of the rows beyond the fill: a run less one that hardly does more than fill."""
+    managed = {"taskmanager.memory.managed.size": "52m"}
+    ours = [f"{key}: {value}" for key, value in managed.items()]
+    with Flink(home, tempfile.mkdtemp(dir=bench.folder), managed) as flink, \
+            Cluster(bench, settings=["taskmanager.memory.process.size: 8g", "state.backend.type: leveldb", *ours]).start() as cluster:
+        with_flink = Comparison(bench, flink, cluster)
+        for text, keys, rows in ((1000, 200_000, 150_000), (92, 1_500_000, 600_000)):
+            rates = ([], [])
+            line = with_flink.better(f"state rows={rows} keys={keys} text={text}", expected_on_disk(bench, keys, rows), 1)
+            reuse = line.split()[-1]
+            for _ in range(1 if bench.quick else 2):
+                for system, told in enumerate(rates):
+                    took = []
+                    for n in (rows, keys // 1000):
+                        got = with_flink.flink.job(f"state rows={n} keys={keys} text={text} {reuse}") if system else \
+                            with_flink.rask("state", "--fill", "--keys", str(keys), "--rows", str(n), "--text", str(text))
+                        with_flink.same(f"state on disk in {'Flink' if system else 'Rask'}", got, expected_on_disk(bench, keys, n))
+                        took.append(got[2])
+                    told.append((rows - keys // 1000) / max(took[0] - took[1], 0.001) / 1e6)
+            bench.tell(Figure(f"state 4 x 52 MB, values of {text + 8} bytes; RocksDB", "M rows/s", rates[0], max, goal=">= 1 x",
+                              baseline=rates[1], baseline_name="Flink"))
+
+
+def expected_on_disk(bench, keys, rows):
+    return bench.c("sum", "--columns", 2, "--fill", 1, "--keys", keys, "--rows", rows)
 
 
 def compare(bench, home, only):
@@ -252,7 +282,7 @@ def compare(bench, home, only):
                        lambda: bench.c("shuffle", "--rows", shuffled), {"DataStream": f"shuffle rows={shuffled}"})
 
 
-NAMES = ("q0", "q1", "q2", "wordcount", "sum1m", "shuffle")
+NAMES = ("q0", "q1", "q2", "wordcount", "sum1m", "shuffle", "rocksdb")
 
 
 def main():
@@ -280,7 +310,10 @@ def main():
         if not args.json:
             print(f"Flink {args.version}, {PACKAGE}; round trip between the cores {float(run([bench.program('pingpong')])):.0f} ns")
             print(Figure.HEAD)
-        compare(bench, home, only)
+        if set(only) - {"rocksdb"}:
+            compare(bench, home, only)
+        if "rocksdb" in only:
+            on_disk(bench, home)
     if args.json:
         json.dump([f.object() for f in figures], sys.stdout, indent=1)
         print()

@@ -4,7 +4,7 @@
  *
  *     sum --rows N --keys K --splits 2 --columns 4
  *
- * With 2 columns it is (key, sum so far) alone.
+ * With 2 columns it is (key, sum so far) alone; and with --fill 1 a row for each key comes first, which adds 1.
  */
 #include "bench/c/bench.h"
 #include "bench/rows.h"
@@ -18,7 +18,7 @@ struct slot {
 
 struct part {
     struct row4_split split;
-    uint64_t checksum;
+    uint64_t checksum, fill;
     char padding[64];
 };
 
@@ -66,6 +66,11 @@ static void *sum_pairs(void *arg)
         shift--;
     mask = slots - 1;
     table = bench_memory(slots * sizeof(*table));
+    for (uint64_t i = 0; i < part->fill; i++) {
+        struct row4 r = {.a = i * s->count + s->number, .b = 1};
+
+        checksum += add_pair(table, mask, r.a * ROWS_GOLDEN >> shift, &r);
+    }
     for (uint64_t i = 0; i < s->rows; i += RUN) {
         uint64_t n = s->rows - i < RUN ? s->rows - i : RUN, at[RUN];
         struct row4 rows[RUN];
@@ -116,16 +121,19 @@ int main(int argc, char **argv)
 {
     uint64_t rows = bench_option(argc, argv, "rows", 100000000), splits = bench_option(argc, argv, "splits", 2);
     uint64_t keys = bench_option(argc, argv, "keys", 1000000), checksum = 0;
+    uint64_t fill = bench_option(argc, argv, "fill", 0) ? keys / splits : 0;
     struct part *parts = calloc(splits, sizeof(*parts));
     double begin = bench_seconds();
 
     if (!parts || keys < splits)
         return 1;
-    for (uint64_t i = 0; i < splits; i++)
+    for (uint64_t i = 0; i < splits; i++) {
         parts[i].split = row4_split_of(i, splits, rows, keys);
+        parts[i].fill = fill;
+    }
     bench_threads(splits, bench_option(argc, argv, "columns", 4) == 2 ? sum_pairs : sum_split, parts, sizeof(*parts));
     for (uint64_t i = 0; i < splits; i++)
         checksum += parts[i].checksum;
     free(parts);
-    return bench_tell(rows, checksum, bench_seconds() - begin);
+    return bench_tell(rows + fill * splits, checksum, bench_seconds() - begin);
 }

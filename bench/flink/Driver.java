@@ -45,6 +45,8 @@ public final class Driver {
         c.setString("pipeline.object-reuse", Boolean.toString(reuse));
         if (o.containsKey("timeout"))
             c.setString("execution.buffer-timeout.interval", o.get("timeout"));
+        if (words[0].equals("state"))
+            c.setString("state.backend.type", "rocksdb");
         StreamExecutionEnvironment env = StreamExecutionEnvironment.createRemoteEnvironment(host, port, c);
         env.setParallelism(Integer.parseInt(o.getOrDefault("p", "2")));
         JobClient job;
@@ -61,6 +63,8 @@ public final class Driver {
                 Jobs.nexmark(env, words[0], Long.parseLong(o.get("events")), reuse);
             else if (words[0].equals("wordcount"))
                 Jobs.wordCount(env, o.get("file"));
+            else if (words[0].equals("state"))
+                Jobs.state(env, Long.parseLong(o.get("rows")), Long.parseLong(o.get("keys")), Integer.parseInt(o.get("text")), reuse);
             else
                 Jobs.rows(env, words[0], Long.parseLong(o.get("rows")), Long.parseLong(o.getOrDefault("keys", "0")), reuse);
             job = env.executeAsync(line);

@@ -1,10 +1,15 @@
 package rask.bench;
 
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import org.apache.flink.api.common.eventtime.WatermarkStrategy;
 import org.apache.flink.api.common.functions.FilterFunction;
 import org.apache.flink.api.common.functions.FlatMapFunction;
 import org.apache.flink.api.common.functions.RuntimeContext;
+import org.apache.flink.api.common.state.ValueState;
+import org.apache.flink.api.common.state.ValueStateDescriptor;
 import org.apache.flink.api.common.typeinfo.TypeHint;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
@@ -17,6 +22,7 @@ import org.apache.flink.connector.file.src.reader.TextLineInputFormat;
 import org.apache.flink.core.fs.Path;
 import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
+import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.streaming.api.functions.sink.RichSinkFunction;
 import org.apache.flink.util.Collector;
 
@@ -161,18 +167,22 @@ public final class Jobs {
             reused = new Tuple4<>();
         }
 
+        void set(Tuple4<Long, Long, Long, Long> t, long i) {
+            long x = 42 + number + (i + 1) * GOLDEN;
+            if (keys == 0) {
+                t.setFields(x ^ x >>> 29, x, i, x ^ i);
+            } else {
+                long z = Nexmark.mix(x);
+                t.setFields(((z >>> 32) * (keys / parts) >>> 32) * parts + number, z & 0xffff, i, z);
+            }
+        }
+
         @Override
         public boolean make(ReaderOutput<Tuple4<Long, Long, Long, Long>> out) {
             long until = Math.min(rows, next + 64);
             for (; next < until; next++) {
                 Tuple4<Long, Long, Long, Long> t = reuse ? reused : new Tuple4<>();
-                long x = 42 + number + (next + 1) * GOLDEN;
-                if (keys == 0) {
-                    t.setFields(x ^ x >>> 29, x, next, x ^ next);
-                } else {
-                    long z = Nexmark.mix(x);
-                    t.setFields(((z >>> 32) * (keys / parts) >>> 32) * parts + number, z & 0xffff, next, z);
-                }
+                set(t, next);
                 out.collect(t);
             }
             return next < rows;
@@ -193,6 +203,91 @@ public final class Jobs {
             in.keyBy(t -> t.f0).sum(1).addSink(new RowAdder());
         else
             in.keyBy(t -> t.f0).addSink(new RowAdder());
+    }
+
+    // ---- a sum and a text for each key, bench/jobs/state.c --fill --text: read, changed, written ----
+
+    private static final class FilledRows implements Parts.Maker<Tuple2<Long, Long>> {
+        private final Rows rows;
+        private final boolean reuse;
+        private long filled, next, number, parts;
+        private transient Tuple4<Long, Long, Long, Long> row;
+        private transient Tuple2<Long, Long> reused;
+
+        FilledRows(long all, long keys, boolean reuse) {
+            rows = new Rows(all, keys, true);
+            this.reuse = reuse;
+        }
+
+        @Override
+        public void open(int number, int parts) {
+            rows.open(number, parts);
+            row = new Tuple4<>();
+            reused = new Tuple2<>();
+            filled = rows.keys / parts;
+            this.number = number;
+            this.parts = parts;
+        }
+
+        @Override
+        public boolean make(ReaderOutput<Tuple2<Long, Long>> out) {
+            for (long until = Math.min(filled + rows.rows, next + 64); next < until; next++) {
+                Tuple2<Long, Long> t = reuse ? reused : new Tuple2<>();
+                if (next < filled) {
+                    t.setFields(next * parts + number, 1L);
+                } else {
+                    rows.set(row, next - filled);
+                    t.setFields(row.f0, row.f1);
+                }
+                out.collect(t);
+            }
+            return next < filled + rows.rows;
+        }
+    }
+
+    private static final class AddText extends KeyedProcessFunction<Long, Tuple2<Long, Long>, Tuple2<Long, Long>> {
+        private final int letters;
+        private transient ValueState<Tuple2<Long, byte[]>> state;
+
+        AddText(int letters) {
+            this.letters = letters;
+        }
+
+        @Override
+        public void open(Configuration unused) {
+            state = getRuntimeContext().getState(
+                    new ValueStateDescriptor<>("sum", new TypeHint<Tuple2<Long, byte[]>>() {}.getTypeInfo()));
+        }
+
+        private byte[] draw(long key) {
+            ByteBuffer text = ByteBuffer.allocate((letters + 7) & -8).order(ByteOrder.LITTLE_ENDIAN);
+            for (int i = 0; i < letters; i += 8)
+                text.putLong((Nexmark.mix(key + (i + 1) * Rows.GOLDEN) & 0x1f1f1f1f1f1f1f1fL) + 0x4141414141414141L);
+            return Arrays.copyOf(text.array(), letters);
+        }
+
+        @Override
+        public void processElement(Tuple2<Long, Long> in, Context context, Collector<Tuple2<Long, Long>> out) throws Exception {
+            Tuple2<Long, byte[]> value = state.value();
+            if (value == null)
+                value = new Tuple2<>(0L, draw(in.f0));
+            value.f0 += in.f1;
+            state.update(value);
+            out.collect(new Tuple2<>(in.f0, value.f0));
+        }
+    }
+
+    private static final class PairAdder extends Adder<Tuple2<Long, Long>> {
+        @Override
+        long check(Tuple2<Long, Long> t) {
+            return Nexmark.check(t.f0, t.f1, 0, 0);
+        }
+    }
+
+    static void state(StreamExecutionEnvironment env, long rows, long keys, int letters, boolean reuse) {
+        env.fromSource(new Parts<>(new FilledRows(rows, keys, reuse)), WatermarkStrategy.noWatermarks(), "rows",
+                        new TypeHint<Tuple2<Long, Long>>() {}.getTypeInfo())
+                .keyBy(t -> t.f0).process(new AddText(letters)).addSink(new PairAdder());
     }
 
     // ---- word count ----

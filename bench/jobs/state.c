@@ -10,7 +10,7 @@
  * --rows      of all splits together, --keys: different ones, --splits: 2
  * --fill      first a row for each key, once: they count like the others
  * --wide      the value has 104 bytes instead of 8
- * --kilo      the value is a sum and a text of 1000 bytes, read and written as a row
+ * --text      the value is a sum and a text of so many letters, drawn with the key's first row, and read and written as a row
  * --touched   beyond the fill, keys are drawn from the first so many of each 1000 of a split: 1000
  * --rate      rows a second of all splits after the fill; 0: as many as go
  * --timeline  file that each subtask of the sink appends to as it ends: a line "MS ROWS GAP" for each TICK_MS in which rows
@@ -30,15 +30,16 @@
 
 #define TICK_MS 5
 #define TICKS 24000 /* two minutes */
+#define TEXT_MAX 4096u
 
 RASK_ROW(pair, (BIGINT, a), (BIGINT, b));
 RASK_STATE(sum, (BIGINT, b));
-RASK_ROW(kilo, (BIGINT, b), (STRING, text));
+RASK_ROW(texted, (BIGINT, b), (STRING, text));
 RASK_STATE(wide, (BIGINT, b), (BIGINT, c), (BIGINT, d), (BIGINT, e), (BIGINT, f), (BIGINT, g), (BIGINT, h), (BIGINT, i),
            (BIGINT, j), (BIGINT, k), (BIGINT, l), (BIGINT, m), (BIGINT, n));
 
 struct plan {
-    uint64_t rows, keys, splits, touched;
+    uint64_t rows, keys, splits, touched, text;
     int64_t rate;
     bool fill;
     char timeline[200];
@@ -182,16 +183,29 @@ static int add_wide_row(rask_ctx *ctx, const rask_row *row, rask_out *out)
     return pair_emit(out, &r);
 }
 
-static int add_kilo_row(rask_ctx *ctx, const rask_row *row, rask_out *out)
+/* Letters that nothing compresses; those of bench/flink/Jobs.java. */
+static rask_str draw_text(uint64_t key, uint64_t letters, char *to)
 {
-    static const char text[1000];
-    struct pair r = pair_at(row);
-    struct kilo k = {.b = 0};
+    for (uint64_t i = 0; i < letters; i += 8) {
+        uint64_t x = row4_mix(key + (i + 1) * ROWS_GOLDEN) & 0x1f1f1f1f1f1f1f1fu;
 
-    (void)kilo_load(ctx, 0, &k);
-    k.text = (rask_str){text, sizeof(text)};
+        x += 0x4141414141414141u;
+        memcpy(to + i, &x, 8);
+    }
+    return (rask_str){to, (uint32_t)letters};
+}
+
+static int add_texted_row(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    const struct plan *plan = rask_args(ctx);
+    char drawn[TEXT_MAX + 8];
+    struct pair r = pair_at(row);
+    struct texted k = {.b = 0};
+
+    if (!texted_load(ctx, 0, &k))
+        k.text = draw_text(r.a, plan->text, drawn);
     r.b = k.b += r.b;
-    return kilo_store(ctx, 0, &k) ? -1 : pair_emit(out, &r);
+    return texted_store(ctx, 0, &k) ? -1 : pair_emit(out, &r);
 }
 
 /* The sum stands first in either value. */
@@ -235,12 +249,12 @@ static int add_wide_rows(rask_op *op, int input, const rask_batch *in, uint32_t 
 
 #define SUM_STATE RASK_STATES({.kind = RASK_VALUE, .name = "sum", .schema = &sum_schema})
 #define WIDE_STATE RASK_STATES({.kind = RASK_VALUE, .name = "sum", .schema = &wide_schema})
-#define KILO_STATE RASK_STATES({.kind = RASK_VALUE, .name = "sum", .schema = &kilo_schema})
+#define TEXT_STATE RASK_STATES({.kind = RASK_VALUE, .name = "sum", .schema = &texted_schema})
 
 static const rask_process_fn by_row[] = {
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = SUM_STATE, .on_row = add_row},
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = WIDE_STATE, .on_row = add_wide_row},
-    {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = KILO_STATE, .on_row = add_kilo_row},
+    {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = TEXT_STATE, .on_row = add_texted_row},
 };
 static const rask_operator by_batch[] = {
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = SUM_STATE, .process = add_rows},
@@ -333,21 +347,25 @@ static const rask_sink sink = {
 
 int rask_job(rask_env *env, const rask_params *params)
 {
-    bool wide = rask_param_bool(params, "wide", false), kilo = rask_param_bool(params, "kilo", false);
-    bool rows = kilo || strcmp(rask_param(params, "way", "batch"), "row") == 0;
+    bool wide = rask_param_bool(params, "wide", false), text;
+    bool rows = strcmp(rask_param(params, "way", "batch"), "row") == 0;
     struct plan plan = {
         .rows = (uint64_t)rask_param_i64(params, "rows", 100000000),
         .keys = (uint64_t)rask_param_i64(params, "keys", 1000000),
         .splits = (uint64_t)rask_param_i64(params, "splits", 2),
         .touched = (uint64_t)rask_param_i64(params, "touched", 1000),
         .rate = rask_param_i64(params, "rate", 0),
+        .text = (uint64_t)rask_param_i64(params, "text", 0),
         .fill = rask_param_bool(params, "fill", false),
     };
     rask_stream *in, *sums;
 
+    plan.text = plan.text < TEXT_MAX ? plan.text : TEXT_MAX;
+    text = plan.text > 0;
+
     snprintf(plan.timeline, sizeof(plan.timeline), "%s", rask_param(params, "timeline", ""));
     in = rask_key_by(rask_with(rask_from_source(env, &maker, NULL), &plan, sizeof(plan)), "a");
-    sums = rows ? rask_process(in, &by_row[kilo ? 2 : wide]) : rask_transform(in, &by_batch[wide]);
+    sums = rows || text ? rask_with(rask_process(in, &by_row[text ? 2 : wide]), &plan, sizeof(plan)) : rask_transform(in, &by_batch[wide]);
     rask_with(rask_uid(rask_sink_to(rask_uid(sums, "sums"), &sink), "sink"), &plan, sizeof(plan));
     return rask_execute(env, "state");
 }
