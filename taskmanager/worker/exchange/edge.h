@@ -24,6 +24,13 @@
 #define EDGE_BLOCK_ROWS_MAX (EDGE_WIDER_MAX * RASK_BATCH_ROWS_MAX)
 #define EDGE_SLICE_ROWS 128u /* what a slice should have at least */
 #define EDGE_HELD_MAX (64 * EDGE_WIDER_MAX)
+/*
+ * A frame to another worker costs both ends some 15 us, however few rows it has: tasks that wait for more after each row send no
+ * more than one in so long.  While a good part of the credit is out, the reader does not keep up, and larger frames help it.
+ */
+#define EDGE_PACE_NS 30000u
+#define EDGE_PACE_BEHIND_NS 100000u
+#define EDGE_BEHIND_BYTES (64u << 10)
 #define EDGE_OVERDRAFT_BYTES (16ull << 20) /* that may wait while a barrier is to overtake them */
 
 typedef uint32_t wk_partition_fn(const rask_row *row, uint32_t channels);
@@ -49,6 +56,7 @@ struct wk_edge {
 
     int64_t flush_interval_ns;   /* for the task: how long rows may be held; -1: until the block is full */
     uint64_t last_flush_ns;
+    bool paced;                  /* for the task: a channel goes to another worker, and a flush waits EDGE_PACE_NS for the next one */
 
     rask_batch *held[EDGE_HELD_MAX];
     uint32_t held_count, held_rows;

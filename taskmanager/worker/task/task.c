@@ -376,6 +376,27 @@ static void flush_edges(struct wk_task *t, uint64_t now)
     }
 }
 
+/* The task has nothing to do: what is held leaves, but over a connection not more often than pays. Then it is woken for it. */
+static void flush_paced(struct wk_task *t, uint64_t now)
+{
+    struct wk_executor *ex = t->run.executor;
+
+    for (uint32_t i = 0; i < t->chain.edge_count; i++) {
+        struct wk_edge *e = t->chain.edges[i];
+        uint64_t pace = wk_edge_in_flight(e) < EDGE_BEHIND_BYTES ? EDGE_PACE_NS : EDGE_PACE_BEHIND_NS;
+
+        if (e->paced && !wk_edge_holds(e))
+            continue;
+        if (e->paced && now - e->last_flush_ns < pace) {
+            ex->ops->wake_at(ex, &t->run, e->last_flush_ns + pace);
+            continue;
+        }
+        if (wk_edge_holds(e))
+            wk_edge_flush(e);
+        e->last_flush_ns = now;
+    }
+}
+
 /* The task goes on: what has waited for its interval leaves, and at the end of a step what a reader without work waits for. */
 static void flush_due(struct wk_task *t, uint64_t now, bool step_ends)
 {
@@ -412,12 +433,19 @@ static int edge_errors(struct wk_task *t)
     return 0;
 }
 
+static void open_edge(struct wk_task *t, struct wk_edge *e)
+{
+    t->flush_at_once = t->flush_at_once || e->flush_interval_ns == 0;
+    for (uint32_t i = 0; i < e->channel_count && e->partitioner != RASK__GRAPH__PARTITIONER__SPLITS; i++)
+        e->paced = e->paced || (e->channels[i].link && e->flush_interval_ns != 0);
+}
+
 static bool open_task(struct wk_task *t)
 {
     for (uint32_t i = 0; i < t->chain.op_count; i++)
         t->has_sink = t->has_sink || t->chain.ops[i]->desc == &wk_sink_op;
     for (uint32_t i = 0; i < t->chain.edge_count; i++)
-        t->flush_at_once = t->flush_at_once || t->chain.edges[i]->flush_interval_ns == 0;
+        open_edge(t, t->chain.edges[i]);
     set_state(t, RASK__CONTROL__TASK_STATE__INITIALIZING, NULL);
     if (wk_chain_open(&t->chain) != 0) {
         task_failed(t);
@@ -601,7 +629,7 @@ static bool step(struct wk_task *t, uint64_t now)
             t->run.ending = !t->has_sink;
             if (t->chain.has_timers && !t->chain.ended)
                 wake_for_timers(t);
-            flush_edges(t, now);
+            flush_paced(t, now);
             if (t->chain.ended) {
                 if (edges_drained(t) && !t->barriers.open && committed(t))
                     task_over(t, RASK__CONTROL__TASK_STATE__FINISHED, NULL);

@@ -130,6 +130,39 @@ static void row_does_not_wait_for_a_source_without_rows(void **state)
     finish(&m, env);
 }
 
+/* Pairs of rows, one right after the other, and nothing more until both are there. */
+static int pairs_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    struct cursor *c = split->self;
+
+    if (c->at == ROWS / 10)
+        return RASK_END;
+    if (c->at % 2 == 0 && __atomic_load_n(&written, __ATOMIC_ACQUIRE) < c->at) {
+        rask_wake_in(ctx, 100);
+        return RASK_WAIT;
+    }
+    if (number_emit(out, &(struct number){c->at++}))
+        return -1;
+    rask_wake_in(ctx, 1);
+    return RASK_WAIT;
+}
+static const rask_source pairs = {.abi = RASK_ABI, .name = "pairs", .out = &number_schema, .split_size = sizeof(struct cursor),
+                                  .discover = one_split, .poll = pairs_poll};
+
+/* The second of a pair may wait for more on its way to another worker, but not for long. */
+static void row_that_waits_for_more_leaves_without_it(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_set(env, "execution.buffer-timeout.enabled", "false");
+    rask_sink_to(rask_rebalance(rask_set_parallelism(rask_from_source(env, &pairs, NULL), 1)), &counting);
+    start(&m, env, 2);
+    finish(&m, env);
+    assert_int_equal(written, ROWS / 10);
+}
+
 /* ---- markers ---- */
 
 static int patient_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
@@ -215,6 +248,7 @@ int main(void)
         cmocka_unit_test(zero_sends_each_row),
         cmocka_unit_test(otherwise_rows_are_collected),
         cmocka_unit_test(row_does_not_wait_for_a_source_without_rows),
+        cmocka_unit_test(row_that_waits_for_more_leaves_without_it),
         cmocka_unit_test(markers_reach_every_operator),
         cmocka_unit_test(no_markers_unless_asked_for),
     };
