@@ -53,6 +53,8 @@ class Run(Faults):
             settings["execution.checkpointing.max-concurrent-checkpoints"] = "2"
         if rnd.random() < 0.2:
             settings["execution.checkpointing.num-retained"] = "2"
+        if rnd.random() < 0.5:
+            settings["execution.state-recovery.from-local"] = "true"
         self.settings = [x for key, value in settings.items() for x in ("-D", f"{key}={value}")]
         slow = self.mode == "unaligned" or rnd.random() < 0.3
         self.args = ["--input", self.top + rnd.choice(["/one.txt", "/many"]), "--keys", str(self.keys), "--regions", str(self.regions),

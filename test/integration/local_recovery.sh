@@ -198,5 +198,36 @@ rask cancel "$job"
 check is_canceled eventually state_is "$job" CANCELED
 check leaves_nothing eventually no_copies "$other_disk"
 
+kill "${pids[tm4]}"
+check tm4_ends eventually has_taskmanagers 0
+
+# ---- all of a job starts again where it was, though others are as free ----
+all_said_copies() { # all_said_copies N: so many sentences, and none fetched
+    out=$(cat "$top"/log/*worker-"$job"-*.log 2>/dev/null | grep 'bytes of state were read from copies on this host')
+    [[ -n $out && $(wc -l <<<"$out") -eq $1 && $(grep -c 'this host, 0 bytes' <<<"$out") -eq $1 ]]
+}
+one=(-D taskmanager.numberOfTaskSlots=1)
+taskmanager first "${one[@]}"
+check first_is_there eventually has_taskmanagers 1
+check filler_is_taken submit -p 1 "$top/exact.so" --input "$top/input.txt" --output "$top/out4" --pause 1000
+check filler_runs eventually state_is "$job" RUNNING
+filler=$job
+taskmanager second "${one[@]}"
+taskmanager third "${one[@]}"
+check all_are_there eventually has_taskmanagers 3
+check wide_job_is_taken submit -p 2 -D jobmanager.execution.failover-strategy=full "$top/exact.so" --input "$top/input.txt" \
+    --output "$top/out5" --keys $keys --wide true --pause $pause
+check its_rows_come eventually rows_are_beyond $((keys * 2))
+check its_checkpoint_is_taken take_checkpoint
+rask cancel "$filler"
+check filler_is_canceled eventually state_is "$filler" CANCELED
+check its_state_is_hidden hide_state
+kill_worker second
+check all_of_it_starts_again eventually runs_since 1
+check both_read_their_copies eventually all_said_copies 2
+show_state
+check wide_job_finishes eventually state_is "$job" FINISHED
+check wide_job_is_exact output_is_exact "$top/out5" $keys $lines
+
 echo "$failures failed"
 [[ $failures -eq 0 ]]
