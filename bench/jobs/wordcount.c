@@ -128,40 +128,49 @@ struct __attribute__((may_alias, packed, aligned(4))) cell { /* a rask_view in t
     uint64_t low, high;
 };
 
-/* Rows [from, from + count) of the arrays; a longer word leaves its bit, and counts nothing. */
-static uint64_t add_cells(const struct cell *cells, const int64_t *counts, uint32_t count, uint64_t *ret_long)
+enum { RUN = 64 };
+
+/* checksum_word of the words at positions [at, at + count), count <= RUN. */
+static void checksum_words(const rask_batch *rows, uint32_t at, uint32_t count, uint64_t *checksum)
 {
-    uint64_t checksum = 0, is_long = 0;
+    const rask_view *words = (const rask_view *)rows->columns[count_col_word].data + at;
+    const struct cell *cells = (const struct cell *)(const void *)words;
+    uint64_t is_long = 0;
 
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t update = checksum_update(checksum_cell(cells[i].low, cells[i].high), counts[i]);
-
-        checksum += (uint32_t)cells[i].low <= 12 ? update : 0;
-    }
+    for (uint32_t i = 0; i < count; i++)
+        checksum[i] = checksum_cell(cells[i].low, cells[i].high);
     for (uint32_t i = 0; i < count; i++)
         is_long |= (uint64_t)((uint32_t)cells[i].low > 12) << i;
-    *ret_long = is_long;
-    return checksum;
+    for (; is_long; is_long &= is_long - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(is_long);
+        rask_str word = rask_view_str(rows, &words[i]);
+
+        checksum[i] = checksum_word(word.data, word.len);
+    }
+}
+
+/* How many rows from row `from` on lie together, and where. */
+static uint32_t run_of(const rask_batch *rows, uint32_t from, uint32_t *ret_at)
+{
+    uint32_t left = rows->rows - from;
+
+    *ret_at = rask_position(rows, from);
+    return rows->sel ? 1 : left < RUN ? left : RUN;
 }
 
 static int add_updates(rask_ctx *ctx, const rask_batch *rows)
 {
     struct sums *sums = rask_self(ctx);
-    const rask_view *words = rows->columns[count_col_word].data;
-    const int64_t *counts = rows->columns[count_col_n].data;
-    uint64_t checksum = 0, is_long;
+    uint64_t checksum = 0, words[RUN];
 
-    for (uint32_t i = 0, n; i < rows->rows; i += n) {
-        uint32_t at = rask_position(rows, i);
+    for (uint32_t i = 0, n, at; i < rows->rows; i += n) {
+        const int64_t *counts;
 
-        n = rows->sel ? 1 : rows->rows - i < 64 ? rows->rows - i : 64;
-        checksum += add_cells((const struct cell *)(const void *)(words + at), counts + at, n, &is_long);
-        for (; is_long; is_long &= is_long - 1) {
-            uint32_t p = at + (uint32_t)__builtin_ctzll(is_long);
-            rask_str word = rask_view_str(rows, &words[p]);
-
-            checksum += checksum_update(checksum_word(word.data, word.len), counts[p]);
-        }
+        n = run_of(rows, i, &at);
+        counts = (const int64_t *)rows->columns[count_col_n].data + at;
+        checksum_words(rows, at, n, words);
+        for (uint32_t k = 0; k < n; k++)
+            checksum += checksum_update(words[k], counts[k]);
     }
     sums->checksum += checksum;
     sums->updates += rows->rows;
@@ -197,13 +206,18 @@ struct counts {
     uint64_t mask, used, updates;
 };
 
+static struct last *slot_of(const struct counts *c, uint64_t hash)
+{
+    return &c->slots[(hash * 0x9e3779b97f4a7c15u) >> 32 & c->mask];
+}
+
 static struct last *find(const struct counts *c, uint64_t hash)
 {
-    uint64_t at = (hash * 0x9e3779b97f4a7c15u) >> 32 & c->mask;
+    struct last *at = slot_of(c, hash);
 
-    while (c->slots[at].count && c->slots[at].hash != hash)
-        at = (at + 1) & c->mask;
-    return &c->slots[at];
+    while (at->count && at->hash != hash)
+        at = at == c->slots + c->mask ? c->slots : at + 1;
+    return at;
 }
 
 static int grow(rask_ctx *ctx, struct counts *c, uint64_t slots)
@@ -229,19 +243,26 @@ static int open_counts(rask_ctx *ctx)
 static int keep_last(rask_ctx *ctx, const rask_batch *rows)
 {
     struct counts *c = rask_self(ctx);
+    uint64_t words[RUN];
 
-    for (uint32_t i = 0; i < rows->rows; i++) {
-        rask_row row = rask_batch_row(rows, i);
-        rask_str word = rask_string(&row, count_col_word);
-        uint64_t hash = checksum_word(word.data, word.len);
-        struct last *l = find(c, hash);
+    for (uint32_t i = 0, n, at; i < rows->rows; i += n) {
+        const int64_t *counts;
 
-        if (l->count == 0 && ++c->used * 2 > c->mask) {
-            if (grow(ctx, c, 2 * (c->mask + 1)) != 0)
-                return -1;
-            l = find(c, hash);
+        n = run_of(rows, i, &at);
+        counts = (const int64_t *)rows->columns[count_col_n].data + at;
+        checksum_words(rows, at, n, words);
+        for (uint32_t k = 0; k < n; k++)
+            __builtin_prefetch(slot_of(c, words[k]), 1);
+        for (uint32_t k = 0; k < n; k++) {
+            struct last *l = find(c, words[k]);
+
+            if (l->count == 0 && ++c->used * 2 > c->mask) {
+                if (grow(ctx, c, 2 * (c->mask + 1)) != 0)
+                    return -1;
+                l = find(c, words[k]);
+            }
+            *l = (struct last){words[k], (uint64_t)counts[k]};
         }
-        *l = (struct last){hash, (uint64_t)rask_i64(&row, count_col_n)};
     }
     c->updates += rows->rows;
     return 0;
