@@ -31,6 +31,7 @@ struct postgres_sink {
     bool in_transaction;
     uint64_t restored;  /* the checkpoint that this attempt started from; 0: none */
     uint64_t prepared;  /* transactions of this attempt: part of their names */
+    bool finished;      /* what is prepared now belongs to the checkpoint after the last barrier's */
 };
 
 static int fail(rask_ctx *ctx, const char *doing, const struct err *err)
@@ -152,7 +153,7 @@ static bool is_left_over(rask_ctx *ctx, const char *gid, size_t prefix)
         return false;
     if (subtask != rask_subtask(ctx) && (subtask < rask_parallelism(ctx) || rask_subtask(ctx) != 0))
         return false;
-    return checkpoint == 0 || checkpoint > ((const struct postgres_sink *)rask_self(ctx))->restored;
+    return checkpoint > ((const struct postgres_sink *)rask_self(ctx))->restored;
 }
 
 /* COMMIT PREPARED or ROLLBACK PREPARED. *ret_unknown: the server has no such transaction. */
@@ -382,8 +383,8 @@ static int postgres_prepare(rask_ctx *ctx, rask_committables *out)
         return rc;
     bytes_add_u8(&committable, COMMITTABLE_VERSION);
     add_prefix(ctx, &committable);
-    bytes_printf(&committable, "%llu:%u:%u:%llu", (unsigned long long)rask_checkpoint_id(ctx), rask_attempt(ctx), rask_subtask(ctx),
-                 (unsigned long long)s->prepared++);
+    bytes_printf(&committable, "%llu:%u:%u:%llu", (unsigned long long)rask_checkpoint_id(ctx) + s->finished, rask_attempt(ctx),
+                 rask_subtask(ctx), (unsigned long long)s->prepared++);
     CHECK(committable.len < GID_MAX);
     rc = prepare_transaction(ctx, s, (const char *)committable.data + 1, &xid);
     if (rc == 0) {
@@ -394,6 +395,12 @@ static int postgres_prepare(rask_ctx *ctx, rask_committables *out)
     bytes_release(&committable);
     bytes_release(&xid);
     return rc;
+}
+
+static int postgres_finish(rask_ctx *ctx)
+{
+    ((struct postgres_sink *)rask_self(ctx))->finished = true;
+    return 0;
 }
 
 /* Two texts, one after the other, each with its NUL. */
@@ -474,4 +481,4 @@ static void postgres_close(rask_ctx *ctx)
 
 const rask_sink connectors_postgres_upsert_sink = {POSTGRES_SINK, .name = "postgres-upsert"};
 const rask_sink connectors_postgres_sink = {POSTGRES_SINK, .name = "postgres", .prepare = postgres_prepare,
-                                            .commit = postgres_commit, .abort = postgres_abort};
+                                            .commit = postgres_commit, .abort = postgres_abort, .finish = postgres_finish};

@@ -317,6 +317,34 @@ static void what_a_dead_attempt_prepares_late_is_rolled_back_at_the_next_barrier
     attempt_close(&a);
 }
 
+/* The last transaction of an input is prepared behind the last barrier: a checkpoint that came before does not have it. */
+static void what_was_prepared_at_the_end_of_input_is_of_the_next_checkpoint(void **state)
+{
+    struct attempt a, b, c;
+
+    (void)state;
+    for (uint64_t last = 0; last < 2; last++) {
+        assert_int_equal(attempt_open(&a, NULL, "t", 0, 0), 0);
+        for (uint64_t id = 1; id <= last; id++) {
+            assert_int_equal(insert(&a, 1, "a"), 0);
+            assert_int_equal(barrier(&a, id), 0);
+            assert_int_equal(commit(&a, &a, 0), 0);
+        }
+        assert_int_equal(insert(&a, 2, "b"), 0);
+        assert_int_equal(a.h->connector->sink->finish(&a.h->ctx), 0);
+        assert_int_equal(barrier(&a, last), 0); /* none has come: prepared because the input has ended */
+        assert_int_equal(attempt_open(&b, NULL, "t", 1, last + 1), 0); /* what has it */
+        assert_answer(PENDING, "1");
+        assert_int_equal(attempt_open(&c, NULL, "t", 1, last), 0); /* what has not */
+        assert_answer(PENDING, "0");
+        assert_int_not_equal(commit(&b, &a, (uint32_t)last), 0);
+        attempt_close(&a);
+        attempt_close(&b);
+        attempt_close(&c);
+    }
+    assert_answer(COUNT, "1=a");
+}
+
 static void what_the_server_refuses_is_said(void **state)
 {
     struct attempt a;
@@ -388,6 +416,7 @@ int main(void)
         TEST(a_new_attempt_commits_what_was_promised_and_rolls_back_the_rest),
         TEST(transactions_of_others_are_left_alone),
         TEST(what_a_dead_attempt_prepares_late_is_rolled_back_at_the_next_barrier),
+        TEST(what_was_prepared_at_the_end_of_input_is_of_the_next_checkpoint),
         TEST(what_the_server_refuses_is_said),
         TEST(no_prefix_and_no_flipped_bit_is_taken_for_a_promise),
         TEST(a_server_without_prepared_transactions_is_named),
