@@ -7,7 +7,10 @@
  *
  * Threads: as store.h says; the lock as in stores_leveldb.c.
  */
+#include <leveldb/c.h>
+
 #include "common/base/check.h"
+#include "common/base/mem.h"
 #include "taskmanager/worker/store/stores_private.h"
 
 #define BATCH_BYTES (256u << 10)

@@ -2,10 +2,9 @@
 #ifndef WK_STORES_PRIVATE_H
 #define WK_STORES_PRIVATE_H
 
-#include <leveldb/c.h>
 #include <pthread.h>
 
-#include "common/base/mem.h"
+#include "common/base/check.h"
 #include "taskmanager/worker/store/store.h"
 #include "taskmanager/worker/store/values_posix.h"
 
@@ -18,13 +17,13 @@ struct store {
     bool made; /* the folder */
     uint64_t memory_bytes;
     pthread_rwlock_t lock;
-    leveldb_t *db; /* NULL: not open */
-    leveldb_options_t *options;
-    leveldb_filterpolicy_t *filter;
-    leveldb_cache_t *cache;
-    leveldb_readoptions_t *read;
-    leveldb_writeoptions_t *write;
-    leveldb_writebatch_t *batch;
+    struct leveldb_t *db; /* NULL: not open */
+    struct leveldb_options_t *options;
+    struct leveldb_filterpolicy_t *filter;
+    struct leveldb_cache_t *cache;
+    struct leveldb_readoptions_t *read;
+    struct leveldb_writeoptions_t *write;
+    struct leveldb_writebatch_t *batch;
     size_t batch_bytes;
     struct values *values;
     bool received, tagged;    /* made of files; of values with a tag */

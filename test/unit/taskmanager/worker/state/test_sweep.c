@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -31,7 +32,7 @@ static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
 
-    strcpy(f->dir, "/dev/shm/rask-test-sweep.XXXXXX");
+    snprintf(f->dir, sizeof(f->dir), "%s", "/dev/shm/rask-test-sweep.XXXXXX");
     assert_non_null(mkdtemp(f->dir));
     f->stores = wk_stores_leveldb_new(f->dir);
     f->budget.limit_bytes = 2u << 20;

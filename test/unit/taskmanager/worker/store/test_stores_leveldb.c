@@ -299,7 +299,7 @@ static void test_a_store_of_an_older_version_goes_on(void **arg)
     files = opendir(folder);
     while ((entry = readdir(files)) != NULL)
         if (strstr(entry->d_name, ".ldb") || strncmp(entry->d_name, "MANIFEST", 8) == 0)
-            receive_file(s, (uint32_t)atoi(entry->d_name), folder, entry->d_name);
+            receive_file(s, (uint32_t)strtoul(entry->d_name, NULL, 10), folder, entry->d_name);
     closedir(files);
     assert_int_equal(stores->ops->open(s, MEMORY, &err), 0);
     for (uint32_t i = 0; i < KEYS; i++)
