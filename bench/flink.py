@@ -220,12 +220,16 @@ class Comparison:
             raise Failure(f"{what}: rows {got[0]} checksum {got[1]:#x}, in C {expected[0]} {expected[1]:#x}")
 
 
+# With its default of 64 MB RocksDB would flush all the time in so little memory, as Flink warns.
+ROCKSDB = {"state.backend.rocksdb.writebuffer.size": "4mb"}
+
+
 def on_disk(bench, home):
     """A value of keyed state read, changed and written: RocksDB and LevelDB with the same managed memory, which holds a
     quarter of the state. Rates are those of the rows beyond the fill: a run less one that hardly does more than fill."""
     managed = {"taskmanager.memory.managed.size": "52m"}
     ours = [f"{key}: {value}" for key, value in managed.items()]
-    with Flink(home, tempfile.mkdtemp(dir=bench.folder), managed) as flink, \
+    with Flink(home, tempfile.mkdtemp(dir=bench.folder), {**managed, **ROCKSDB}) as flink, \
             Cluster(bench, settings=["taskmanager.memory.process.size: 8g", "state.backend.type: leveldb", *ours]).start() as cluster:
         with_flink = Comparison(bench, flink, cluster)
         for text, keys, rows in ((1000, 200_000, 150_000), (92, 1_500_000, 600_000)):
