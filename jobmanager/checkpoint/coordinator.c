@@ -236,7 +236,7 @@ static uint64_t next_in_ns(const struct jm_ckpt *c)
     return at > now ? at - now : 0;
 }
 
-static bool stops(Rask__Control__CheckpointKind kind)
+bool jm_ck_stops(Rask__Control__CheckpointKind kind)
 {
     return kind == KIND(SAVEPOINT_SUSPEND) || kind == KIND(SAVEPOINT_TERMINATE);
 }
@@ -245,13 +245,13 @@ static bool stops(Rask__Control__CheckpointKind kind)
 static bool wish_may_begin(const struct jm_ckpt *c)
 {
     return !list_empty(&c->wishes) && !must_wait(c) &&
-           (!stops(LIST_ENTRY(c->wishes.next, struct wish, link)->kind) || list_empty(&c->pendings));
+           (!jm_ck_stops(LIST_ENTRY(c->wishes.next, struct wish, link)->kind) || list_empty(&c->pendings));
 }
 
 bool jm_ckpt_is_stopping(const struct jm_ckpt *c)
 {
     LIST_FOREACH (at, &c->pendings)
-        if (stops(LIST_ENTRY(at, struct pending, link)->entry->kind))
+        if (jm_ck_stops(LIST_ENTRY(at, struct pending, link)->entry->kind))
             return true;
     return false;
 }

@@ -38,7 +38,7 @@ struct complete { /* a checkpoint that may be restored from */
     struct ckpt_meta *meta;
     struct jm_ckpt_entry *entry;
     bool near;    /* its folder stands beside those of the job's own checkpoints */
-    bool foreign; /* begun with, not this job's: nothing of it is removed */
+    bool foreign; /* the user's (begun with, or to stop with): nothing of it is removed */
 };
 
 struct leftover { /* a folder that had to be removed, and somebody made files in it meanwhile */
@@ -92,6 +92,7 @@ struct jm_ckpt {
     bool dirty;
 };
 
+bool jm_ck_stops(Rask__Control__CheckpointKind kind); /* the job, when it is complete */
 void jm_ck_changed(struct jm_ckpt *c);
 void jm_ck_turn_soon(struct jm_ckpt *c);
 /* Given up: tells the workers when the epoch lives. counts: towards the tolerable ones. */

@@ -300,6 +300,24 @@ static void keep(struct pending *p)
     jm_ck_retain(c);
 }
 
+/*
+ * A savepoint that stops the job: sinks commit what it holds.  Should the job fail before it has stopped, it goes on from there,
+ * or those rows came again.  It is the user's, and nothing of it is removed.
+ */
+static void keep_stop(struct pending *p)
+{
+    struct jm_ckpt *c = p->c;
+    struct complete *done = MEM_NEW(struct complete);
+
+    *done = (struct complete){
+        .id = p->id, .dir = p->dir, .meta = p->meta, .entry = jm_ckpt_entry_ref(p->entry), .foreign = true};
+    p->dir = NULL;
+    p->meta = NULL;
+    list_push_back(&c->completes, &done->link);
+    jm_ck_ref_files(c, done->dir, done->meta);
+    c->full_next = true; /* tasks that run on know it not */
+}
+
 static void on_written(void *arg, const struct fs_result *result)
 {
     struct pending *p = arg;
@@ -330,6 +348,8 @@ static void on_written(void *arg, const struct fs_result *result)
         keep(p);
         end_subsumed(c, id);
         sweep_strays(c);
+    } else if (jm_ck_stops(e->kind)) {
+        keep_stop(p);
     }
     if (!c->running)
         ENV_PROBE(c->env, "checkpoint: complete after its epoch had ended");

@@ -73,8 +73,8 @@ static void end_unstopped(struct jm_operation *o)
     struct err err;
 
     err_set(&err, ERR_STATE,
-            "the savepoint \"%s\" is complete, but the job failed before it had stopped and starts again from its latest "
-            "checkpoint: what it does now is not in the savepoint. Stop it again",
+            "the savepoint \"%s\" is complete, but the job failed before it had stopped and starts again from it: what it "
+            "does now is not in the savepoint. Stop it again",
             o->path ? o->path : "");
     end(o, &err);
 }

@@ -178,9 +178,9 @@ class Run(Faults):
     # ---- another parallelism ----
 
     def latest(self):
-        """The latest complete checkpoint of the job, or what it began with."""
-        found = [int(re.search(r"chk-(\d+)/_metadata$", path).group(1)) for path in glob.glob(f"{self.c.ckpt}/{self.job}/chk-*/_metadata")]
-        return f"{self.c.ckpt}/{self.job}/chk-{max(found)}" if found else self.base
+        """The latest complete checkpoint of the job, or the savepoint that was to stop it if that is younger, or what it began with."""
+        found = glob.glob(f"{self.c.ckpt}/{self.job}/chk-*/_metadata") + glob.glob(f"{self.c.save}/savepoint-{self.job[:6]}-*/_metadata")
+        return os.path.dirname(max(found, key=os.path.getmtime)) if found else self.base
 
     def stop_with_savepoint(self):
         stop = self.c.rask("stop", self.job)

@@ -236,6 +236,7 @@ static void a_stop_that_a_failure_undoes_says_so(void **state)
                               .job_id = id_from_u64(0x10b, 1),
                               .kind = RASK__CONTROL__CHECKPOINT_KIND__SAVEPOINT_SUSPEND,
                               .target = "file:///save"};
+    struct look save = {0};
     struct jm_command look = {.type = JM_OPERATION, .job_id = id_from_u64(0x10b, 1)};
 
     (void)state;
@@ -250,12 +251,24 @@ static void a_stop_that_a_failure_undoes_says_so(void **state)
     fake_die(world_worker(w, 0, 1), true, true, false, "killed");
     world_run_ms(w, 100);
     assert_state(w, 1, RUNNING);
+    assert_int_equal(world_worker(w, 0, 1)->restored, 2); /* sinks may have committed what is in it */
     assert_int_equal(world_do(w, &look), 0);
     assert_true(look.ended);
     assert_int_equal(look.operation_err.code, ERR_STATE);
     assert_non_null(strstr(look.operation_err.text, "is complete, but the job failed before it had stopped"));
     assert_int_equal(strncmp((const char *)look.result.data, "/save/savepoint-", 16), 0);
     bytes_release(&look.result);
+    world_run_ms(w, 2500);
+    assert_int_equal(world_worker(w, 0, 1)->last_checkpoint, 4);
+    assert_int_equal(names_in(w, ""), 2); /* shared, and the newest checkpoint */
+    fake_die(world_worker(w, 0, 1), true, true, false, "killed");
+    world_run_ms(w, 1800); /* the second restart waits */
+    assert_int_equal(world_worker(w, 0, 1)->restored, 4);
+    assert_int_equal(world_cancel(w, 1), 0);
+    world_run_ms(w, 200);
+    w->jm->env->fs->ops->list(w->jm->env->fs, "/save", looked, &save);
+    world_run_ms(w, 50);
+    assert_int_equal(save.names, 1); /* it is the user's */
     world_free(w);
 }
 
