@@ -34,6 +34,7 @@ class Run(Faults):
     def __init__(self, cluster, pg, seed, mode, top):
         self.c, self.pg, self.seed, self.mode, self.top = cluster, pg, seed, mode, top
         self.rnd = random.Random(f"{mode} {seed}")
+        self.undone = []
         self.done, self.jobs, self.job, self.looked, self.restarts, self.resumed, self.base = [], [], None, 0, 0, 0, None
         self.out, self.table, self.hurry = f"{cluster.disk.path}/out-{seed}", f"counts_{seed}", f"{cluster.top}/hurry-{seed}"
         self.regions = self.rnd.choice([1, 1, 2])
@@ -193,11 +194,13 @@ class Run(Faults):
             raise Failure("`rask stop` did not return") from None
         found = re.search(r"Path: file:(\S+)", said)
         self.note(f"rask stop: {said.strip()[-300:]}")
+        if "failed before it had stopped" in said:  # it went on, and its end is not that of a stop
+            self.undone += re.findall(r'the savepoint "([^"]+)"', said)
         return bool(found), found.group(1) if found else None
 
     def stopped_after_all(self):
         """The savepoint of a `rask stop` that had failed to hear of its success."""
-        found = [p for p in glob.glob(f"{self.c.save}/savepoint-{self.job[:6]}-*") if os.path.exists(p + "/_metadata")]
+        found = [p for p in glob.glob(f"{self.c.save}/savepoint-{self.job[:6]}-*") if os.path.exists(p + "/_metadata") and p not in self.undone]
         return max(found, key=os.path.getmtime) if found else None
 
     def cancel(self):
