@@ -181,7 +181,8 @@ static void call_done(struct rpc_call *call, const struct err *error, const Prot
     map_remove_u64(peer->calls, call->id);
     if (error)
         peer->stats[call->method].failures++;
-    call->done(call->arg, error, response);
+    if (call->done)
+        call->done(call->arg, error, response);
     call_free(call);
 }
 

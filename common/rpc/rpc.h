@@ -119,7 +119,7 @@ void rpc_close(struct rpc_peer *peer); /* no callback after it; pending calls ar
 
 /* Calls are legal from on_ready until on_close. The answer, or an error (then response is NULL). response is borrowed. Not called after rpc_call_cancel. */
 typedef void rpc_done_fn(void *arg, const struct err *error, const ProtobufCMessage *response);
-/* deadline_ms 0: the table's. Returns an id for rpc_call_cancel. done never runs inside the call. */
+/* deadline_ms 0: the table's. Returns an id for rpc_call_cancel. done never runs inside the call; NULL: nobody waits for the answer. */
 uint32_t rpc_call(struct rpc_peer *peer, enum rpc_method method, const ProtobufCMessage *message,
                   uint32_t deadline_ms, rpc_done_fn *done, void *arg);
 void rpc_call_cancel(struct rpc_peer *peer, uint32_t call);

@@ -72,13 +72,6 @@ static void on_worker_detach(void *arg, struct jm_worker *worker)
     worker->session = NULL;
 }
 
-static void ignore(void *arg, const struct err *error, const ProtobufCMessage *response)
-{
-    (void)arg;
-    (void)error;
-    (void)response;
-}
-
 /* Each TaskManager that had a worker of it may have copies of its state; one that is not reached is told when it registers. */
 static void tell_job_over(struct jm_dispatcher *d, const struct id *job_id)
 {
@@ -86,7 +79,7 @@ static void tell_job_over(struct jm_dispatcher *d, const struct id *job_id)
 
     msg.job_id = rpc_id_data(job_id);
     for (struct map_iter it = map_iter(d->resource->taskmanagers); map_next(&it);)
-        rpc_call(((struct jm_taskmanager *)it.value)->peer, RPC_JOB_OVER, &msg.base, 0, ignore, NULL);
+        rpc_call(((struct jm_taskmanager *)it.value)->peer, RPC_JOB_OVER, &msg.base, 0, NULL, NULL);
 }
 
 void jm_dispatcher_local_jobs(struct jm_dispatcher *d, struct arena *arena, ProtobufCBinaryData **ret, size_t *ret_count)

@@ -3,13 +3,6 @@
 #include "common/base/check.h"
 #include "jobmanager/job/job_private.h"
 
-static void ignore(void *arg, const struct err *error, const ProtobufCMessage *response)
-{
-    (void)arg;
-    (void)error;
-    (void)response;
-}
-
 static int ready(void *arg, struct err *err)
 {
     struct jm_job *job = arg;
@@ -50,7 +43,7 @@ static uint32_t trigger(void *arg, Rask__Control__TriggerCheckpoint *msg)
 
     msg->job_id = rpc_id_data(&job->id);
     msg->job_epoch = job->epoch;
-    return tell(job, RPC_TRIGGER_CHECKPOINT, &msg->base, ignore);
+    return tell(job, RPC_TRIGGER_CHECKPOINT, &msg->base, NULL);
 }
 
 static void complete(void *arg, uint64_t checkpoint, Rask__Control__CheckpointKind kind)
@@ -62,7 +55,7 @@ static void complete(void *arg, uint64_t checkpoint, Rask__Control__CheckpointKi
     msg.job_epoch = job->epoch;
     msg.checkpoint = checkpoint;
     msg.kind = kind;
-    (void)tell(job, RPC_COMPLETE_CHECKPOINT, &msg.base, ignore);
+    (void)tell(job, RPC_COMPLETE_CHECKPOINT, &msg.base, NULL);
 }
 
 static void on_aborted(void *arg, const struct err *error, const ProtobufCMessage *response)

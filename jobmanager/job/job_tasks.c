@@ -172,13 +172,6 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
     return 0;
 }
 
-static void ignore(void *arg, const struct err *error, const ProtobufCMessage *response)
-{
-    (void)arg;
-    (void)error;
-    (void)response;
-}
-
 int jm_worker_operator_event(struct jm_worker *w, const Rask__Control__OperatorEvent *msg,
                              struct err *err)
 {
@@ -200,7 +193,7 @@ int jm_worker_operator_event(struct jm_worker *w, const Rask__Control__OperatorE
         return err_set(err, ERR_UNAVAILABLE,
                        "the worker of subtask %u of vertex %u does not keep up", msg->subtask,
                        msg->vertex);
-    rpc_call(target->peer, RPC_DELIVER_EVENT, &msg->base, 0, ignore, NULL);
+    rpc_call(target->peer, RPC_DELIVER_EVENT, &msg->base, 0, NULL, NULL);
     return 0;
 }
 

@@ -20,13 +20,6 @@
 static void on_worker_timer(struct env_timer *timer);
 static void on_taskmanager_lost(struct jm_allocation *allocation, const char *why);
 
-static void ignore(void *arg, const struct err *error, const ProtobufCMessage *response)
-{
-    (void)arg;
-    (void)error;
-    (void)response;
-}
-
 static void worker_move(struct jm_worker *w, enum jm_worker_state to)
 {
     CHECK(to > w->state);
@@ -409,7 +402,7 @@ void jm_job_cancel_tasks(struct jm_job *job)
 
         if (w->state == JM_WORKER_DEPLOYED && w->peer &&
             (job->regional ? jm_worker_cancels(w) : w->open > 0))
-            rpc_call(w->peer, RPC_CANCEL_TASKS, &msg.base, 0, ignore, NULL);
+            rpc_call(w->peer, RPC_CANCEL_TASKS, &msg.base, 0, NULL, NULL);
     }
     mem_free(msg.regions);
 }

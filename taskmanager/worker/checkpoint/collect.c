@@ -119,13 +119,6 @@ static struct pending *find(struct wk_collector *c, uint64_t id)
 
 /* ---- acknowledge ---- */
 
-static void ignore(void *arg, const struct err *error, const ProtobufCMessage *response)
-{
-    (void)arg;
-    (void)error;
-    (void)response;
-}
-
 static void send_ack(struct pending *p, const struct err *error, const struct ckpt_meta *meta)
 {
     const struct wk_collector_options *wk = &p->c->o;
@@ -157,7 +150,7 @@ static void send_ack(struct pending *p, const struct err *error, const struct ck
         m.subtasks = list;
     }
     if (*wk->peer)
-        rpc_call(*wk->peer, RPC_ACK_CHECKPOINT, &m.base, 0, ignore, NULL);
+        rpc_call(*wk->peer, RPC_ACK_CHECKPOINT, &m.base, 0, NULL, NULL);
     env_log(wk->env, LOG_DEBUG, LOG_MODULE, NULL, "checkpoint %llu: %s", (unsigned long long)p->id, error ? error->text : "acknowledged");
     bytes_release(&packed);
     mem_free(list);
@@ -451,7 +444,7 @@ static void on_wanted(struct env_task *task)
     m.job_id = rpc_id_data(wk->job_id);
     m.job_epoch = wk->job_epoch;
     if (*wk->peer)
-        rpc_call(*wk->peer, RPC_CHECKPOINT_WANTED, &m.base, 0, ignore, NULL);
+        rpc_call(*wk->peer, RPC_CHECKPOINT_WANTED, &m.base, 0, NULL, NULL);
 }
 
 void wk_collector_wanted(struct wk_collector *c)

@@ -540,6 +540,29 @@ static void test_close_fails_pending_calls_once(void **state)
     end(&f);
 }
 
+static void test_a_call_may_want_no_answer(void **state)
+{
+    Rask__Control__TaskManagerReport report = RASK__CONTROL__TASK_MANAGER_REPORT__INIT;
+    struct fixture f;
+
+    (void)state;
+    start(&f, true);
+    join_as(&f, taskmanager());
+    rpc_call(f.c.peer, RPC_TASKMANAGER_REPORT, &report.base, 0, NULL, NULL);
+    call_report(&f, 0);
+    loop_until(f.env, &f.done, 1); /* behind the answer to the other one */
+    assert_int_equal(f.s.requests, 2);
+    f.s.hold = true;
+    rpc_call(f.c.peer, RPC_TASKMANAGER_REPORT, &report.base, 0, NULL, NULL);
+    loop_until(f.env, &f.s.requests, 3);
+    rpc_close(f.s.peer);
+    f.s.peer = NULL;
+    loop_until(f.env, &f.c.closed, 1);
+    assert_int_equal(f.done, 1);
+    rpc_ok(f.s.held[2]); /* the third request */
+    end(&f);
+}
+
 static void test_server_free_closes_everybody(void **state)
 {
     struct fixture f;
@@ -680,6 +703,7 @@ int main(void)
         cmocka_unit_test(test_same_id_twice_and_strange_frames_close),
         cmocka_unit_test(test_deadline_cancel_and_late_answers),
         cmocka_unit_test(test_close_fails_pending_calls_once),
+        cmocka_unit_test(test_a_call_may_want_no_answer),
         cmocka_unit_test(test_server_free_closes_everybody),
         cmocka_unit_test(test_silence_in_handshake_and_lost_heartbeats),
         cmocka_unit_test(test_heartbeats_keep_an_idle_peer),
