@@ -121,7 +121,7 @@ int jm_ckpt_new(const struct jm_ckpt_options *options, struct jm_ckpt **ret, str
     list_init(&c->completes);
     list_init(&c->wishes);
     c->refs = map_new();
-    jm_sweeper_init(&c->sweeper, c->env, c->job, on_sweeps_done, jm_ck_left_busy, c);
+    fs_sweeper_init(&c->sweeper, c->env, CK_MODULE, c->job, on_sweeps_done, jm_ck_left_busy, c);
     if (check_settings(&c->settings, err) < 0 || read_folders(c, options->conf, err) < 0 || jm_ck_load_start(c, err) < 0) {
         jm_ckpt_free(c);
         return err->code;
@@ -170,7 +170,7 @@ void jm_ckpt_free(struct jm_ckpt *c)
         jm_ck_leftover_free(LIST_ENTRY(c->leftovers.next, struct leftover, link));
     while (!list_empty(&c->completes))
         jm_ck_complete_free(LIST_ENTRY(c->completes.next, struct complete, link));
-    jm_sweeper_release(&c->sweeper);
+    fs_sweeper_release(&c->sweeper);
     jm_ckpt_book_release(&c->book);
     jm_ckpt_stats_unref(c->picture);
     map_free(c->refs);
@@ -306,7 +306,7 @@ bool jm_ckpt_is_writing(const struct jm_ckpt *c)
 
 bool jm_ckpt_is_busy(const struct jm_ckpt *c)
 {
-    return !list_empty(&c->pendings) || !list_empty(&c->ghosts) || !jm_sweeper_is_idle(&c->sweeper) || c->loading;
+    return !list_empty(&c->pendings) || !list_empty(&c->ghosts) || !fs_sweeper_is_idle(&c->sweeper) || c->loading;
 }
 
 bool jm_ckpt_is_loading(const struct jm_ckpt *c)

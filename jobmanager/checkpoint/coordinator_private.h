@@ -5,7 +5,7 @@
 #include "common/base/map.h"
 #include "common/ckpt/ckpt_meta.h"
 #include "jobmanager/checkpoint/coordinator.h"
-#include "jobmanager/checkpoint/sweep.h"
+#include "common/fs/sweep.h"
 
 #define CK_MODULE  "checkpoint"
 #define KIND(name) RASK__CONTROL__CHECKPOINT_KIND__##name
@@ -86,7 +86,7 @@ struct jm_ckpt {
     struct list completes; /* oldest first */
     struct list wishes;
     struct map *refs; /* absolute path of a file -> how many completes name it, as a pointer */
-    struct jm_sweeper sweeper;
+    struct fs_sweeper sweeper;
     struct jm_ckpt_book book;
     struct jm_ckpt_stats *picture;
     bool dirty;

@@ -113,7 +113,7 @@ static bool is_ours(const struct jm_ckpt *c, const char *path)
     return is_inside(path, c->dir) || is_inside(path, c->claimed);
 }
 
-static void unref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta *m, struct jm_sweep *sweep)
+static void unref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_meta *m, struct fs_sweep *sweep)
 {
     for (uint32_t i = 0; i < m->file_count; i++) {
         char *path = absolute(dir, m->files[i].path);
@@ -124,7 +124,7 @@ static void unref_files(struct jm_ckpt *c, const char *dir, const struct ckpt_me
         else
             map_remove_str(c->refs, path);
         if (count <= 1 && is_ours(c, path))
-            jm_sweep_add(sweep, path);
+            fs_sweep_add(sweep, path);
         mem_free(path);
     }
 }
@@ -141,16 +141,16 @@ void jm_ck_complete_free(struct complete *done)
 /* _metadata first: what is left of a half removed checkpoint must not look whole. */
 static void discard(struct jm_ckpt *c, struct complete *done)
 {
-    struct jm_sweep *sweep = jm_sweep_new(&c->sweeper);
+    struct fs_sweep *sweep = fs_sweep_new(&c->sweeper);
     char *path = mem_printf("%s/_metadata", done->dir);
 
     if (!done->foreign)
-        jm_sweep_add(sweep, path);
+        fs_sweep_add(sweep, path);
     mem_free(path);
     unref_files(c, done->dir, done->meta, sweep);
     if (!done->foreign && !jm_ck_folder_in_use(c, done->dir))
-        jm_sweep_add(sweep, done->dir);
-    jm_sweep_go(sweep);
+        fs_sweep_add(sweep, done->dir);
+    fs_sweep_go(sweep);
     jm_ck_complete_free(done);
 }
 
@@ -179,17 +179,17 @@ void jm_ck_retain(struct jm_ckpt *c)
 void jm_ck_sweep_pending(struct pending *p)
 {
     struct jm_ckpt *c = p->c;
-    struct jm_sweep *sweep = jm_sweep_new(&c->sweeper);
+    struct fs_sweep *sweep = fs_sweep_new(&c->sweeper);
 
     for (uint32_t i = 0; i < p->meta->file_count; i++) {
         char *path = absolute(p->dir, p->meta->files[i].path);
 
         if (ref_count(c, path) == 0 && is_ours(c, path))
-            jm_sweep_add(sweep, path);
+            fs_sweep_add(sweep, path);
         mem_free(path);
     }
-    jm_sweep_add_busy(sweep, p->dir); /* workers hear of it when they hear of it */
-    jm_sweep_go(sweep);
+    fs_sweep_add_busy(sweep, p->dir); /* workers hear of it when they hear of it */
+    fs_sweep_go(sweep);
 }
 
 void jm_ck_leftover_free(struct leftover *l)
@@ -199,15 +199,15 @@ void jm_ck_leftover_free(struct leftover *l)
     mem_free(l);
 }
 
-static void add_leftovers(struct jm_ckpt *c, struct jm_sweep *sweep)
+static void add_leftovers(struct jm_ckpt *c, struct fs_sweep *sweep)
 {
     while (!list_empty(&c->leftovers)) {
         struct leftover *l = LIST_ENTRY(c->leftovers.next, struct leftover, link);
 
         if (c->over)
-            jm_sweep_add(sweep, l->path);
+            fs_sweep_add(sweep, l->path);
         else
-            jm_sweep_add_busy(sweep, l->path);
+            fs_sweep_add_busy(sweep, l->path);
         jm_ck_leftover_free(l);
     }
     c->leftover_count = 0;
@@ -230,15 +230,15 @@ static bool is_stray(void *arg, const char *name)
 
 static void sweep_strays(struct jm_ckpt *c)
 {
-    struct jm_sweep *sweep;
+    struct fs_sweep *sweep;
 
     if (!c->strays)
         return;
     c->strays = false;
-    sweep = jm_sweep_new(&c->sweeper);
+    sweep = fs_sweep_new(&c->sweeper);
     add_leftovers(c, sweep);
-    jm_sweep_add_some(sweep, c->shared_dir, is_stray, c);
-    jm_sweep_go(sweep);
+    fs_sweep_add_some(sweep, c->shared_dir, is_stray, c);
+    fs_sweep_go(sweep);
 }
 
 /* The next checkpoint that is complete tries again, or the end of the job. */
@@ -470,7 +470,7 @@ void jm_ckpt_restored(struct jm_ckpt *c)
 void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
 {
     bool stays = (state == JM_JOB_CANCELED && c->keep_canceled) || (state == JM_JOB_FAILED && c->keep_failed);
-    struct jm_sweep *sweep;
+    struct fs_sweep *sweep;
 
     CHECK(!c->running);
     c->over = true;
@@ -483,18 +483,18 @@ void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
     }
     if (c->counter == 0 && list_empty(&c->completes))
         return;
-    sweep = jm_sweep_new(&c->sweeper);
+    sweep = fs_sweep_new(&c->sweeper);
     while (!list_empty(&c->completes)) {
         struct complete *done = LIST_ENTRY(c->completes.next, struct complete, link);
         char *path = mem_printf("%s/_metadata", done->dir);
 
         if (!done->foreign)
-            jm_sweep_add(sweep, path);
+            fs_sweep_add(sweep, path);
         mem_free(path);
         unref_files(c, done->dir, done->meta, sweep);
         jm_ck_complete_free(done);
     }
     add_leftovers(c, sweep);
-    jm_sweep_add(sweep, c->dir);
-    jm_sweep_go(sweep);
+    fs_sweep_add(sweep, c->dir);
+    fs_sweep_go(sweep);
 }

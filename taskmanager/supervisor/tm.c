@@ -89,7 +89,7 @@ int tm_new(struct env *env, const struct tm_options *options, struct tm **ret, s
     tm->stop_timer.cb = on_stop_timer;
     list_init(&tm->preambles);
     list_init(&tm->obituaries);
-    list_init(&tm->removals);
+    tm_local_init(tm);
     tm_worker_init(tm);
     code = tm_data_listen(tm, err);
     if (code < 0) {

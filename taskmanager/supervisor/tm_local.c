@@ -3,59 +3,16 @@
  * jobs that are over go. They outlive workers, and with a resource-id the TaskManager; so each registration looks at all.
  * Thread: the loop.
  */
-#include <string.h>
-
-#include "common/fs/fs.h"
 #include "taskmanager/supervisor/tm_private.h"
-
-struct removal { /* of a flat folder */
-    struct list in_tm;
-    struct tm *tm;
-    char *dir;       /* owned */
-    size_t left;     /* files */
-};
 
 static struct fs *fs_of(const struct tm *tm)
 {
     return tm->env->fs;
 }
 
-static void removal_free(struct removal *r)
+void tm_local_init(struct tm *tm)
 {
-    fs_of(r->tm)->ops->forget(fs_of(r->tm), r);
-    list_remove(&r->in_tm);
-    mem_free(r->dir);
-    mem_free(r);
-}
-
-static void on_removed(void *arg, const struct fs_result *result)
-{
-    struct removal *r = arg;
-
-    (void)result;
-    if (--r->left > 0)
-        return;
-    fs_of(r->tm)->ops->unlink(fs_of(r->tm), r->dir, NULL, NULL);
-    removal_free(r);
-}
-
-static void on_listed(void *arg, const struct fs_result *result)
-{
-    struct removal *r = arg;
-    struct fs *fs = fs_of(r->tm);
-
-    if (result->code != 0) { /* it is not there: no worker of the job had anything to copy */
-        removal_free(r);
-        return;
-    }
-    r->left = result->name_count + 1;
-    for (size_t i = 0; i < result->name_count; i++) {
-        char *path = mem_printf("%s/%s", r->dir, result->names[i]);
-
-        fs->ops->unlink(fs, path, on_removed, r);
-        mem_free(path);
-    }
-    on_removed(r, result);
+    fs_sweeper_init(&tm->copies, tm->env, "taskmanager", NULL, NULL, NULL, NULL);
 }
 
 static bool has_worker(const struct tm *tm, const struct id *job_id)
@@ -68,17 +25,17 @@ static bool has_worker(const struct tm *tm, const struct id *job_id)
 
 void tm_local_job_over(struct tm *tm, const struct id *job_id)
 {
-    struct removal *r;
-    char job[ID_TEXT_MAX];
+    struct fs_sweep *sweep;
+    char job[ID_TEXT_MAX], *dir;
 
     if (!tm->options.local_dir || has_worker(tm, job_id))
         return;
     ENV_PROBE(tm->env, "taskmanager: copies of a job's state are removed");
-    r = MEM_NEW(struct removal);
-    r->tm = tm;
-    r->dir = mem_printf("%s/%s", tm->options.local_dir, id_format(job_id, job));
-    list_push_back(&tm->removals, &r->in_tm);
-    fs_of(tm)->ops->list(fs_of(tm), r->dir, on_listed, r);
+    dir = mem_printf("%s/%s", tm->options.local_dir, id_format(job_id, job));
+    sweep = fs_sweep_new(&tm->copies);
+    fs_sweep_add(sweep, dir);
+    fs_sweep_go(sweep);
+    mem_free(dir);
 }
 
 /* ---- registration ---- */
@@ -108,8 +65,7 @@ void tm_local_release(struct tm *tm)
 {
     if (tm->options.local_dir)
         fs_of(tm)->ops->forget(fs_of(tm), tm);
-    while (!list_empty(&tm->removals))
-        removal_free(LIST_ENTRY(tm->removals.next, struct removal, in_tm));
+    fs_sweeper_release(&tm->copies);
     map_free(tm->local_jobs);
     tm->local_jobs = NULL;
 }

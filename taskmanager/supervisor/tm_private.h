@@ -5,6 +5,7 @@
 #include "common/base/list.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
+#include "common/fs/sweep.h"
 #include "common/rpc/rpc.h"
 #include "taskmanager/supervisor/tm.h"
 
@@ -80,7 +81,7 @@ struct tm {
     struct list obituaries;
     struct env_timer watch;
 
-    struct list removals;    /* of copies of state */
+    struct fs_sweeper copies; /* of state: removes them */
     struct map *local_jobs;  /* ids of the jobs whose copies were of use at the registration; NULL: before it */
 
     bool stopping;
@@ -112,6 +113,7 @@ void tm_obituary_send_all(struct tm *tm); /* those of this term; others are drop
 void tm_obituary_release(struct tm *tm);
 
 /* ---- tm_local.c ---- */
+void tm_local_init(struct tm *tm);
 void tm_local_registered(struct tm *tm, const Rask__Control__RegisterTaskManagerOk *ok);
 /* No worker of it runs here any more. */
 void tm_local_job_over(struct tm *tm, const struct id *job_id);

@@ -1,7 +1,5 @@
-/* sweep.c - see sweep.h. Pure; thread: the control loop. */
-#include "jobmanager/checkpoint/sweep.h"
-
-#include <string.h>
+/* sweep.c - see sweep.h. */
+#include "common/fs/sweep.h"
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
@@ -17,20 +15,19 @@ struct item {
     bool (*remove)(void *arg, const char *name); /* not NULL: only these of what is inside */
     void *arg;
 };
-struct jm_sweep {
+struct fs_sweep {
     struct list link;
-    struct jm_sweeper *sweeper;
+    struct fs_sweeper *sweeper;
     struct list items;
     bool warned;
 };
 
-static void next(struct jm_sweep *sweep);
+static void next(struct fs_sweep *sweep);
 
-void jm_sweeper_init(struct jm_sweeper *s, struct env *env, const char *job, void (*idle)(void *arg),
+void fs_sweeper_init(struct fs_sweeper *s, struct env *env, const char *module, const char *job, void (*idle)(void *arg),
                      void (*busy)(void *arg, const char *folder), void *arg)
 {
-    *s = (struct jm_sweeper){.env = env, .idle = idle, .busy = busy, .arg = arg};
-    memcpy(s->job, job, ID_TEXT_MAX);
+    *s = (struct fs_sweeper){.env = env, .module = module, .job = job, .idle = idle, .busy = busy, .arg = arg};
     list_init(&s->sweeps);
 }
 
@@ -41,7 +38,7 @@ static void item_free(struct item *item)
     mem_free(item);
 }
 
-static void sweep_free(struct jm_sweep *sweep)
+static void sweep_free(struct fs_sweep *sweep)
 {
     list_remove(&sweep->link);
     while (!list_empty(&sweep->items))
@@ -49,24 +46,24 @@ static void sweep_free(struct jm_sweep *sweep)
     mem_free(sweep);
 }
 
-void jm_sweeper_release(struct jm_sweeper *s)
+void fs_sweeper_release(struct fs_sweeper *s)
 {
     while (!list_empty(&s->sweeps)) {
-        struct jm_sweep *sweep = LIST_ENTRY(s->sweeps.next, struct jm_sweep, link);
+        struct fs_sweep *sweep = LIST_ENTRY(s->sweeps.next, struct fs_sweep, link);
 
         s->env->fs->ops->forget(s->env->fs, sweep);
         sweep_free(sweep);
     }
 }
 
-bool jm_sweeper_is_idle(const struct jm_sweeper *s)
+bool fs_sweeper_is_idle(const struct fs_sweeper *s)
 {
     return list_empty(&s->sweeps);
 }
 
-struct jm_sweep *jm_sweep_new(struct jm_sweeper *s)
+struct fs_sweep *fs_sweep_new(struct fs_sweeper *s)
 {
-    struct jm_sweep *sweep = MEM_NEW(struct jm_sweep);
+    struct fs_sweep *sweep = MEM_NEW(struct fs_sweep);
 
     sweep->sweeper = s;
     list_init(&sweep->link);
@@ -74,7 +71,7 @@ struct jm_sweep *jm_sweep_new(struct jm_sweeper *s)
     return sweep;
 }
 
-static struct item *add(struct jm_sweep *sweep, char *path, uint32_t depth)
+static struct item *add(struct fs_sweep *sweep, char *path, uint32_t depth)
 {
     struct item *item = MEM_NEW(struct item);
 
@@ -84,17 +81,17 @@ static struct item *add(struct jm_sweep *sweep, char *path, uint32_t depth)
     return item;
 }
 
-void jm_sweep_add(struct jm_sweep *sweep, const char *path)
+void fs_sweep_add(struct fs_sweep *sweep, const char *path)
 {
     add(sweep, mem_strdup(path), 0);
 }
 
-void jm_sweep_add_busy(struct jm_sweep *sweep, const char *folder)
+void fs_sweep_add_busy(struct fs_sweep *sweep, const char *folder)
 {
     add(sweep, mem_strdup(folder), 0)->busy = true;
 }
 
-void jm_sweep_add_some(struct jm_sweep *sweep, const char *folder, bool (*remove)(void *arg, const char *name), void *arg)
+void fs_sweep_add_some(struct fs_sweep *sweep, const char *folder, bool (*remove)(void *arg, const char *name), void *arg)
 {
     struct item *item = add(sweep, mem_strdup(folder), 0);
 
@@ -102,23 +99,23 @@ void jm_sweep_add_some(struct jm_sweep *sweep, const char *folder, bool (*remove
     item->arg = arg;
 }
 
-void jm_sweep_go(struct jm_sweep *sweep)
+void fs_sweep_go(struct fs_sweep *sweep)
 {
     list_push_back(&sweep->sweeper->sweeps, &sweep->link);
     next(sweep);
 }
 
-static void complain(struct jm_sweep *sweep, const struct fs_result *result)
+static void complain(struct fs_sweep *sweep, const struct fs_result *result)
 {
     if (!sweep->warned)
-        env_log(sweep->sweeper->env, LOG_WARN, "checkpoint", sweep->sweeper->job, "an old file stays: %s",
+        env_log(sweep->sweeper->env, LOG_WARN, sweep->sweeper->module, sweep->sweeper->job, "an old file stays: %s",
                 result->err.text);
     sweep->warned = true;
 }
 
 static void on_list(void *arg, const struct fs_result *result)
 {
-    struct jm_sweep *sweep = arg;
+    struct fs_sweep *sweep = arg;
     struct item *item = LIST_ENTRY(sweep->items.next, struct item, link);
 
     if (result->code != 0 && result->code != ERR_NOT_FOUND)
@@ -140,7 +137,7 @@ static void on_list(void *arg, const struct fs_result *result)
 
 static void on_unlink(void *arg, const struct fs_result *result)
 {
-    struct jm_sweep *sweep = arg;
+    struct fs_sweep *sweep = arg;
     struct item *item = LIST_ENTRY(sweep->items.next, struct item, link);
     struct fs *fs = sweep->sweeper->env->fs;
 
@@ -158,15 +155,15 @@ static void on_unlink(void *arg, const struct fs_result *result)
     next(sweep);
 }
 
-static void next(struct jm_sweep *sweep)
+static void next(struct fs_sweep *sweep)
 {
-    struct jm_sweeper *sweeper = sweep->sweeper;
+    struct fs_sweeper *sweeper = sweep->sweeper;
     struct fs *fs = sweeper->env->fs;
     struct item *item;
 
     if (list_empty(&sweep->items)) {
         sweep_free(sweep);
-        if (jm_sweeper_is_idle(sweeper))
+        if (fs_sweeper_is_idle(sweeper) && sweeper->idle)
             sweeper->idle(sweeper->arg);
         return;
     }
