@@ -45,10 +45,15 @@ bool wk_store_place(const void *value, size_t len, struct value_place *ret)
     return true;
 }
 
+int wk_store_no_file(const struct store *s, struct value_place place, struct err *err)
+{
+    return err_set(err, ERR_CORRUPT, "LevelDB in \"%s\" names file of values %u, which is not there", s->dir, place.file);
+}
+
 int wk_store_get(struct wk_store *base, const void *key, size_t len, struct bytes *value, struct err *err)
 {
     struct store *s = store_of(base);
-    struct value_place place;
+    struct value_place place, before = {0, 0, 0};
     char *found;
     size_t size;
     int rc;
@@ -61,8 +66,11 @@ int wk_store_get(struct wk_store *base, const void *key, size_t len, struct byte
             break;
         leveldb_free(found);
         rc = wk_values_read(s->values, place, value, err);
-        if (rc != 0) /* else it has been moved just now */
+        if (rc != 0)
             return rc;
+        if (place.file == before.file) /* else it has been moved just now: LevelDB has another place */
+            return wk_store_no_file(s, place, err);
+        before = place;
     }
     if (s->tagged && size == 0)
         rc = err_set(err, ERR_CORRUPT, "LevelDB in \"%s\": a value has no bytes", s->dir);

@@ -261,9 +261,6 @@ static int open_db(struct store *s, struct err *err)
     return s->db ? 0 : wk_store_failed(s, text, err);
 }
 
-/* ---- entries ---- */
-
-
 static int store_open(struct wk_store *base, uint64_t memory_bytes, struct err *err)
 {
     struct store *s = store_of(base);
@@ -505,7 +502,7 @@ static void look(struct wk_store_scan *scan)
         return;
     rc = wk_values_read(s->values, place, &scan->room, &scan->err);
     if (rc == 0)
-        err_set(&scan->err, ERR_CORRUPT, "LevelDB in \"%s\" names file of values %u, which is not there", s->dir, place.file);
+        (void)wk_store_no_file(s, place, &scan->err);
     scan->value = reader_of(scan->room.data, scan->room.len);
 }
 

@@ -50,6 +50,7 @@ int wk_store_commit(struct wk_store *base, struct err *err);
 int wk_store_write_batch(struct store *s, struct err *err);
 /* Whether what LevelDB has as a value is a place in a file of values. */
 bool wk_store_place(const void *value, size_t len, struct value_place *ret);
+int wk_store_no_file(const struct store *s, struct value_place place, struct err *err); /* that the place names */
 /* What a checkpoint says of files of values: into the batch; and back, when a store has been made of files. */
 void wk_store_put_form(struct store *s);
 int wk_store_read_form(struct store *s, struct err *err);

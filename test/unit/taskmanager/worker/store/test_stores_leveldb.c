@@ -272,43 +272,99 @@ static void receive_file(struct wk_store *s, uint32_t number, const char *folder
     fclose(in);
 }
 
+/* A LevelDB of the test's own, in a folder that it makes; what is put there becomes a store. */
+struct raw {
+    char folder[40];
+    leveldb_options_t *options;
+    leveldb_writeoptions_t *write;
+    leveldb_t *db;
+};
+
+static void raw_begin(struct raw *r)
+{
+    char *why = NULL;
+
+    snprintf(r->folder, sizeof(r->folder), "/tmp/rask-test-raw.XXXXXX");
+    assert_non_null(mkdtemp(r->folder));
+    r->options = leveldb_options_create();
+    r->write = leveldb_writeoptions_create();
+    leveldb_options_set_create_if_missing(r->options, 1);
+    r->db = leveldb_open(r->options, r->folder, &why);
+    assert_non_null(r->db);
+}
+
+static void raw_put(struct raw *r, const void *key, size_t len, const void *value, size_t value_len)
+{
+    char *why = NULL;
+
+    leveldb_put(r->db, r->write, key, len, value, value_len, &why);
+    assert_null(why);
+}
+
+static struct wk_store *raw_end(struct raw *r, const char *label)
+{
+    struct wk_store *s = stores->ops->make(stores, label);
+    struct dirent *entry;
+    DIR *files;
+
+    leveldb_compact_range(r->db, NULL, 0, NULL, 0);
+    leveldb_close(r->db);
+    files = opendir(r->folder);
+    while ((entry = readdir(files)) != NULL)
+        if (strstr(entry->d_name, ".ldb") || strncmp(entry->d_name, "MANIFEST", 8) == 0)
+            receive_file(s, (uint32_t)strtoul(entry->d_name, NULL, 10), r->folder, entry->d_name);
+    closedir(files);
+    work_folder_remove(r->folder);
+    leveldb_options_destroy(r->options);
+    leveldb_writeoptions_destroy(r->write);
+    assert_int_equal(stores->ops->open(s, MEMORY, &err), 0);
+    return s;
+}
+
 /* Values without a tag, as LevelDB alone had them. */
 static void test_a_store_of_an_older_version_goes_on(void **arg)
 {
-    leveldb_options_t *options = leveldb_options_create();
-    leveldb_writeoptions_t *write = leveldb_writeoptions_create();
-    struct wk_store *s = stores->ops->make(stores, "old");
-    char folder[] = "/tmp/rask-test-old.XXXXXX", *why = NULL;
-    struct dirent *entry;
-    leveldb_t *db;
-    DIR *files;
+    struct wk_store *s;
+    struct raw raw;
 
     (void)arg;
-    assert_non_null(mkdtemp(folder));
-    leveldb_options_set_create_if_missing(options, 1);
-    db = leveldb_open(options, folder, &why);
-    assert_non_null(db);
+    raw_begin(&raw);
     for (uint32_t i = 0; i < KEYS; i++) {
         uint32_t key = __builtin_bswap32(i), value[100] = {i};
 
-        leveldb_put(db, write, (const char *)&key, sizeof(key), (const char *)value, i % 2 ? sizeof(value) : 13, &why);
-        assert_null(why);
+        raw_put(&raw, &key, sizeof(key), value, i % 2 ? sizeof(value) : 13);
     }
-    leveldb_compact_range(db, NULL, 0, NULL, 0);
-    leveldb_close(db);
-    files = opendir(folder);
-    while ((entry = readdir(files)) != NULL)
-        if (strstr(entry->d_name, ".ldb") || strncmp(entry->d_name, "MANIFEST", 8) == 0)
-            receive_file(s, (uint32_t)strtoul(entry->d_name, NULL, 10), folder, entry->d_name);
-    closedir(files);
-    assert_int_equal(stores->ops->open(s, MEMORY, &err), 0);
+    s = raw_end(&raw, "old");
     for (uint32_t i = 0; i < KEYS; i++)
         assert_int_equal(value_of(s, i), i);
     change_often(s, 100, 3);
     stores->ops->free(s);
-    work_folder_remove(folder);
-    leveldb_options_destroy(options);
-    leveldb_writeoptions_destroy(write);
+}
+
+/* It names file 7, and says that there is none: an error, not a search without end. */
+static void test_a_place_without_its_file_is_an_error(void **arg)
+{
+    static const uint8_t form[] = {1, 0, 0, 0, 8, 0, 0, 0}, place[] = {1, 7, 0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0};
+    struct wk_store_scan *scan;
+    struct reader key, value;
+    struct wk_store *s;
+    struct bytes got;
+    struct raw raw;
+
+    (void)arg;
+    raw_begin(&raw);
+    raw_put(&raw, "\xff", 1, form, sizeof(form));
+    raw_put(&raw, "key1", 4, place, sizeof(place));
+    s = raw_end(&raw, "lost");
+    bytes_init(&got);
+    assert_int_equal(stores->ops->get(s, "key1", 4, &got, &err), ERR_CORRUPT);
+    assert_non_null(strstr(err.text, "names file of values 7, which is not there"));
+    scan = stores->ops->scan(s);
+    stores->ops->scan_seek(scan, "", 0);
+    assert_false(stores->ops->scan_at(scan, &key, &value));
+    assert_int_equal(stores->ops->scan_free(scan, &err), ERR_CORRUPT);
+    bytes_release(&got);
+    stores->ops->free(s);
 }
 
 static void disk_is_full_at(size_t value_bytes)
@@ -410,6 +466,7 @@ int main(void)
         cmocka_unit_test(test_an_unchanged_store_keeps_its_tables),
         cmocka_unit_test(test_room_of_large_values_comes_back),
         cmocka_unit_test(test_a_store_of_an_older_version_goes_on),
+        cmocka_unit_test(test_a_place_without_its_file_is_an_error),
         cmocka_unit_test(test_a_full_disk_is_said),
         cmocka_unit_test(test_jobs_run_in_order),
         cmocka_unit_test(test_a_manifest_that_lacks_a_table_is_refused),
