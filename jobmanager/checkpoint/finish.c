@@ -283,13 +283,14 @@ static struct complete *newest(const struct jm_ckpt *c)
     return list_empty(&c->completes) ? NULL : LIST_ENTRY(c->completes.prev, struct complete, link);
 }
 
-static void keep(struct pending *p)
+/* It may be restored from. of_user: nothing of it is removed. */
+static void add_complete(struct pending *p, bool of_user)
 {
     struct jm_ckpt *c = p->c;
     struct complete *done = MEM_NEW(struct complete);
 
-    *done = (struct complete){
-        .id = p->id, .dir = p->dir, .meta = p->meta, .entry = jm_ckpt_entry_ref(p->entry), .near = true};
+    *done = (struct complete){.id = p->id, .dir = p->dir, .meta = p->meta, .entry = jm_ckpt_entry_ref(p->entry),
+                              .near = !of_user, .foreign = of_user};
     p->dir = NULL;
     p->meta = NULL;
     if (newest(c) && newest(c)->id > done->id) /* one that was begun later was faster */
@@ -297,25 +298,6 @@ static void keep(struct pending *p)
     else
         list_push_back(&c->completes, &done->link);
     jm_ck_ref_files(c, done->dir, done->meta);
-    jm_ck_retain(c);
-}
-
-/*
- * A savepoint that stops the job: sinks commit what it holds.  Should the job fail before it has stopped, it goes on from there,
- * or those rows came again.  It is the user's, and nothing of it is removed.
- */
-static void keep_stop(struct pending *p)
-{
-    struct jm_ckpt *c = p->c;
-    struct complete *done = MEM_NEW(struct complete);
-
-    *done = (struct complete){
-        .id = p->id, .dir = p->dir, .meta = p->meta, .entry = jm_ckpt_entry_ref(p->entry), .foreign = true};
-    p->dir = NULL;
-    p->meta = NULL;
-    list_push_back(&c->completes, &done->link);
-    jm_ck_ref_files(c, done->dir, done->meta);
-    c->full_next = true; /* tasks that run on know it not */
 }
 
 static void on_written(void *arg, const struct fs_result *result)
@@ -345,11 +327,14 @@ static void on_written(void *arg, const struct fs_result *result)
     if (!jm_ckpt_is_savepoint(e->kind)) {
         c->failed_in_row = 0;
         c->full_next = c->full_next && !e->full;
-        keep(p);
+        add_complete(p, false);
+        jm_ck_retain(c);
         end_subsumed(c, id);
         sweep_strays(c);
     } else if (jm_ck_stops(e->kind)) {
-        keep_stop(p);
+        /* Sinks commit what it holds: should the job fail before it has stopped, it goes on from there, or those rows came again. */
+        add_complete(p, true);
+        c->full_next = true; /* tasks that run on know it not */
     }
     if (!c->running)
         ENV_PROBE(c->env, "checkpoint: complete after its epoch had ended");

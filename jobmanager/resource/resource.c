@@ -184,14 +184,23 @@ static bool less_used(const struct jm_taskmanager *a, uint32_t a_seq,
     return left != right ? left < right : a_seq < b_seq;
 }
 
-struct jm_taskmanager *jm_resource_least_used(struct jm_resource *res)
+/* Of those that have so many slots free. */
+static struct jm_taskmanager *least_used_with(struct jm_resource *res, uint32_t slots)
 {
     struct jm_taskmanager *best = NULL;
 
-    for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it);)
-        if (!best || less_used(it.value, 1, best, 0))
-            best = it.value;
+    for (struct map_iter it = map_iter(res->taskmanagers); map_next(&it);) {
+        struct jm_taskmanager *tm = it.value;
+
+        if (tm->slots - tm->used >= slots && (!best || less_used(tm, 1, best, 0)))
+            best = tm;
+    }
     return best;
+}
+
+struct jm_taskmanager *jm_resource_least_used(struct jm_resource *res)
+{
+    return least_used_with(res, 0);
 }
 
 /* A binary heap of the TaskManagers with free slots, the least used on top. */
@@ -323,16 +332,10 @@ struct jm_allocation *jm_resource_allocate_on_one(struct jm_resource *res, const
     struct jm_allocation *a;
 
     CHECK(slots > 0);
-    if (best && best->slots - best->used < slots)
-        best = NULL;
-    for (struct map_iter it = map_iter(res->taskmanagers); !place && map_next(&it);) {
-        struct jm_taskmanager *tm = it.value;
-
-        if (tm->slots - tm->used >= slots && (!best || less_used(tm, 1, best, 0)))
-            best = tm;
-    }
+    if (!best || best->slots - best->used < slots)
+        best = least_used_with(res, slots);
     if (!best)
-        return place ? jm_resource_allocate_on_one(res, job_id, job_name, slots, NULL) : NULL;
+        return NULL;
     a = MEM_NEW(struct jm_allocation);
     *a = (struct jm_allocation){
         .taskmanager = best, .slots = slots, .job_id = *job_id, .job_name = job_name};

@@ -207,11 +207,13 @@ static int local_folder(struct program *p, const char *tmp_dirs, char **ret, str
     int code;
 
     *ret = NULL;
-    if (!list && !(id && id[0]))
+    if (id && !id[0])
+        id = NULL;
+    if (!list && !id)
         return 0;
     parent = absolute(first_folder(list ? list : tmp_dirs));
     code = spawn_make_folder(parent, err);
-    if (code == 0 && id && id[0]) {
+    if (code == 0 && id) {
         kept = mem_printf("%s/tm_%s", parent, id);
         code = check_resource_id(id, err);
         if (code == 0)
@@ -240,7 +242,6 @@ static int start_spawner(struct program *p, struct err *err)
 
     if (code == 0)
         code = local_folder(p, conf_string(d->conf, OPT_IO_TMP_DIRS), &local_dir, err);
-
     if (code < 0)
         return code;
     gethostname(host, sizeof(host) - 1);
