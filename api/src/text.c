@@ -4,6 +4,8 @@
  */
 #include <rask/rask.h>
 
+#include "api/src/text_private.h"
+
 #if defined(__x86_64__) && defined(__SSSE3__)
 #include <immintrin.h>
 #elif defined(__SSE2__)
@@ -74,14 +76,11 @@ static const uint8_t is_name[256] = {
     ['t'] = 1, ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1};
 
 #ifdef __SSSE3__
-/*
- * Bit i: byte i is of a name.  Each class of bytes has a bit that both the table of upper and that of lower halves
- * have: 1: 0-9, 2: A-O and a-o, 4: P-Z and p-z, 8: _.
- */
+/* Bit i: byte i is of a name. */
 static inline uint32_t name_mask(const char *p)
 {
-    const __m128i lows = _mm_setr_epi8(5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 2, 2, 2, 2, 10);
-    const __m128i highs = _mm_setr_epi8(0, 0, 0, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m128i lows = _mm_setr_epi8(NAME_LOWS);
+    const __m128i highs = _mm_setr_epi8(NAME_HIGHS);
     __m128i v = _mm_loadu_si128((const __m128i *)p), nibble = _mm_set1_epi8(15);
     __m128i low = _mm_shuffle_epi8(lows, _mm_and_si128(v, nibble));
     __m128i high = _mm_shuffle_epi8(highs, _mm_and_si128(_mm_srli_epi16(v, 4), nibble));
@@ -209,10 +208,8 @@ DEFINE_CUT(cut_words, words_plain, )
 #ifdef AVX2
 AVX2 static inline uint32_t names_of_32(const char *p)
 {
-    const __m256i lows = _mm256_setr_epi8(5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 2, 2, 2, 2, 10, /* as name_mask, twice */
-                                          5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 2, 2, 2, 2, 10);
-    const __m256i highs = _mm256_setr_epi8(0, 0, 0, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, /* */
-                                           0, 0, 0, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m256i lows = _mm256_setr_epi8(NAME_LOWS, NAME_LOWS);
+    const __m256i highs = _mm256_setr_epi8(NAME_HIGHS, NAME_HIGHS);
     __m256i v = _mm256_loadu_si256((const __m256i *)p), nibble = _mm256_set1_epi8(15);
     __m256i low = _mm256_shuffle_epi8(lows, _mm256_and_si256(v, nibble));
     __m256i high = _mm256_shuffle_epi8(highs, _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));

@@ -7,6 +7,8 @@
  */
 #include <rask/rask.h>
 
+#include "api/src/text_private.h"
+
 #if defined(__x86_64__) && defined(__SSSE3__) && defined(__GNUC__)
 #include <immintrin.h>
 #define VBMI2 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2,bmi,bmi2,popcnt")))
@@ -37,11 +39,11 @@ static uint32_t cells_plain(rask_str *text, const rask_buffer *buffer, uint32_t 
 #ifdef VBMI2
 enum { CHUNK = 256, BLOCK_WORDS = 32 /* at most, in 64 bytes */ };
 
-/* Bit i: byte i is of a name: the tables of name_mask in text.c. */
+/* Bit i: byte i is of a name. */
 VBMI2 static inline uint64_t names_512(__m512i v)
 {
-    const __m512i lows = _mm512_broadcast_i32x4(_mm_setr_epi8(5, 7, 7, 7, 7, 7, 7, 7, 7, 7, 6, 2, 2, 2, 2, 10));
-    const __m512i highs = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 0, 0, 1, 2, 4 | 8, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0));
+    const __m512i lows = _mm512_broadcast_i32x4(_mm_setr_epi8(NAME_LOWS));
+    const __m512i highs = _mm512_broadcast_i32x4(_mm_setr_epi8(NAME_HIGHS));
     const __m512i nibble = _mm512_set1_epi8(15);
 
     return _mm512_test_epi8_mask(_mm512_shuffle_epi8(lows, _mm512_and_si512(v, nibble)),
