@@ -8,16 +8,13 @@
  * --hops 1: in each process a thread of its own has the socket, so that a row is handed over twice more, as in the engine.
  * Prints the line of bench/histogram.h.  The first fifth of the rows does not count.
  */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/c/bench.h"
+#include "bench/c/loopback.h"
 #include "bench/histogram.h"
 
 enum { KEYS = 1000, BLOCK_ROWS = 4096, SLACK_NS = 1000 };
@@ -94,20 +91,6 @@ static size_t queue_take(struct queue *q, struct row rows[BLOCK_ROWS])
     return n;
 }
 
-static void write_rows(int fd, const struct row *rows, size_t count)
-{
-    const char *at = (const char *)rows;
-
-    for (size_t left = count * sizeof(*rows); left > 0;) {
-        ssize_t done = write(fd, at, left);
-
-        if (done <= 0)
-            bench_die("write");
-        at += done;
-        left -= (size_t)done;
-    }
-}
-
 static void sleep_until(int64_t ns)
 {
     struct timespec until = {ns / 1000000000, ns % 1000000000};
@@ -138,7 +121,7 @@ static void *source(void *arg)
         else if (e->queue)
             queue_put(e->queue, rows, n);
         else
-            write_rows(e->socket, rows, n);
+            write_all(e->socket, rows, n * sizeof(*rows));
     }
     if (e->queue)
         queue_end(e->queue);
@@ -151,7 +134,7 @@ static void *sender(void *arg)
     struct row *rows = bench_memory(BLOCK_ROWS * sizeof(*rows));
 
     for (size_t n; (n = queue_take(e->queue, rows)) > 0;)
-        write_rows(e->socket, rows, n);
+        write_all(e->socket, rows, n * sizeof(*rows));
     return NULL;
 }
 
@@ -217,23 +200,6 @@ static void run_end(struct end *e, void *(*socket_thread)(void *), void *(*other
         bench_die("pthread_create");
     while (count > 0)
         pthread_join(threads[--count], NULL);
-}
-
-static void connection(int *ret_one, int *ret_other)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-
-    *ret_one = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (struct sockaddr *)&at, len) || listen(listener, 1) ||
-        getsockname(listener, (struct sockaddr *)&at, &len) || connect(*ret_one, (struct sockaddr *)&at, len))
-        bench_die("connect");
-    *ret_other = accept(listener, NULL, NULL);
-    if (*ret_other < 0)
-        bench_die("accept");
-    close(listener);
-    setsockopt(*ret_one, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 int main(int argc, char **argv)

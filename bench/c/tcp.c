@@ -4,14 +4,11 @@
  *
  *     tcp --rows N
  */
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "bench/c/bench.h"
+#include "bench/c/loopback.h"
 #include "bench/rows.h"
 
 enum { BLOCK_ROWS = 4096 }; /* 128 KiB */
@@ -28,19 +25,12 @@ static void *send_rows(void *arg)
     struct row4 *block = bench_memory(BLOCK_ROWS * sizeof(*block));
 
     for (uint64_t i = 0; i < side->sends.rows;) {
-        size_t n = side->sends.rows - i < BLOCK_ROWS ? side->sends.rows - i : BLOCK_ROWS, left = n * sizeof(*block);
-        const char *at = (const char *)block;
+        size_t n = side->sends.rows - i < BLOCK_ROWS ? side->sends.rows - i : BLOCK_ROWS;
 
         for (size_t j = 0; j < n; j++)
             block[j] = row4_plain(side->sends.number, i + j);
-        for (i += n; left;) {
-            ssize_t done = write(side->send, at, left);
-
-            if (done <= 0)
-                bench_die("write");
-            at += done;
-            left -= (size_t)done;
-        }
+        i += n;
+        write_all(side->send, block, n * sizeof(*block));
     }
     munmap(block, BLOCK_ROWS * sizeof(*block));
     return NULL;
@@ -66,25 +56,6 @@ static void *receive_rows(void *arg)
     }
     munmap(block, BLOCK_ROWS * sizeof(*block));
     return NULL;
-}
-
-/* Both ends of a new connection. */
-static void connection(int *ret_one, int *ret_other)
-{
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t len = sizeof(at);
-    int listener = socket(AF_INET, SOCK_STREAM, 0), on = 1;
-
-    *ret_one = socket(AF_INET, SOCK_STREAM, 0);
-    if (bind(listener, (struct sockaddr *)&at, len) || listen(listener, 1) ||
-        getsockname(listener, (struct sockaddr *)&at, &len) || connect(*ret_one, (struct sockaddr *)&at, len))
-        bench_die("connect");
-    *ret_other = accept(listener, NULL, NULL);
-    if (*ret_other < 0)
-        bench_die("accept");
-    close(listener);
-    setsockopt(*ret_one, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-    setsockopt(*ret_other, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }
 
 static void run_side(struct side *side)

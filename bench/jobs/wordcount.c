@@ -130,13 +130,15 @@ struct __attribute__((may_alias, packed, aligned(4))) cell { /* a rask_view in t
 
 enum { RUN = 64 };
 
-/* checksum_word of the words at positions [at, at + count), count <= RUN. */
-static void checksum_words(const rask_batch *rows, uint32_t at, uint32_t count, uint64_t *checksum)
+/* Reads rows that lie together, from row `from` on: checksum_word of their words, and their counts. Returns how many. */
+static uint32_t read_run(const rask_batch *rows, uint32_t from, uint64_t checksum[RUN], const int64_t **ret_counts)
 {
+    uint32_t at = rask_position(rows, from), left = rows->rows - from, count = rows->sel ? 1 : left < RUN ? left : RUN;
     const rask_view *words = (const rask_view *)rows->columns[count_col_word].data + at;
     const struct cell *cells = (const struct cell *)(const void *)words;
     uint64_t is_long = 0;
 
+    *ret_counts = (const int64_t *)rows->columns[count_col_n].data + at;
     for (uint32_t i = 0; i < count; i++)
         checksum[i] = checksum_cell(cells[i].low, cells[i].high);
     for (uint32_t i = 0; i < count; i++)
@@ -147,15 +149,7 @@ static void checksum_words(const rask_batch *rows, uint32_t at, uint32_t count, 
 
         checksum[i] = checksum_word(word.data, word.len);
     }
-}
-
-/* How many rows from row `from` on lie together, and where. */
-static uint32_t run_of(const rask_batch *rows, uint32_t from, uint32_t *ret_at)
-{
-    uint32_t left = rows->rows - from;
-
-    *ret_at = rask_position(rows, from);
-    return rows->sel ? 1 : left < RUN ? left : RUN;
+    return count;
 }
 
 static int add_updates(rask_ctx *ctx, const rask_batch *rows)
@@ -163,12 +157,10 @@ static int add_updates(rask_ctx *ctx, const rask_batch *rows)
     struct sums *sums = rask_self(ctx);
     uint64_t checksum = 0, words[RUN];
 
-    for (uint32_t i = 0, n, at; i < rows->rows; i += n) {
+    for (uint32_t i = 0, n; i < rows->rows; i += n) {
         const int64_t *counts;
 
-        n = run_of(rows, i, &at);
-        counts = (const int64_t *)rows->columns[count_col_n].data + at;
-        checksum_words(rows, at, n, words);
+        n = read_run(rows, i, words, &counts);
         for (uint32_t k = 0; k < n; k++)
             checksum += checksum_update(words[k], counts[k]);
     }
@@ -245,12 +237,10 @@ static int keep_last(rask_ctx *ctx, const rask_batch *rows)
     struct counts *c = rask_self(ctx);
     uint64_t words[RUN];
 
-    for (uint32_t i = 0, n, at; i < rows->rows; i += n) {
+    for (uint32_t i = 0, n; i < rows->rows; i += n) {
         const int64_t *counts;
 
-        n = run_of(rows, i, &at);
-        counts = (const int64_t *)rows->columns[count_col_n].data + at;
-        checksum_words(rows, at, n, words);
+        n = read_run(rows, i, words, &counts);
         for (uint32_t k = 0; k < n; k++)
             __builtin_prefetch(slot_of(c, words[k]), 1);
         for (uint32_t k = 0; k < n; k++) {

@@ -25,34 +25,31 @@ static void looked(void *arg, const struct fs_result *result)
     l->code = result->code;
     l->names = result->name_count;
 }
-/* Of the job's checkpoints; folder: inside, or "". */
-static size_t names_in(struct world *w, const char *folder)
+/* At the job's checkpoints; folder: inside, or "". */
+static struct look look_at(struct world *w, const char *folder, void (*call)(struct fs *fs, const char *path, fs_cb *cb, void *arg))
 {
     struct look l = {0};
     char path[300], id[ID_TEXT_MAX];
     struct id job = id_from_u64(0x10b, 1);
-    struct fs *fs = w->jm->env->fs;
 
     snprintf(path, sizeof(path), "/ckpt/%s%s%s", id_format(&job, id), *folder ? "/" : "", folder);
-    fs->ops->list(fs, path, looked, &l);
+    call(w->jm->env->fs, path, looked, &l);
     world_run_ms(w, 50);
     assert_true(l.done);
+    return l;
+}
+
+static size_t names_in(struct world *w, const char *folder)
+{
+    struct look l = look_at(w, folder, w->jm->env->fs->ops->list);
+
     return l.code == 0 ? l.names : 0;
 }
 
 /* The folder, empty or not. */
 static bool is_there(struct world *w, const char *folder)
 {
-    struct look l = {0};
-    char path[300], id[ID_TEXT_MAX];
-    struct id job = id_from_u64(0x10b, 1);
-    struct fs *fs = w->jm->env->fs;
-
-    snprintf(path, sizeof(path), "/ckpt/%s%s%s", id_format(&job, id), *folder ? "/" : "", folder);
-    fs->ops->stat(fs, path, looked, &l);
-    world_run_ms(w, 50);
-    assert_true(l.done);
-    return l.code == 0;
+    return look_at(w, folder, w->jm->env->fs->ops->stat).code == 0;
 }
 
 static void checkpoints_come_at_the_interval(void **state)
