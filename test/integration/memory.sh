@@ -5,30 +5,10 @@
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-# shellcheck source=scripts/free_port.bash
-. scripts/free_port.bash
-# shellcheck source=test/integration/lib.bash
-. test/integration/lib.bash
-build=${RASK_BUILD:-$PWD/build}
-top=$(mktemp -d)
-unset RASK_LOG_DIR RASK_BUILD
-export RASK_CONF_DIR="$top/conf"
-pids=()
-cleanup() {
-    kill -KILL "${pids[@]}" 2>/dev/null
-    rm -rf "$top"
-}
-trap cleanup EXIT
-rest_port=$(free_port)
-rpc_port=$(free_port)
-mkdir -p "$top/conf" "$top/log"
-cat >"$top/conf/rask-conf.yaml" <<Y
-jobmanager.rpc.port: $rpc_port
-rest.port: $rest_port
-taskmanager.numberOfTaskSlots: 16
-taskmanager.memory.process.size: 1728m
-io.tmp.dirs: $top
-Y
+# shellcheck source=test/integration/cluster.bash
+. test/integration/cluster.bash
+
+configure 16 1728 </dev/null
 cat >"$top/flood.c" <<'C'
 #include <rask/rask.h>
 #include <unistd.h>
@@ -70,28 +50,15 @@ int rask_job(rask_env *env, const rask_params *params)
     return rask_execute(env, "flood");
 }
 C
-rask() { out=$(timeout 30 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}" 2>&1 </dev/null); }
-"$build/bin/rask-jobmanager" --log "$top/log/jm.log" 2>/dev/null &
-pids+=($!)
-disown
-"$build/bin/rask-taskmanager" --log "$top/log/tm.log" 2>/dev/null &
-tm=$!
-pids+=("$tm")
-disown
+start jm rask-jobmanager
+start tm rask-taskmanager
 worker_of() { # the only child of the TaskManager
-    worker=$(cat "/proc/$tm/task/$tm/children" 2>/dev/null)
-    worker=${worker%% *}
+    worker=$(workers_of tm)
+    worker=${worker// /}
     [ -n "$worker" ]
 }
 no_worker() { ! worker_of; }
 pss_mib() { awk '/^Pss:/ {print int($2 / 1024)}' "/proc/$worker/smaps_rollup" 2>/dev/null; }
-state_is() { rask list --all && [[ $out == *"$job"*"($1)"* ]]; }
-submitted() {
-    rask run -d "$@"
-    job=${out##*JobID }
-    job=${job%%[!0-9a-f]*}
-    [ ${#job} -eq 32 ]
-}
 # The most that is seen in 2 s; after it, the job still runs.
 peak=0
 watch() {
@@ -105,19 +72,18 @@ watch() {
     out="peak $peak MiB, budget $1 MiB"
     [ "$peak" -gt 0 ] && [ "$peak" -lt "$1" ]
 }
-has_taskmanager() { rask list && [[ $out != *"cannot reach"* ]] && grep -q registered "$top/log/tm.log"; }
-check cluster_is_up eventually has_taskmanager
+check cluster_is_up eventually has_taskmanagers 1
 slot=$(((1728 - 32) / 16))
 for p in 1 16; do
     for shuffle in false true; do
         name="p${p}_shuffle_$shuffle"
-        check "${name}_is_submitted" submitted -p "$p" "$top/flood.c" --shuffle "$shuffle"
-        check "${name}_runs" eventually state_is RUNNING
+        check "${name}_is_submitted" submit -p "$p" "$top/flood.c" --shuffle "$shuffle"
+        check "${name}_runs" eventually state_is "$job" RUNNING
         check "${name}_has_a_worker" eventually worker_of
         check "${name}_stays_under_its_budget" watch $((slot * p))
-        check "${name}_still_runs" state_is RUNNING
+        check "${name}_still_runs" state_is "$job" RUNNING
         rask cancel "$job"
-        check "${name}_is_canceled" eventually state_is CANCELED
+        check "${name}_is_canceled" eventually state_is "$job" CANCELED
         check "${name}_leaves_no_process" eventually no_worker
         echo "# $name: peak $peak MiB of $((slot * p))"
     done
