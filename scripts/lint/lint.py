@@ -10,6 +10,7 @@ import argparse
 import fnmatch
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -284,6 +285,33 @@ def rule_markers(tree):
                 yield path, number, '"%s" stays out of the tree: do it, or open an issue' % match.group(1)
             if '/work/' in line and re.search(r'(^|[\s"\'`(=])/work/', line):
                 yield path, number, 'names a path of one machine'
+
+
+def mutations(tree):
+    """(where it is written, line, file, text that it replaces), of both lists of one-line bugs."""
+    path = 'test/sim/mutations.txt'
+    if path in tree.paths:
+        file = None
+        with open(os.path.join(tree.root, path), encoding='utf-8') as f:
+            for number, line in enumerate(f.read().splitlines(), 1):
+                if line.startswith('file: '):
+                    file = line[6:]
+                elif line.startswith('old: '):
+                    yield path, number, file, line[5:].replace('\\n', '\n')
+    path = 'test/chaos/mutate.py'
+    if path in tree.paths:
+        for file, old, _, _ in runpy.run_path(os.path.join(tree.root, path))['MUTATIONS'].values():
+            yield path, 1, file, old
+
+
+def rule_mutations(tree):
+    """What a mutation replaces stands in its file, in one place: else nobody knows any more whether the tests see that bug."""
+    for path, line, file, old in mutations(tree):
+        source = tree.by_path.get(file)
+        count = source.text.count(old) if source else 0
+        if count != 1:
+            yield path, line, 'the text of this mutation stands in %s %d times; it has to be there once: %s' % (
+                file, count, old.splitlines()[0].strip())
 
 
 def rule_headers(tree):
