@@ -333,7 +333,8 @@ static int init_merge(struct wk *wk, struct wk_edge *e, const struct wk_edge_inf
     column = schema_column(info->schema, connector_spec_property(to->op, "column", ""));
     if (column < 0 || schema_width(&info->schema->fields[column]) != 8 || info->schema->fields[column].nullable)
         return err_set(err, ERR_PROTOCOL, "operator \"%s\" cannot merge updates of its column", to->name);
-    e->merge = wk_merge_new(strcmp(type, OP_SUM) == 0   ? WK_MERGE_SUM
+    e->merge = wk_merge_new(wk->pool,
+                            strcmp(type, OP_SUM) == 0   ? WK_MERGE_SUM
                             : strcmp(type, OP_MIN) == 0 ? WK_MERGE_MIN
                                                         : WK_MERGE_MAX,
                             (uint32_t)column, e->key_columns, e->key_count);

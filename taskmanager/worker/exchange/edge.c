@@ -494,7 +494,7 @@ void wk_edge_marker(struct wk_edge *e, int64_t value)
         send_channel(e, marker_waits(e));
 }
 
-static void flush_held(struct wk_edge *e)
+void wk_edge_flush_held(struct wk_edge *e)
 {
     cut(e);
     wk_edge_send_waiting(e);
@@ -507,20 +507,20 @@ static void hold(struct wk_edge *e, rask_batch *batch)
 
     if (!splits && e->held_count > 0 &&
         (e->held_rows + batch->rows > rows_max || e->held_count == EDGE_HELD_MAX / EDGE_WIDER_MAX * wider(e)))
-        flush_held(e);
+        wk_edge_flush_held(e);
     CHECK(e->held_count < EDGE_HELD_MAX);
     e->held[e->held_count++] = batch;
     e->held_rows += batch->rows;
     wk_count(&e->held_bytes, batch_row_bytes(batch));
     if (splits || e->held_rows == rows_max || e->held_bytes >= EDGE_BLOCK_BYTES * wider(e))
-        flush_held(e);
+        wk_edge_flush_held(e);
 }
 
 static void hold_merged(struct wk_edge *e)
 {
     rask_batch *b;
 
-    while (e->merge && (b = wk_merge_drain(e->merge, e->pool)) != NULL)
+    while (e->merge && (b = wk_merge_drain(e->merge)) != NULL)
         hold(e, b);
 }
 
@@ -539,7 +539,7 @@ void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
 void wk_edge_flush(struct wk_edge *e)
 {
     hold_merged(e);
-    flush_held(e);
+    wk_edge_flush_held(e);
 }
 
 bool wk_edge_send_waiting(struct wk_edge *e)

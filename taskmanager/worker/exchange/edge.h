@@ -107,6 +107,8 @@ static inline bool wk_edge_holds(const struct wk_edge *e)
 }
 /* Cuts what is held into a block and sends what credit allows. */
 void wk_edge_flush(struct wk_edge *e);
+/* The same without rows that are being merged: more of their keys may come, and a reader without work is no reason to stop. */
+void wk_edge_flush_held(struct wk_edge *e);
 /* Credit came: sends what waited. Returns true if anything left. */
 bool wk_edge_send_waiting(struct wk_edge *e);
 /* The step ends, or waits: readers that got something and sleep yet are woken. */

@@ -406,8 +406,10 @@ static void flush_due(struct wk_task *t, uint64_t now, bool step_ends)
 
         if (due)
             e->last_flush_ns = now;
-        if (wk_edge_holds(e) && (due || (step_ends && wk_edge_in_flight(e) == 0)))
+        if (due && wk_edge_holds(e))
             wk_edge_flush(e);
+        else if (step_ends && wk_edge_in_flight(e) == 0)
+            wk_edge_flush_held(e);
     }
 }
 

@@ -84,7 +84,7 @@ static void check_drain(struct fixture *f, struct wk_merge *m)
 
     for (uint32_t i = 0; i < KEYS; i++)
         left += f->seen[i];
-    while ((b = wk_merge_drain(m, f->pool)) != NULL) {
+    while ((b = wk_merge_drain(m)) != NULL) {
         for (uint32_t i = 0; i < b->rows; i++) {
             rask_row row = rask_batch_row(b, i);
             struct worded w = worded_at(&row);
@@ -108,10 +108,11 @@ static void each_key_comes_out_once(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 60; seed++) {
         enum wk_merge_kind kind = (enum wk_merge_kind)(seed % 3);
-        struct wk_merge *m = wk_merge_new(kind, 1, key, 1);
+        struct wk_merge *m;
         struct fixture f;
 
         begin(&f, &worded_schema, seed);
+        m = wk_merge_new(f.pool, kind, 1, key, 1);
         for (uint32_t i = 0; i < 150; i++) {
             uint32_t rows = 1 + rng_below(&f.rng, seed % 5 ? 400 : 4000);
 
@@ -129,19 +130,20 @@ static void each_key_comes_out_once(void **state)
 static void keys_of_several_columns(void **state)
 {
     static const uint16_t keys[] = {2, 0};
-    struct wk_merge *m = wk_merge_new(WK_MERGE_SUM, 1, keys, 2);
+    struct wk_merge *m;
     struct fixture f;
     rask_batch *b;
 
     (void)state;
     begin(&f, &paired_schema, 1);
+    m = wk_merge_new(f.pool, WK_MERGE_SUM, 1, keys, 2);
     for (int32_t i = 0; i < 400; i++) { /* four keys, one of them with a null */
         struct paired p = {i % 2, i, {RASK_STR("more than sixteen bytes of key"), i % 4 < 2}};
 
         assert_int_equal(paired_emit(f.out, &p), 0);
     }
     wk_merge_add(m, out_take(f.out));
-    b = wk_merge_drain(m, f.pool);
+    b = wk_merge_drain(m);
     assert_int_equal(b->rows, 4);
     for (uint32_t i = 0; i < 4; i++) {
         rask_row row = rask_batch_row(b, i);
@@ -152,7 +154,7 @@ static void keys_of_several_columns(void **state)
         assert_int_equal(p.n, 100 * i + 4 * 99 * 50);
     }
     batch_unref(b);
-    assert_null(wk_merge_drain(m, f.pool));
+    assert_null(wk_merge_drain(m));
     wk_merge_free(m);
     end(&f);
 }
@@ -162,16 +164,17 @@ static void sums_that_do_not_fit_stay_apart(void **state)
     static const int64_t n[] = {INT64_MAX, 1, 2, -5, INT64_MIN};
     static const int64_t expected[] = {INT64_MAX, -2, INT64_MIN};
     static const uint16_t key[] = {0};
-    struct wk_merge *m = wk_merge_new(WK_MERGE_SUM, 1, key, 1);
+    struct wk_merge *m;
     struct fixture f;
     rask_batch *b;
 
     (void)state;
     begin(&f, &worded_schema, 1);
+    m = wk_merge_new(f.pool, WK_MERGE_SUM, 1, key, 1);
     for (size_t i = 0; i < ARRAY_LEN(n); i++)
         assert_int_equal(worded_emit(f.out, &(struct worded){RASK_STR("same"), n[i]}), 0);
     wk_merge_add(m, out_take(f.out));
-    b = wk_merge_drain(m, f.pool);
+    b = wk_merge_drain(m);
     assert_int_equal(b->rows, ARRAY_LEN(expected));
     for (uint32_t i = 0; i < b->rows; i++) {
         rask_row row = rask_batch_row(b, i);
@@ -179,7 +182,7 @@ static void sums_that_do_not_fit_stay_apart(void **state)
         assert_int_equal(worded_at(&row).n, expected[i]);
     }
     batch_unref(b);
-    assert_null(wk_merge_drain(m, f.pool));
+    assert_null(wk_merge_drain(m));
     wk_merge_free(m);
     end(&f);
 }
@@ -188,13 +191,14 @@ static void sums_that_do_not_fit_stay_apart(void **state)
 static void it_is_filled_to_the_brim(void **state)
 {
     static const uint16_t key[] = {0};
-    struct wk_merge *m = wk_merge_new(WK_MERGE_MAX, 1, key, 1);
+    struct wk_merge *m;
     struct fixture f;
     uint32_t in = 0, out = 0;
     rask_batch *b;
 
     (void)state;
     begin(&f, &worded_schema, 1);
+    m = wk_merge_new(f.pool, WK_MERGE_MAX, 1, key, 1);
     while (in < MERGED_KEYS) {
         for (uint32_t i = 0; i < 1000; i++, in++) {
             char word[16];
@@ -203,13 +207,13 @@ static void it_is_filled_to_the_brim(void **state)
             assert_int_equal(worded_emit(f.out, &(struct worded){rask_str_of(word), in}), 0);
         }
         if (wk_merge_is_full(m, 1000))
-            while ((b = wk_merge_drain(m, f.pool)) != NULL) {
+            while ((b = wk_merge_drain(m)) != NULL) {
                 out += b->rows;
                 batch_unref(b);
             }
         wk_merge_add(m, out_take(f.out));
     }
-    while ((b = wk_merge_drain(m, f.pool)) != NULL) {
+    while ((b = wk_merge_drain(m)) != NULL) {
         out += b->rows;
         batch_unref(b);
     }
