@@ -199,8 +199,8 @@ rask_stream *rask_min(rask_stream *keyed, const char *column);
 rask_stream *rask_max(rask_stream *keyed, const char *column);
 /*
  * Of rask_sum, rask_min, rask_max: rows of equal key are merged where they come from, before they travel, and each merged
- * row gives one update: some updates in between are left out, the last one of each key is the same.  A row waits there no
- * longer than in any output (buffer timeout).  The column is a BIGINT or TIMESTAMP that is NOT NULL, all others are key
+ * row gives one update: some updates in between are left out, the last one of each key is the same.  A row waits there while
+ * its task is busy, at most for the buffer timeout, and no longer than until a watermark or barrier comes.  The column is a BIGINT or TIMESTAMP that is NOT NULL, all others are key
  * columns.  Returns its argument.
  */
 rask_stream *rask_merge_updates(rask_stream *rolling);
