@@ -307,11 +307,17 @@ static void on_wait(struct env_timer *timer)
 
 /* ---- the end ---- */
 
-/* What survives the first failure would fail again. */
+/* While all of the job is torn down for another try: what would happen again ends that. */
 static bool ends_restart(const struct jm_job *job, const struct jm_fault *fault)
 {
     return job->life.state == JM_JOB_RESTARTING && job->ending && !fault->suspicion &&
            !err_retryable(fault->code);
+}
+
+/* While a region waits for its other try, and the strategy has just denied one to this fault. */
+static bool ended_regional_restart(const struct jm_job *job, const struct jm_fault *fault)
+{
+    return job->life.state == JM_JOB_FAILING && !job->ending && !fault->suspicion;
 }
 
 /* Those since the latest restart stand first, of them the root cause. */
@@ -331,7 +337,7 @@ static void keep_failure(struct jm_job *job, const struct jm_fault *fault, const
         id_format(&fault->worker->taskmanager_id, made.taskmanager_id);
     while (at < job->failure_count && job->failures[at].round == job->restarts)
         at++;
-    if (ends_restart(job, fault))
+    if (ends_restart(job, fault) || ended_regional_restart(job, fault))
         at = 0; /* why there is no other try */
     if (at > 0 && job->failures[0].suspicion && !fault->suspicion)
         at = 0; /* the death behind what its neighbours noticed */

@@ -268,6 +268,30 @@ static void a_region_says_what_it_waits_for(void **state)
     world_free(w);
 }
 
+/* Found by the simulator: the job named the first failure, which it would have outlived. */
+static void what_ends_a_region_s_wait_is_the_reason(void **state)
+{
+    struct world *w = world_with(2, 1);
+    struct jm_job_snapshot *job;
+
+    (void)state;
+    world_set(w, "restart-strategy.type", "fixed-delay");
+    world_set(w, "restart-strategy.fixed-delay.delay", "1h");
+    submit_two_pipelines(w);
+    world_run_ms(w, 100);
+    fake_report_full(world_worker(w, 0, 1), 1, 0, 1, T(FAILED), ERR_USER, "boom");
+    world_run_ms(w, 100);
+    assert_state(w, 1, RESTARTING);
+    fake_report_full(world_worker(w, 1, 1), 3, 0, 1, T(FAILED), ERR_LIMIT, "row too large");
+    world_run_ms(w, 100);
+    assert_state(w, 1, FAILED);
+    assert_reason(w, 1, "row too large");
+    job = world_job(w, 1);
+    assert_non_null(strstr(job->failures[1].text, "boom"));
+    jm_job_snapshot_unref(job);
+    world_free(w);
+}
+
 static void a_wait_may_be_canceled(void **state)
 {
     struct world *w = world_with(1, 1);
@@ -321,6 +345,7 @@ int main(void)
         cmocka_unit_test(a_lost_taskmanager_is_replaced),
         cmocka_unit_test(it_waits_for_slots_and_may_be_canceled),
         cmocka_unit_test(a_region_says_what_it_waits_for),
+        cmocka_unit_test(what_ends_a_region_s_wait_is_the_reason),
         cmocka_unit_test(a_wait_may_be_canceled),
         cmocka_unit_test(what_an_earlier_epoch_says_is_refused),
     };
