@@ -21,6 +21,7 @@
 #include "common/base/log.h"
 #include "common/base/mem.h"
 #include "common/conf/conf.h"
+#include "common/conf/daemon.h"
 #include "common/conf/work_folder.h"
 #include "common/env/env.h"
 #include "common/rpc/rpc.h"
@@ -338,6 +339,7 @@ int main(int argc, char **argv)
         return code;
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit (ulimit -f) is an error of the write, not the end */
+    daemon_raise_open_files();
     wk_crash_install(-1);
     arena_init(&p.arena);
     p.exit_code = 1;

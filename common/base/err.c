@@ -96,12 +96,13 @@ static int err_code_of_errno(int errno_value)
         return ERR_NO_SPACE;
     case ENOMEM:
         return ERR_NO_MEMORY;
-    case EMFILE:
-    case ENFILE:
     case EFBIG:
     case E2BIG:
     case EAGAIN:
         return ERR_LIMIT;
+    case EMFILE:
+    case ENFILE: /* others may have closed theirs at the next try */
+        return ERR_UNAVAILABLE;
     case ETIMEDOUT:
         return ERR_TIMEOUT;
     case ECANCELED:
@@ -146,6 +147,9 @@ int err_errno(struct err *err, int errno_value, const char *fmt, ...)
     if (errno_value == EACCES) /* whoever starts daemons may not know as whom they run */
         return err_set(err, err_code_of_errno(errno_value), "%s: %s for user id %u", text, reason,
                        (unsigned)geteuid());
+    if (errno_value == EMFILE)
+        return err_set(err, err_code_of_errno(errno_value), "%s: %s: raise the limit (ulimit -Hn, LimitNOFILE= of systemd)",
+                       text, reason);
     return err_set(err, err_code_of_errno(errno_value), "%s: %s", text, reason);
 }
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -270,6 +271,16 @@ static void log_configuration(const struct daemon *d)
     conf_warnings(d->conf, log_warning, NULL);
 }
 
+void daemon_raise_open_files(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files); /* the limit that there is goes on */
+}
+
 int daemon_start(struct daemon *d, const char *name, int argc, char **argv)
 {
     struct arguments args = {0};
@@ -277,6 +288,7 @@ int daemon_start(struct daemon *d, const char *name, int argc, char **argv)
     int code;
 
     *d = (struct daemon){.name = name, .ready_fd = -1};
+    daemon_raise_open_files(); /* of what it starts, too */
     code = parse_arguments(d, argc, argv, &args, &err);
     if (code == 0)
         return 0;

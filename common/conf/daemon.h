@@ -42,6 +42,9 @@ void daemon_ready(struct daemon *d);
 void daemon_waiting(struct daemon *d, const char *text);
 /* Says why (log, stderr, ready fd), does daemon_end(), returns 1. */
 int daemon_fail(struct daemon *d, const struct err *err);
+/* As many open files as the hard limit allows; Daemons do it as they start, and
+ * what they start has it from them. */
+void daemon_raise_open_files(void);
 /* Takes the pid out of the pid file, closes the log, frees conf. */
 void daemon_end(struct daemon *d);
 

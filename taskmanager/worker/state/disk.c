@@ -123,11 +123,19 @@ uint64_t wk_disk_share(const struct wk_state *s)
     return share_of(s) / 16 * STORE_PART;
 }
 
+/* What is on the local disk is a copy: a checkpoint has its own, so whatever is wrong with it the job may start again from there. */
 void wk_disk_fail(struct wk_state *s, const struct err *err)
 {
+    int code = err->code;
+
     if (s->disk->err.code != 0)
         return;
     s->disk->err = *err;
+    if (code == ERR_CORRUPT)
+        err_set(&s->disk->err, ERR_IO, "%s: a checkpoint has its own copy; look after that disk, or set "
+                "state.backend.leveldb.localdir to another one", err->text);
+    else if (code == ERR_NOT_FOUND || code == ERR_PERMISSION || code == ERR_INVALID || code == ERR_EXISTS)
+        s->disk->err.code = ERR_IO;
     err_wrap(&s->disk->err, "operator \"%s\" (subtask %u): its state on disk", s->options.name, s->options.subtask);
 }
 
@@ -407,9 +415,11 @@ struct entry *wk_disk_fetch(struct table *t, struct group *g, uint64_t hash, con
     wk_disk_key(&d->key, t, hash, key->len > KEY_HEAD_BYTES ? key->bytes : key->head, key->len, key->part);
     rc = d->stores->ops->get(d->store, d->key.data, d->key.len, &d->value, &err);
     if (rc == 1 && d->value.len < t->time_bytes)
-        rc = err_set(&err, ERR_CORRUPT, "state \"%s\": a value has %zu bytes", t->decl->name, d->value.len);
-    if (rc < 0)
+        rc = err_set(&err, ERR_CORRUPT, "a value has %zu bytes", d->value.len);
+    if (rc < 0) {
+        err_wrap(&err, "state \"%s\"", t->decl->name);
         wk_disk_fail(s, &err);
+    }
     if (rc != 1)
         return NULL;
     e = wk_insert_known(t, g, index_hash(hash, key->part), key, d->value.len - t->time_bytes, write ? s->epoch : d->stored);

@@ -17,7 +17,7 @@
 #define VALUE_BYTES_MIN 96u    /* of one in a file of values */
 #define MOVED_MIN (64u << 20)  /* bytes that a commit may move to others, or ... */
 #define MOVED_FACTOR 4u        /* ... so many times what was put into them */
-#define FORM_VERSION 1u
+#define FORM_VERSION 2u
 
 enum value_tag { VALUE_HERE, VALUE_IN_FILE }; /* the value follows; or its file, offset and length */
 #define PLACE_BYTES 13u
@@ -65,7 +65,7 @@ int wk_store_get(struct wk_store *base, const void *key, size_t len, struct byte
         if (!s->tagged || !wk_store_place(found, size, &place))
             break;
         leveldb_free(found);
-        rc = wk_values_read(s->values, place, value, err);
+        rc = wk_values_read(s->values, place, key, (uint32_t)len, value, err);
         if (rc != 0)
             return rc;
         if (place.file == before.file) /* else it has been moved just now: LevelDB has another place */
@@ -228,13 +228,18 @@ int wk_store_commit(struct wk_store *base, struct err *err)
     return rc == 0 && s->tagged ? clean_values(s, err) : rc;
 }
 
-/* ---- what is said of files of values in a checkpoint: u32 version, u32 next number; of each u32 number, u64 dead bytes ---- */
+/*
+ * ---- what is said of files of values in a checkpoint ----
+ * u32 version, u32 next number, u32 number from which on records have checksums (version 1: not there, none has);
+ * of each u32 number, u64 dead bytes
+ */
 
 void wk_store_put_form(struct store *s)
 {
     bytes_clear(&s->room);
     bytes_add_u32(&s->room, FORM_VERSION);
     bytes_add_u32(&s->room, wk_values_next_number(s->values));
+    bytes_add_u32(&s->room, wk_values_checked_from(s->values));
     for (uint32_t i = 0; i < wk_values_count(s->values); i++) {
         struct value_file f = wk_values_file(s->values, i);
 
@@ -247,8 +252,8 @@ void wk_store_put_form(struct store *s)
 /* Of a store that was made of files. */
 int wk_store_read_form(struct store *s, struct err *err)
 {
+    uint32_t version, next, checked_from;
     struct reader r;
-    uint32_t next;
     char *found;
     size_t size;
     int rc = find(s, FORM_KEY, sizeof(FORM_KEY) - 1, &found, &size, err);
@@ -257,8 +262,10 @@ int wk_store_read_form(struct store *s, struct err *err)
         return rc;
     s->tagged = true;
     r = reader_of(found, size);
-    rc = reader_u32(&r) == FORM_VERSION ? 0 : err_set(err, ERR_VERSION, "LevelDB in \"%s\": of another version", s->dir);
+    version = reader_u32(&r);
+    rc = version - 1 < FORM_VERSION ? 0 : err_set(err, ERR_VERSION, "LevelDB in \"%s\": of another version", s->dir);
     next = reader_u32(&r);
+    checked_from = version == 1 ? next : reader_u32(&r);
     for (uint32_t before = 0; rc == 0 && reader_left(&r) > 0;) {
         uint32_t file = reader_u32(&r);
         uint64_t dead = reader_u64(&r);
@@ -268,7 +275,7 @@ int wk_store_read_form(struct store *s, struct err *err)
         else
             rc = wk_values_add_file(s->values, before = file, dead, err);
     }
-    wk_values_number_from(s->values, next);
+    wk_values_number_from(s->values, next, checked_from);
     leveldb_free(found);
     return rc;
 }

@@ -13,10 +13,12 @@
 #include <leveldb/c.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 #include "common/conf/work_folder.h"
 #include "taskmanager/worker/store/manifest.h"
@@ -25,11 +27,14 @@
 #define TRIES_MAX 1000
 #define BLOOM_BITS 10
 #define MANIFEST_BYTES_MAX (8u << 20) /* of a running LevelDB; then it is opened anew, with a short one */
+#define VALUE_FILES_OPEN_MIN 16u
+#define VALUE_FILES_OPEN_MAX 1000u
 #define NOT_TABLES 10u                /* of max_open_files, LevelDB keeps so many for others */
 
 struct stores {
     struct wk_stores base;
     char *dir;
+    struct open_files *open_files; /* of values, of all stores */
     uint32_t made; /* atomic */
     pthread_t thread;
     pthread_mutex_t mutex; /* guards what follows */
@@ -59,6 +64,16 @@ static void turn_maps_off(void)
     leveldb_set_mmap_limit(0);
 }
 
+/*
+ * LevelDB's own CRC is by tables where its package was built without the library for it, and would cost a tenth of each read from
+ * disk.  It is linked by name: the one that stands before the archive is taken.
+ */
+uint32_t leveldb_crc32c_extend(uint32_t crc, const char *data, size_t len) __asm__("_ZN7leveldb6crc32c6ExtendEjPKcm");
+uint32_t leveldb_crc32c_extend(uint32_t crc, const char *data, size_t len)
+{
+    return hash_crc32c(crc, data, len);
+}
+
 #ifdef __SANITIZE_THREAD__
 /* LevelDB is not instrumented: its atomics are not seen. */
 const char *__tsan_default_suppressions(void) __attribute__((visibility("default")));
@@ -71,10 +86,13 @@ const char *__tsan_default_suppressions(void)
 int wk_store_failed(const struct store *s, char *text, struct err *err)
 {
     bool full = strstr(text, strerror(ENOSPC)) || strstr(text, strerror(EDQUOT)) || strstr(text, strerror(EFBIG));
-    int code = full ? ERR_NO_SPACE : strncmp(text, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_IO;
+    bool many = strstr(text, strerror(EMFILE)) != NULL;
+    int code = full ? ERR_NO_SPACE : many ? ERR_UNAVAILABLE : strncmp(text, "Corruption", 10) == 0 ? ERR_CORRUPT : ERR_IO;
 
     err_set(err, code, "LevelDB in \"%s\": %s%s", s->dir, text,
-            full ? ": make room there, or set state.backend.leveldb.localdir to a larger disk" : "");
+            full   ? ": make room there, or set state.backend.leveldb.localdir to a larger disk"
+            : many ? ": raise the limit (ulimit -Hn, LimitNOFILE= of systemd)"
+                   : "");
     leveldb_free(text);
     return code;
 }
@@ -130,7 +148,7 @@ static struct wk_store *make(struct wk_stores *base, const char *label)
 
     s->base.stores = base;
     s->dir = mem_printf("%s/%s.%u", of->dir, label, __atomic_add_fetch(&of->made, 1, __ATOMIC_RELAXED));
-    s->values = wk_values_new(s->dir);
+    s->values = wk_values_new(s->dir, of->open_files);
     bytes_init(&s->room);
     pthread_rwlock_init(&s->lock, NULL);
     return &s->base;
@@ -248,7 +266,9 @@ static void set_options(struct store *s)
     leveldb_options_set_write_buffer_size(s->options, buffer);
     leveldb_options_set_max_file_size(s->options, file);
     leveldb_options_set_max_open_files(s->options, (int)MIN(tables + NOT_TABLES, 4000u));
+    leveldb_options_set_paranoid_checks(s->options, 1);
     s->read = leveldb_readoptions_create();
+    leveldb_readoptions_set_verify_checksums(s->read, 1);
     s->write = leveldb_writeoptions_create();
     s->batch = leveldb_writebatch_create();
 }
@@ -396,6 +416,8 @@ static int flush(struct store *s, struct err *err)
     if (rc == 0 && s->tagged)
         wk_store_put_form(s);
     if (rc == 0)
+        rc = wk_values_prove(s->values, err);
+    if (rc == 0)
         rc = wk_store_write_batch(s, err);
     if (rc != 0)
         return rc;
@@ -479,6 +501,7 @@ static struct wk_store_scan *scan_new(struct wk_store *base)
     scan->snapshot = leveldb_create_snapshot(s->db);
     scan->read = leveldb_readoptions_create();
     leveldb_readoptions_set_fill_cache(scan->read, 0);
+    leveldb_readoptions_set_verify_checksums(scan->read, 1);
     leveldb_readoptions_set_snapshot(scan->read, scan->snapshot);
     scan->iterator = leveldb_create_iterator(s->db, scan->read);
     pthread_rwlock_unlock(&s->lock);
@@ -490,17 +513,18 @@ static void look(struct wk_store_scan *scan)
 {
     const struct store *s = scan->store;
     struct value_place place;
-    const char *data;
-    size_t len;
+    const char *data, *key;
+    size_t len, key_len;
     int rc;
 
     if (!leveldb_iter_valid(scan->iterator))
         return;
+    key = leveldb_iter_key(scan->iterator, &key_len);
     data = leveldb_iter_value(scan->iterator, &len);
     scan->value = reader_of(data + (s->tagged && len > 0), len - (s->tagged && len > 0));
     if (!s->tagged || !wk_store_place(data, len, &place))
         return;
-    rc = wk_values_read(s->values, place, &scan->room, &scan->err);
+    rc = wk_values_read(s->values, place, key, (uint32_t)key_len, &scan->room, &scan->err);
     if (rc == 0)
         (void)wk_store_no_file(s, place, &scan->err);
     scan->value = reader_of(scan->room.data, scan->room.len);
@@ -559,6 +583,16 @@ static const struct wk_store_ops ops = {.make = make, .free = store_free, .submi
                                         .files_free = files_free, .scan = scan_new, .scan_seek = scan_seek,
                                         .scan_at = scan_at, .scan_next = scan_next, .scan_free = scan_free};
 
+/* As many as LevelDB keeps open of its own ones: a fifth of what the process may have, and not more than do any good. */
+static uint32_t files_of_process(void)
+{
+    struct rlimit may;
+
+    if (getrlimit(RLIMIT_NOFILE, &may) != 0)
+        return VALUE_FILES_OPEN_MIN;
+    return (uint32_t)MIN(MAX(may.rlim_cur / 5, (rlim_t)VALUE_FILES_OPEN_MIN), (rlim_t)VALUE_FILES_OPEN_MAX);
+}
+
 struct wk_stores *wk_stores_leveldb_new(const char *dir)
 {
     struct stores *s = MEM_NEW(struct stores);
@@ -566,6 +600,7 @@ struct wk_stores *wk_stores_leveldb_new(const char *dir)
     pthread_once(&maps_off, turn_maps_off);
     s->base.ops = &ops;
     s->dir = mem_strdup(dir);
+    s->open_files = wk_open_files_new(files_of_process());
     s->tail = &s->head;
     pthread_mutex_init(&s->mutex, NULL);
     pthread_cond_init(&s->has_jobs, NULL);
@@ -587,6 +622,7 @@ void wk_stores_leveldb_free(struct wk_stores *base)
         pthread_join(s->thread, NULL);
     pthread_mutex_destroy(&s->mutex);
     pthread_cond_destroy(&s->has_jobs);
+    wk_open_files_free(s->open_files);
     mem_free(s->dir);
     mem_free(s);
 }

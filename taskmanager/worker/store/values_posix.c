@@ -1,8 +1,7 @@
 /*
  * values_posix.c - see values_posix.h.
  *
- * A record: u32 key length, u32 value length, key, value.  The list of files is guarded by `lock`: readers hold it while they
- * read, the writer while it changes the list.
+ * A record: u32 key length, u32 value length, key, value, u32 CRC of all that; files of an older version are without the CRC.  The list of files is guarded by `lock`: readers hold it while they read, the writer while it changes the list.
  */
 #include "taskmanager/worker/store/values_posix.h"
 
@@ -10,9 +9,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/base/mem.h"
 
 #define WRITE_BYTES (256u << 10)    /* at a time */
@@ -24,13 +25,17 @@
 #define DEAD_PART 3u                /* more than a third of all bytes: some come back ... */
 #define GAIN_MIN 0.2                /* ... from a file in which so much is dead */
 #define HEAD_BYTES 8u
+#define CRC_BYTES 4u
 
 struct file {
     struct value_file is; /* of the newest: what has been put, written or not */
-    int fd;
+    struct open_file *open;
+    bool proved;          /* all of it was read and had its checksums, since it was sealed */
 };
 struct values {
     const char *dir;
+    struct open_files *files_open;
+    uint32_t checked_from; /* files from this number on have checksums */
     pthread_rwlock_t lock;
     struct file *files; /* by number */
     uint32_t count, room, next;
@@ -44,11 +49,12 @@ char *wk_values_path(const char *dir, uint32_t file)
     return mem_printf("%s/%06u.val", dir, file);
 }
 
-struct values *wk_values_new(const char *dir)
+struct values *wk_values_new(const char *dir, struct open_files *open)
 {
     struct values *v = MEM_NEW(struct values);
 
     v->dir = dir;
+    v->files_open = open;
     v->next = 1;
     pthread_rwlock_init(&v->lock, NULL);
     bytes_init(&v->tail);
@@ -60,7 +66,7 @@ void wk_values_free(struct values *v)
     if (!v)
         return;
     for (uint32_t i = 0; i < v->count; i++)
-        close(v->files[i].fd);
+        wk_open_file_free(v->files_open, v->files[i].open);
     mem_free(v->files);
     bytes_release(&v->tail);
     pthread_rwlock_destroy(&v->lock);
@@ -93,46 +99,41 @@ static struct file *find(const struct values *v, uint32_t number)
     return from < v->count && v->files[from].is.number == number ? &v->files[from] : NULL;
 }
 
-static int add_file(struct values *v, uint32_t number, int flags, uint64_t *ret_size, struct err *err)
+static void add_file(struct values *v, uint32_t number, uint64_t size)
 {
-    char *path = wk_values_path(v->dir, number);
-    int fd = open(path, flags | O_RDWR | O_CLOEXEC, 0600);
-    off_t size;
-
-    mem_free(path);
-    if (fd < 0)
-        return failed(v, number, "open", err);
-    size = lseek(fd, 0, SEEK_END);
-    *ret_size = size < 0 ? 0 : (uint64_t)size;
-    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
     CHECK(v->count == 0 || v->files[v->count - 1].is.number < number);
     pthread_rwlock_wrlock(&v->lock);
     if (v->count == v->room) {
         v->room = MAX(v->room * 2, 16u);
         v->files = mem_realloc(v->files, v->room * sizeof(*v->files));
     }
-    v->files[v->count++] = (struct file){{number, *ret_size, 0}, fd};
+    v->files[v->count++] = (struct file){.is = {number, size, 0}, .open = wk_open_file_new(wk_values_path(v->dir, number))};
     pthread_rwlock_unlock(&v->lock);
     v->next = number + 1;
-    return 0;
 }
 
 int wk_values_add_file(struct values *v, uint32_t file, uint64_t dead_bytes, struct err *err)
 {
-    uint64_t size;
-    int rc = add_file(v, file, 0, &size, err);
+    char *path = wk_values_path(v->dir, file);
+    struct stat st;
+    int rc = stat(path, &st) < 0 ? err_errno(err, errno, "cannot open \"%s\"", path) : 0;
+    uint64_t size = rc == 0 ? (uint64_t)st.st_size : 0;
 
+    mem_free(path);
     if (rc != 0)
         return rc;
+    add_file(v, file, size);
     v->files[v->count - 1].is.dead = MIN(dead_bytes, size);
+    v->files[v->count - 1].proved = true; /* by who read it out of a checkpoint */
     v->size += size;
     v->dead += MIN(dead_bytes, size);
     return 0;
 }
 
-void wk_values_number_from(struct values *v, uint32_t file)
+void wk_values_number_from(struct values *v, uint32_t file, uint32_t checked_from)
 {
     v->next = MAX(v->next, file);
+    v->checked_from = checked_from;
 }
 
 uint32_t wk_values_count(const struct values *v)
@@ -147,6 +148,10 @@ uint32_t wk_values_next_number(const struct values *v)
 {
     return v->next;
 }
+uint32_t wk_values_checked_from(const struct values *v)
+{
+    return v->checked_from;
+}
 
 void wk_values_remove(struct values *v, uint32_t file)
 {
@@ -159,7 +164,7 @@ void wk_values_remove(struct values *v, uint32_t file)
     memmove(f, f + 1, (size_t)(v->files + v->count - f - 1) * sizeof(*f));
     v->count--;
     pthread_rwlock_unlock(&v->lock);
-    close(gone.fd);
+    wk_open_file_free(v->files_open, gone.open);
     unlink(path);
     mem_free(path);
 }
@@ -171,14 +176,12 @@ static uint64_t file_bytes(const struct values *v)
     return MIN(MAX(v->size / FILES_WANTED, (uint64_t)FILE_BYTES_MIN), (uint64_t)FILE_BYTES_MAX);
 }
 
-int wk_values_write(struct values *v, struct err *err)
+static int write_at(const struct values *v, const struct file *f, int fd, uint64_t at, struct err *err)
 {
-    struct file *f = v->open ? &v->files[v->count - 1] : NULL;
-    uint64_t at = f ? f->is.size - v->tail.len : 0;
     size_t done = 0;
 
     while (done < v->tail.len) {
-        ssize_t n = pwrite(f->fd, v->tail.data + done, v->tail.len - done, (off_t)(at + done));
+        ssize_t n = pwrite(fd, v->tail.data + done, v->tail.len - done, (off_t)(at + done));
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -186,8 +189,24 @@ int wk_values_write(struct values *v, struct err *err)
             return failed(v, f->is.number, "write", err);
         done += (size_t)n;
     }
-    bytes_clear(&v->tail);
     return 0;
+}
+
+int wk_values_write(struct values *v, struct err *err)
+{
+    struct file *f = v->open ? &v->files[v->count - 1] : NULL;
+    int fd, rc;
+
+    if (!f || v->tail.len == 0)
+        return 0;
+    rc = wk_open_file_use(v->files_open, f->open, f->is.size == v->tail.len ? O_CREAT | O_TRUNC : 0, &fd, err);
+    if (rc != 0)
+        return rc;
+    rc = write_at(v, f, fd, f->is.size - v->tail.len, err);
+    wk_open_file_done(v->files_open, f->open);
+    if (rc == 0)
+        bytes_clear(&v->tail);
+    return rc;
 }
 
 int wk_values_seal(struct values *v, struct err *err)
@@ -198,29 +217,40 @@ int wk_values_seal(struct values *v, struct err *err)
     return rc;
 }
 
+static uint32_t crc_of(const void *key, uint32_t key_len, const void *value, uint32_t len)
+{
+    uint32_t head[2] = {key_len, len};
+
+    return hash_crc32c(hash_crc32c(hash_crc32c(0, head, sizeof(head)), key, key_len), value, len);
+}
+
+static uint32_t tail_bytes(const struct values *v, uint32_t file)
+{
+    return file >= v->checked_from ? CRC_BYTES : 0;
+}
+
 int wk_values_put(struct values *v, const void *key, uint32_t key_len, const void *value, uint32_t len, struct value_place *ret,
                struct err *err)
 {
-    uint32_t record = HEAD_BYTES + key_len + len;
+    uint32_t record = HEAD_BYTES + key_len + len + CRC_BYTES;
     struct file *f;
-    uint64_t size;
     int rc = 0;
 
     if (v->open && v->files[v->count - 1].is.size + record > file_bytes(v))
         rc = wk_values_seal(v, err);
-    if (rc == 0 && !v->open) {
-        rc = add_file(v, v->next, O_CREAT | O_TRUNC, &size, err);
-        v->open = rc == 0;
-    }
     if (rc != 0)
         return rc;
+    if (!v->open)
+        add_file(v, v->next, 0);
+    v->open = true;
     f = &v->files[v->count - 1];
     bytes_add_u32(&v->tail, key_len);
     bytes_add_u32(&v->tail, len);
     bytes_add(&v->tail, key, key_len);
     bytes_add(&v->tail, value, len);
+    bytes_add_u32(&v->tail, crc_of(key, key_len, value, len));
     *ret = (struct value_place){f->is.number, (uint32_t)f->is.size + HEAD_BYTES + key_len, len};
-    f->is.size += record;
+    __atomic_store_n(&f->is.size, f->is.size + record, __ATOMIC_RELAXED); /* readers look at it */
     v->size += record;
     return v->tail.len >= WRITE_BYTES ? wk_values_write(v, err) : 0;
 }
@@ -232,17 +262,17 @@ void wk_values_dead(struct values *v, struct value_place place, uint32_t key_len
 
     if (!f)
         return;
-    bytes = MIN((uint64_t)HEAD_BYTES + key_len + place.len, f->is.size - f->is.dead);
+    bytes = MIN((uint64_t)HEAD_BYTES + key_len + place.len + tail_bytes(v, place.file), f->is.size - f->is.dead);
     f->is.dead += bytes;
     v->dead += bytes;
 }
 
 /* ---- reading ---- */
 
-static int read_at(const struct values *v, const struct file *f, void *to, size_t len, uint64_t at, struct err *err)
+static int read_open(const struct values *v, const struct file *f, int fd, void *to, size_t len, uint64_t at, struct err *err)
 {
     while (len > 0) {
-        ssize_t n = pread(f->fd, to, len, (off_t)at);
+        ssize_t n = pread(fd, to, len, (off_t)at);
 
         if (n < 0 && errno == EINTR)
             continue;
@@ -258,22 +288,53 @@ static int read_at(const struct values *v, const struct file *f, void *to, size_
     return 0;
 }
 
-int wk_values_read(struct values *v, struct value_place place, struct bytes *to, struct err *err)
+static int read_at(const struct values *v, const struct file *f, void *to, size_t len, uint64_t at, struct err *err)
 {
+    int fd, rc = wk_open_file_use(v->files_open, f->open, 0, &fd, err);
+
+    if (rc != 0)
+        return rc;
+    rc = read_open(v, f, fd, to, len, at, err);
+    wk_open_file_done(v->files_open, f->open);
+    return rc;
+}
+
+/* The value is where the place says, with its checksum behind it. */
+static int check_value(const struct values *v, const struct value_place *place, const void *key, uint32_t key_len,
+                       const uint8_t *value, struct err *err)
+{
+    struct reader crc = reader_of(value + place->len, CRC_BYTES);
+
+    if (reader_u32(&crc) == crc_of(key, key_len, value, place->len))
+        return 0;
+    return err_set(err, ERR_CORRUPT, "\"%s/%06u.val\" is damaged: the value of %u bytes at byte %u has not its checksum", v->dir,
+                   place->file, place->len, place->offset);
+}
+
+int wk_values_read(struct values *v, struct value_place place, const void *key, uint32_t key_len, struct bytes *to,
+                   struct err *err)
+{
+    uint32_t tail = tail_bytes(v, place.file);
     const struct file *f;
+    uint64_t size;
     int rc = 0;
 
     bytes_clear(to);
-    bytes_reserve(to, place.len);
     pthread_rwlock_rdlock(&v->lock);
     f = find(v, place.file);
-    if (f)
-        rc = read_at(v, f, to->data, place.len, place.offset, err);
+    size = f ? __atomic_load_n(&f->is.size, __ATOMIC_RELAXED) : 0;
+    if (f && (uint64_t)place.offset + place.len + tail > size)
+        rc = err_set(err, ERR_CORRUPT, "\"%s/%06u.val\" has %llu bytes, and no value of %u at byte %u", v->dir, place.file,
+                     (unsigned long long)size, place.len, place.offset);
+    if (f && rc == 0) {
+        bytes_reserve(to, (size_t)place.len + tail);
+        rc = read_at(v, f, to->data, (size_t)place.len + tail, place.offset, err);
+    }
     pthread_rwlock_unlock(&v->lock);
     if (!f || rc != 0)
         return rc;
     to->len = place.len;
-    return 1;
+    return tail == 0 || check_value(v, &place, key, key_len, to->data, err) == 0 ? 1 : ERR_CORRUPT;
 }
 
 /* ---- room comes back ---- */
@@ -321,9 +382,10 @@ static int fetch(const struct values *v, const struct file *f, struct value_walk
 int wk_values_walk(struct values *v, struct value_walk *walk, struct value_record *ret, struct err *err)
 {
     const struct file *f = find(v, walk->file);
+    uint32_t tail = tail_bytes(v, walk->file), len;
     const uint8_t *data = NULL;
     struct reader head;
-    uint32_t len;
+    uint64_t record;
     int rc;
 
     if (!f || walk->at >= f->is.size)
@@ -334,12 +396,33 @@ int wk_values_walk(struct values *v, struct value_walk *walk, struct value_recor
     head = reader_of(data, HEAD_BYTES);
     ret->key_len = reader_u32(&head);
     len = reader_u32(&head);
-    rc = fetch(v, f, walk, (uint64_t)HEAD_BYTES + ret->key_len + len, &data, err);
+    record = (uint64_t)HEAD_BYTES + ret->key_len + len + tail;
+    rc = fetch(v, f, walk, record, &data, err);
     if (rc != 0)
         return rc;
     ret->key = data + HEAD_BYTES;
     ret->value = ret->key + ret->key_len;
     ret->place = (struct value_place){walk->file, (uint32_t)walk->at + HEAD_BYTES + ret->key_len, len};
-    walk->at += (uint64_t)HEAD_BYTES + ret->key_len + len;
-    return 1;
+    walk->at += record;
+    return tail == 0 || check_value(v, &ret->place, ret->key, ret->key_len, ret->value, err) == 0 ? 1 : ERR_CORRUPT;
+}
+
+int wk_values_prove(struct values *v, struct err *err)
+{
+    int rc = 0;
+
+    for (uint32_t i = 0; i < v->count && rc == 0; i++) {
+        struct value_walk walk = {.file = v->files[i].is.number};
+        struct value_record record;
+
+        if (v->files[i].proved)
+            continue;
+        bytes_init(&walk.room);
+        do
+            rc = wk_values_walk(v, &walk, &record, err);
+        while (rc == 1);
+        bytes_release(&walk.room);
+        v->files[i].proved = rc == 0;
+    }
+    return rc;
 }

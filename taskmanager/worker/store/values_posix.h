@@ -3,13 +3,15 @@
  *
  * LevelDB writes a value again each time its level is compacted, ten times and more; a file of values is written once, and
  * what is alive in it once more when most of it is dead.  One thread writes (all but values_read); any may read
- * beside it.  What was put can be read after values_write.  Files never change once values_seal has ended them.
+ * beside it.  What was put can be read after values_write.  Files never change once values_seal has ended them.  Each
+ * record has a checksum, and what has not got its own is never given out: ERR_CORRUPT, and where.
  */
 #ifndef WK_VALUES_POSIX_H
 #define WK_VALUES_POSIX_H
 
 #include "common/base/bytes.h"
 #include "common/base/err.h"
+#include "taskmanager/worker/store/open_files_posix.h"
 
 struct values;
 struct value_place {
@@ -22,13 +24,14 @@ struct value_record { /* one that was found in a file; texts are borrowed until 
     uint32_t key_len;
 };
 
-/* dir: borrowed. */
-struct values *wk_values_new(const char *dir);
+/* Both borrowed. */
+struct values *wk_values_new(const char *dir, struct open_files *open);
 void wk_values_free(struct values *v); /* NULL is legal; closes, and removes nothing */
 
 /* A file that is in the folder, with so many bytes of records that nobody needs. */
 int wk_values_add_file(struct values *v, uint32_t file, uint64_t dead_bytes, struct err *err) MUST_CHECK;
-void wk_values_number_from(struct values *v, uint32_t file); /* of the next file */
+/* Of the next file; and the first one whose records have checksums. */
+void wk_values_number_from(struct values *v, uint32_t file, uint32_t checked_from);
 
 int wk_values_put(struct values *v, const void *key, uint32_t key_len, const void *value, uint32_t len, struct value_place *ret,
                struct err *err) MUST_CHECK;
@@ -38,7 +41,10 @@ int wk_values_seal(struct values *v, struct err *err) MUST_CHECK;  /* and the ne
 void wk_values_dead(struct values *v, struct value_place place, uint32_t key_len);
 
 /* 1: `to` is replaced; 0: the file has been removed, look its key up again. Any thread. */
-int wk_values_read(struct values *v, struct value_place place, struct bytes *to, struct err *err) MUST_CHECK;
+int wk_values_read(struct values *v, struct value_place place, const void *key, uint32_t key_len, struct bytes *to,
+                   struct err *err) MUST_CHECK;
+/* Reads what was written since the last time, all of it sealed: a checkpoint is not made of what is damaged. */
+int wk_values_prove(struct values *v, struct err *err) MUST_CHECK;
 
 /*
  * Room comes back: a file of which most is dead is walked, the caller puts again what it still needs, and removes the file
@@ -61,6 +67,7 @@ struct value_file {
 uint32_t wk_values_count(const struct values *v);
 struct value_file wk_values_file(const struct values *v, uint32_t i); /* of the writer */
 uint32_t wk_values_next_number(const struct values *v);
+uint32_t wk_values_checked_from(const struct values *v);
 char *wk_values_path(const char *dir, uint32_t file); /* owned by the caller */
 
 #endif
