@@ -86,7 +86,7 @@ static bool may_expire(const struct table *t, struct entry *e)
 {
     uint32_t head[2];
 
-    if (t->time_bytes || e->part > 0)
+    if (t->time_bytes || entry_part(e) > 0)
         return true;
     memcpy(head, value_of(t, e), sizeof(head));
     return t->decl->kind == RASK_MAP ? head[0] == 0 : head[1] == 0;

@@ -186,7 +186,7 @@ static int write_entry(struct flush *f, const struct table *t, struct entry *e, 
     uint32_t len = key_len_of(e);
 
     f->written++;
-    wk_disk_key(key, t, hash_xxh3(key_of(e), len), key_of(e), len, e->part);
+    wk_disk_key(key, t, hash_xxh3(key_of(e), len), key_of(e), len, entry_part(e));
     if (e->kind == ENTRY_DELETE)
         return ops->remove(d->store, key->data, key->len, err);
     return ops->put(d->store, key->data, key->len, time_of(e), value_len_of(e) + t->time_bytes, err);

@@ -57,7 +57,7 @@ static bool resize(struct wk_state *s, struct group *g, uint64_t buckets)
         if (i + AHEAD < slots)
             __builtin_prefetch(wk_index_at(g, i + AHEAD));
         if (e)
-            put(index, buckets - 1, e->slot, g->index[i / BUCKET_SLOTS].tag[i % BUCKET_SLOTS], e);
+            put(index, buckets - 1, entry_hash(e), g->index[i / BUCKET_SLOTS].tag[i % BUCKET_SLOTS], e);
     }
     wk_room_free(s, g->index, slots / BUCKET_SLOTS * sizeof(*index));
     g->index = index;
@@ -104,7 +104,7 @@ static int find_movable(const struct group *g, uint64_t from, uint64_t to)
 {
     for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
         if (g->index[from].tag[i]) {
-            uint64_t home = bucket_entry(&g->index[from], i)->slot & g->mask;
+            uint64_t home = entry_hash(bucket_entry(&g->index[from], i)) & g->mask;
 
             if (((from - home) & g->mask) >= ((from - to) & g->mask))
                 return (int)i;
@@ -137,9 +137,9 @@ void wk_index_remove(struct group *g, uint64_t at)
     }
 }
 
-uint64_t wk_index_of(const struct group *g, const struct entry *e)
+uint64_t wk_index_of(const struct group *g, struct entry *e)
 {
-    for (uint64_t at = e->slot & g->mask;; at = (at + 1) & g->mask) {
+    for (uint64_t at = entry_hash(e) & g->mask;; at = (at + 1) & g->mask) {
         for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
             if (g->index[at].tag[i] && bucket_entry(&g->index[at], i) == e)
                 return at * BUCKET_SLOTS + i;

@@ -102,14 +102,14 @@ static void find_buckets(struct wk_runs *r, const struct table *t, uint32_t from
     }
 }
 
-/* The parts of a header's third word that say: such a key, a value of that size, and there it is. */
-#define THIRD_KEY_LEN 16 /* bits below it */
-#define THIRD_VALUE_LEN 32
-#define THIRD_MASK (UINT64_C(0xff) << THIRD_KEY_LEN | UINT64_C(3) << 24 | UINT64_C(0xffff) << THIRD_VALUE_LEN)
+/* The parts of a header's second word that say: such a key, a value of that size, and there it is. */
+#define SECOND_KEY_LEN 16 /* bits below it */
+#define SECOND_VALUE_LEN 32
+#define SECOND_MASK (UINT64_C(0xff) << SECOND_KEY_LEN | UINT64_C(3) << 24 | UINT64_C(0xffff) << SECOND_VALUE_LEN)
 
 _Static_assert(offsetof(struct entry, dead) == offsetof(struct entry, born) + 4, "read as one word");
-_Static_assert(offsetof(struct entry, key_len) == 18 && offsetof(struct entry, value_len) == 20, "read as one word");
-_Static_assert(sizeof(struct entry) == 24 && ENTRY_PUT == 0, "three words, and a kind of 0 goes unsaid");
+_Static_assert(offsetof(struct entry, key_len) == 10 && offsetof(struct entry, value_len) == 12, "read as one word");
+_Static_assert(sizeof(struct entry) == 16 && ENTRY_PUT == 0, "two words, and a kind of 0 goes unsaid");
 
 INLINE void find_entries(struct wk_runs *r, uint32_t from, struct entry *(*likely)(const struct bucket *, uint64_t))
 {
@@ -131,19 +131,19 @@ INLINE void find_entries(struct wk_runs *r, uint32_t from, struct entry *(*likel
 INLINE uint64_t check_entries(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
 {
     void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
-    uint64_t others = 0, epoch = r->epoch, put = (uint64_t)size << THIRD_VALUE_LEN; /* too large a size fits no entry */
+    uint64_t others = 0, epoch = r->epoch, put = (uint64_t)size << SECOND_VALUE_LEN; /* too large a size fits no entry */
     size_t before = sizeof(struct entry) + r->time_bytes;
 
     for (uint32_t i = 0; i < keys->rows; i++) {
         struct entry *e = entry[i];
-        uint32_t len = keys->len[i], second = len > 8;
+        uint32_t len = keys->len[i], next = len > 8;
         const uint64_t *head = keys->head[i], *key = (const uint64_t *)(const void *)(e + 1);
-        uint64_t first, third, differs;
+        uint64_t first, second, differs;
 
         memcpy(&first, e, sizeof(first));
-        memcpy(&third, (const char *)e + 16, sizeof(third));
-        differs = (first ^ epoch) | ((third & THIRD_MASK) ^ (put | (uint64_t)len << THIRD_KEY_LEN)) | e->part |
-                  (key[0] ^ head[0]) | (key[second] ^ head[second]);
+        memcpy(&second, (const char *)e + 8, sizeof(second));
+        differs = (first ^ epoch) | ((second & SECOND_MASK) ^ (put | (uint64_t)len << SECOND_KEY_LEN)) | (key[0] ^ head[0]) |
+                  (key[next] ^ head[next]);
         others |= (uint64_t)(differs != 0) << i;
         values[i] = (char *)e + before + key_room(len);
     }
@@ -206,7 +206,7 @@ static struct entry *get_slow(struct table *t, uint64_t hash, const struct key *
         return NULL;
     e = e ? wk_renew(t, g, at, e, size, size) : wk_insert(t, g, hash, key, size);
     if (!e)
-        (void)wk_over_budget(t, entry_room(t, key->len, size).bytes, err);
+        (void)wk_over_budget(t, entry_room(t, key->len, 0, size).bytes, err);
     return e;
 }
 
@@ -268,7 +268,7 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
         r->resized = r->state->resized;
         find_buckets(r, t, r->at + KEY_RUN_ROWS);
     }
-    r->last_byte = MIN(entry_room(t, keys->len[0], size).bytes - 1, LINE_BYTES); /* most are as the first */
+    r->last_byte = MIN(entry_room(t, keys->len[0], 0, size).bytes - 1, LINE_BYTES); /* most are as the first */
     find_entries_here(r, r->at + KEY_RUN_ROWS);
     find_buckets(r, t, r->at + 2 * KEY_RUN_ROWS);
     others = check_entries_here(r, keys, size, values);

@@ -341,7 +341,7 @@ static bool wanted(const struct wk_snapshot *snap, const struct table *t, struct
 
 static void add_entry(const struct table *t, struct entry *e, struct bytes *payload)
 {
-    struct ckpt_entry out = {.deleted = e->kind == ENTRY_DELETE, .part = e->part, .key = (const uint8_t *)key_of(e),
+    struct ckpt_entry out = {.deleted = e->kind == ENTRY_DELETE, .part = entry_part(e), .key = (const uint8_t *)key_of(e),
                              .key_len = key_len_of(e), .value = (const uint8_t *)value_of(t, e), .value_len = value_len_of(e)};
 
     out.has_time = t->time_bytes && !out.deleted;

@@ -243,7 +243,7 @@ static int each_key_of(const struct table *t, const struct group *g, int (*fn)(v
     for (uint64_t i = 0; i < wk_index_slots(g) && rc == 0; i++) {
         struct entry *e = wk_index_at(g, i);
 
-        if (e && e->part == 0 && e->kind == ENTRY_PUT && !is_expired(t, e))
+        if (e && entry_part(e) == 0 && e->kind == ENTRY_PUT && !is_expired(t, e))
             rc = fn(arg, hash_xxh3(key_of(e), key_len_of(e)), (rask_str){(const char *)key_of(e), key_len_of(e)});
     }
     return rc;

@@ -19,6 +19,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "common/base/hash.h"
 #include "common/ckpt/ckpt_cover.h"
 #include "common/ckpt/ckpt_entry.h"
 #include "taskmanager/worker/state/snapshot.h"
@@ -33,29 +34,28 @@
 enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
 
 /*
- * 24 bytes, then: `struct lengths` where key_len is KEY_LONG; key bytes, padded with 0 to 8; the time of the last change
- * where the state has a TTL; the value.  An entry of at most a line takes a line, and in a table whose entries all are
- * such each is one: a key of 8 bytes and four numbers, or one of 16 and three.
+ * 16 bytes, then: `struct more` where key_len is KEY_MORE; key bytes, padded with 0 to 8; the time of the last change
+ * where the state has a TTL; the value.  An entry of at most half a line takes half a line, and else one of at most a line
+ * takes a line; so in a table whose entries all are such none lies across two.  Half a line: a key of 8 bytes and a number;
+ * a line: a key of 8 bytes and five numbers, or one of 16 and four.  Where it stands in the index follows from its key.
  */
 struct entry {
     uint32_t born;      /* epoch that wrote it */
     uint32_t dead;      /* epoch that replaced or deleted it; 0: current. Atomic: the one field that both threads see. */
-    uint32_t slot;      /* low bits of the index hash */
-    uint32_t part;      /* 0; of lists and maps: number of the chunk or bucket */
     uint16_t offset;    /* from the begin of its page; one that is larger than PAGE_BYTES stands alone in its page */
-    uint8_t key_len;    /* or KEY_LONG */
+    uint8_t key_len;    /* or KEY_MORE */
     uint8_t kind : 2;   /* enum entry_kind */
     uint8_t fresh : 1;  /* no checkpoint knows this key: it goes without a tombstone */
     uint8_t used : 1;   /* with a store: read since its page was filled */
-    uint16_t value_len; /* 0 where key_len is KEY_LONG, as cap */
+    uint16_t value_len; /* 0 where key_len is KEY_MORE, as cap */
     uint16_t cap;       /* room for the value, in 8 bytes */
 };
-struct lengths { /* of an entry whose key or value is too long for its header */
+struct more { /* of an entry whose key or value is too long for its header, or that is a part */
     uint32_t key_len, value_len;
     uint32_t cap;
-    uint32_t unused;
+    uint32_t part; /* 0; of lists and maps: number of the chunk or bucket */
 };
-#define KEY_LONG 255u
+#define KEY_MORE 255u
 #define CAP_SHORT_MAX (UINT16_MAX / 8u)
 
 struct page {
@@ -178,31 +178,35 @@ static inline size_t pad8(size_t n)
 {
     return (n + 7) & ~(size_t)7;
 }
-static inline bool is_long(const struct entry *e)
+static inline bool has_more(const struct entry *e)
 {
-    return e->key_len == KEY_LONG;
+    return e->key_len == KEY_MORE;
 }
-static inline struct lengths *lengths_of(const struct entry *e)
+static inline struct more *more_of(const struct entry *e)
 {
-    return (struct lengths *)(uintptr_t)(e + 1);
+    return (struct more *)(uintptr_t)(e + 1);
+}
+static inline uint32_t entry_part(const struct entry *e)
+{
+    return has_more(e) ? more_of(e)->part : 0;
 }
 static inline uint32_t key_len_of(const struct entry *e)
 {
-    return is_long(e) ? lengths_of(e)->key_len : e->key_len;
+    return has_more(e) ? more_of(e)->key_len : e->key_len;
 }
 static inline uint32_t value_len_of(const struct entry *e)
 {
-    return is_long(e) ? lengths_of(e)->value_len : e->value_len;
+    return has_more(e) ? more_of(e)->value_len : e->value_len;
 }
 static inline size_t cap_of(const struct entry *e) /* in 8 bytes */
 {
-    return is_long(e) ? lengths_of(e)->cap : e->cap;
+    return has_more(e) ? more_of(e)->cap : e->cap;
 }
 /* At most the room for it. */
 static inline void set_value_len(struct entry *e, size_t len)
 {
-    if (is_long(e))
-        lengths_of(e)->value_len = (uint32_t)len;
+    if (has_more(e))
+        more_of(e)->value_len = (uint32_t)len;
     else
         e->value_len = (uint16_t)len;
 }
@@ -212,7 +216,7 @@ static inline size_t key_room(uint32_t len)
 }
 static inline uint64_t *key_of(struct entry *e)
 {
-    return (uint64_t *)(void *)((char *)(e + 1) + (is_long(e) ? sizeof(struct lengths) : 0));
+    return (uint64_t *)(void *)((char *)(e + 1) + (has_more(e) ? sizeof(struct more) : 0));
 }
 static inline int64_t *time_of(struct entry *e)
 {
@@ -226,16 +230,18 @@ static inline char *value_of(const struct table *t, struct entry *e)
 struct entry_room {
     size_t bytes;
     size_t cap; /* in 8 bytes */
-    bool is_long;
+    bool has_more;
 };
-static inline struct entry_room entry_room(const struct table *t, uint32_t key_len, size_t value_len)
+static inline struct entry_room entry_room(const struct table *t, uint32_t key_len, uint32_t part, size_t value_len)
 {
     size_t cap = pad8(value_len) / 8, bytes = sizeof(struct entry) + key_room(key_len) + t->time_bytes + cap * 8;
 
-    if (key_len >= KEY_LONG || cap > CAP_SHORT_MAX)
-        return (struct entry_room){bytes + sizeof(struct lengths), cap, true};
-    if (bytes < LINE_BYTES)
-        return (struct entry_room){LINE_BYTES, cap + (LINE_BYTES - bytes) / 8, false};
+    size_t least = bytes <= LINE_BYTES / 2 ? LINE_BYTES / 2 : LINE_BYTES;
+
+    if (key_len >= KEY_MORE || cap > CAP_SHORT_MAX || part != 0)
+        return (struct entry_room){bytes + sizeof(struct more), cap, true};
+    if (bytes < least)
+        return (struct entry_room){least, cap + (least - bytes) / 8, false};
     return (struct entry_room){bytes, cap, false};
 }
 static inline size_t room_of(const struct table *t, const struct entry *e)
@@ -297,22 +303,26 @@ static inline struct key key_from(rask_str bytes, uint32_t part)
 }
 static inline bool long_key_is(struct entry *e, const struct key *k)
 {
-    return key_len_of(e) == k->len && e->part == k->part && memcmp(key_of(e), k->bytes, k->len) == 0;
+    return key_len_of(e) == k->len && entry_part(e) == k->part && memcmp(key_of(e), k->bytes, k->len) == 0;
 }
 static inline bool key_is(struct entry *e, const struct key *k)
 {
     const uint64_t *has = (const uint64_t *)(const void *)(e + 1);
     uint32_t second = k->len > 8;
 
-    if (k->len > KEY_HEAD_BYTES || is_long(e))
+    if (k->len > KEY_HEAD_BYTES || has_more(e))
         return long_key_is(e, k);
     /* in one: a branch on what differs from key to key is often guessed wrong */
-    return ((has[0] ^ k->head[0]) | (has[second] ^ k->head[second]) | (e->key_len ^ k->len) | (e->part ^ k->part)) == 0;
+    return ((has[0] ^ k->head[0]) | (has[second] ^ k->head[second]) | (e->key_len ^ k->len) | k->part) == 0;
 }
-/* What an entry is found by in its group's index; the group follows from the key's own hash. */
+/* What an entry is found by in its group's index; the group follows from the key's own hash, XXH3-64 of its bytes. */
 static inline uint64_t index_hash(uint64_t hash, uint32_t part)
 {
     return part == 0 ? hash : (hash ^ part) * 0x9e3779b97f4a7c15ull;
+}
+static inline uint64_t entry_hash(struct entry *e)
+{
+    return index_hash(hash_xxh3(key_of(e), key_len_of(e)), entry_part(e));
 }
 static inline bool is_visible(const struct entry *e, uint32_t epoch)
 {
@@ -342,7 +352,7 @@ bool wk_index_room(struct wk_state *s, struct group *g); /* for one more; false:
 void wk_index_put(struct group *g, uint64_t index_hash, const struct entry *e); /* after wk_index_room */
 void wk_index_point(struct group *g, uint64_t at, const struct entry *e); /* to a newer one of the same key */
 void wk_index_remove(struct group *g, uint64_t at);
-uint64_t wk_index_of(const struct group *g, const struct entry *e); /* its slot; it is there */
+uint64_t wk_index_of(const struct group *g, struct entry *e); /* its slot; it is there */
 /* What is in a slot; NULL: nothing. */
 static inline struct entry *wk_index_at(const struct group *g, uint64_t at)
 {

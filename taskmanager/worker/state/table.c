@@ -160,34 +160,31 @@ static void count_tomb(const struct table *t, struct group *g, struct entry *e)
 
 static void count_key(struct table *t, struct group *g, const struct entry *e, int more)
 {
-    if (e->part != 0)
+    if (entry_part(e) != 0)
         return;
     g->keys += (uint32_t)more;
     t->keys += (uint64_t)(int64_t)more;
 }
 
 /* All but key, offset and value, and where the key goes. */
-static void fill(struct entry *e, uint32_t slot, uint32_t born, uint32_t key_len, uint32_t part, size_t value_len,
-                 const struct entry_room *room)
+static void fill(struct entry *e, uint32_t born, uint32_t key_len, uint32_t part, size_t value_len, const struct entry_room *room)
 {
-    e->slot = slot;
     e->born = born;
     e->dead = 0;
-    e->key_len = (uint8_t)(room->is_long ? KEY_LONG : key_len);
-    e->value_len = (uint16_t)(room->is_long ? 0 : value_len);
-    e->cap = (uint16_t)(room->is_long ? 0 : room->cap);
+    e->key_len = (uint8_t)(room->has_more ? KEY_MORE : key_len);
+    e->value_len = (uint16_t)(room->has_more ? 0 : value_len);
+    e->cap = (uint16_t)(room->has_more ? 0 : room->cap);
     e->kind = ENTRY_PUT;
     e->fresh = 0;
     e->used = 0;
-    e->part = part;
-    if (room->is_long)
-        *lengths_of(e) = (struct lengths){key_len, (uint32_t)value_len, (uint32_t)room->cap, 0};
+    if (room->has_more)
+        *more_of(e) = (struct more){key_len, (uint32_t)value_len, (uint32_t)room->cap, part};
 }
 
 static struct entry *insert(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size, uint32_t born)
 {
     struct wk_state *s = t->state;
-    struct entry_room room = entry_room(t, key->len, size);
+    struct entry_room room = entry_room(t, key->len, key->part, size);
     struct entry *e;
 
     if (!wk_index_room(s, g))
@@ -195,7 +192,7 @@ static struct entry *insert(struct table *t, struct group *g, uint64_t hash, con
     e = append(t, g, room.bytes, born);
     if (!e)
         return NULL;
-    fill(e, (uint32_t)hash, born, key->len, key->part, size, &room);
+    fill(e, born, key->len, key->part, size, &room);
     key_of(e)[0] = key->head[0];
     if (key->len > 8)
         key_of(e)[1] = key->head[1];
@@ -230,12 +227,12 @@ static struct entry *replace(struct table *t, struct group *g, uint64_t at, stru
 {
     struct wk_state *s = t->state;
     uint32_t key_len = key_len_of(e);
-    struct entry_room room = entry_room(t, key_len, want);
+    struct entry_room room = entry_room(t, key_len, entry_part(e), want);
     struct entry *copy = append(t, g, room.bytes, s->epoch);
 
     if (!copy)
         return NULL;
-    fill(copy, e->slot, s->epoch, key_len, e->part, size, &room);
+    fill(copy, s->epoch, key_len, entry_part(e), size, &room);
     copy->fresh = e->fresh && e->born == s->epoch;
     memcpy(key_of(copy), key_of(e), key_room(key_len) + t->time_bytes);
     wk_index_point(g, at, copy);
@@ -424,7 +421,7 @@ struct entry *wk_write_entry(struct table *t, uint64_t hash, rask_str bytes, uin
         e = e ? wk_renew(t, g, at, e, size, MIN(keep, value_len_of(e))) : wk_insert(t, g, index_hash(hash, part), &key, size);
     }
     if (!e)
-        (void)wk_over_budget(t, entry_room(t, bytes.len, size).bytes, err);
+        (void)wk_over_budget(t, entry_room(t, bytes.len, part, size).bytes, err);
     return e;
 }
 
@@ -444,5 +441,5 @@ int wk_delete_entry(struct table *t, uint64_t hash, rask_str bytes, uint32_t par
         return rc;
     if (!e || e->kind == ENTRY_DELETE || wk_delete(t, g, at, e))
         return 0;
-    return wk_over_budget(t, entry_room(t, bytes.len, 0).bytes, err);
+    return wk_over_budget(t, entry_room(t, bytes.len, part, 0).bytes, err);
 }
