@@ -300,7 +300,7 @@ static int build_chain(struct wk *wk, struct wk_task *t, struct err *err)
             return err_set(err, ERR_PROTOCOL, "operator \"%s\" is chained to nothing", op->node->name);
         wk_output_add_child(&c->ops[co->parent]->outputs[co->parent_side + 1], op, (int)co->input);
     }
-    t->is_source = strcmp(c->ops[0]->node->op->type, OP_SOURCE) == 0;
+    t->is_source = t->run.is_source = strcmp(c->ops[0]->node->op->type, OP_SOURCE) == 0;
     t->is_enumerator = strcmp(c->ops[0]->node->op->type, OP_SOURCE_ENUMERATOR) == 0;
     return 0;
 }
@@ -792,7 +792,7 @@ static uint32_t credit_of(const struct wk *wk, const struct wk_in *in, uint64_t 
     graph_edge_targets(info->edge->partitioner, in->source_subtask, info->sources, info->targets, &first, &targets);
     block = (uint64_t)EDGE_BLOCK_BYTES * wk_edge_wider(info->edge->partitioner, targets);
     credit = MIN(credit, MAX(UNDER_WAY_BYTES, 3 * block) / targets);
-    credit = MIN(credit, MAX(UNDER_WAY_BYTES, 5 * block / 4) / in->gate->channel_count);
+    credit = MIN(credit, MAX(UNDER_WAY_BYTES, 2 * block) / in->gate->channel_count);
     return (uint32_t)MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
 }
 

@@ -115,6 +115,7 @@ void wk_edge_wake(struct wk_edge *e)
 {
     wk_ready_all(e->unwoken, e->unwoken_count);
     e->unwoken_count = 0;
+    e->sated = false;
 }
 
 static void send_local(struct wk_edge *e, struct wk_out *out)
@@ -494,10 +495,24 @@ void wk_edge_marker(struct wk_edge *e, int64_t value)
         send_channel(e, marker_waits(e));
 }
 
+/* Half of the credit is under way: what comes next would leave the caches before a reader gets to it. */
+static bool is_sated(const struct wk_edge *e)
+{
+    int64_t total = 0, left = 0;
+
+    for (uint32_t i = 0; i < e->channel_count; i++) {
+        total += __atomic_load_n(&e->channels[i].credit_total, __ATOMIC_RELAXED);
+        left += __atomic_load_n(&e->channels[i].credit, __ATOMIC_RELAXED);
+    }
+    return left <= total / 2;
+}
+
 void wk_edge_flush_held(struct wk_edge *e)
 {
     cut(e);
     wk_edge_send_waiting(e);
+    if (wider(e) > 1 && !e->sated)
+        e->sated = is_sated(e);
 }
 
 static void hold(struct wk_edge *e, rask_batch *batch)

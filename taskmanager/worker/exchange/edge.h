@@ -5,7 +5,8 @@
  * into a block; each channel gets a slice of it.  Channels stand in the order (worker, subtask), so what goes to one peer is one
  * run of rows and leaves as one frame.  An edge with EDGE_BLOCKS_MAX blocks that wait for credit is full: its task stops.
  * An edge of many channels is wider: it collects up to four times as much, so that slices do not become too short to pay for
- * their way, and wakes its local readers when its step ends, so that they take several at once.
+ * their way, and wakes its local readers when its step ends, so that they take several at once; the step ends when half of
+ * the credit is under way.
  * All functions run in the task's step.
  */
 #ifndef WK_EDGE_H
@@ -71,6 +72,7 @@ struct wk_edge {
     bool narrow;                 /* one block that waits makes it full */
     struct wk_runnable **unwoken; /* readers of a wide edge that got something: woken together, when the step ends */
     uint32_t unwoken_count;
+    bool sated;                  /* a wide edge has sent so much since then that the step should end */
     bool aligned_only;           /* as of its channels */
     bool overdraws;              /* what is inside the chain has to leave it, for a barrier that overtakes */
     uint32_t barriers_waiting;   /* in all channels */

@@ -29,9 +29,11 @@ struct wk_runnable {
     int state;                /* atomic, WK_IDLE ... */
     int hurry;                /* atomic: the step is long, loops over rows should return; wk_hurries */
     bool ending;              /* step: it wakes others and returns at once, so its thread may run one of them */
+    bool is_source;           /* set once: what it makes is work for others */
     uint64_t began_ns;        /* of now_ns: when the step began; owned by the executor */
     uint64_t ended_ns;        /* step: when it ended, if it has looked; 0: it has not */
     struct wk_runnable *next; /* owned by the executor while queued */
+    uint64_t turn;            /* likewise: its number in the order of coming */
     void *waiter;             /* owned by the executor during wk_wait */
     uint64_t wake_at_ns;      /* owned by the executor: of wake_at */
     uint32_t wake_index;      /* owned by the executor; 0: no wake_at is pending */

@@ -10,6 +10,9 @@
  * chain of short steps runs on one thread, and one that has much to do spreads.  One of the runners that sleep keeps the
  * time of all wake_at.  With spin_ns a runner looks for work for so long before it sleeps.
  *
+ * Many sources that are ready at the same time do not all go first: what some of them have made is read before others make
+ * more, else all of it would leave the caches meanwhile.
+ *
  * A watcher thread looks after long steps and late wake_ats, only while steps run.
  */
 #include <errno.h>
@@ -30,6 +33,8 @@
 #define OVERSTAY_NS 20000000u
 #define HURRY_NS 5000000u
 #define WATCH_NS 10000000u
+#define AHEAD_MAX 16u        /* steps of sources: some 16 blocks that wait to be read, which the caches hold */
+#define BEHIND_MAX 256u      /* steps of others: a source that waits for them waits no longer */
 #define STREAK_NS 100000u
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
 #define SLICE_NS 300000u     /* a step: what waits for a core behind it waits no longer */
@@ -50,13 +55,20 @@ struct runner {
     bool poked;                  /* lock: wk_wait must ask again */
 };
 
+struct queue {
+    struct wk_runnable *head, *tail;
+};
+
 struct pool_executor {
     struct wk_executor base;
     struct wk_executor_options options;
     pthread_mutex_t lock;
     pthread_cond_t watch;
-    struct wk_runnable *head, *tail; /* the run queue */
-    uint32_t queued;                 /* atomic for spinners */
+    struct queue others, sources;    /* the run queue */
+    uint32_t queued;                 /* in both; atomic for spinners */
+    uint64_t pushes;                 /* so far: the order between both */
+    uint32_t ahead;                  /* steps of sources since there was nothing else to do */
+    uint32_t behind;                 /* steps of others since one of a source */
     struct wk_heap wakes;            /* pending wake_at */
     struct runner **runners;
     uint32_t runner_count, active, waking, spinning;
@@ -199,22 +211,39 @@ static void unlock_and_wake(struct pool_executor *p, struct runner *r)
 
 static void push(struct pool_executor *p, struct wk_runnable *r)
 {
+    struct queue *q = r->is_source ? &p->sources : &p->others;
+
     r->next = NULL;
-    if (p->tail)
-        p->tail->next = r;
+    r->turn = p->pushes++;
+    if (q->tail)
+        q->tail->next = r;
     else
-        p->head = r;
-    p->tail = r;
+        q->head = r;
+    q->tail = r;
     __atomic_store_n(&p->queued, p->queued + 1, __ATOMIC_RELAXED);
+}
+
+/* In the order in which they came; but when AHEAD_MAX sources had their turn, what they made is worked off first. */
+static bool is_turn_of_source(const struct pool_executor *p)
+{
+    const struct wk_runnable *source = p->sources.head, *other = p->others.head;
+
+    if (!source || !other)
+        return source != NULL;
+    return p->behind >= BEHIND_MAX || (p->ahead < AHEAD_MAX && source->turn < other->turn);
 }
 
 static struct wk_runnable *pop(struct pool_executor *p)
 {
-    struct wk_runnable *r = p->head;
+    bool source = is_turn_of_source(p);
+    struct queue *q = source ? &p->sources : &p->others;
+    struct wk_runnable *r = q->head;
 
-    p->head = r->next;
-    if (!p->head)
-        p->tail = NULL;
+    p->ahead = !p->others.head ? 1 : p->ahead + source;
+    p->behind = source ? 0 : p->behind + 1;
+    q->head = r->next;
+    if (!q->head)
+        q->tail = NULL;
     __atomic_store_n(&p->queued, p->queued - 1, __ATOMIC_RELAXED);
     return r;
 }
@@ -426,12 +455,12 @@ static void *runner_main(void *arg)
     now = r->busy_since_ns = now_ns(&p->base);
     for (;;) {
         fire_due(p, now);
-        if (p->head && (r->active || p->active < p->options.threads || p->stopping)) {
+        if (p->queued > 0 && (r->active || p->active < p->options.threads || p->stopping)) {
             now = run_first(p, r, now);
             looked = false;
             continue;
         }
-        if (p->stopping && !p->head)
+        if (p->stopping && p->queued == 0)
             break;
         deactivate(p, r);
         if (!looked && p->options.spin_ns > 0 && p->active + p->spinning < p->options.threads)
@@ -449,7 +478,7 @@ static void *runner_main(void *arg)
 /* A thread that waits inside a row may run other steps when there is no other thread for them. */
 static bool may_lend(const struct pool_executor *p, const struct runner *r)
 {
-    return p->head && p->active < p->options.threads && list_empty(&p->sleepers) && p->waking + p->spinning == 0 &&
+    return p->queued > 0 && p->active < p->options.threads && list_empty(&p->sleepers) && p->waking + p->spinning == 0 &&
            (p->runner_count >= p->options.threads_max || p->threads_exhausted) && r->nested < NESTED_MAX;
 }
 
@@ -618,7 +647,7 @@ void wk_executor_posix_free(struct wk_executor *e)
     pthread_join(p->watcher, NULL);
     for (uint32_t i = 0; i < p->runner_count; i++)
         pthread_join(p->runners[i]->thread, NULL);
-    CHECK(p->head == NULL);
+    CHECK(p->queued == 0);
     for (uint32_t i = 0; i < p->runner_count; i++) {
         sem_destroy(&p->runners[i]->wake);
         mem_free(p->runners[i]);

@@ -586,6 +586,15 @@ static bool before_rows(struct wk_task *t)
     return false;
 }
 
+/* Readers of a wide edge have enough to do, and wait for the end of the step. */
+static bool is_sated(const struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        if (t->chain.edges[i]->sated)
+            return true;
+    return false;
+}
+
 static bool step(struct wk_task *t, uint64_t now)
 {
     struct wk_executor *ex = t->run.executor;
@@ -648,7 +657,7 @@ static bool step(struct wk_task *t, uint64_t now)
             begins = false;
             continue;
         }
-        if (r == WK_CHAIN_BUDGET || ex->ops->now_ns(ex) >= deadline) {
+        if (r == WK_CHAIN_BUDGET || is_sated(t) || ex->ops->now_ns(ex) >= deadline) {
             t->stopped = TASK_STOP_BUDGET;
             flush_due(t, ex->ops->now_ns(ex), true);
             return true;

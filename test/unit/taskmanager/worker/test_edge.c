@@ -542,6 +542,27 @@ static void a_wide_edge_makes_larger_blocks_and_wakes_its_readers_together(void 
     bench_free(&b);
 }
 
+/* The step of its task ends when half of the credit is under way, not sooner. */
+static void a_wide_edge_is_sated_with_half_of_its_credit(void **state)
+{
+    for (uint32_t blocks = 1; blocks <= 2; blocks++) {
+        struct bench b;
+        int64_t emitted = 0;
+
+        (void)state;
+        bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 128, blocks * 3 * EDGE_BLOCK_ROWS_MAX / 128 * sizeof(int64_t) * 2);
+        b.edge.wider = 4;
+        while (!b.edge.sated) {
+            wk_edge_emit(&b.edge, rows(&b, emitted, 4096, 1 << 20));
+            emitted += 4096;
+        }
+        assert_int_equal(emitted, EDGE_BLOCK_ROWS_MAX * (blocks * 3 / 2 + blocks % 2));
+        wk_edge_wake(&b.edge);
+        assert_false(b.edge.sated);
+        bench_free(&b);
+    }
+}
+
 static void without_credit_a_wide_edge_is_full_with_one_block(void **state)
 {
     struct bench b;
@@ -572,6 +593,7 @@ int main(void)
         cmocka_unit_test(splits_that_come_one_by_one_make_the_edge_full),
         cmocka_unit_test(markers_do_not_cut_blocks),
         cmocka_unit_test(a_wide_edge_makes_larger_blocks_and_wakes_its_readers_together),
+        cmocka_unit_test(a_wide_edge_is_sated_with_half_of_its_credit),
         cmocka_unit_test(without_credit_a_wide_edge_is_full_with_one_block),
         cmocka_unit_test(alignment_blocks_a_channel_and_keeps_its_order),
     };

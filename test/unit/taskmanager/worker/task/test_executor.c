@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -340,6 +341,76 @@ static void many_are_made_ready_at_once(void **state)
         assert_int_equal(idle[i].runs, 1);
 }
 
+/* ---- the order ---- */
+
+enum { SOURCES = 40, OTHERS = 3 };
+static struct step sources[SOURCES], others[OTHERS];
+static int sources_run;
+
+static bool run_as_source(struct wk_runnable *r)
+{
+    (void)r;
+    add(&sources_run);
+    return false;
+}
+
+/* go: goes on until all sources have had their turn */
+static bool run_as_other(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    if (get(&s->runs) == 0)
+        s->other = &sources[get(&sources_run)]; /* the first one behind it */
+    add(&s->runs);
+    return get(&s->go) && get(&sources_run) < SOURCES;
+}
+
+static bool queue_all(struct wk_runnable *r)
+{
+    for (int i = 0; i < SOURCES; i++)
+        if (sources[i].run.executor)
+            wk_ready(&sources[i].run);
+    for (int i = 0; i < OTHERS; i++)
+        wk_ready(&others[i].run);
+    return note(r);
+}
+
+/* Returns how many sources ran before the first of the others; all were queued before them. */
+static int sources_ahead(int count, bool endless)
+{
+    struct wk_executor *e = pool(1, 0, 0);
+    struct step first;
+
+    sources_run = 0;
+    memset(sources, 0, sizeof(sources));
+    for (int i = 0; i < count; i++) {
+        step_init(&sources[i], e, run_as_source);
+        sources[i].run.is_source = true;
+    }
+    for (int i = 0; i < OTHERS; i++) {
+        step_init(&others[i], e, run_as_other);
+        others[i].go = endless;
+    }
+    step_init(&first, e, queue_all);
+    wk_ready(&first.run);
+    until(e, &sources_run, count);
+    wk_executor_posix_free(e);
+    assert_int_equal(sources_run, count);
+    return (int)(others[0].other - sources);
+}
+
+/* What some sources have made is worked off before others make more; but no source waits for ever. */
+static void not_all_sources_go_first(void **state)
+{
+    int ahead = sources_ahead(SOURCES, false);
+
+    (void)state;
+    assert_int_equal(sources_ahead(2, false), 2);
+    assert_true(ahead > 2 && ahead < SOURCES);
+    assert_int_equal(sources_ahead(SOURCES, true), ahead);
+    assert_true(others[0].runs > 10);
+}
+
 /* ---- time ---- */
 
 static bool check_time(struct wk_runnable *r)
@@ -423,6 +494,7 @@ int main(void)
         cmocka_unit_test(ending_step_keeps_its_thread), cmocka_unit_test(long_step_is_told_to_hurry),
         cmocka_unit_test(waiting_steps_lend_their_threads), cmocka_unit_test(no_wake_is_lost),
         cmocka_unit_test(many_are_made_ready_at_once),  cmocka_unit_test(a_step_knows_the_time),
+        cmocka_unit_test(not_all_sources_go_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
