@@ -1,9 +1,8 @@
 /*
- * hash.c - XXH3-64, CRC-32C and hex.  SHA-256 is in hash_openssl.c.
+ * hash.c - XXH3-64 and hex.  CRC-32C is in crc32c.c, SHA-256 in hash_openssl.c.
  *
  * The only file that includes xxhash.h: inlined, so that the library's version cannot change at run
- * time what state files depend on.  CRC-32C runs three lanes of the processor's instruction
- * (latency 3, throughput 1) and joins them with tables that advance a CRC over one lane of zeros.
+ * time what state files depend on.
  */
 #include "common/base/hash.h"
 
@@ -12,13 +11,6 @@
 
 #define XXH_INLINE_ALL
 #include <xxhash.h>
-
-#if defined(__x86_64__)
-#include <nmmintrin.h>
-#endif
-
-#define CRC32C_POLY_REFLECTED 0x82f63b78u
-#define LANE_BYTES            512
 
 uint64_t hash_xxh3(const void *data, size_t len)
 {
@@ -179,9 +171,10 @@ static bool has_avx512(void)
 }
 #endif
 
-static void choose_vectors(void)
+__attribute__((constructor)) static void choose_vectors(void)
 {
 #if defined(__x86_64__)
+    __builtin_cpu_init();
     if (has_avx512()) {
         signed64_here = signed64_avx512;
         signed32_here = signed32_avx512;
@@ -211,111 +204,6 @@ void hash_xxh3_heads(const uint64_t (*head)[2], const uint32_t *len, uint32_t co
     for (uint32_t i = 0; i < count; i++)
         if (len[i] < 4)
             hash[i] = XXH3_64bits(head[i], len[i]);
-}
-
-/* Written once before main, read-only afterwards. */
-static uint32_t crc_table[8][256];  /* [k][b]: byte b followed by k zero bytes */
-static uint32_t lane_table[4][256]; /* [k][b]: byte k of a CRC is b, then a lane of zeros */
-static bool crc_in_hardware;
-
-static uint32_t crc_zero_byte(uint32_t crc)
-{
-    return crc_table[0][crc & 0xff] ^ crc >> 8;
-}
-
-__attribute__((constructor)) static void crc_tables_fill(void)
-{
-    for (uint32_t b = 0; b < 256; b++) {
-        uint32_t crc = b;
-
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc & 1 ? CRC32C_POLY_REFLECTED ^ crc >> 1 : crc >> 1;
-        crc_table[0][b] = crc;
-    }
-    for (int k = 1; k < 8; k++) {
-        for (int b = 0; b < 256; b++)
-            crc_table[k][b] = crc_zero_byte(crc_table[k - 1][b]);
-    }
-    for (int bit = 0; bit < 32; bit++) {
-        uint32_t crc = 1u << bit;
-
-        for (int i = 0; i < LANE_BYTES; i++)
-            crc = crc_zero_byte(crc);
-        for (int b = 0; b < 256; b++) {
-            if (b >> (bit % 8) & 1)
-                lane_table[bit / 8][b] ^= crc;
-        }
-    }
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    crc_in_hardware = __builtin_cpu_supports("sse4.2");
-#endif
-    choose_vectors();
-}
-
-static uint64_t load_u64(const uint8_t *p)
-{
-    uint64_t v;
-
-    memcpy(&v, p, sizeof(v));
-    return v;
-}
-
-uint32_t hash_crc32c_portable(uint32_t crc, const void *data, size_t len)
-{
-    const uint8_t *p = data;
-
-    crc = ~crc;
-    for (; len >= 8; len -= 8, p += 8) {
-        uint32_t next = 0;
-
-        for (int i = 0; i < 4; i++)
-            next ^= crc_table[7 - i][(uint8_t)(crc >> (8 * i)) ^ p[i]] ^ crc_table[3 - i][p[4 + i]];
-        crc = next;
-    }
-    for (; len > 0; len--, p++)
-        crc = crc_table[0][(uint8_t)crc ^ *p] ^ crc >> 8;
-    return ~crc;
-}
-
-#if defined(__x86_64__)
-static uint32_t crc_over_lane_of_zeros(uint32_t crc)
-{
-    return lane_table[0][crc & 0xff] ^ lane_table[1][crc >> 8 & 0xff] ^
-           lane_table[2][crc >> 16 & 0xff] ^ lane_table[3][crc >> 24];
-}
-
-__attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, const uint8_t *p,
-                                                               size_t len)
-{
-    uint64_t a = ~crc;
-
-    for (; len >= 3 * LANE_BYTES; len -= 3 * LANE_BYTES, p += 3 * LANE_BYTES) {
-        uint64_t b = 0, c = 0;
-
-        for (size_t i = 0; i < LANE_BYTES; i += 8) {
-            a = _mm_crc32_u64(a, load_u64(p + i));
-            b = _mm_crc32_u64(b, load_u64(p + LANE_BYTES + i));
-            c = _mm_crc32_u64(c, load_u64(p + 2 * LANE_BYTES + i));
-        }
-        a = crc_over_lane_of_zeros((uint32_t)a) ^ b;
-        a = crc_over_lane_of_zeros((uint32_t)a) ^ c;
-    }
-    for (; len >= 8; len -= 8, p += 8)
-        a = _mm_crc32_u64(a, load_u64(p));
-    for (; len > 0; len--, p++)
-        a = _mm_crc32_u8((uint32_t)a, *p);
-    return ~(uint32_t)a;
-}
-#endif
-
-uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len)
-{
-#if defined(__x86_64__)
-    if (crc_in_hardware)
-        return crc32c_sse42(crc, data, len);
-#endif
-    return hash_crc32c_portable(crc, data, len);
 }
 
 void hash_hex(const uint8_t *data, size_t len, char *out)
