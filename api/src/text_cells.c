@@ -80,6 +80,32 @@ VBMI2 static inline void put_cell(rask_view *to, const char *word, uint32_t len,
     _mm_storeu_si128((__m128i *)to, _mm_mask_loadu_epi8(place, text, word - 4));
 }
 
+/*
+ * Four of them at once, of words that begin at begin[0 .. 3] of the text and end at end[0 .. 3]: of each 16 bytes are read, from
+ * 4 before its beginning on.
+ */
+VBMI2 static inline void put_cells_4(rask_view *to, const char *text, const uint32_t *begin, const uint32_t *end, uint32_t offset,
+                                     uint32_t number)
+{
+    const __m512i of_cell = _mm512_setr_epi32(0, 0, 8, 4, 1, 1, 8, 5, 2, 2, 8, 6, 3, 3, 8, 7);
+    const __m512i first_byte = _mm512_broadcast_i32x4(_mm_set1_epi32(0));
+    const __m512i place_in_text = _mm512_broadcast_i32x4(_mm_setr_epi8(-1, -1, -1, -1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11));
+    __m128i at = _mm_loadu_si128((const __m128i *)begin), len = _mm_sub_epi32(_mm_loadu_si128((const __m128i *)end), at);
+    __m256i both = _mm256_inserti128_si256(_mm256_castsi128_si256(len), _mm_add_epi32(at, _mm_set1_epi32((int)offset)), 1);
+    __m512i all = _mm512_inserti64x4(_mm512_set1_epi32((int)number), both, 0), cells, bytes, texts;
+    __mmask16 is_long;
+
+    cells = _mm512_permutexvar_epi32(of_cell, all); /* length, length, number, offset */
+    is_long = _mm512_cmpgt_epu32_mask(_mm512_shuffle_epi32(cells, _MM_PERM_AAAA), _mm512_set1_epi32(sizeof(to->u.text)));
+    bytes = _mm512_shuffle_epi8(_mm512_mask_mov_epi32(cells, is_long, _mm512_set1_epi32(sizeof(to->u.ref.prefix))), first_byte);
+    cells = _mm512_maskz_mov_epi32((__mmask16)(is_long | 0x1111), cells);
+    texts = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(text + begin[0] - 4)));
+    texts = _mm512_inserti32x4(texts, _mm_loadu_si128((const __m128i *)(text + begin[1] - 4)), 1);
+    texts = _mm512_inserti32x4(texts, _mm_loadu_si128((const __m128i *)(text + begin[2] - 4)), 2);
+    texts = _mm512_inserti32x4(texts, _mm_loadu_si128((const __m128i *)(text + begin[3] - 4)), 3);
+    _mm512_storeu_si512(to, _mm512_mask_mov_epi8(cells, _mm512_cmplt_epu8_mask(place_in_text, bytes), texts));
+}
+
 struct cut {
     uint32_t begin[CHUNK + 2 * BLOCK_WORDS], end[CHUNK + 2 * BLOCK_WORDS];
     uint32_t begins, ends; /* how many are there: a word that goes on has no end yet */
@@ -102,11 +128,29 @@ VBMI2 static inline __attribute__((always_inline)) void find_words(struct cut *c
         c->end[c->ends++] = text.len;
 }
 
+/* The first n of those words, which has their ends. */
+VBMI2 static inline void put_cells(const struct cut *c, uint32_t n, const char *text, rask_view *cells, const rask_buffer *buffer,
+                                   uint32_t number)
+{
+    uint32_t offset = (uint32_t)(text - (const char *)buffer->data);
+
+    for (uint32_t i = 0, some; i < n; i += some) {
+        /* is all that four read inside the buffer? */
+        if (i + 4 <= n && offset + c->begin[i] >= 4 && (uint64_t)offset + c->begin[i + 3] + 12 <= buffer->capacity) {
+            put_cells_4(&cells[i], text, &c->begin[i], &c->end[i], offset, number);
+            some = 4;
+        } else {
+            put_cell(&cells[i], text + c->begin[i], c->end[i] - c->begin[i], offset + c->begin[i], number);
+            some = 1;
+        }
+    }
+}
+
 VBMI2 static inline __attribute__((always_inline)) uint32_t cells_512(rask_str *text, const rask_buffer *buffer, uint32_t number,
                                                                       rask_view *cells, uint32_t room,
                                                                       uint64_t (*mask_of)(__m512i))
 {
-    uint32_t offset = (uint32_t)(text->data - (const char *)buffer->data), done = 0, stop = 0, n;
+    uint32_t done = 0, stop = 0, n;
     bool all = false;
     struct cut c;
 
@@ -115,8 +159,7 @@ VBMI2 static inline __attribute__((always_inline)) uint32_t cells_512(rask_str *
     while (!all && done < room) {
         find_words(&c, *text, mask_of);
         n = least(c.ends, room - done);
-        for (uint32_t i = 0; i < n; i++)
-            put_cell(&cells[done + i], text->data + c.begin[i], c.end[i] - c.begin[i], offset + c.begin[i], number);
+        put_cells(&c, n, text->data, cells + done, buffer, number);
         done += n;
         stop = n > 0 ? c.end[n - 1] : stop;
         all = c.at >= text->len && n == c.ends;

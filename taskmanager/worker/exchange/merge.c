@@ -27,8 +27,9 @@ struct slot {         /* 32 bytes: in one line of the cache */
     uint64_t head[2]; /* of the key, as in struct key_run; of more than 16 bytes: their hash, and where they are in text */
     int64_t value;
     uint32_t number;  /* of the kept row */
-    uint32_t len;     /* of the key; LEN_FREE: nobody is here */
+    uint32_t len;     /* of the key, with LEN_LONG if more than 16 bytes; LEN_FREE: nobody is here */
 };
+#define LEN_LONG (UINT32_C(1) << 31)
 #define LEN_FREE UINT32_MAX
 _Static_assert(sizeof(struct slot) == 32, "two to a line");
 
@@ -163,45 +164,64 @@ static void table_grow(struct wk_merge *m)
         m->kept[i] = kept[i];
         if (!s)
             continue;
-        m->kept[i].slot = free_slot(m, s->len > KEY_HEAD_BYTES ? s->head[0] : hash_of(s->head));
+        m->kept[i].slot = free_slot(m, s->len & LEN_LONG ? s->head[0] : hash_of(s->head));
         m->slots[m->kept[i].slot] = *s;
     }
     buffer_unref(old);
 }
 
-/* false: the sum does not fit. */
-static inline bool combine(enum wk_merge_kind kind, int64_t *to, int64_t value)
+/* The value with one more; returns whether it is one: false, the sum does not fit. */
+static inline bool combine(enum wk_merge_kind kind, int64_t to, int64_t value, int64_t *ret)
 {
-    int64_t sum;
-
     switch (kind) {
     case WK_MERGE_SUM:
-        if (__builtin_add_overflow(*to, value, &sum))
-            return false;
-        *to = sum;
-        return true;
+        return !__builtin_add_overflow(to, value, ret);
     case WK_MERGE_MIN:
-        *to = MIN(*to, value);
+        *ret = MIN(to, value);
         return true;
     default:
-        *to = MAX(*to, value);
+        *ret = MAX(to, value);
         return true;
     }
 }
 
+static inline bool add_to(struct slot *s, enum wk_merge_kind kind, int64_t value)
+{
+    int64_t sum;
+    bool fits = combine(kind, s->value, value, &sum);
+
+    s->value = fits ? sum : s->value;
+    return fits;
+}
+
+/* No long key has it: neither in the slot nor in the run. */
 static inline bool has_head(const struct slot *s, const struct key_run *run, uint32_t i)
 {
     return ((s->head[0] ^ run->head[i][0]) | (s->head[1] ^ run->head[i][1]) | (s->len ^ run->len[i])) == 0;
 }
 
-static bool is_key(const struct wk_merge *m, const struct slot *s, const struct ahead *a, uint32_t i)
+/* Keys of more than 16 bytes, most of which have less than 32: two halves, which overlap. */
+static inline bool is_text(const uint8_t *a, const uint8_t *b, uint32_t len)
+{
+    uint64_t x[4], y[4];
+
+    if (len > 2 * KEY_HEAD_BYTES)
+        return memcmp(a, b, len) == 0;
+    memcpy(x, a, KEY_HEAD_BYTES);
+    memcpy(x + 2, a + len - KEY_HEAD_BYTES, KEY_HEAD_BYTES);
+    memcpy(y, b, KEY_HEAD_BYTES);
+    memcpy(y + 2, b + len - KEY_HEAD_BYTES, KEY_HEAD_BYTES);
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3])) == 0;
+}
+
+static inline bool is_key(const struct wk_merge *m, const struct slot *s, const struct ahead *a, uint32_t i)
 {
     const struct key_run *run = &a->run;
 
     if (run->len[i] <= KEY_HEAD_BYTES)
         return has_head(s, run, i);
-    return s->len == run->len[i] && s->head[0] == a->hash[i] &&
-           memcmp(m->text.data + s->head[1], run->text.data + run->place[i], s->len) == 0;
+    return s->len == (run->len[i] | LEN_LONG) && s->head[0] == a->hash[i] &&
+           is_text(m->text.data + s->head[1], run->text.data + run->place[i], run->len[i]);
 }
 
 /* Row i is the first one of its key, or cannot be added to the one in the slot, which stays as it is. */
@@ -213,15 +233,12 @@ static void keep(struct wk_merge *m, uint32_t at, const struct ahead *a, uint32_
     if (s->len != LEN_FREE) {
         m->kept[s->number] = (struct kept){s->value, NO_SLOT};
     } else if (run->len[i] > KEY_HEAD_BYTES) {
-        s->head[0] = a->hash[i];
-        s->head[1] = m->text.len;
+        *s = (struct slot){.head = {a->hash[i], m->text.len}, .len = run->len[i] | LEN_LONG};
         bytes_add(&m->text, run->text.data + run->place[i], run->len[i]);
     } else {
-        s->head[0] = run->head[i][0];
-        s->head[1] = run->head[i][1];
+        *s = (struct slot){.head = {run->head[i][0], run->head[i][1]}, .len = run->len[i]};
     }
     s->value = value;
-    s->len = run->len[i];
     s->number = m->kept_count++;
     m->kept[s->number].slot = at;
 }
@@ -233,7 +250,7 @@ static bool add_row(struct wk_merge *m, const struct ahead *a, uint32_t i, int64
 
     while (m->slots[at].len != LEN_FREE) {
         if (is_key(m, &m->slots[at], a, i)) {
-            if (combine(m->kind, &m->slots[at].value, value))
+            if (add_to(&m->slots[at], m->kind, value))
                 return false;
             break;
         }
@@ -246,21 +263,23 @@ static bool add_row(struct wk_merge *m, const struct ahead *a, uint32_t i, int64
 static void look_ahead(struct wk_merge *m, struct ahead *a, const rask_batch *b, uint32_t from)
 {
     struct key_run *run = &a->run;
+    uint32_t bits = m->slot_bits;
 
     a->from = from;
     run->rows = 0;
     if (from >= b->rows)
         return;
     key_run_fill(run, b, m->key_columns, m->key_count, from, MIN(b->rows - from, (uint32_t)KEY_RUN_ROWS));
-    for (uint32_t i = 0; i < run->rows; i++)
+    for (uint32_t i = 0; i < run->rows; i++) {
         a->hash[i] = hash_of(run->head[i]);
+        __builtin_prefetch(&m->slots[slot_of(a->hash[i], bits)], 1);
+    }
     for (uint64_t is_long = run->is_long; is_long; is_long &= is_long - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(is_long);
 
         a->hash[i] = hash_xxh3(run->text.data + run->place[i], run->len[i]);
+        __builtin_prefetch(&m->slots[slot_of(a->hash[i], bits)], 1);
     }
-    for (uint32_t i = 0; i < run->rows; i++)
-        __builtin_prefetch(&m->slots[slot_of(a->hash[i], m->slot_bits)], 1);
 }
 
 /* Long keys are compared where they are kept: on their way, too. */
@@ -270,30 +289,59 @@ static void fetch_long(const struct wk_merge *m, const struct ahead *a)
         uint32_t i = (uint32_t)__builtin_ctzll(is_long);
         const struct slot *s = &m->slots[slot_of(a->hash[i], m->slot_bits)];
 
-        if (s->len == a->run.len[i])
+        if (s->len == (a->run.len[i] | LEN_LONG))
             __builtin_prefetch(m->text.data + s->head[1]);
     }
+}
+
+/* Short keys that are in their place, without a branch: of those who are not there the bits. values: by row of the run, or sel. */
+static inline uint64_t add_short(struct wk_merge *m, enum wk_merge_kind kind, const struct ahead *a, const int64_t *values,
+                                 const uint16_t *sel)
+{
+    uint32_t bits = m->slot_bits;
+    uint64_t left = 0;
+
+    for (uint32_t i = 0; i < a->run.rows; i++) {
+        struct slot *s = &m->slots[slot_of(a->hash[i], bits)];
+        int64_t sum;
+        bool done = combine(kind, s->value, values[sel ? sel[i] : i], &sum) & has_head(s, &a->run, i);
+
+        s->value = done ? sum : s->value;
+        left |= (uint64_t)!done << i;
+    }
+    return left;
+}
+
+/* Likewise keys of more than 16 bytes. */
+static inline uint64_t add_long(struct wk_merge *m, enum wk_merge_kind kind, const struct ahead *a, const int64_t *values,
+                                const uint16_t *sel)
+{
+    uint64_t left = 0;
+
+    for (uint64_t is_long = a->run.is_long; is_long; is_long &= is_long - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(is_long);
+        struct slot *s = &m->slots[slot_of(a->hash[i], m->slot_bits)];
+
+        if (!is_key(m, s, a, i) || !add_to(s, kind, values[sel ? sel[i] : i]))
+            left |= UINT64_C(1) << i;
+    }
+    return left;
 }
 
 /*
  * Rows of the batch; those that are kept are added to fresh. First of all those whose key is in its place: nothing hangs on
  * what the others do, and they are few. The order does not matter to the result but for sums that do not fit.
  */
-static inline uint32_t add_rows(struct wk_merge *m, enum wk_merge_kind kind, const rask_batch *b, const struct ahead *a, uint32_t fresh)
+static inline __attribute__((always_inline)) uint32_t add_rows(struct wk_merge *m, enum wk_merge_kind kind, const rask_batch *b,
+                                                               const struct ahead *a, uint32_t fresh)
 {
-    const int64_t *values = b->columns[m->column].data;
     const uint16_t *sel = b->sel ? b->sel + a->from : NULL;
-    uint32_t bits = m->slot_bits;
-    uint64_t left = 0;
+    const int64_t *values = (const int64_t *)b->columns[m->column].data + (sel ? 0 : b->first + a->from);
+    uint64_t left;
 
-    values += sel ? 0 : b->first + a->from;
     fetch_long(m, a);
-    for (uint32_t i = 0; i < a->run.rows; i++) {
-        struct slot *s = &m->slots[slot_of(a->hash[i], bits)];
-        bool done = has_head(s, &a->run, i) && s->len <= KEY_HEAD_BYTES && combine(kind, &s->value, values[sel ? sel[i] : i]);
-
-        left |= (uint64_t)!done << i;
-    }
+    left = sel ? add_short(m, kind, a, values, sel) : add_short(m, kind, a, values, NULL);
+    left = (left & ~a->run.is_long) | add_long(m, kind, a, values, sel);
     for (; left; left &= left - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(left);
 

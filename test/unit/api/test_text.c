@@ -173,10 +173,11 @@ static void cuts_words_into_cells(void **state)
     for (uint32_t round = 0; round < 20000; round++) {
         uint32_t from = round % 67, len = round % 9 ? round % 330 : round % 1300;
         uint32_t room = 1 + (round % 5 ? round % 7 : 150 + round % 500), usual = 1 + round % 40;
-        unsigned char *bytes = malloc(from + len + 1); /* its end is guarded where the test is built so */
-        rask_buffer buffer = {.data = bytes};
+        uint32_t behind = round % 4 * 5; /* bytes of the buffer that may be read and do not count */
+        unsigned char *bytes = malloc(from + len + behind + 1); /* its end is guarded where the test is built so */
+        rask_buffer buffer = {.data = bytes, .capacity = from + len + behind};
 
-        for (uint32_t i = 0; i < from + len; i++) {
+        for (uint32_t i = 0; i < from + len + behind; i++) {
             seed = seed * 1664525u + 1013904223u;
             bytes[i] = (seed >> 10) % usual == 0 ? " \t\r\n-(,\xff"[seed >> 20 & 7] : "azAZ09_m"[seed >> 20 & 7];
             if (round % 11 == 0)
