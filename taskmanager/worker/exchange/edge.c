@@ -507,7 +507,7 @@ static bool is_sated(const struct wk_edge *e)
     return left <= total / 2;
 }
 
-void wk_edge_flush_held(struct wk_edge *e)
+static void flush_held(struct wk_edge *e)
 {
     cut(e);
     wk_edge_send_waiting(e);
@@ -522,13 +522,13 @@ static void hold(struct wk_edge *e, rask_batch *batch)
 
     if (!splits && e->held_count > 0 &&
         (e->held_rows + batch->rows > rows_max || e->held_count == EDGE_HELD_MAX / EDGE_WIDER_MAX * wider(e)))
-        wk_edge_flush_held(e);
+        flush_held(e);
     CHECK(e->held_count < EDGE_HELD_MAX);
     e->held[e->held_count++] = batch;
     e->held_rows += batch->rows;
     wk_count(&e->held_bytes, batch_row_bytes(batch));
     if (splits || e->held_rows == rows_max || e->held_bytes >= EDGE_BLOCK_BYTES * wider(e))
-        wk_edge_flush_held(e);
+        flush_held(e);
 }
 
 static void hold_merged(struct wk_edge *e)
@@ -545,6 +545,7 @@ void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
 
     if (!merged || wk_merge_is_full(e->merge, batch->rows))
         hold_merged(e);
+    e->merges |= merged;
     if (merged)
         wk_merge_add(e->merge, batch);
     else
@@ -554,7 +555,15 @@ void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
 void wk_edge_flush(struct wk_edge *e)
 {
     hold_merged(e);
-    wk_edge_flush_held(e);
+    flush_held(e);
+}
+
+void wk_edge_feed(struct wk_edge *e)
+{
+    if (!e->merges)
+        hold_merged(e);
+    e->merges = false;
+    flush_held(e);
 }
 
 bool wk_edge_send_waiting(struct wk_edge *e)

@@ -51,6 +51,7 @@ struct wk_edge {
     struct wk_partition partition; /* made with the first block that is sorted */
     uint16_t *rank_of_group;     /* HASH: likewise; key group -> rank */
     struct wk_merge *merge;      /* HASH: rows of equal key become one; owned. NULL: all go as they are */
+    bool merges;                 /* rows were added to it since wk_edge_feed */
     uint32_t wider;              /* its blocks are so many times as large, as it has many channels; 0: 1. Set before the first row */
     uint64_t random;             /* SHUFFLE: state of a splitmix generator */
     uint32_t next;               /* REBALANCE, RESCALE, SPLITS: round robin */
@@ -109,8 +110,11 @@ static inline bool wk_edge_holds(const struct wk_edge *e)
 }
 /* Cuts what is held into a block and sends what credit allows. */
 void wk_edge_flush(struct wk_edge *e);
-/* The same without rows that are being merged: more of their keys may come, and a reader without work is no reason to stop. */
-void wk_edge_flush_held(struct wk_edge *e);
+/*
+ * The task goes on, and a reader has nothing to do: the same, but of rows that are being merged only those to which none has
+ * been added since the last call, for more of their keys may come, and that is worth more.
+ */
+void wk_edge_feed(struct wk_edge *e);
 /* Credit came: sends what waited. Returns true if anything left. */
 bool wk_edge_send_waiting(struct wk_edge *e);
 /* The step ends, or waits: readers that got something and sleep yet are woken. */

@@ -459,6 +459,10 @@ rask_batch *wk_merge_drain(struct wk_merge *m)
         return part;
     }
     CHECK(m->drained_rows == m->kept_count);
+    if (pool_over(m->pool)) {
+        buffer_unref(m->table);
+        m->table = NULL;
+    }
     bytes_clear(&m->text);
     m->part_count = m->drained = m->drained_rows = m->kept_count = 0;
     m->part_bytes = 0;

@@ -409,7 +409,7 @@ static void flush_due(struct wk_task *t, uint64_t now, bool step_ends)
         if (due && wk_edge_holds(e))
             wk_edge_flush(e);
         else if (step_ends && wk_edge_in_flight(e) == 0)
-            wk_edge_flush_held(e);
+            wk_edge_feed(e);
     }
 }
 

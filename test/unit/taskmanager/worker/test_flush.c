@@ -5,6 +5,7 @@
 #include "taskmanager/worker/wk_private.h"
 
 RASK_ROW(number, (BIGINT, value));
+RASK_ROW(tally, (BIGINT, key), (BIGINT, n));
 
 #define ROWS 2000
 
@@ -163,6 +164,75 @@ static void row_that_waits_for_more_leaves_without_it(void **state)
     assert_int_equal(written, ROWS / 10);
 }
 
+/* ---- rows that are merged ---- */
+
+static int64_t last[7]; /* atomic: the newest count of each key */
+
+static int remember(rask_ctx *ctx, const rask_batch *rows)
+{
+    for (uint32_t i = 0; i < rows->rows; i++) {
+        rask_row row = rask_batch_row(rows, i);
+        struct tally t = tally_at(&row);
+
+        __atomic_store_n(&last[t.key], t.n, __ATOMIC_RELEASE);
+    }
+    return count_write(ctx, rows);
+}
+static const rask_sink remembering = {.abi = RASK_ABI, .name = "remembering", .in = &tally_schema, .write = remember};
+
+static int to_tally(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    (void)ctx;
+    return tally_emit(out, &(struct tally){rask_i64(row, 0) % 7, 1});
+}
+
+static void start_merged(struct master *m, rask_env *env, const rask_source *source)
+{
+    rask_stream *numbers = rask_set_parallelism(rask_from_source(env, source, NULL), 1);
+    rask_stream *tallies = rask_set_parallelism(rask_map(numbers, to_tally, &tally_schema), 1);
+
+    rask_sink_to(rask_merge_updates(rask_sum(rask_key_by(tallies, "key"), "n")), &remembering);
+    memset(last, 0, sizeof(last));
+    start(m, env, 1);
+}
+
+/* Returns how many updates there were. */
+static int updates(const char *interval)
+{
+    rask_env *env = building();
+    struct master m;
+    int64_t all = 0;
+
+    rask_set(env, "execution.buffer-timeout.interval", interval);
+    start_merged(&m, env, &busy);
+    finish(&m, env);
+    for (uint32_t i = 0; i < ARRAY_LEN(last); i++)
+        all += last[i];
+    assert_int_equal(all, ROWS);
+    return written;
+}
+
+/* However idle the reader is: while its task is busy, rows wait for others of their keys as long as they may. */
+static void merged_rows_wait_for_the_buffer_timeout(void **state)
+{
+    (void)state;
+    assert_int_equal(updates("0"), ROWS);
+    assert_true(updates("1 h") < ROWS / 10);
+}
+
+static void merged_row_does_not_wait_for_a_source_without_rows(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_set(env, "execution.buffer-timeout.enabled", "false");
+    start_merged(&m, env, &restless);
+    loop_until(m.env, &written, 1);
+    master_cancel(&m);
+    finish(&m, env);
+}
+
 /* ---- markers ---- */
 
 static int patient_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
@@ -249,6 +319,8 @@ int main(void)
         cmocka_unit_test(otherwise_rows_are_collected),
         cmocka_unit_test(row_does_not_wait_for_a_source_without_rows),
         cmocka_unit_test(row_that_waits_for_more_leaves_without_it),
+        cmocka_unit_test(merged_rows_wait_for_the_buffer_timeout),
+        cmocka_unit_test(merged_row_does_not_wait_for_a_source_without_rows),
         cmocka_unit_test(markers_reach_every_operator),
         cmocka_unit_test(no_markers_unless_asked_for),
     };

@@ -7,7 +7,9 @@
 RASK_ROW(worded, (STRING, word), (BIGINT, n));
 RASK_ROW(paired, (INT, a), (BIGINT, n), (NULL_STRING, b));
 
-enum { KEYS = 300, MERGED_KEYS = 70000 };
+RASK_ROW(numbered, (TIMESTAMP, n), (BIGINT, key));
+
+enum { KEYS = 300, MERGED_KEYS = 70000, NUMBERS = 40000 };
 
 struct fixture {
     struct pool *pool;
@@ -222,6 +224,153 @@ static void it_is_filled_to_the_brim(void **state)
     end(&f);
 }
 
+/* ---- numbers as keys, most of which come again: the table grows, and what is kept is copied many times ---- */
+
+struct numbers {
+    int64_t least[NUMBERS];
+    uint32_t order[NUMBERS], count; /* of their first rows */
+    uint32_t at[NUMBERS];           /* place in order, from 1 on */
+};
+
+static void add_numbers(struct fixture *f, struct wk_merge *m, struct numbers *all, uint32_t rows)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        uint32_t key = rng_below(&f->rng, 1 + rng_below(&f->rng, NUMBERS));
+        int64_t n = (int64_t)rng_next(&f->rng);
+
+        assert_int_equal(numbered_emit(f->out, &(struct numbered){n, (int64_t)key * 1000003 - 5}), 0);
+        if (all->at[key] == 0) {
+            all->order[all->count++] = key;
+            all->at[key] = all->count;
+            all->least[key] = n;
+        }
+        all->least[key] = MIN(all->least[key], n);
+    }
+    wk_merge_add(m, out_take(f->out));
+}
+
+static void drain_numbers(struct wk_merge *m, struct numbers *all)
+{
+    uint32_t at = 0, batches = 0;
+    rask_batch *b;
+
+    for (; (b = wk_merge_drain(m)) != NULL; batches++) {
+        for (uint32_t i = 0; i < b->rows; i++, at++) {
+            rask_row row = rask_batch_row(b, i);
+            struct numbered n = numbered_at(&row);
+
+            assert_int_equal(n.key, (int64_t)all->order[at] * 1000003 - 5);
+            assert_int_equal(n.n, all->least[all->order[at]]);
+        }
+        batch_unref(b);
+    }
+    assert_int_equal(at, all->count);
+    assert_true(batches <= 2 * all->count / RASK_BATCH_ROWS_MAX + 1);
+    memset(all, 0, sizeof(*all));
+}
+
+static void rows_come_out_in_the_order_of_their_keys(void **state)
+{
+    static const uint16_t key[] = {1};
+    static struct numbers all;
+
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        struct wk_merge *m;
+        struct fixture f;
+
+        begin(&f, &numbered_schema, seed);
+        m = wk_merge_new(f.pool, WK_MERGE_MIN, 0, key, 1);
+        for (uint32_t i = 0; i < 600; i++) {
+            uint32_t rows = 1 + rng_below(&f.rng, seed % 2 ? RASK_BATCH_ROWS_MAX : 60);
+
+            if (wk_merge_is_full(m, rows) || rng_below(&f.rng, 300) == 0)
+                drain_numbers(m, &all);
+            add_numbers(&f, m, &all, rows);
+        }
+        drain_numbers(m, &all);
+        wk_merge_free(m);
+        end(&f);
+    }
+}
+
+/* ---- what it may hold ---- */
+
+static void add_long_words(struct fixture *f, struct wk_merge *m, uint32_t first, uint32_t rows)
+{
+    static char word[1025];
+
+    memset(word, 'x', sizeof(word) - 1);
+    for (uint32_t i = 0; i < rows; i++) {
+        snprintf(word, 12, "%011u", first + i);
+        word[11] = 'x';
+        assert_int_equal(worded_emit(f->out, &(struct worded){rask_str_of(word), 1}), 0);
+    }
+    wk_merge_add(m, out_take(f->out));
+}
+
+static uint32_t drain_all(struct wk_merge *m)
+{
+    uint32_t rows = 0;
+    rask_batch *b;
+
+    while ((b = wk_merge_drain(m)) != NULL) {
+        rows += b->rows;
+        batch_unref(b);
+    }
+    return rows;
+}
+
+static void it_is_full_by_bytes(void **state)
+{
+    static const uint16_t key[] = {0};
+    struct wk_merge *m;
+    struct fixture f;
+    uint32_t rows = 0;
+
+    (void)state;
+    begin(&f, &worded_schema, 1);
+    m = wk_merge_new(f.pool, WK_MERGE_SUM, 1, key, 1);
+    for (; !wk_merge_is_full(m, 100); rows += 100)
+        add_long_words(&f, m, rows, 100);
+    assert_in_range(rows, MERGE_BYTES_MAX / 1100, MERGE_BYTES_MAX / 1024 + 2000);
+    assert_int_equal(drain_all(m), rows);
+    assert_false(wk_merge_is_full(m, 100));
+    wk_merge_free(m);
+    end(&f);
+}
+
+/* Nothing is collected while the worker has no memory left for it, and the table is given back. */
+static void over_the_budget_rows_go_on(void **state)
+{
+    static const uint16_t key[] = {0};
+    struct wk_merge *m;
+    struct fixture f;
+    struct pool_stats before, after;
+    rask_buffer *rest;
+
+    (void)state;
+    begin(&f, &worded_schema, 1);
+    out_free(f.out);
+    pool_free(f.pool);
+    f.pool = pool_new(64 << 20);
+    f.out = out_new(f.pool, &worded_schema, 0, &model_hooks, &f.sink);
+    m = wk_merge_new(f.pool, WK_MERGE_SUM, 1, key, 1);
+    pool_stats(f.pool, &before);
+    for (uint32_t i = 0; i < 3000; i += 100)
+        add_long_words(&f, m, i, 100);
+    assert_false(wk_merge_is_full(m, 1));
+    rest = pool_get(f.pool, 64 << 20);
+    assert_true(wk_merge_is_full(m, 1));
+    assert_int_equal(drain_all(m), 3000);
+    assert_false(wk_merge_is_full(m, 1));
+    buffer_unref(rest);
+    pool_stats(f.pool, &after);
+    assert_true(after.in_use_bytes <= before.in_use_bytes + (1 << 20));
+    wk_merge_free(m);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +378,9 @@ int main(void)
         cmocka_unit_test(keys_of_several_columns),
         cmocka_unit_test(sums_that_do_not_fit_stay_apart),
         cmocka_unit_test(it_is_filled_to_the_brim),
+        cmocka_unit_test(rows_come_out_in_the_order_of_their_keys),
+        cmocka_unit_test(it_is_full_by_bytes),
+        cmocka_unit_test(over_the_budget_rows_go_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
