@@ -351,6 +351,8 @@ static rask_batch *with_hash(struct wk_edge *e, rask_batch *rows)
 
     key_hash_batch(rows, e->key_columns, e->key_count, hash);
     wk_hot_sample(&e->hot, hash, rows->rows, e->max_parallelism);
+    if (e->drops_hash)
+        return rows;
     hashed = batch_with_hash(rows, hash);
     batch_unref(rows);
     return hashed;
@@ -378,6 +380,7 @@ static void cut_partitioned(struct wk_edge *e)
     uint64_t hash[EDGE_BLOCK_ROWS_MAX];
     bool hashed = e->partitioner == RASK__GRAPH__PARTITIONER__HASH;
     uint32_t rows = e->held_rows, at = 0, each;
+    const uint64_t *carried = hashed && !e->drops_hash ? hash : NULL;
     rask_batch *gathered;
     struct wk_block *block;
 
@@ -390,8 +393,11 @@ static void cut_partitioned(struct wk_edge *e)
     CHECK(at == rows);
     if (hashed)
         wk_hot_sample(&e->hot, hash, rows, e->max_parallelism);
-    wk_partition_sort(&e->partition, dest, rows, position);
-    gathered = batch_gather_hashed(e->pool, e->held, e->held_count, position, rows, hashed ? hash : NULL);
+    gathered = batch_partition(e->pool, e->held, e->held_count, dest, e->channel_count, rows, carried, e->partition.end);
+    if (!gathered) {
+        wk_partition_sort(&e->partition, dest, rows, position);
+        gathered = batch_gather_hashed(e->pool, e->held, e->held_count, position, rows, carried);
+    }
     block = block_of(e, gathered);
     each = wk_row_bytes(gathered);
     at = 0;

@@ -47,6 +47,7 @@ struct wk_edge {
     uint32_t target_parallelism, max_parallelism;
     uint16_t *key_columns;
     uint32_t key_count;
+    bool drops_hash;             /* HASH: nobody behind it looks at the rows' hashes, which then do not travel */
     wk_partition_fn *custom;
     struct wk_partition partition; /* made with the first block that is sorted */
     uint16_t *rank_of_group;     /* HASH: likewise; key group -> rank */

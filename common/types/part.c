@@ -1,0 +1,216 @@
+/*
+ * part.c - rows put into the order of a few places without a number for each: batch_partition of batch.h.
+ *
+ * Eight cells are read at once, and for each place those that go there are moved together and written, so a row costs a share
+ * of a few instructions where the general form (gather.c) has a look at its number and a store for each cell.  It wants AVX-512,
+ * and cells that are moved as they are; whoever asks for more gets NULL and takes the general form.
+ */
+#include "common/base/check.h"
+#include "common/types/batch_private.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define WIDE __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,bmi,bmi2,popcnt")))
+enum { GROUP = 8, INPUTS_MAX = 64, GROUPS_MAX = RASK_BATCH_ROWS_MAX / GROUP + INPUTS_MAX };
+
+/* Whose bits say which rows of each eight of an input go to a place. Each input begins with a group of its own. */
+struct masks {
+    uint8_t of[BATCH_PLACES_MAX][GROUPS_MAX + 32 / GROUP]; /* 32 rows are compared at once */
+};
+
+static bool is_wide(void)
+{
+    static int wide = -1; /* atomic; the same for whoever asks */
+    int is = __atomic_load_n(&wide, __ATOMIC_RELAXED);
+
+    if (is < 0) {
+        is = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
+        __atomic_store_n(&wide, is, __ATOMIC_RELAXED);
+    }
+    return is;
+}
+
+static bool is_plain(const rask_batch *b)
+{
+    if (b->sel || b->buffer_count || b->event_time.data || b->kind.data)
+        return false;
+    for (uint32_t c = 0; c < b->schema->columns; c++) {
+        uint32_t width = schema_width(&b->schema->fields[c]);
+
+        if (b->columns[c].validity || schema_is_nested(&b->schema->fields[c]) || (width != 4 && width != 8 && width != 16))
+            return false;
+    }
+    return true;
+}
+
+/* Of one input; returns its groups. Adds to count. */
+WIDE static uint32_t masks_of(const uint16_t *place, uint32_t rows, uint32_t places, struct masks *m, uint32_t group, uint32_t *count)
+{
+    for (uint32_t p = 0; p < places; p++) {
+        __m512i is = _mm512_set1_epi16((short)p);
+        uint32_t n = 0;
+
+        for (uint32_t i = 0; i < rows; i += 32) {
+            __mmask32 there = rows - i >= 32 ? UINT32_MAX : _bzhi_u32(UINT32_MAX, rows - i);
+            uint32_t bits = _mm512_mask_cmpeq_epi16_mask(there, _mm512_maskz_loadu_epi16(there, place + i), is);
+
+            memcpy(&m->of[p][group + i / GROUP], &bits, sizeof(bits));
+            n += (uint32_t)__builtin_popcount(bits);
+        }
+        count[p] += n;
+    }
+    return (rows + GROUP - 1) / GROUP;
+}
+
+/* How many of eight rows there are, from row i on. */
+static inline __mmask8 rows_there(uint32_t rows, uint32_t i)
+{
+    return rows - i >= GROUP ? 0xff : (__mmask8)((1u << (rows - i)) - 1);
+}
+
+/* These three write the cells of an input to to[place], which they move on. One body for each number of places. */
+WIDE static inline __attribute__((always_inline)) void part_8(const uint8_t *from, uint32_t rows, const struct masks *m,
+                                                              uint32_t group, uint8_t **to, uint32_t places)
+{
+    for (uint32_t i = 0; i < rows; i += GROUP, group++) {
+        __m512i cells = _mm512_maskz_loadu_epi64(rows_there(rows, i), from + 8 * (size_t)i);
+
+        for (uint32_t p = 0; p < places; p++) {
+            __mmask8 mask = m->of[p][group];
+            uint32_t n = (uint32_t)__builtin_popcount(mask);
+
+            _mm512_mask_storeu_epi64(to[p], (__mmask8)_bzhi_u32(0xff, n), _mm512_maskz_compress_epi64(mask, cells));
+            to[p] += 8 * n;
+        }
+    }
+}
+
+WIDE static inline __attribute__((always_inline)) void part_4(const uint8_t *from, uint32_t rows, const struct masks *m,
+                                                              uint32_t group, uint8_t **to, uint32_t places)
+{
+    for (uint32_t i = 0; i < rows; i += GROUP, group++) {
+        __m256i cells = _mm256_maskz_loadu_epi32(rows_there(rows, i), from + 4 * (size_t)i);
+
+        for (uint32_t p = 0; p < places; p++) {
+            __mmask8 mask = m->of[p][group];
+            uint32_t n = (uint32_t)__builtin_popcount(mask);
+
+            _mm256_mask_storeu_epi32(to[p], (__mmask8)_bzhi_u32(0xff, n), _mm256_maskz_compress_epi32(mask, cells));
+            to[p] += 4 * n;
+        }
+    }
+}
+
+/* A cell is two numbers of 64 bits: the bits of a mask are doubled. */
+WIDE static inline __attribute__((always_inline)) void part_16(const uint8_t *from, uint32_t rows, const struct masks *m,
+                                                               uint32_t group, uint8_t **to, uint32_t places)
+{
+    for (uint32_t i = 0; i < rows; i += GROUP, group++) {
+        uint32_t there = _pdep_u32(rows_there(rows, i), 0x5555) * 3;
+        __m512i low = _mm512_maskz_loadu_epi64((__mmask8)there, from + 16 * (size_t)i);
+        __m512i high = _mm512_maskz_loadu_epi64((__mmask8)(there >> 8), from + 16 * (size_t)i + 64);
+
+        for (uint32_t p = 0; p < places; p++) {
+            uint32_t mask = _pdep_u32(m->of[p][group], 0x5555) * 3;
+            uint32_t n = (uint32_t)__builtin_popcount(mask & 0xff), more = (uint32_t)__builtin_popcount(mask >> 8);
+
+            _mm512_mask_storeu_epi64(to[p], (__mmask8)_bzhi_u32(0xff, n), _mm512_maskz_compress_epi64((__mmask8)mask, low));
+            _mm512_mask_storeu_epi64(to[p] + 8 * n, (__mmask8)_bzhi_u32(0xff, more),
+                                     _mm512_maskz_compress_epi64((__mmask8)(mask >> 8), high));
+            to[p] += 8 * (n + more);
+        }
+    }
+}
+
+WIDE static inline __attribute__((always_inline)) void part_few(uint32_t width, const void *from, uint32_t rows,
+                                                                const struct masks *m, uint32_t group, uint8_t **to,
+                                                                uint32_t places)
+{
+    if (width == 8)
+        part_8(from, rows, m, group, to, places);
+    else if (width == 16)
+        part_16(from, rows, m, group, to, places);
+    else
+        part_4(from, rows, m, group, to, places);
+}
+
+WIDE static void part(uint32_t width, const void *from, uint32_t rows, const struct masks *m, uint32_t group, uint8_t **to,
+                      uint32_t places)
+{
+    if (places == 2)
+        part_few(width, from, rows, m, group, to, 2);
+    else if (places == 3)
+        part_few(width, from, rows, m, group, to, 3);
+    else
+        part_few(width, from, rows, m, group, to, places);
+}
+
+/* A column of all inputs; column == schema->columns: hash, or without it the hashes that they have. */
+static void part_column(rask_batch *const *in, uint32_t in_count, uint32_t column, const uint64_t *hash, uint32_t width,
+                        const struct masks *m, const uint32_t *end, void *result, uint32_t places)
+{
+    uint8_t *to[BATCH_PLACES_MAX] = {result};
+    uint32_t group = 0;
+
+    for (uint32_t p = 1; p < places; p++)
+        to[p] = (uint8_t *)result + (size_t)end[p - 1] * width;
+    for (uint32_t i = 0; i < in_count; i++) {
+        const rask_batch *b = in[i];
+        const rask_column *c = column < b->schema->columns ? &b->columns[column] : &b->hash;
+        const uint8_t *cells = (const uint8_t *)c->data + (size_t)b->first * width;
+
+        part(width, hash ? (const uint8_t *)hash : cells, b->rows, m, group, to, places);
+        group += (b->rows + GROUP - 1) / GROUP;
+        hash += hash ? b->rows : 0;
+    }
+}
+
+rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
+                            uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
+{
+    const rask_schema *schema = in[0]->schema;
+    uint32_t group = 0, done = 0;
+    bool hashed = true;
+    struct cells cells;
+    struct masks masks;
+
+    if (!is_wide() || places < 2 || places > BATCH_PLACES_MAX || rows > RASK_BATCH_ROWS_MAX || in_count > INPUTS_MAX)
+        return NULL;
+    for (uint32_t i = 0; i < in_count; i++)
+        if (!is_plain(in[i]))
+            return NULL;
+    memset(ret_end, 0, places * sizeof(*ret_end));
+    for (uint32_t i = 0; i < in_count; i++) {
+        CHECK(in[i]->rows <= rows - done);
+        hashed = hashed && in[i]->hash.data;
+        group += masks_of(place + done, in[i]->rows, places, &masks, group, ret_end);
+        done += in[i]->rows;
+    }
+    for (uint32_t p = 1; p < places; p++)
+        ret_end[p] += ret_end[p - 1];
+    CHECK(done == rows && ret_end[places - 1] == rows);
+    hashed = hashed || hash;
+    cells_new(pool, schema, rows, hashed ? BATCH_HASH : 0, 0, &cells);
+    for (uint32_t c = 0; c < schema->columns; c++)
+        part_column(in, in_count, c, NULL, schema_width(&schema->fields[c]), &masks, ret_end, cells.columns[c].data, places);
+    if (hashed)
+        part_column(in, in_count, schema->columns, hash, sizeof(*hash), &masks, ret_end, cells.hash.data, places);
+    return batch_over_cells(pool, schema, &cells, 0, rows);
+}
+#else
+rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
+                            uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
+{
+    (void)pool;
+    (void)in;
+    (void)in_count;
+    (void)place;
+    (void)places;
+    (void)rows;
+    (void)hash;
+    (void)ret_end;
+    return NULL;
+}
+#endif

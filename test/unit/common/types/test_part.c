@@ -1,0 +1,137 @@
+/* batch_partition against batch_gather: the same rows in the same order, or NULL where it does not know how. */
+#include "test/unit/common/types/model.h"
+
+enum { ROUNDS = 300, INPUTS = 5 };
+
+static const rask_field plain_fields[] = {
+    {.name = "a", .type = RASK_T_BIGINT}, {.name = "b", .type = RASK_T_INT}, {.name = "c", .type = RASK_T_STRING}};
+static const rask_schema plain = {RASK_ABI, ARRAY_LEN(plain_fields), "plain", plain_fields};
+static const rask_field narrow_fields[] = {{.name = "a", .type = RASK_T_BIGINT}, {.name = "b", .type = RASK_T_BOOLEAN}};
+static const rask_schema narrow = {RASK_ABI, ARRAY_LEN(narrow_fields), "narrow", narrow_fields};
+
+/* Strings of at most 12 bytes lie in their cells, so any bits will do for the other cells alone. */
+static rask_batch *random_batch(struct pool *pool, const rask_schema *schema, struct rng *rng, uint32_t rows, uint32_t extras)
+{
+    uint32_t skip = rng_below(rng, 9);
+    rask_batch *whole = batch_new(pool, schema, rows + skip, extras), *slice;
+
+    for (uint32_t c = 0; c < schema->columns; c++) {
+        uint32_t width = schema_width(&schema->fields[c]);
+        uint8_t *cells = whole->columns[c].data;
+
+        for (uint32_t i = 0; i < (rows + skip) * width; i++)
+            cells[i] = (uint8_t)rng_below(rng, 256);
+        for (uint32_t i = 0; schema_is_view(&schema->fields[c]) && i < rows + skip; i++)
+            memcpy(cells + i * width, &(uint32_t){12}, 4);
+    }
+    for (uint32_t i = 0; extras & BATCH_HASH && i < rows + skip; i++)
+        ((uint64_t *)whole->hash.data)[i] = rng_below(rng, UINT32_MAX);
+    slice = batch_slice(whole, skip, rows);
+    batch_unref(whole);
+    return slice;
+}
+
+/* Where each row goes in the result, and the end of each place. */
+static void positions_of(const uint16_t *place, uint32_t rows, uint32_t places, uint16_t *position, uint32_t *end)
+{
+    uint32_t at = 0;
+
+    for (uint32_t p = 0; p < places; p++) {
+        for (uint32_t i = 0; i < rows; i++)
+            if (place[i] == p)
+                position[i] = (uint16_t)at++;
+        end[p] = at;
+    }
+}
+
+static void same_cells(const rask_batch *a, const rask_batch *b)
+{
+    assert_int_equal(a->rows, b->rows);
+    for (uint32_t c = 0; c < a->schema->columns; c++)
+        assert_memory_equal(a->columns[c].data, b->columns[c].data, a->rows * schema_width(&a->schema->fields[c]));
+    assert_int_equal(a->hash.data != NULL, b->hash.data != NULL);
+    if (a->hash.data)
+        assert_memory_equal(a->hash.data, b->hash.data, a->rows * sizeof(uint64_t));
+}
+
+static bool is_known(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
+#else
+    return false;
+#endif
+}
+
+static void it_is_the_same_as_a_gather(void **state)
+{
+    struct pool *pool = pool_new(64u << 20);
+    struct rng rng = {7};
+
+    (void)state;
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        static uint16_t place[RASK_BATCH_ROWS_MAX], position[RASK_BATCH_ROWS_MAX];
+        static uint64_t hash[RASK_BATCH_ROWS_MAX];
+        uint32_t places = 2 + rng_below(&rng, BATCH_PLACES_MAX - 1), count = 1 + rng_below(&rng, INPUTS), rows = 0;
+        uint32_t end[BATCH_PLACES_MAX], ends[BATCH_PLACES_MAX];
+        uint32_t extras = rng_below(&rng, 2) ? BATCH_HASH : 0, used = 1 + rng_below(&rng, places);
+        const uint64_t *hashes = rng_below(&rng, 2) ? hash : NULL;
+        rask_batch *in[INPUTS], *parted, *gathered;
+
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t n = 1 + rng_below(&rng, RASK_BATCH_ROWS_MAX / (rng_below(&rng, 2) ? INPUTS : 100 * INPUTS));
+
+            in[i] = random_batch(pool, &plain, &rng, n, extras);
+            rows += n;
+        }
+        for (uint32_t i = 0; i < rows; i++) {
+            place[i] = (uint16_t)rng_below(&rng, used);
+            hash[i] = rng_below(&rng, UINT32_MAX);
+        }
+        positions_of(place, rows, places, position, ends);
+        gathered = batch_gather_hashed(pool, in, count, position, rows, hashes);
+        parted = batch_partition(pool, in, count, place, places, rows, hashes, end);
+        assert_int_equal(parted != NULL, is_known());
+        if (parted) {
+            same_cells(parted, gathered);
+            assert_memory_equal(end, ends, places * sizeof(*end));
+        }
+        batch_unref(parted);
+        batch_unref(gathered);
+        for (uint32_t i = 0; i < count; i++)
+            batch_unref(in[i]);
+    }
+    pool_check_empty(pool);
+}
+
+static void other_forms_are_left_to_gather(void **state)
+{
+    struct pool *pool = pool_new(64u << 20);
+    struct rng rng = {8};
+    uint16_t place[20] = {1}, keep[3] = {1, 4, 5};
+    uint32_t end[BATCH_PLACES_MAX + 1];
+    rask_batch *cells = random_batch(pool, &plain, &rng, 20, 0), *selected = batch_select(cells, keep, 3);
+    rask_batch *other[] = {selected, random_batch(pool, &narrow, &rng, 20, 0), random_batch(pool, &plain, &rng, 20, BATCH_KIND),
+                           random_batch(pool, &plain, &rng, 20, BATCH_EVENT_TIME)};
+
+    (void)state;
+    for (uint32_t i = 0; i < ARRAY_LEN(other); i++) {
+        assert_null(batch_partition(pool, &other[i], 1, place, 2, other[i]->rows, NULL, end));
+        batch_unref(other[i]);
+    }
+    assert_null(batch_partition(pool, &cells, 1, place, 1, 20, NULL, end));
+    assert_null(batch_partition(pool, &cells, 1, place, BATCH_PLACES_MAX + 1, 20, NULL, end));
+    batch_unref(cells);
+    pool_check_empty(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_is_the_same_as_a_gather),
+        cmocka_unit_test(other_forms_are_left_to_gather),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
