@@ -23,6 +23,7 @@ void wk_update_held(struct wk_state *s)
         struct wk_snapshot *snap = s->reading[i];
 
         if (wk_snapshot_is_read(snap)) {
+            wk_snapshot_end(snap);
             wk_snapshot_unref(snap);
         } else {
             s->held = MAX(s->held, wk_snapshot_epoch(snap));
@@ -97,13 +98,13 @@ static bool empty_page(struct table *t, struct group *g, struct page *p)
 {
     uint32_t known = known_epoch(t);
     bool over = is_over(t, p);
-    uint32_t at = page_first(p), end = p->used;
+    uint32_t at = PAGE_HEAD_BYTES, end = p->used;
 
     while (at < end) {
         struct entry *e = (struct entry *)(void *)((char *)p + at);
 
         at += (uint32_t)room_of(t, e);
-        if (e->dead)
+        if (!is_current(e))
             continue;
         if (e->kind == ENTRY_DELETE ? e->born <= known : over && may_expire(t, e))
             wk_forget(t, g, e);
@@ -141,6 +142,7 @@ void wk_clean(struct wk_state *s)
 
     if (s->reading_count > 0)
         wk_update_held(s);
+    wk_notes_free(s, false);
     s->cleaning = true;
     for (uint64_t i = 0; i < visits && looked < budget; i++) {
         struct table *t = &s->tables[s->clean_at / s->group_count];

@@ -196,11 +196,11 @@ static int write_page(struct flush *f, const struct table *t, struct page *p, ui
 {
     int rc = 0;
 
-    for (uint32_t at = page_first(p); at < end && rc == 0;) {
+    for (uint32_t at = PAGE_HEAD_BYTES; at < end && rc == 0;) {
         struct entry *e = (struct entry *)(void *)((char *)p + at);
 
         at += (uint32_t)room_of(t, e);
-        if (e->born > f->base_epoch && is_visible(e, f->epoch))
+        if (is_visible(e, f->base_epoch, f->epoch))
             rc = write_entry(f, t, e, key, err);
     }
     return rc;
@@ -457,14 +457,14 @@ static void drop_page(struct table *t, struct group *g, struct page **link)
 {
     const struct disk *d = t->state->disk;
     struct page *p = *link;
-    uint32_t at = page_first(p), end = p->used;
+    uint32_t at = PAGE_HEAD_BYTES, end = p->used;
 
     p->end = p->used; /* what moves does not come back to it */
     while (at < end) {
         struct entry *e = (struct entry *)(void *)((char *)p + at);
 
         at += (uint32_t)room_of(t, e);
-        if (e->dead)
+        if (!is_current(e))
             continue;
         if (e->born <= d->stored && e->kind == ENTRY_DELETE) {
             wk_forget(t, g, e);

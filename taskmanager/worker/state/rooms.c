@@ -124,7 +124,7 @@ static void keep(struct wk_state *s, void *data)
         s->kept = mem_realloc(s->kept, s->kept_room * sizeof(void *));
     }
     s->kept[s->kept_count++] = data;
-    while (s->kept_count > s->chunk_count / 2)
+    while (s->kept_count > s->chunk_count)
         free_kept(s);
 }
 

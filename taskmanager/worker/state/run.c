@@ -230,7 +230,8 @@ static struct entry *get_other(struct wk_runs *r, struct table *t, const struct 
 
     if (key.len > KEY_HEAD_BYTES)
         key.bytes = keys->text.data + keys->place[i];
-    if (e == &nothing.entry || e->born != r->epoch || e->dead != 0 || e->kind != ENTRY_PUT || !key_is(e, &key))
+    if (e == &nothing.entry || !is_current(e) || e->kind != ENTRY_PUT || !key_is(e, &key) || value_len_of(e) != size ||
+        (e->born != r->epoch && !wk_redate(t, wk_group_of(t, r->hash[r->at + i]), e)))
         e = get_slow(t, r->hash[r->at + i], &key, size, err);
     CHECK(!e || value_len_of(e) == size);
     return e;

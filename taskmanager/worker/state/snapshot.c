@@ -4,6 +4,11 @@
  * Freezing notes where each group's log ends; the reader walks pages from there backwards and takes what is visible in its
  * epoch.  An incremental snapshot consists of deltas, and of images of some groups: bytes of images follow bytes of deltas,
  * in turn over all groups, so that nothing old is needed for ever and about twice the change is written.
+ *
+ * The task goes on changing entries where they are.  Who comes first to a block of 4 KiB takes it: the reader reads it, or the
+ * task, about to change an entry there for the first time, writes down what the reader will want of it, in the form of the file.
+ * So all of the state is looked at once, whoever does it, one block after the other, and nobody ever waits: a task that meets
+ * the reader in a block appends a new version of the entry to the log, as for one that grows.
  */
 #include "taskmanager/worker/state/snapshot.h"
 
@@ -33,6 +38,19 @@ struct frozen_list {
 
 enum pass { PASS_DELTA, PASS_IMAGE, PASS_END };
 
+/* What is in a word of `blocks`: */
+#define BLOCK_UNREAD ((uintptr_t)0)
+#define BLOCK_BUSY ((uintptr_t)1) /* the reader is there */
+#define BLOCK_READ ((uintptr_t)2) /* and was; all else: the address of a */
+struct note {
+    uint32_t len, rows;
+    uint32_t end; /* offset in the page behind the last entry of the block */
+    uint8_t data[];
+};
+#define NOTES_FIRST_BYTES 16384u
+#define NOTE_SLACK 128u     /* beside entries: its head, the rest of a line, what ckpt_entry_add reserves */
+#define NOTES_FREED_MAX 4u  /* in a step */
+
 struct wk_snapshot {
     struct wk_state *state;
     uint64_t checkpoint, base;
@@ -40,6 +58,8 @@ struct wk_snapshot {
     int64_t now_ms;
     struct frozen_table *tables;
     struct frozen_list *lists;
+    uintptr_t *blocks;        /* atomic: PAGE_BLOCKS for each page, by id; NULL: there is none */
+    struct notes *notes;      /* the task's until wk_snapshot_end, the newest first */
     struct wk_stored *stored; /* owned; NULL: nothing is on disk */
     bool hides_tables;        /* not said yet */
     /* where the reader is */
@@ -48,7 +68,6 @@ struct wk_snapshot {
     struct page *page; /* NULL: at the begin of the group */
     uint32_t at, end;
     bool in_group;
-    uint64_t passed; /* atomic: place() of the group that is read now or next */
     int is_read; /* atomic */
     uint32_t refs; /* reader and task; atomic */
 };
@@ -62,21 +81,6 @@ uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap)
     return snap->epoch;
 }
 
-/* Order of reading: table by table, of each the deltas, then the images. */
-static uint64_t place(uint32_t table, enum pass pass, uint32_t group)
-{
-    return (uint64_t)table << 40 | (uint64_t)pass << 32 | group;
-}
-
-bool wk_snapshot_has_passed(const struct wk_snapshot *snap, uint32_t table, uint32_t group)
-{
-    const struct frozen_table *f = &snap->tables[table];
-    bool image = f->image || (f->groups && f->groups[group].image);
-
-    return wk_snapshot_is_read(snap) ||
-           __atomic_load_n(&snap->passed, __ATOMIC_ACQUIRE) > place(table, image ? PASS_IMAGE : PASS_DELTA, group);
-}
-
 void wk_snapshot_unref(struct wk_snapshot *snap)
 {
     if (__atomic_sub_fetch(&snap->refs, 1, __ATOMIC_ACQ_REL) != 0)
@@ -87,6 +91,7 @@ void wk_snapshot_unref(struct wk_snapshot *snap)
     }
     mem_free(snap->tables);
     mem_free(snap->lists);
+    mem_free(snap->blocks);
     wk_stored_free(snap->stored);
     wk_state_unref(snap->state);
     mem_free(snap);
@@ -197,7 +202,7 @@ struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enu
 {
     struct wk_snapshot *snap = MEM_NEW(struct wk_snapshot);
 
-    CHECK(checkpoint > s->base && !s->restore);
+    CHECK(checkpoint > s->base && !s->restore && s->epoch < ENTRY_FREE - 1);
     wk_update_held(s);
     snap->state = s;
     snap->checkpoint = checkpoint;
@@ -215,6 +220,8 @@ struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enu
     }
     if (s->disk)
         snap->stored = wk_stored_freeze(s, checkpoint, kind);
+    if (s->page_ids > 0)
+        snap->blocks = mem_alloc_array(s->page_ids, PAGE_BLOCKS * sizeof(*snap->blocks));
     snap->hides_tables = s->hides_tables && kind != WK_SNAPSHOT_SAVEPOINT;
     remember(s, snap, kind);
     s->reading = room_for_one(s->reading, s->reading_count, &s->reading_room, sizeof(struct wk_snapshot *));
@@ -330,11 +337,10 @@ static bool next_list(struct wk_snapshot *snap, struct ckpt_section *section, st
     return false;
 }
 
-static bool wanted(const struct wk_snapshot *snap, const struct table *t, struct entry *e)
+/* base: epoch that a delta starts at; 0: it is an image. */
+static bool wanted(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct entry *e)
 {
-    if (!is_visible(e, snap->epoch))
-        return false;
-    if (snap->pass == PASS_DELTA ? e->born <= snap->base_epoch : e->kind == ENTRY_DELETE)
+    if (!is_visible(e, base, snap->epoch) || (base == 0 && e->kind == ENTRY_DELETE))
         return false;
     return e->kind == ENTRY_DELETE || !t->time_bytes || *time_of(e) + t->decl->ttl_ms > snap->now_ms;
 }
@@ -350,6 +356,48 @@ static void add_entry(const struct table *t, struct entry *e, struct bytes *payl
     ckpt_entry_add(payload, &out);
 }
 
+/* The wanted entries that begin in the block that `at` is in, up to `end`. Where the next block's begin. */
+static uint32_t take_block(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t at,
+                           uint32_t end, struct bytes *out, uint32_t *ret_rows)
+{
+    uint32_t block = at / BLOCK_BYTES;
+
+    *ret_rows = 0;
+    for (; at < end && at / BLOCK_BYTES == block;) {
+        struct entry *e = (struct entry *)(void *)((char *)p + at);
+
+        at += (uint32_t)room_of(t, e);
+        if (wanted(snap, t, base, e)) {
+            add_entry(t, e, out);
+            ++*ret_rows;
+        }
+    }
+    return at;
+}
+
+static uintptr_t *block_of(const struct wk_snapshot *snap, const struct page *p, uint32_t at)
+{
+    return &snap->blocks[(size_t)p->id * PAGE_BLOCKS + at / BLOCK_BYTES];
+}
+
+static void read_block(struct wk_snapshot *snap, const struct table *t, struct bytes *payload, uint64_t *rows)
+{
+    uint32_t base = snap->pass == PASS_DELTA ? snap->base_epoch : 0, more;
+    uintptr_t *word = block_of(snap, snap->page, snap->at), was = BLOCK_UNREAD;
+
+    if (__atomic_compare_exchange_n(word, &was, BLOCK_BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
+        snap->at = take_block(snap, t, base, snap->page, snap->at, snap->end, payload, &more);
+        __atomic_store_n(word, BLOCK_READ, __ATOMIC_RELEASE);
+    } else {
+        const struct note *n = (const struct note *)was;
+
+        bytes_add(payload, n->data, n->len);
+        more = n->rows;
+        snap->at = n->end;
+    }
+    *rows += more;
+}
+
 /* Rows of the group until the payload is large enough. true: the group is through. */
 static bool read_group(struct wk_snapshot *snap, const struct table *t, const struct frozen *f, struct bytes *payload,
                        uint64_t *rows)
@@ -357,28 +405,23 @@ static bool read_group(struct wk_snapshot *snap, const struct table *t, const st
     if (!snap->in_group) {
         snap->in_group = true;
         snap->page = f->tail;
-        snap->at = f->tail ? page_first(f->tail) : 0;
+        snap->at = PAGE_HEAD_BYTES;
         snap->end = f->used;
         if (f->tail && snap->pass == PASS_DELTA && f->newest <= snap->base_epoch)
             snap->at = snap->end;
     }
     while (snap->page) {
         while (snap->at < snap->end) {
-            struct entry *e = (struct entry *)(void *)((char *)snap->page + snap->at);
-
             if (payload->len >= SECTION_BYTES)
                 return false;
-            snap->at += (uint32_t)room_of(t, e);
-            if (wanted(snap, t, e)) {
-                add_entry(t, e, payload);
-                (*rows)++;
-            }
+            read_block(snap, t, payload, rows);
         }
         snap->page = snap->page->prev;
         if (snap->page) {
-            bool skip = snap->pass == PASS_DELTA && snap->page->newest <= snap->base_epoch;
+            uint32_t newest = __atomic_load_n(&snap->page->newest, __ATOMIC_RELAXED);
+            bool skip = snap->pass == PASS_DELTA && newest <= snap->base_epoch;
 
-            snap->at = page_first(snap->page);
+            snap->at = PAGE_HEAD_BYTES;
             snap->end = skip ? snap->at : snap->page->used;
         }
     }
@@ -463,12 +506,111 @@ static int next_section(struct wk_snapshot *snap, struct ckpt_section *section, 
 
 int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
 {
-    int rc;
-
     bytes_clear(payload);
-    rc = next_section(snap, section, payload);
-    __atomic_store_n(&snap->passed, place(snap->table, snap->pass, snap->group), __ATOMIC_RELEASE);
-    return rc;
+    return next_section(snap, section, payload);
+}
+
+/* ---- the task, while it is read ---- */
+
+/* Room for a note of so many bytes; NULL: over budget. What is used of it is counted later. */
+static struct note *note_room(struct wk_snapshot *snap, size_t bytes)
+{
+    struct notes *n = snap->notes;
+    size_t size = MEM_HUGE_BYTES;
+
+    if (n && n->bytes - n->used >= bytes)
+        return (struct note *)(void *)((char *)n + n->used);
+    if (bytes + sizeof(*n) > size / 2)
+        size = bytes + sizeof(*n);
+    else
+        while (size > NOTES_FIRST_BYTES && size / 2 > MAX(bytes + sizeof(*n), n ? n->bytes : 0))
+            size /= 2;
+    n = wk_room_alloc(snap->state, size);
+    if (!n)
+        return NULL;
+    *n = (struct notes){.next = snap->notes, .bytes = size, .used = pad8(sizeof(*n))};
+    snap->notes = n;
+    return (struct note *)(void *)((char *)n + n->used);
+}
+
+/*
+ * What was written down is of no use to any snapshot: the next changes there need not look for the note, which is one line
+ * more that is not in the cache.
+ */
+static void set_free(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t at, uint32_t end)
+{
+    uint32_t epoch = snap->state->epoch;
+
+    wk_note_newest(p, epoch);
+    while (at < end) {
+        struct entry *e = (struct entry *)(void *)((char *)p + at);
+
+        at += (uint32_t)room_of(t, e);
+        if (e->born > base && e->born <= snap->epoch && is_current(e))
+            __atomic_store_n(&e->dead, ENTRY_FREE | epoch, __ATOMIC_RELAXED);
+    }
+}
+
+/* Before the first change in a block: the reader finds the note in place of it. false: it has come first, or no memory. */
+static bool write_down(struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block)
+{
+    uintptr_t *word = &snap->blocks[(size_t)p->id * PAGE_BLOCKS + block], was = BLOCK_UNREAD;
+    uint32_t next = block + 1;
+    struct bytes out;
+    struct note *n;
+    size_t most;
+
+    while (next < PAGE_BLOCKS && p->first[next] == 0)
+        next++;
+    most = (next < PAGE_BLOCKS ? p->first[next] : p->used) - p->first[block] + NOTE_SLACK;
+    n = note_room(snap, most);
+    if (!n)
+        return false;
+    out = (struct bytes){.data = n->data, .cap = most - sizeof(*n)};
+    n->end = take_block(snap, t, base, p, p->first[block], p->used, &out, &n->rows);
+    CHECK(out.data == n->data); /* entries are never longer in a file */
+    n->len = (uint32_t)out.len;
+    if (!__atomic_compare_exchange_n(word, &was, (uintptr_t)n, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        return false;
+    snap->notes->used += pad8(sizeof(*n) + n->len);
+    if (snap->state->reading_count == 1)
+        set_free(snap, t, base, p, p->first[block], n->end);
+    return true;
+}
+
+bool wk_snapshot_release(struct wk_snapshot *snap, const struct table *t, const struct group *g, struct entry *e)
+{
+    const struct frozen_table *f = &snap->tables[t - snap->state->tables];
+    uint32_t base = f->image || f->groups[g - t->groups].image ? 0 : snap->base_epoch;
+    uintptr_t word;
+
+    if (e->born > snap->epoch || e->born <= base)
+        return true;
+    word = __atomic_load_n(block_of(snap, page_of(e), e->offset), __ATOMIC_ACQUIRE);
+    if (word == BLOCK_UNREAD)
+        return write_down(snap, t, base, page_of(e), e->offset / BLOCK_BYTES);
+    return word != BLOCK_BUSY;
+}
+
+void wk_snapshot_end(struct wk_snapshot *snap)
+{
+    struct notes **last = &snap->notes;
+
+    while (*last)
+        last = &(*last)->next;
+    *last = snap->state->notes;
+    snap->state->notes = snap->notes;
+    snap->notes = NULL;
+}
+
+void wk_notes_free(struct wk_state *s, bool all)
+{
+    for (uint32_t i = 0; s->notes && (all || i < NOTES_FREED_MAX); i++) {
+        struct notes *n = s->notes;
+
+        s->notes = n->next;
+        wk_room_free(s, n, n->bytes);
+    }
 }
 
 int wk_snapshot_next_stored(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload,

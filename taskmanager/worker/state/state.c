@@ -90,10 +90,12 @@ void wk_state_unref(struct wk_state *s)
         wk_table_free(&s->tables[i]);
         wk_elements_free(s, &s->lists[i]);
     }
+    wk_notes_free(s, true);
     CHECK(s->chunk_count == 0);
     wk_rooms_release(s);
     wk_disk_release(s);
     mem_free(s->chunks);
+    mem_free(s->free_ids);
     mem_free(s->tables);
     mem_free(s->lists);
     arena_release(&s->arena);
@@ -108,8 +110,10 @@ void wk_state_free(struct wk_state *s)
         mem_free(s->pending[i].imaged);
         wk_tables_unref(s->pending[i].tables);
     }
-    for (uint32_t i = 0; i < s->reading_count; i++)
+    for (uint32_t i = 0; i < s->reading_count; i++) {
+        wk_snapshot_end(s->reading[i]);
         wk_snapshot_unref(s->reading[i]);
+    }
     mem_free(s->pending);
     mem_free(s->reading);
     s->pending = NULL;

@@ -2,15 +2,16 @@
  * state_private.h - the table: per declared state and key group an epoch log with an index.
  *
  * Log: entries in pages, appended; an entry is changed in place in the epoch that wrote it, and in a later one where no
- * snapshot has to read its group any more: then it gets the new date.  Else a later change appends the new version and marks
- * the old one dead; so what a checkpoint froze stays as it was until it was read out.  A deleted key that a checkpoint
+ * snapshot has to read it any more: then it gets the new date.  Before that the task writes down what the snapshot takes of
+ * the 4 KiB around it, if its reader has not been there (snapshot.c).  Where that cannot be, and where the new value needs
+ * more room, the new version is appended and the old one marked dead.  A deleted key that a checkpoint
  * may know leaves a tombstone, which stays in the index until a checkpoint that holds it is complete: each key has one
  * current entry at most, and the order of entries in the log means nothing.
  * Index: a power of two of buckets, each a line of the cache with 8 tags of 16 bits of the hash and 8 addresses of 48 bits:
  * all tags are compared at once, and few branches depend on what is in a line that was waited for (index.c).
  *
- * Threads: the task's alone, but for frozen pages, which the reader of a snapshot walks too; of their entries the task then
- * writes `dead` alone.  A page with entries of a snapshot's epoch or older is neither freed nor unlinked while that snapshot is read.
+ * Threads: the task's alone, but for frozen pages, which the reader of a snapshot walks too; of entries that it wants and has
+ * not passed the task writes `dead` alone.  A page with entries of a snapshot's epoch or older is neither freed nor unlinked while that snapshot is read.
  */
 #ifndef WK_STATE_PRIVATE_H
 #define WK_STATE_PRIVATE_H
@@ -30,6 +31,9 @@
 #define LINE_BYTES 64u /* of the cache */
 #define NEAR 2         /* prefetch into the second-level cache, which waits for more lines at a time than the first */
 #define BUCKET_SLOTS 8u
+#define BLOCK_BYTES 4096u /* of a page: what is written down at once for a snapshot */
+#define PAGE_BLOCKS (PAGE_BYTES / BLOCK_BYTES)
+#define PAGE_HEAD_BYTES 128u /* the first entry begins a line */
 
 enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
 
@@ -40,8 +44,8 @@ enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
  * a line: a key of 8 bytes and five numbers, or one of 16 and four.  Where it stands in the index follows from its key.
  */
 struct entry {
-    uint32_t born;      /* epoch that wrote it */
-    uint32_t dead;      /* epoch that replaced or deleted it; 0: current. Atomic: the one field that both threads see. */
+    uint32_t born;      /* epoch that wrote it; atomic as `dead` */
+    uint32_t dead;      /* epoch that replaced or deleted it; 0 or with ENTRY_FREE: current. Atomic: both threads see it. */
     uint16_t offset;    /* from the begin of its page; one that is larger than PAGE_BYTES stands alone in its page */
     uint8_t key_len;    /* or KEY_MORE */
     uint8_t kind : 2;   /* enum entry_kind */
@@ -55,6 +59,7 @@ struct more { /* of an entry whose key or value is too long for its header, or t
     uint32_t cap;
     uint32_t part; /* 0; of lists and maps: number of the chunk or bucket */
 };
+#define ENTRY_FREE 0x80000000u /* in `dead`, with an epoch: no snapshot needs it any more that was taken up to then */
 #define KEY_MORE 255u
 #define CAP_SHORT_MAX (UINT16_MAX / 8u)
 
@@ -63,12 +68,15 @@ struct page {
     size_t bytes;      /* charged */
     uint32_t used;     /* offset of the first free byte */
     uint32_t end;
-    uint32_t oldest, newest; /* epochs of its entries */
+    uint32_t oldest, newest; /* epochs of its entries; newest: atomic */
     uint32_t made;           /* epoch of its first entry's coming: an older snapshot does not read it */
     uint32_t dead;           /* bytes of dead entries */
     uint32_t tombs, tombs_newest; /* bytes of tombstones, epoch of the newest */
     int64_t newest_ms;            /* with a TTL: of all that is in it */
+    uint32_t id;                  /* of all pages that there are, from 0 */
+    uint16_t first[PAGE_BLOCKS];  /* offset of the first entry that begins in each block; 0: none */
 };
+_Static_assert(sizeof(struct page) <= PAGE_HEAD_BYTES, "the first entry is behind it");
 
 struct bucket {
     uint16_t tag[BUCKET_SLOTS]; /* 0: free */
@@ -85,7 +93,6 @@ struct group {
     uint32_t keys;        /* part 0, not deleted */
     uint32_t page_bytes;  /* of the next page */
     uint32_t chain;       /* deltas with something in them since the last image */
-    uint32_t unread;      /* the epoch in which no snapshot has to read the group any more; another one: not known */
     uint64_t log_bytes;   /* of entries, dead ones too */
     uint64_t dead_bytes, tomb_bytes;
     uint64_t changed[2];  /* bytes written since the base: up to the last freeze, and after it */
@@ -126,6 +133,12 @@ struct pending {
     struct wk_tables *tables; /* a reference; NULL: none */
 };
 
+/* Room for what was written down for a snapshot. */
+struct notes {
+    struct notes *next;
+    size_t bytes, used;
+};
+
 struct chunk { /* rooms.c */
     char *data;
     uint32_t used; /* a bit per room of PAGE_BYTES */
@@ -158,6 +171,9 @@ struct wk_state {
     uint32_t pending_count, pending_room;
     struct wk_snapshot **reading; /* their pages are held */
     uint32_t reading_count, reading_room;
+    struct notes *notes;      /* of snapshots that have been read: they go step by step */
+    uint32_t page_ids;        /* given so far */
+    uint32_t *free_ids, free_id_count, free_id_room;
     uint32_t refs;            /* the task and the snapshots; atomic */
     struct restore *restore;
     struct disk *disk;        /* NULL: all of it is in memory */
@@ -254,11 +270,6 @@ static inline struct page *page_of(struct entry *e)
 {
     return (struct page *)(void *)((char *)e - e->offset);
 }
-/* Offset of the first entry: it begins a line. How much fits does not depend on where the page lies. */
-static inline uint32_t page_first(const struct page *p)
-{
-    return (uint32_t)(sizeof(*p) + -((uintptr_t)p + sizeof(*p)) % LINE_BYTES);
-}
 /* Of 16 bits that neither the group nor the bucket is made of; not 0. */
 static inline uint16_t tag_of(uint64_t hash)
 {
@@ -324,11 +335,16 @@ static inline uint64_t entry_hash(struct entry *e)
 {
     return index_hash(hash_xxh3(key_of(e), key_len_of(e)), entry_part(e));
 }
-static inline bool is_visible(const struct entry *e, uint32_t epoch)
+static inline bool is_current(const struct entry *e)
 {
-    uint32_t dead = __atomic_load_n(&e->dead, __ATOMIC_RELAXED);
+    return e->dead == 0 || e->dead >= ENTRY_FREE;
+}
+/* Of those born after `base` (0: all). */
+static inline bool is_visible(const struct entry *e, uint32_t base, uint32_t epoch)
+{
+    uint32_t born = __atomic_load_n(&e->born, __ATOMIC_RELAXED), dead = __atomic_load_n(&e->dead, __ATOMIC_RELAXED);
 
-    return e->born <= epoch && (dead == 0 || dead > epoch);
+    return born > base && born <= epoch && (dead == 0 || dead > epoch);
 }
 
 static inline void wk_state_range(const struct wk_state *s, uint32_t *ret_first, uint32_t *ret_last)
@@ -383,6 +399,13 @@ struct entry *wk_insert(struct table *t, struct group *g, uint64_t index_hash, c
  * (`keep` bytes of the value are taken along) that has replaced it.  Its value_len is set.  NULL: over budget.
  */
 struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep);
+static inline void wk_note_newest(struct page *p, uint32_t epoch)
+{
+    if (p->newest < epoch)
+        __atomic_store_n(&p->newest, epoch, __ATOMIC_RELAXED);
+}
+/* An older entry that is current becomes one of this epoch where it is. false: a snapshot needs it as it was. */
+bool wk_redate(struct table *t, struct group *g, struct entry *e);
 /* The key is gone. false: over budget (for the tombstone). */
 bool wk_delete(struct table *t, struct group *g, uint64_t at, struct entry *e);
 /* A tombstone that no checkpoint needs any more leaves index and log. */
@@ -474,9 +497,16 @@ void wk_update_held(struct wk_state *s);
 /* ---- snapshot.c ---- */
 bool wk_snapshot_is_read(const struct wk_snapshot *snap); /* nobody reads it any more */
 uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap);
-/* The reader will not look at the group again. */
-bool wk_snapshot_has_passed(const struct wk_snapshot *snap, uint32_t table, uint32_t group);
+/*
+ * e, which is current, may be changed: the snapshot does not want it, has read it, or what it takes of the block that e
+ * begins in is written down now.  false: it is just reading there, or there is no memory.
+ */
+bool wk_snapshot_release(struct wk_snapshot *snap, const struct table *t, const struct group *g, struct entry *e);
+/* Has been read: what was written down for it is the state's to free. */
+void wk_snapshot_end(struct wk_snapshot *snap);
 void wk_snapshot_unref(struct wk_snapshot *snap);
+/* Frees some of what was written down for snapshots that have been read; all: all of it. */
+void wk_notes_free(struct wk_state *s, bool all);
 
 /* ---- migrate.c ---- */
 struct migration;

@@ -64,13 +64,30 @@ bool wk_table_begin(struct table *t)
     return true;
 }
 
+/* ---- pages ---- */
+
+static uint32_t take_id(struct wk_state *s)
+{
+    return s->free_id_count > 0 ? s->free_ids[--s->free_id_count] : s->page_ids++;
+}
+
+static void page_free(struct wk_state *s, struct page *p)
+{
+    if (s->free_id_count == s->free_id_room) {
+        s->free_id_room = MAX(s->free_id_room * 2, 64u);
+        s->free_ids = mem_realloc(s->free_ids, s->free_id_room * sizeof(*s->free_ids));
+    }
+    s->free_ids[s->free_id_count++] = p->id;
+    wk_room_free(s, p, p->bytes);
+}
+
 static void free_pages(struct wk_state *s, struct group *g)
 {
     while (g->tail) {
         struct page *p = g->tail;
 
         g->tail = p->prev;
-        wk_room_free(s, p, p->bytes);
+        page_free(s, p);
     }
 }
 
@@ -94,7 +111,7 @@ void wk_table_free(struct table *t)
 static struct page *page_new(struct table *t, struct group *g, size_t bytes)
 {
     struct wk_state *s = t->state;
-    size_t head = sizeof(struct page) + LINE_BYTES, size = MAX(g->page_bytes ? g->page_bytes : PAGE_FIRST_BYTES, head + bytes);
+    size_t size = MAX(g->page_bytes ? g->page_bytes : PAGE_FIRST_BYTES, PAGE_HEAD_BYTES + bytes);
     struct page *p;
 
     p = wk_room_alloc(s, size);
@@ -102,8 +119,9 @@ static struct page *page_new(struct table *t, struct group *g, size_t bytes)
         return NULL;
     memset(p, 0, sizeof(*p));
     p->bytes = size;
-    p->used = page_first(p);
-    p->end = (uint32_t)(p->used + size - head);
+    p->id = take_id(s);
+    p->used = PAGE_HEAD_BYTES;
+    p->end = (uint32_t)size;
     p->oldest = UINT32_MAX;
     p->made = s->epoch;
     p->prev = g->tail;
@@ -126,9 +144,11 @@ static struct entry *append(struct table *t, struct group *g, size_t bytes, uint
     e = (struct entry *)(void *)((char *)p + p->used);
     CHECK(p->used < PAGE_BYTES);
     e->offset = (uint16_t)p->used;
+    if (p->first[p->used / BLOCK_BYTES] == 0)
+        p->first[p->used / BLOCK_BYTES] = (uint16_t)p->used;
     p->used += (uint32_t)bytes;
     p->oldest = MIN(p->oldest, born);
-    p->newest = MAX(p->newest, born);
+    wk_note_newest(p, born);
     g->log_bytes += bytes;
     t->state->appended += bytes;
     return e;
@@ -240,29 +260,25 @@ static struct entry *replace(struct table *t, struct group *g, uint64_t at, stru
     return copy;
 }
 
-/* Nobody reads what the group was before this epoch: all snapshots have passed it. */
-static bool is_unread(const struct table *t, struct group *g)
+bool wk_redate(struct table *t, struct group *g, struct entry *e)
 {
     const struct wk_state *s = t->state;
 
-    if (g->unread == s->epoch)
-        return true;
-    for (uint32_t i = 0; i < s->reading_count; i++)
-        if (!wk_snapshot_has_passed(s->reading[i], (uint32_t)(t - s->tables), (uint32_t)(g - t->groups)))
+    if (e->dead == (ENTRY_FREE | s->epoch)) { /* and the page has been told */
+        __atomic_store_n(&e->dead, 0, __ATOMIC_RELAXED);
+    } else {
+        if (t->stored)
             return false;
-    g->unread = s->epoch;
-    return true;
-}
-
-/* An old entry becomes one of this epoch where it is: the next delta has it. */
-static void redate(struct table *t, struct group *g, struct entry *e)
-{
-    struct page *p = page_of(e);
-
-    e->born = t->state->epoch;
+        for (uint32_t i = 0; i < s->reading_count; i++)
+            if (!wk_snapshot_release(s->reading[i], t, g, e))
+                return false;
+        wk_note_newest(page_of(e), s->epoch);
+        __atomic_store_n(&e->dead, 0, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&e->born, s->epoch, __ATOMIC_RELAXED);
     e->fresh = 0;
-    p->newest = t->state->epoch;
-    g->changed[1] += room_of(t, e);
+    g->changed[1] += room_of(t, e); /* the next delta has it */
+    return true;
 }
 
 struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep)
@@ -273,8 +289,8 @@ struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct ent
 
     if (e->kind == ENTRY_DELETE)
         keep = 0;
-    else if (e->born != epoch && size <= cap && !t->stored && is_unread(t, g))
-        redate(t, g, e);
+    else if (e->born != epoch && size <= cap)
+        (void)wk_redate(t, g, e);
     if (e->born == epoch && size <= cap) {
         if (e->kind == ENTRY_DELETE) {
             struct page *p = page_of(e);
@@ -353,6 +369,7 @@ bool wk_move(struct table *t, struct group *g, struct entry *e)
     offset = copy->offset;
     memcpy(copy, e, bytes);
     copy->offset = offset;
+    copy->dead = 0;
     page_of(copy)->newest_ms = MAX(page_of(copy)->newest_ms, page_of(e)->newest_ms);
     wk_index_point(g, at, copy);
     if (copy->kind == ENTRY_DELETE)
@@ -364,13 +381,13 @@ bool wk_move(struct table *t, struct group *g, struct entry *e)
 void wk_unlink_page(struct table *t, struct group *g, struct page **link)
 {
     struct page *p = *link;
-    uint64_t entries = p->used - page_first(p);
+    uint64_t entries = p->used - PAGE_HEAD_BYTES;
 
     *link = p->prev;
     g->log_bytes -= entries;
     g->dead_bytes -= p->dead;
     CHECK(p->dead == entries && p->tombs == 0);
-    wk_room_free(t->state, p, p->bytes);
+    page_free(t->state, p);
     while (g->page_bytes > PAGE_FIRST_BYTES && g->page_bytes > g->log_bytes - g->dead_bytes)
         g->page_bytes /= 2;
 }
