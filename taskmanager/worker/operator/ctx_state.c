@@ -22,15 +22,27 @@ struct shape {
     bool in_place; /* the struct is what is kept */
     struct packed_struct row;
 };
+/* The values in place of the rows that a row function is about to get. */
+struct ahead {
+    struct wk_runs runs;
+    bool begun;
+    void *values[KEY_RUN_ROWS]; /* NULL: absent, or asked for when it is used */
+};
 struct wk_kept {
     struct bytes value, key; /* of the call at hand */
     struct key_run keys;
     struct { /* of the rows that a row function is about to get */
         struct key_run keys;
-        uint64_t hash[KEY_RUN_ROWS];
+        const rask_batch *in;    /* they are of */
+        const uint64_t *hash;    /* of its rows */
+        uint64_t *room;          /* owned; where they are not in the batch */
+        uint32_t at, row;        /* where the run begins in it; the current row in the run */
+        const char *key;         /* of the current row; NULL: none */
     } run;
+    uint32_t count;
     struct {
         struct shape value, key;
+        struct ahead *ahead; /* owned; NULL: not used in place so far */
     } of[];
 };
 
@@ -43,6 +55,7 @@ static struct wk_kept *kept(struct wk_op *op)
     while (op->ctx.states && op->ctx.states[n].kind != 0)
         n++;
     op->kept = mem_alloc(sizeof(*op->kept) + n * sizeof(op->kept->of[0]));
+    op->kept->count = n;
     bytes_init(&op->kept->value);
     bytes_init(&op->kept->key);
     bytes_init(&op->kept->keys.text);
@@ -58,6 +71,9 @@ void wk_kept_free(struct wk_kept *k)
     bytes_release(&k->key);
     bytes_release(&k->keys.text);
     bytes_release(&k->run.keys.text);
+    mem_free(k->run.room);
+    for (uint32_t i = 0; i < k->count; i++)
+        mem_free(k->of[i].ahead);
     mem_free(k);
 }
 
@@ -165,10 +181,27 @@ static bool in_place(struct wk_op *op, int state, const rask_schema *schema, siz
     return is_usable(op, state, VALUES, "a value in place", false) && is_in_place(op, state, schema, size);
 }
 
+/* The value of the current key, when the run of its row has found it. */
+static void *found_ahead(const struct wk_op *op, int state, const rask_schema *schema, size_t size)
+{
+    const struct wk_kept *k = op->kept;
+    const struct ahead *a;
+
+    if (!k || (uint32_t)state >= k->count || !op->ctx.key.data || op->ctx.key.data != k->run.key)
+        return NULL;
+    a = k->of[state].ahead;
+    if (!a || !a->begun || k->of[state].value.schema != schema || k->of[state].value.size != size || op->ctx.error.code)
+        return NULL;
+    return a->values[k->run.row] && wk_runs_has(&a->runs, k->run.row) ? a->values[k->run.row] : NULL;
+}
+
 void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
 {
     struct wk_op *op = wk_op_of(ctx);
+    void *found = found_ahead(op, state, schema, size);
 
+    if (found)
+        return found;
     if (!in_place(op, state, schema, size))
         return NULL;
     return wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, true, NULL, first_error(op));
@@ -177,7 +210,10 @@ void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t s
 const void *wk_ctx_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
 {
     struct wk_op *op = wk_op_of(ctx);
+    const void *found = found_ahead(op, state, schema, size);
 
+    if (found)
+        return found;
     return in_place(op, state, schema, size)
                ? wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, false, NULL, NULL)
                : NULL;
@@ -198,55 +234,92 @@ void wk_ctx_clear(rask_ctx *ctx, int state)
         (void)failed(op, &err);
 }
 
-/* Hashes of the keys of rows from .. from + n - 1; false: the batch has none. */
-static bool hashes_of(const rask_batch *in, uint32_t from, uint32_t n, uint64_t *hash)
+/* Hashes of the keys of rows from .. from + n - 1; room: for where the batch has them not one behind the other. */
+static const uint64_t *hashes_of(struct wk_op *op, int input, const rask_batch *in, uint32_t from, uint32_t n, uint64_t *room)
 {
-    const uint64_t *all = in->hash.data;
+    const uint64_t *by_position = in->hash.data;
 
-    for (uint32_t i = 0; all && i < n; i++)
-        hash[i] = all[rask_position(in, from + i)];
-    return all != NULL;
+    if (by_position && !in->sel)
+        return by_position + in->first + from;
+    if (!by_position) {
+        rask_batch *part = batch_slice((rask_batch *)(uintptr_t)in, from, n);
+
+        key_hash_batch(part, op->key_columns[input], op->key_count[input], room);
+        batch_unref(part);
+    }
+    for (uint32_t i = 0; by_position && i < n; i++)
+        room[i] = by_position[in->sel[from + i]];
+    return room;
+}
+
+/* A state of which the next rows' values can be found ahead; NULL. */
+static struct ahead *ahead_of(struct wk_op *op, int state)
+{
+    struct wk_kept *k = kept(op);
+
+    if (!(BIT(op->ctx.states[state].kind) & VALUES) || !k->of[state].value.in_place)
+        return NULL;
+    if (!k->of[state].ahead)
+        k->of[state].ahead = MEM_NEW(struct ahead);
+    return k->of[state].ahead;
+}
+
+/* What a declared state has of the n rows of the run, with which `left` are left. */
+static void fetch_run(struct wk_op *op, int state, uint32_t n, uint32_t left, bool first)
+{
+    struct wk_kept *k = op->kept;
+    struct ahead *a = ahead_of(op, state);
+    const uint64_t *hash = k->run.hash + k->run.at;
+
+    if (a && first)
+        a->begun = wk_runs_begin_found(&a->runs, op->state, state, hash, left);
+    if (a && a->begun) {
+        wk_runs_next_found(&a->runs, &k->run.keys, k->of[state].value.size, a->values);
+        return;
+    }
+    if (first)
+        wk_state_fetch(op->state, state, hash, n);
+    wk_state_fetch(op->state, state, hash + n, MIN(left - n, (uint32_t)KEY_RUN_ROWS));
+    wk_state_fetch_entries(op->state, state, hash, n);
 }
 
 void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t from, bool first)
 {
-    uint32_t n = MIN(in->rows - from, (uint32_t)KEY_RUN_ROWS), next = MIN(in->rows - from - n, (uint32_t)KEY_RUN_ROWS);
-    struct key_run *keys = &kept(op)->run.keys;
-    uint64_t *hash = kept(op)->run.hash, ahead[KEY_RUN_ROWS];
+    uint32_t left = in->rows - from, n = MIN(left, (uint32_t)KEY_RUN_ROWS);
+    struct wk_kept *k = kept(op);
 
-    key_run_fill(keys, in, op->key_columns[input], op->key_count[input], from, n);
-    if (!hashes_of(in, from, n, hash)) {
-        key_run_hash(keys, hash);
-        first = true;
-        next = 0;
-    }
-    (void)hashes_of(in, from + n, next, ahead);
-    for (int i = 0; op->ctx.states && op->ctx.states[i].kind != 0; i++) {
-        if (op->ctx.states[i].kind >= RASK_OPERATOR_LIST)
-            continue;
-        if (first)
-            wk_state_fetch(op->state, i, hash, n);
-        wk_state_fetch(op->state, i, ahead, next);
-        wk_state_fetch_entries(op->state, i, hash, n);
-    }
+    if (!k->run.room && (!in->hash.data || in->sel))
+        k->run.room = mem_alloc_array(RASK_BATCH_ROWS_MAX, sizeof(*k->run.room));
+    if (from == 0 || in != k->run.in) /* one that goes on has been here */
+        k->run.hash = hashes_of(op, input, in, 0, in->rows, k->run.room);
+    k->run.in = in;
+    k->run.at = from;
+    key_run_fill(&k->run.keys, in, op->key_columns[input], op->key_count[input], from, n);
+    for (int i = 0; op->ctx.states && op->ctx.states[i].kind != 0; i++)
+        if (op->ctx.states[i].kind < RASK_OPERATOR_LIST)
+            fetch_run(op, i, n, left, first);
     if (op->timers)
-        wk_timers_fetch(op->timers, hash, n);
+        wk_timers_fetch(op->timers, k->run.hash + k->run.at, n);
 }
 
 void wk_op_use_key(struct wk_op *op, uint32_t i)
 {
-    const struct key_run *keys = &op->kept->run.keys;
+    struct wk_kept *k = op->kept;
+    const struct key_run *keys = &k->run.keys;
 
-    op->ctx.key.data = keys->len[i] <= KEY_HEAD_BYTES ? (const char *)keys->head[i] : (const char *)keys->text.data + keys->place[i];
+    k->run.key = keys->len[i] <= KEY_HEAD_BYTES ? (const char *)keys->head[i] : (const char *)keys->text.data + keys->place[i];
+    k->run.row = i;
+    op->ctx.key.data = k->run.key;
     op->ctx.key.len = keys->len[i];
-    op->ctx.key_hash = op->kept->run.hash[i];
+    op->ctx.key_hash = k->run.hash[k->run.at + i];
 }
 
 int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, uint32_t from, uint32_t count,
                      const rask_schema *schema, size_t size, void **values)
 {
     struct wk_op *op = wk_op_of(ctx);
-    uint64_t hash[RASK_BATCH_ROWS_MAX];
+    uint64_t room[RASK_BATCH_ROWS_MAX];
+    const uint64_t *hash;
     struct wk_runs runs;
     struct key_run *keys;
     int rc;
@@ -256,12 +329,7 @@ int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, u
     if (!is_usable(op, state, VALUES, "rask_values_of", true) || !is_in_place(op, state, schema, size))
         return ctx->error.code;
     keys = &kept(op)->keys;
-    if (!hashes_of(in, from, count, hash)) {
-        rask_batch *part = batch_slice((rask_batch *)(uintptr_t)in, from, count);
-
-        key_hash_batch(part, op->key_columns[input], op->key_count[input], hash);
-        batch_unref(part);
-    }
+    hash = hashes_of(op, input, in, from, count, room);
     rc = wk_runs_begin(&runs, op->state, state, hash, count, &ctx->error);
     for (uint32_t i = 0; i < count && rc == 0; i += KEY_RUN_ROWS) {
         key_run_fill(keys, in, op->key_columns[input], op->key_count[input], from + i, MIN(count - i, (uint32_t)KEY_RUN_ROWS));

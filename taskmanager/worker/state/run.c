@@ -237,14 +237,12 @@ static struct entry *get_other(struct wk_runs *r, struct table *t, const struct 
     return e;
 }
 
-int wk_runs_begin(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows, struct err *err)
+static void begin(struct wk_runs *r, struct table *t, const uint64_t *hash, uint32_t rows)
 {
-    struct table *t = wk_table_of(s, state);
+    struct wk_state *s = t->state;
 
-    if (!t->groups && !wk_table_begin(t))
-        return wk_over_budget(t, s->group_count * sizeof(struct group), err);
     r->state = s;
-    r->number = state;
+    r->number = (int)(t - s->tables);
     r->hash = hash;
     r->rows = rows;
     r->at = 0;
@@ -255,15 +253,11 @@ int wk_runs_begin(struct wk_runs *r, struct wk_state *s, int state, const uint64
     find_buckets(r, t, 0);
     find_buckets(r, t, KEY_RUN_ROWS);
     find_entries_here(r, 0);
-    return 0;
 }
 
-int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, void **values, struct err *err)
+/* The bits of keys that are not as usual; the other values are there. */
+static uint64_t next(struct wk_runs *r, const struct table *t, const struct key_run *keys, size_t size, void **values)
 {
-    struct table *t = wk_table_of(r->state, r->number);
-    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
-    uint64_t others;
-
     CHECK(keys->rows == MIN(r->rows - r->at, (uint32_t)KEY_RUN_ROWS));
     if (r->resized != r->state->resized) { /* an index has moved */
         r->resized = r->state->resized;
@@ -272,8 +266,25 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
     r->last_byte = MIN(entry_room(t, keys->len[0], 0, size).bytes - 1, LINE_BYTES); /* most are as the first */
     find_entries_here(r, r->at + KEY_RUN_ROWS);
     find_buckets(r, t, r->at + 2 * KEY_RUN_ROWS);
-    others = check_entries_here(r, keys, size, values);
-    fetch_pages_of_old(r, entry, others);
+    return check_entries_here(r, keys, size, values);
+}
+
+int wk_runs_begin(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows, struct err *err)
+{
+    struct table *t = wk_table_of(s, state);
+
+    if (!t->groups && !wk_table_begin(t))
+        return wk_over_budget(t, s->group_count * sizeof(struct group), err);
+    begin(r, t, hash, rows);
+    return 0;
+}
+
+int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, void **values, struct err *err)
+{
+    struct table *t = wk_table_of(r->state, r->number);
+    uint64_t others = next(r, t, keys, size, values);
+
+    fetch_pages_of_old(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);
     for (; others; others &= others - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(others);
         struct entry *e = get_other(r, t, keys, i, size, err);
@@ -284,4 +295,31 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
     }
     r->at += keys->rows;
     return 0;
+}
+
+bool wk_runs_begin_found(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows)
+{
+    struct table *t = wk_table_of(s, state);
+
+    if (!t->groups || t->time_bytes || t->stored)
+        return false;
+    begin(r, t, hash, rows);
+    return true;
+}
+
+void wk_runs_next_found(struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
+{
+    uint64_t others = next(r, wk_table_of(r->state, r->number), keys, size, values);
+
+    fetch_pages_of_old(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);
+    for (; others; others &= others - 1)
+        values[__builtin_ctzll(others)] = NULL;
+    r->at += keys->rows;
+}
+
+bool wk_runs_has(const struct wk_runs *r, uint32_t i)
+{
+    const struct entry *e = r->entry[(r->at - 1) / KEY_RUN_ROWS % 2][i];
+
+    return e->dead == 0 && e->kind == ENTRY_PUT;
 }

@@ -82,6 +82,14 @@ int wk_runs_begin(struct wk_runs *r, struct wk_state *s, int state, const uint64
                   struct err *err) MUST_CHECK;
 /* The next KEY_RUN_ROWS rows, or what is left. */
 int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, void **values, struct err *err) MUST_CHECK;
+/*
+ * The same for keys that are used one by one, with other calls in between but no wk_state_settle: nothing is created, and
+ * values[i] is NULL for a key that is to be asked for by wk_state_get.  A value is of use while wk_runs_has(.., i): a call in
+ * between may have removed the key.  false: not of such a state, or it is empty; then there are no runs.
+ */
+bool wk_runs_begin_found(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows) MUST_CHECK;
+void wk_runs_next_found(struct wk_runs *r, const struct key_run *keys, size_t size, void **values);
+bool wk_runs_has(const struct wk_runs *r, uint32_t i); /* of the run that came last */
 /* Values of changing size (packed rows). */
 const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len);
 int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, const void *value, size_t len,

@@ -188,6 +188,71 @@ static void runs_find_what_single_calls_find(void **state)
     }
 }
 
+/* As a row function does: the key at hand is changed, removed, asked for again. */
+static void use_one_by_one(struct fixture *f, const rask_batch *b, uint64_t *so_far, uint32_t first, uint32_t distinct)
+{
+    static const uint16_t column = 0;
+    uint64_t hash[RASK_BATCH_ROWS_MAX];
+    void *values[KEY_RUN_ROWS];
+    uint32_t found = 0;
+    struct wk_runs runs;
+    struct key_run run;
+    bool begun;
+
+    bytes_init(&run.text);
+    key_hash_batch(b, &column, 1, hash);
+    begun = wk_runs_begin_found(&runs, f->s, 0, hash, b->rows);
+    assert_int_equal(begun, first > 0);
+    for (uint32_t i = 0; i < b->rows; i++) {
+        uint32_t k = i % KEY_RUN_ROWS, n = (first + i) % distinct;
+        rask_str key;
+        uint64_t *v;
+
+        if (k == 0)
+            key_run_fill(&run, b, &column, 1, i, MIN(b->rows - i, (uint32_t)KEY_RUN_ROWS));
+        if (k == 0 && begun)
+            wk_runs_next_found(&runs, &run, sizeof(uint64_t), values);
+        key = (rask_str){run.len[k] <= KEY_HEAD_BYTES ? (const char *)run.head[k] : (const char *)run.text.data + run.place[k], run.len[k]};
+        v = begun && values[k] && wk_runs_has(&runs, k) ? values[k] : NULL;
+        found += v != NULL;
+        if (v)
+            assert_ptr_equal(v, wk_state_get(f->s, 0, hash[i], key, sizeof(*v), false, NULL, NULL));
+        else
+            v = wk_state_get(f->s, 0, hash[i], key, sizeof(*v), true, NULL, NULL);
+        assert_int_equal(*v, so_far[n]);
+        so_far[n] = ++*v;
+        if (n % 5 == i % 3) {
+            assert_int_equal(wk_state_clear(f->s, 0, hash[i], key, NULL), 0);
+            so_far[n] = 0;
+        }
+    }
+    assert_true(!begun || run.len[0] > KEY_HEAD_BYTES || found > b->rows / 20);
+    bytes_release(&run.text);
+}
+
+static void values_found_ahead_are_those_of_single_calls(void **state)
+{
+    static const rask_field fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}};
+    static const rask_schema schema = {RASK_ABI, 1, "words", fields};
+    static const uint32_t distinct[] = {7, 50, 100, 997};
+    struct fixture *f = *state;
+
+    for (uint32_t d = 0; d < 8; d++) {
+        uint64_t so_far[1000] = {0};
+
+        for (uint32_t first = 0; first < 9000; first += 1000) {
+            rask_batch *b = batch_of(f, &schema, first, distinct[d % 4], d < 4 ? 5 : 40);
+
+            use_one_by_one(f, b, so_far, first, distinct[d % 4]);
+            batch_unref(b);
+            wk_state_settle(f->s, 0);
+        }
+        wk_state_free(f->s);
+        assert_int_equal(f->budget.used_bytes, 0);
+        f->s = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &f->budget});
+    }
+}
+
 static void a_used_up_budget_is_said(void **state)
 {
     struct fixture *f = *state;
@@ -347,6 +412,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keeps_keys_of_every_length_apart, set_up, tear_down),
         cmocka_unit_test_setup_teardown(values_of_every_size_are_kept, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(values_found_ahead_are_those_of_single_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(runs_find_what_single_calls_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_used_up_budget_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_that_came_free_is_kept_for_a_while, set_up, tear_down),
