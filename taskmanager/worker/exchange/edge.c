@@ -547,7 +547,7 @@ static void hold_merged(struct wk_edge *e)
 
 void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
 {
-    bool merged = e->merge && !batch->kind.data; /* what changes rows is not added up */
+    bool merged = e->merge && !batch->kind.data && wk_merge_wants(e->merge, batch->rows); /* kind: it changes rows */
 
     if (!merged || wk_merge_is_full(e->merge, batch->rows))
         hold_merged(e);

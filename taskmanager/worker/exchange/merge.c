@@ -54,6 +54,8 @@ struct wk_merge {
     struct slot *slots; /* open addressing */
     struct kept *kept;  /* room for half as many as slots */
     uint32_t slot_bits, kept_count;
+    uint32_t pass; /* rows that are not wanted */
+    uint64_t rows; /* that were added */
     rask_batch *pending[PENDING_MAX]; /* one reference each: what was kept of a batch, not copied yet */
     uint32_t pending_count, pending_rows, pending_kept; /* rows: that came with them */
     rask_batch *parts[PARTS_MAX]; /* nobody else's; rows by number */
@@ -97,10 +99,22 @@ void wk_merge_free(struct wk_merge *m)
     mem_free(m);
 }
 
+bool wk_merge_wants(struct wk_merge *m, uint32_t rows)
+{
+    bool wants = m->pass == 0;
+
+    m->pass -= MIN(rows, m->pass);
+    return wants;
+}
+
+static bool is_at_limit(const struct wk_merge *m, uint32_t rows)
+{
+    return m->kept_count + rows > MERGE_KEYS_MAX || m->part_bytes >= MERGE_BYTES_MAX;
+}
+
 bool wk_merge_is_full(const struct wk_merge *m, uint32_t rows)
 {
-    return m->kept_count > 0 &&
-           (m->kept_count + rows > MERGE_KEYS_MAX || m->part_bytes >= MERGE_BYTES_MAX || pool_over(m->pool));
+    return m->kept_count > 0 && (is_at_limit(m, rows) || pool_over(m->pool));
 }
 
 bool wk_merge_is_empty(const struct wk_merge *m)
@@ -115,7 +129,7 @@ static inline uint32_t slot_of(uint64_t hash, uint32_t bits)
     return (uint32_t)(hash >> (64 - bits));
 }
 
-/* Of the table alone: nothing that is kept or sent depends on it. */
+/* Hashes are of the table alone: nothing that is kept or sent depends on them. */
 static inline uint64_t hash_of(const uint64_t head[2])
 {
     uint64_t h = head[0] * UINT64_C(0x9e3779b97f4a7c15) ^ head[1];
@@ -123,12 +137,29 @@ static inline uint64_t hash_of(const uint64_t head[2])
     return (h ^ h >> 32) * UINT64_C(0xc2b2ae3d27d4eb4f);
 }
 
+static inline uint64_t hash_of_long(const uint8_t *key, uint32_t len)
+{
+    uint64_t ends[4];
+
+    if (len > 2 * KEY_HEAD_BYTES)
+        return hash_xxh3(key, len);
+    memcpy(ends, key, KEY_HEAD_BYTES); /* two halves, which overlap */
+    memcpy(ends + 2, key + len - KEY_HEAD_BYTES, KEY_HEAD_BYTES);
+    return hash_of(ends) ^ (hash_of(ends + 2) * UINT64_C(0x165667b19e3779f9) + len);
+}
+
+/* Both slots of a line, from the given one on, then those of the next one. */
+static inline uint32_t next_slot(const struct wk_merge *m, uint32_t at, uint32_t step)
+{
+    return ((at ^ 1) + 2 * (step & 1)) & ((1u << m->slot_bits) - 1);
+}
+
 static uint32_t free_slot(const struct wk_merge *m, uint64_t hash)
 {
-    uint32_t mask = (1u << m->slot_bits) - 1, at = slot_of(hash, m->slot_bits);
+    uint32_t at = slot_of(hash, m->slot_bits);
 
-    while (m->slots[at].len != LEN_FREE)
-        at = (at + 1) & mask;
+    for (uint32_t step = 0; m->slots[at].len != LEN_FREE; step++)
+        at = next_slot(m, at, step);
     return at;
 }
 
@@ -246,15 +277,15 @@ static void keep(struct wk_merge *m, uint32_t at, const struct ahead *a, uint32_
 /* A row that is not alone in the place where it was looked for. Returns whether it is kept. */
 static bool add_row(struct wk_merge *m, const struct ahead *a, uint32_t i, int64_t value)
 {
-    uint32_t mask = (1u << m->slot_bits) - 1, at = slot_of(a->hash[i], m->slot_bits);
+    uint32_t at = slot_of(a->hash[i], m->slot_bits);
 
-    while (m->slots[at].len != LEN_FREE) {
+    for (uint32_t step = 0; m->slots[at].len != LEN_FREE; step++) {
         if (is_key(m, &m->slots[at], a, i)) {
             if (add_to(&m->slots[at], m->kind, value))
                 return false;
             break;
         }
-        at = (at + 1) & mask;
+        at = next_slot(m, at, step);
     }
     keep(m, at, a, i, value);
     return true;
@@ -277,7 +308,7 @@ static void look_ahead(struct wk_merge *m, struct ahead *a, const rask_batch *b,
     for (uint64_t is_long = run->is_long; is_long; is_long &= is_long - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(is_long);
 
-        a->hash[i] = hash_xxh3(run->text.data + run->place[i], run->len[i]);
+        a->hash[i] = hash_of_long(run->text.data + run->place[i], run->len[i]);
         __builtin_prefetch(&m->slots[slot_of(a->hash[i], bits)], 1);
     }
 }
@@ -417,6 +448,7 @@ void wk_merge_add(struct wk_merge *m, rask_batch *batch)
     CHECK(m->drained == 0);
     CHECK(m->kept_count + batch->rows <= MERGE_KEYS_MAX);
     CHECK(!batch->kind.data);
+    m->rows += batch->rows;
     table_grow(m);
     look_ahead(m, &m->ahead[0], batch, 0);
     for (uint32_t n = 0; m->ahead[n].run.rows > 0; n ^= 1) {
@@ -463,7 +495,10 @@ rask_batch *wk_merge_drain(struct wk_merge *m)
         buffer_unref(m->table);
         m->table = NULL;
     }
+    if (is_at_limit(m, RASK_BATCH_ROWS_MAX) && m->rows < m->kept_count + m->kept_count / 4)
+        m->pass = MERGE_PASS_ROWS;
     bytes_clear(&m->text);
+    m->rows = 0;
     m->part_count = m->drained = m->drained_rows = m->kept_count = 0;
     m->part_bytes = 0;
     return NULL;

@@ -13,7 +13,11 @@
 
 #include "common/types/batch.h"
 
-enum { MERGE_KEYS_MAX = 65000, MERGE_BYTES_MAX = 4 << 20 };
+enum {
+    MERGE_KEYS_MAX = 65000,
+    MERGE_BYTES_MAX = 4 << 20,
+    MERGE_PASS_ROWS = 8 * MERGE_KEYS_MAX, /* that pass when as many keys as may be held had hardly more rows */
+};
 enum wk_merge_kind { WK_MERGE_SUM, WK_MERGE_MIN, WK_MERGE_MAX };
 
 struct wk_merge;
@@ -24,6 +28,11 @@ struct wk_merge;
 struct wk_merge *wk_merge_new(struct pool *pool, enum wk_merge_kind kind, uint32_t column, const uint16_t *key_columns,
                               uint32_t key_count);
 void wk_merge_free(struct wk_merge *m); /* drops what it holds; NULL is legal */
+/*
+ * false: the next batch, of so many rows, is to pass as it is. Keys of which few come twice before the merge is full cost more
+ * here than they save; after MERGE_PASS_ROWS it is tried again.
+ */
+bool wk_merge_wants(struct wk_merge *m, uint32_t rows);
 /* So many rows, at most RASK_BATCH_ROWS_MAX, may be too many, or the pool is over its budget: drain first. */
 bool wk_merge_is_full(const struct wk_merge *m, uint32_t rows);
 bool wk_merge_is_empty(const struct wk_merge *m);

@@ -294,6 +294,40 @@ static void rows_come_out_in_the_order_of_their_keys(void **state)
     }
 }
 
+/* times: how often each key comes before the next one. Returns how many rows of 1,000,000 were merged. */
+static uint32_t wanted(uint32_t times)
+{
+    static const uint16_t key[] = {1};
+    struct wk_merge *m;
+    struct fixture f;
+    uint32_t merged = 0;
+
+    begin(&f, &numbered_schema, 1);
+    m = wk_merge_new(f.pool, WK_MERGE_MAX, 0, key, 1);
+    for (uint32_t i = 0; i < 1000000; i += 1000) {
+        rask_batch *b;
+
+        if (!wk_merge_wants(m, 1000))
+            continue;
+        for (uint32_t k = i; k < i + 1000; k++)
+            assert_int_equal(numbered_emit(f.out, &(struct numbered){1, k / times}), 0);
+        while (wk_merge_is_full(m, 1000) && (b = wk_merge_drain(m)) != NULL)
+            batch_unref(b);
+        wk_merge_add(m, out_take(f.out));
+        merged += 1000;
+    }
+    wk_merge_free(m);
+    end(&f);
+    return merged;
+}
+
+static void rows_pass_where_keys_do_not_come_again(void **state)
+{
+    (void)state;
+    assert_int_equal(wanted(2), 1000000);
+    assert_in_range(wanted(1), 2 * 64000, 3 * 65000);
+}
+
 /* ---- what it may hold ---- */
 
 static void add_long_words(struct fixture *f, struct wk_merge *m, uint32_t first, uint32_t rows)
@@ -379,6 +413,7 @@ int main(void)
         cmocka_unit_test(sums_that_do_not_fit_stay_apart),
         cmocka_unit_test(it_is_filled_to_the_brim),
         cmocka_unit_test(rows_come_out_in_the_order_of_their_keys),
+        cmocka_unit_test(rows_pass_where_keys_do_not_come_again),
         cmocka_unit_test(it_is_full_by_bytes),
         cmocka_unit_test(over_the_budget_rows_go_on),
     };
