@@ -324,7 +324,7 @@ static int compare_ranks(const void *a, const void *b)
 static int init_merge(struct wk *wk, struct wk_edge *e, const struct wk_edge_info *info, struct err *err)
 {
     const Rask__Graph__StreamNode *to = node_of(wk, info->edge->target_vertex, 0);
-    const char *type = to->op->type;
+    bool sum = strcmp(to->op->type, OP_SUM) == 0, min = strcmp(to->op->type, OP_MIN) == 0;
     int column;
 
     if (e->partitioner != RASK__GRAPH__PARTITIONER__HASH || e->key_count == 0 ||
@@ -333,11 +333,8 @@ static int init_merge(struct wk *wk, struct wk_edge *e, const struct wk_edge_inf
     column = schema_column(info->schema, connector_spec_property(to->op, "column", ""));
     if (column < 0 || schema_width(&info->schema->fields[column]) != 8 || info->schema->fields[column].nullable)
         return err_set(err, ERR_PROTOCOL, "operator \"%s\" cannot merge updates of its column", to->name);
-    e->merge = wk_merge_new(wk->pool,
-                            strcmp(type, OP_SUM) == 0   ? WK_MERGE_SUM
-                            : strcmp(type, OP_MIN) == 0 ? WK_MERGE_MIN
-                                                        : WK_MERGE_MAX,
-                            (uint32_t)column, e->key_columns, e->key_count);
+    e->merge = wk_merge_new(wk->pool, sum ? WK_MERGE_SUM : min ? WK_MERGE_MIN : WK_MERGE_MAX, (uint32_t)column, e->key_columns,
+                            e->key_count);
     return 0;
 }
 
