@@ -89,7 +89,16 @@ static void wake_after(struct wk_task *t, uint64_t delay_ns)
 
 void wk_task_wake_in(struct wk_op *op, int64_t delay_us)
 {
-    wake_after(wk_task_of(op), env_us_to_ns((uint64_t)MAX(delay_us, 1)));
+    struct wk_task *t = wk_task_of(op);
+    struct wk_executor *ex = t->run.executor;
+    uint64_t delay_ns = env_us_to_ns((uint64_t)MAX(delay_us, 1)), at_ns;
+
+    if (!t->is_source) {
+        wake_after(t, delay_ns);
+        return;
+    }
+    at_ns = ex->ops->now_ns(ex) + delay_ns; /* wake_source, when it is known how the step ends */
+    t->source_wake_ns = t->source_wake_ns ? MIN(t->source_wake_ns, at_ns) : at_ns;
 }
 
 void wk_task_wake_on_fd(struct wk_op *op, int fd)
@@ -380,21 +389,32 @@ static void flush_edges(struct wk_task *t, uint64_t now)
 static void flush_paced(struct wk_task *t, uint64_t now)
 {
     struct wk_executor *ex = t->run.executor;
+    uint64_t until = t->has_sink || t->chain.edge_count == 0 ? 0 : UINT64_MAX;
 
     for (uint32_t i = 0; i < t->chain.edge_count; i++) {
         struct wk_edge *e = t->chain.edges[i];
         uint64_t pace = wk_edge_in_flight(e) < EDGE_BEHIND_BYTES ? EDGE_PACE_NS : EDGE_PACE_BEHIND_NS;
 
-        if (e->paced && !wk_edge_holds(e))
-            continue;
-        if (e->paced && now - e->last_flush_ns < pace) {
+        if (e->paced && wk_edge_holds(e) && now - e->last_flush_ns < pace) {
             ex->ops->wake_at(ex, &t->run, e->last_flush_ns + pace);
-            continue;
+        } else if (!e->paced || wk_edge_holds(e)) {
+            if (wk_edge_holds(e))
+                wk_edge_flush(e);
+            e->last_flush_ns = now;
         }
-        if (wk_edge_holds(e))
-            wk_edge_flush(e);
-        e->last_flush_ns = now;
+        until = MIN(until, e->paced ? e->last_flush_ns + pace : 0);
     }
+    t->paced_until_ns = until;
+}
+
+/* A source that asked to be polled again is, but not before its rows could leave: those that come meanwhile leave with them. */
+static void wake_source(struct wk_task *t)
+{
+    struct wk_executor *ex = t->run.executor;
+
+    if (t->source_wake_ns != 0)
+        ex->ops->wake_at(ex, &t->run, MAX(t->source_wake_ns, t->paced_until_ns));
+    t->source_wake_ns = t->paced_until_ns = 0;
 }
 
 /* The task goes on: what has waited for its interval leaves, and at the end of a step what a reader without work waits for. */
@@ -690,6 +710,7 @@ static bool task_run(struct wk_runnable *r)
         task_over(t, RASK__CONTROL__TASK_STATE__CANCELED, NULL);
     } else if (t->state != RASK__CONTROL__TASK_STATE__DEPLOYING || open_task(t))
         again = step(t, began);
+    wake_source(t);
     for (uint32_t i = 0; i < t->chain.edge_count; i++)
         wk_edge_wake(t->chain.edges[i]);
     if (wk_debloat_is_due(&t->debloat, began) && !wk_task_is_over(t))

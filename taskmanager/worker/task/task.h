@@ -84,6 +84,8 @@ struct wk_task {
     struct wk_edge **edge_list;
     struct task_input inputs[2];
     bool is_source, is_enumerator;
+    uint64_t source_wake_ns;     /* step: when the source has asked to be polled again; 0: it has not */
+    uint64_t paced_until_ns;     /* step: before that no edge would send what the source gives */
     bool has_sink;          /* one of its operators is a sink */
     bool end_sent;          /* END was given to the chain */
     int cancel;             /* atomic */

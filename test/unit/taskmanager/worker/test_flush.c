@@ -164,6 +164,37 @@ static void row_that_waits_for_more_leaves_without_it(void **state)
     assert_int_equal(written, ROWS / 10);
 }
 
+/* A row each time it is asked, and it wants to be asked again at once. */
+static int eager_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    struct cursor *c = split->self;
+
+    if (number_emit(out, &(struct number){c->at++}))
+        return -1;
+    rask_wake_in(ctx, 1);
+    return c->at == ROWS ? RASK_END : RASK_WAIT;
+}
+static const rask_source eager = {.abi = RASK_ABI, .name = "eager", .out = &number_schema, .split_size = sizeof(struct cursor),
+                                  .discover = one_split, .poll = eager_poll};
+
+/* While its rows could not leave to another worker yet, a source is not asked for more. */
+static void a_source_is_polled_when_its_rows_can_leave(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+    uint64_t begin_ns, end_ns;
+
+    (void)state;
+    rask_sink_to(rask_rebalance(rask_set_parallelism(rask_from_source(env, &eager, NULL), 1)), &counting);
+    start(&m, env, 2);
+    begin_ns = env_now_ns(m.env);
+    loop_until(m.env, &written, ROWS);
+    end_ns = env_now_ns(m.env);
+    finish(&m, env);
+    assert_int_equal(written, ROWS);
+    assert_true(end_ns - begin_ns > (uint64_t)ROWS * EDGE_PACE_NS / 2);
+}
+
 /* ---- rows that are merged ---- */
 
 static int64_t last[7]; /* atomic: the newest count of each key */
@@ -319,6 +350,7 @@ int main(void)
         cmocka_unit_test(otherwise_rows_are_collected),
         cmocka_unit_test(row_does_not_wait_for_a_source_without_rows),
         cmocka_unit_test(row_that_waits_for_more_leaves_without_it),
+        cmocka_unit_test(a_source_is_polled_when_its_rows_can_leave),
         cmocka_unit_test(merged_rows_wait_for_the_buffer_timeout),
         cmocka_unit_test(merged_row_does_not_wait_for_a_source_without_rows),
         cmocka_unit_test(markers_reach_every_operator),
