@@ -117,6 +117,15 @@ uint32_t net_frame_crc(const uint8_t header[NET_HEADER_BYTES], const struct net_
     return crc;
 }
 
+void net_frame_seal(struct net_frame *frame, const struct net_iov *parts, size_t part_count)
+{
+    uint8_t header[NET_HEADER_BYTES];
+
+    net_header_encode(frame, 0, header);
+    frame->crc = net_frame_crc(header, parts, part_count);
+    frame->sealed = true;
+}
+
 int net_frame_verify(const uint8_t header[NET_HEADER_BYTES], const struct net_frame *frame,
                      uint32_t crc, struct err *err)
 {

@@ -55,6 +55,8 @@ struct net_frame {
     uint32_t stream;
     uint32_t credit;
     uint64_t epoch;
+    bool sealed;            /* send side: crc is that of the frame with its parts (net_frame_seal) */
+    uint32_t crc;
     const uint8_t *payload; /* on_frame: borrowed until it returns, unless taken by net_frame_take */
     uint32_t length;
     void *impl; /* receive side: owner of payload */
@@ -120,6 +122,7 @@ struct net_ops {
      * never possible. */
     bool (*send_now)(struct net_conn *conn, const struct net_frame *frame, const struct net_iov *parts,
                      size_t part_count, void (*release)(void *arg), void *release_arg);
+    bool (*checks)(struct net_conn *conn); /* its frames carry checksums: not under TLS. NULL: they are not to be sealed */
     size_t (*queued_bytes)(struct net_conn *conn); /* accepted by send, not yet by the operating system */
     /* While paused, the end of the connection is noticed only by a send that fails, or after the pause. */
     void (*pause_reading)(struct net_conn *conn, bool paused);
@@ -152,6 +155,9 @@ void net_header_encode(const struct net_frame *frame, uint32_t crc, uint8_t out[
 /* ERR_PROTOCOL with a sentence when magic, version, kind or length are wrong. ret_crc: as sent. */
 int net_header_decode(const uint8_t in[NET_HEADER_BYTES], uint32_t payload_max, struct net_frame *ret,
                       uint32_t *ret_crc, struct err *err) MUST_CHECK;
+/* The frame is complete, and its checksum is made here and not on the loop: for large frames of a connection that carries
+ * checksums (checks). Its fields and parts do not change any more. */
+void net_frame_seal(struct net_frame *frame, const struct net_iov *parts, size_t part_count);
 uint32_t net_frame_crc(const uint8_t header[NET_HEADER_BYTES], const struct net_iov *parts, size_t part_count);
 
 /* "127.0.0.1", "localhost", "::1", or inproc: false for anything that other hosts can reach. */

@@ -3,7 +3,8 @@
  *
  * Reads go into one 256 KiB buffer that all connections of a loop share, and frames are delivered where they
  * lie; a frame that is not complete moves to a buffer of exactly its length, which the next
- * read fills directly.  So an idle connection holds no buffer.
+ * read fills directly.  So an idle connection holds no buffer.  While large frames come, little is read beyond each, so that
+ * nearly all of the next one goes to its own buffer at once.
  */
 #include <errno.h>
 #include <event2/event.h>
@@ -19,6 +20,8 @@
 #include "common/net/net_libevent_private.h"
 
 #define RECEIVE_BYTES        (256u << 10)
+#define BULK_BYTES           (32u << 10) /* a frame is large; more of it than BULK_TAIL_BYTES is read to where it stays */
+#define BULK_TAIL_BYTES      4096u
 #define KEEPALIVE_IDLE_S     15
 #define KEEPALIVE_INTERVAL_S 5
 #define KEEPALIVE_COUNT      3
@@ -299,6 +302,7 @@ static void deliver_body(struct net_conn *conn)
     struct net_buffer *body = conn->body;
 
     conn->body = NULL;
+    conn->bulk = conn->tls == NULL && conn->frame.length >= BULK_BYTES; /* TLS wants room for all that it has read */
     conn->frame.payload = body->data;
     conn->frame.impl = body;
     deliver(conn, conn->header, &conn->frame, conn->frame_crc);
@@ -447,7 +451,7 @@ void net_conn_read(struct net_conn *conn)
         begin = conn->header_len;
         memcpy(buffer->data, conn->header, begin);
     }
-    iov[n++] = (struct iovec){buffer->data + begin, buffer->cap - begin};
+    iov[n++] = (struct iovec){buffer->data + begin, conn->bulk ? BULK_TAIL_BYTES : buffer->cap - begin};
     got = conn->tls != NULL ? net_conn_readv_tls(conn, iov, n) : readv(conn->fd, iov, n);
     if (got <= 0) {
         end_of_input(conn, got);

@@ -43,6 +43,11 @@ static void op_set_limit(struct net_conn *conn, uint32_t payload_bytes_max)
     conn->limit = MIN(payload_bytes_max, NET_PAYLOAD_MAX);
 }
 
+static bool op_checks(struct net_conn *conn)
+{
+    return conn->tls == NULL;
+}
+
 static size_t op_queued_bytes(struct net_conn *conn)
 {
     return conn->queued + (conn->tls != NULL ? tls_pending(conn->tls, NULL) : 0);
@@ -91,6 +96,7 @@ static const struct net_ops libevent_ops = {
     .send = net_conn_append,
     .send_parts = net_conn_append_parts,
     .send_now = net_conn_send_now,
+    .checks = op_checks,
     .queued_bytes = op_queued_bytes,
     .pause_reading = op_pause_reading,
     .close = op_close,

@@ -91,6 +91,7 @@ struct net_conn {
     size_t header_len;       /* < NET_HEADER_BYTES; 0 while there is a body */
     struct net_frame frame;  /* of body */
     uint32_t frame_crc;
+    bool bulk;               /* large frames come: what is behind one is read with the next one, but for its beginning */
     struct net_buffer *body; /* NULL: none begun */
     size_t body_len;
     struct net_buffer *held; /* paused in the middle of a receive buffer */

@@ -118,7 +118,7 @@ static void encode(const struct net_conn *conn, const struct net_frame *frame, c
     CHECK(frame->length <= NET_PAYLOAD_MAX);
     net_header_encode(frame, 0, header);
     if (conn->tls == NULL)
-        net_header_encode(frame, net_frame_crc(header, parts, part_count), header);
+        net_header_encode(frame, frame->sealed ? frame->crc : net_frame_crc(header, parts, part_count), header);
 }
 
 static void after_append(struct net_conn *conn)

@@ -338,12 +338,6 @@ static int init_merge(struct wk *wk, struct wk_edge *e, const struct wk_edge_inf
     return 0;
 }
 
-/* Sinks and projections have no state that the hash of a key would be looked up in. */
-static bool looks_at_hash(const Rask__Graph__StreamNode *node)
-{
-    return strcmp(node->op->type, OP_SINK) != 0 && strcmp(node->op->type, OP_PROJECT) != 0;
-}
-
 static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct wk_edge_info *info, struct err *err)
 {
     const Rask__Graph__JobEdge *je = info->edge;
@@ -366,7 +360,7 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
     e->target_parallelism = info->targets;
     e->max_parallelism = target->max_parallelism;
     e->random = ((uint64_t)je->id << 32 | t->subtask) + 1;
-    e->drops_hash = !looks_at_hash(node_of(wk, je->target_vertex, 0));
+    e->drops_hash = strcmp(node_of(wk, je->target_vertex, 0)->op->type, OP_SINK) == 0; /* it has no state to look up by it */
     e->key_count = (uint32_t)je->n_key_columns;
     e->key_columns = mem_alloc_array(je->n_key_columns + 1, sizeof(uint16_t));
     for (size_t i = 0; i < je->n_key_columns; i++) {

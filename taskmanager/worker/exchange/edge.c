@@ -374,13 +374,40 @@ static void cut_whole(struct wk_edge *e)
     drop_held(e);
 }
 
+static bool is_one_place(const uint16_t *dest, uint32_t rows)
+{
+    uint16_t others = 0;
+
+    for (uint32_t i = 0; i < rows; i++)
+        others |= dest[i] ^ dest[0];
+    return others == 0;
+}
+
+/* The held rows in the order of their channels; e->partition.end says where each one's end. carried: their hashes, or NULL. */
+static rask_batch *in_order(struct wk_edge *e, const uint16_t *dest, const uint64_t *carried)
+{
+    uint16_t position[EDGE_BLOCK_ROWS_MAX];
+    uint32_t rows = e->held_rows;
+    rask_batch *ordered;
+
+    if (e->held_count == 1 && !e->held[0]->sel && is_one_place(dest, rows)) { /* they are in order, and stay where they are */
+        for (uint32_t c = 0; c < e->channel_count; c++)
+            e->partition.end[c] = c < dest[0] ? 0 : rows;
+        return carried ? batch_with_hash(e->held[0], carried) : batch_ref(e->held[0]);
+    }
+    ordered = batch_partition(e->pool, e->held, e->held_count, dest, e->channel_count, rows, carried, e->partition.end);
+    if (ordered)
+        return ordered;
+    wk_partition_sort(&e->partition, dest, rows, position);
+    return batch_gather_hashed(e->pool, e->held, e->held_count, position, rows, carried);
+}
+
 static void cut_partitioned(struct wk_edge *e)
 {
-    uint16_t dest[EDGE_BLOCK_ROWS_MAX], position[EDGE_BLOCK_ROWS_MAX];
+    uint16_t dest[EDGE_BLOCK_ROWS_MAX];
     uint64_t hash[EDGE_BLOCK_ROWS_MAX];
     bool hashed = e->partitioner == RASK__GRAPH__PARTITIONER__HASH;
     uint32_t rows = e->held_rows, at = 0, each;
-    const uint64_t *carried = hashed && !e->drops_hash ? hash : NULL;
     rask_batch *gathered;
     struct wk_block *block;
 
@@ -393,11 +420,7 @@ static void cut_partitioned(struct wk_edge *e)
     CHECK(at == rows);
     if (hashed)
         wk_hot_sample(&e->hot, hash, rows, e->max_parallelism);
-    gathered = batch_partition(e->pool, e->held, e->held_count, dest, e->channel_count, rows, carried, e->partition.end);
-    if (!gathered) {
-        wk_partition_sort(&e->partition, dest, rows, position);
-        gathered = batch_gather_hashed(e->pool, e->held, e->held_count, position, rows, carried);
-    }
+    gathered = in_order(e, dest, hashed && !e->drops_hash ? hash : NULL);
     block = block_of(e, gathered);
     each = wk_row_bytes(gathered);
     at = 0;

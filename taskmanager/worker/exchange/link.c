@@ -39,6 +39,7 @@ struct wk_link {
     struct wk_link_owner owner;
     struct net_conn *conn; /* loop; for send_now: lock */
     bool closed;           /* loop */
+    bool seals;            /* atomic: frames get their checksum from the step that sends them */
     pthread_mutex_t lock;
     pthread_cond_t sent;   /* with lock: sending has become false */
     bool sending;          /* lock: a step is in send_now */
@@ -241,6 +242,8 @@ static void queue_frame(struct wk_link *l, struct wk_frame *f)
     wk_frame_seal(f);
     f->frame.epoch = l->job_epoch;
     length = f->frame.length;
+    if (__atomic_load_n(&l->seals, __ATOMIC_RELAXED))
+        net_frame_seal(&f->frame, f->parts, f->part_count);
     pthread_mutex_lock(&l->lock);
     first = l->env->net->ops->send_now && length <= NOW_BYTES_MAX && l->conn && !l->sending && !l->draining &&
             list_empty(&l->queued);
@@ -754,6 +757,7 @@ void wk_link_open(struct wk_link *link, struct net_conn *conn)
     pthread_mutex_lock(&link->lock);
     link->conn = conn;
     pthread_mutex_unlock(&link->lock);
+    __atomic_store_n(&link->seals, link->env->net->ops->checks && link->env->net->ops->checks(conn), __ATOMIC_RELAXED);
     link->env->net->ops->set_limit(conn, NET_PAYLOAD_MAX);
     link->env->net->ops->set_handler(conn, &link_handler, link);
     env_post(link->env, &link->drain);

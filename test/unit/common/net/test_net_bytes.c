@@ -213,6 +213,36 @@ static void one_byte_at_a_time(void **state)
     end(&s);
 }
 
+/* Behind a large frame little is read until the next one has a buffer of its own, and small ones come between them. */
+static void large_frames_and_small_ones_in_turn(void **state)
+{
+    static const size_t lengths[] = {40000, 5, 70000, 0, 3, 33000, 4060, 32768, 4064, 4096, 100, 200000, 9, 9, 9, 9000, 50000, 1};
+    size_t piece = 1, len = 0, room = 0;
+    char *payload = mem_alloc(200000);
+    struct server s;
+    uint8_t *f;
+
+    for (size_t i = 0; i < 200000; i++)
+        payload[i] = (char)('a' + i * i % 25);
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
+        room += NET_HEADER_BYTES + lengths[i];
+    f = mem_alloc(room);
+    for (size_t i = 0; i < ARRAY_LEN(lengths); i++)
+        len += encode(f + len, payload, lengths[i]);
+    begin(&s, state);
+    for (size_t at = 0; at < len; at += piece) {
+        piece = MIN((piece * 7 + 13) % 60000, len - at);
+        put(&s, f + at, piece);
+        world_settle(s.w);
+    }
+    assert_true(world_until_count(s.w, &s.frames, ARRAY_LEN(lengths)));
+    assert_int_equal(s.last_length, 1);
+    assert_int_equal(s.closed, 0);
+    end(&s);
+    mem_free(payload);
+    mem_free(f);
+}
+
 /* A peer that sends half a header and then nothing holds no receive buffer, and others are served. */
 static void a_slow_peer_holds_no_buffer(void **state)
 {
@@ -370,6 +400,7 @@ int main(void)
         {"bad_fields_close", bad_fields_close},
         {"truncation_is_told", truncation_is_told},
         {"one_byte_at_a_time", one_byte_at_a_time},
+        {"large_frames_and_small_ones_in_turn", large_frames_and_small_ones_in_turn},
         {"a_slow_peer_holds_no_buffer", a_slow_peer_holds_no_buffer},
         {"a_reset_is_told", a_reset_is_told},
         {"a_passed_socket_loses_nothing", a_passed_socket_loses_nothing},

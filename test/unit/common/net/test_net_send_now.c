@@ -91,6 +91,8 @@ static void later(struct pair *p, uint32_t stream, const struct net_iov *part)
 {
     struct net_frame f = frame_of(stream, part);
 
+    if (part->len > 1000 && ops(p)->checks(p->left))
+        net_frame_seal(&f, part, 1);
     ops(p)->send_parts(p->left, &f, part, 1, released, p);
 }
 

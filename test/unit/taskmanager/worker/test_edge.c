@@ -221,6 +221,38 @@ static void every_partitioner_keeps_rows_and_order(void **state)
         }
 }
 
+/* Of one key: the block is the batch that came, and its hashes are there if somebody looks at them. */
+static void rows_for_one_channel_stay_where_they_are(void **state)
+{
+    (void)state;
+    for (int drops = 0; drops < 2; drops++) {
+        uint32_t got = 0;
+        struct bench b;
+        rask_batch *in;
+
+        bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 3, 256u << 10);
+        b.edge.drops_hash = drops;
+        in = rows(&b, 0, 1000, 1);
+        wk_edge_emit(&b.edge, batch_ref(in));
+        wk_edge_flush(&b.edge);
+        for (uint32_t i = 0; i < 3; i++) {
+            struct wk_in *from;
+            struct wk_element *e = wk_gate_take(&b.gates[i], &from);
+
+            if (!e)
+                continue;
+            got += e->rows;
+            assert_ptr_equal(e->block->rows->columns[1].data, in->columns[1].data);
+            assert_int_equal(e->block->rows->hash.data == NULL, drops);
+            wk_in_consumed(from, e->bytes);
+            wk_element_free(e);
+        }
+        assert_int_equal(got, 1000);
+        batch_unref(in);
+        bench_free(&b);
+    }
+}
+
 static void without_credit_nothing_leaves_and_the_edge_is_full(void **state)
 {
     struct bench b;
@@ -584,6 +616,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pointwise_patterns_cover_both_sides),
         cmocka_unit_test(every_partitioner_keeps_rows_and_order),
+        cmocka_unit_test(rows_for_one_channel_stay_where_they_are),
         cmocka_unit_test(without_credit_nothing_leaves_and_the_edge_is_full),
         cmocka_unit_test(a_slice_larger_than_the_credit_leaves_in_parts),
         cmocka_unit_test(a_row_larger_than_the_credit_passes_alone),
