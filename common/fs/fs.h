@@ -32,8 +32,11 @@ struct fs_result {
 };
 typedef void fs_cb(void *arg, const struct fs_result *result);
 
-/* FS_CREATE truncates, FS_APPEND creates what is missing; both may be read too. */
-enum fs_open_mode { FS_READ, FS_CREATE, FS_APPEND };
+/*
+ * FS_CREATE truncates, FS_APPEND creates what is missing; both may be read too.  FS_CREATE_UNCACHED: as FS_CREATE, and what is
+ * written is not kept in memory where the system can do so: of files that are large and will hardly be read.
+ */
+enum fs_open_mode { FS_READ, FS_CREATE, FS_APPEND, FS_CREATE_UNCACHED };
 
 /* What was read becomes the caller's: mem_free. In the callback, once. */
 static inline uint8_t *fs_take(const struct fs_result *result)

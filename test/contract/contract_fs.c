@@ -128,6 +128,16 @@ static void appending(void **state)
     f = open_file(&c, "log", FS_CREATE); /* truncates */
     assert_int_equal(CALL(&c, stat, path(&c, "log")), 0);
     assert_int_equal(c.size, 0);
+    assert_int_equal(CALL(&c, append, f, "old", 3), 0);
+    c.fs->ops->close(c.fs, f);
+    f = open_file(&c, "log", FS_CREATE_UNCACHED); /* likewise */
+    assert_int_equal(CALL(&c, append, f, "new", 3), 0);
+    assert_int_equal(CALL(&c, append, f, "er", 2), 0);
+    assert_int_equal(CALL(&c, sync, f), 0);
+    assert_int_equal(CALL(&c, pread, f, 0, 100), 0);
+    assert_string_equal(c.text, "newer");
+    c.fs->ops->close(c.fs, f);
+    f = open_file(&c, "log", FS_CREATE);
     c.fs->ops->close(c.fs, f);
     f = open_file(&c, "log", FS_READ);
     assert_int_equal(CALL(&c, pread, f, 0, 10), 0);

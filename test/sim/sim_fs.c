@@ -133,7 +133,7 @@ static int do_open(struct op *op)
         inode = sim_inode_new(false);
         sim_disk_change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
         sim_inode_unref(inode); /* the name holds it now */
-    } else if (op->mode == FS_CREATE && inode->data.len > 0) {
+    } else if ((op->mode == FS_CREATE || op->mode == FS_CREATE_UNCACHED) && inode->data.len > 0) {
         if (!inode->truncated) {
             bytes_clear(&inode->old);
             bytes_add(&inode->old, inode->data.data, inode->durable_len);
