@@ -152,6 +152,7 @@ static void make_collector(struct wk *wk)
                                                                     .worker = wk->start->worker_index,
                                                                     .tasks = wk->tasks,
                                                                     .task_count = wk->task_count,
+                                                                    .executor = wk->options.executor,
                                                                     .local = wk->config.local_backup ? wk->local : NULL,
                                                                     .peer = &wk->peer});
 }

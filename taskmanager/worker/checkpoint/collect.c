@@ -227,6 +227,7 @@ static void start_writing(struct pending *p)
         .worker = wk->worker,
         .dir = p->dir,
         .shared_dir = p->shared_dir,
+        .executor = wk->executor,
         .local = p->kind == RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT ? wk->local : NULL,
         .edges = wk->task_count > 0 ? wk->tasks[0]->host->edges : NULL,
         .done = on_written,

@@ -12,6 +12,7 @@
 
 #define WK_CHECKPOINTS_MAX 64 /* under way at a time; the oldest is dropped */
 
+struct wk_executor;
 struct wk_local;
 struct wk_collector;
 struct wk_collector_options { /* all borrowed, and as long as the collector */
@@ -21,6 +22,7 @@ struct wk_collector_options { /* all borrowed, and as long as the collector */
     uint32_t worker;
     struct wk_task *const *tasks; /* task_count, built */
     uint32_t task_count;
+    struct wk_executor *executor; /* of the tasks */
     struct wk_local *local; /* copies of what is written; NULL: none are kept */
     struct rpc_peer *const *peer; /* where the connection to the job master is kept; NULL in it: gone */
 };

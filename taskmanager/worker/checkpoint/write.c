@@ -10,10 +10,18 @@
 #include "common/fs/fs.h"
 #include "taskmanager/worker/checkpoint/inflight_io.h"
 #include "taskmanager/worker/checkpoint/local.h"
+#include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/task/task.h"
 
 #define PIECE_BYTES      (1u << 20)
 #define INLINE_ALL_BYTES (64u << 10) /* of records in one acknowledgement */
+/*
+ * Tasks that want all cores keep nearly all: then so much is written in a second for each thread of theirs, which costs a tenth
+ * of them.  What takes longer than PACE_NS becomes faster and faster.  A piece may be so late as PACE_LATE_NS and is made up for.
+ */
+#define PACE_BYTES (100u << 20)
+#define PACE_NS 10000000000u
+#define PACE_LATE_NS 20000000u
 #define TABLES_BYTES (1u << 20) /* a file with so much of tables ends with one: so it goes when they go */
 
 struct output {
@@ -52,6 +60,9 @@ struct wk_writing {
     bool exhausted, all_ended, dropped, working;
     uint32_t dirs_synced;
     struct env_work work;
+    struct env_timer pause;
+    uint64_t began_ns, due_ns; /* due_ns: when the next piece may be made, if the tasks are busy */
+    uint64_t unpaid;           /* bytes written that due_ns does not know of */
     struct err err;
 };
 
@@ -59,6 +70,7 @@ static void next(struct wk_writing *w);
 
 static void writing_free(struct wk_writing *w)
 {
+    env_timer_cancel(w->options.env, &w->pause);
     for (int i = 0; i < OUTPUTS; i++) {
         struct output *o = &w->outputs[i];
 
@@ -342,6 +354,7 @@ static bool push_piece(struct wk_writing *w, struct output *o)
 
     if (!o->appended) {
         o->appended = true;
+        w->unpaid += o->piece.len;
         fs->ops->append(fs, o->handle, o->piece.data, o->piece.len, on_fs, w);
         return true;
     }
@@ -360,7 +373,7 @@ static bool push_file(struct wk_writing *w, struct output *o)
         return false;
     w->busy = o;
     if (!o->handle) {
-        fs->ops->open(fs, o->path, FS_CREATE, on_open, w);
+        fs->ops->open(fs, o->path, o->number > 1 ? FS_CREATE_UNCACHED : FS_CREATE, on_open, w);
         return true;
     }
     if (w->options.local && !o->copy) {
@@ -388,6 +401,32 @@ static bool push_file(struct wk_writing *w, struct output *o)
     return false;
 }
 
+static void on_pause(struct env_timer *timer)
+{
+    next(CONTAINER_OF(timer, struct wk_writing, pause));
+}
+
+/* Whether the next piece has to wait: next comes again. */
+static bool pauses(struct wk_writing *w)
+{
+    struct wk_executor *e = w->options.executor;
+    uint64_t now = env_now_ns(w->options.env), threads = e && e->ops->busy ? e->ops->busy(e) : 0;
+
+    if (threads == 0) {
+        w->due_ns = now;
+        w->unpaid = 0;
+        return false;
+    }
+    threads *= 1 + (now - w->began_ns) / PACE_NS;
+    w->due_ns = MAX(w->due_ns + PACE_LATE_NS, now) - PACE_LATE_NS;
+    w->due_ns += w->unpaid * 1000 / (threads * (PACE_BYTES / 1000000));
+    w->unpaid = 0;
+    if (w->due_ns <= now)
+        return false;
+    env_timer_arm(w->options.env, &w->pause, w->due_ns - now);
+    return true;
+}
+
 static void next(struct wk_writing *w)
 {
     struct fs *fs = w->options.env->fs;
@@ -396,6 +435,8 @@ static void next(struct wk_writing *w)
         if (push_file(w, &w->outputs[i]))
             return;
     if (!w->exhausted) {
+        if (pauses(w))
+            return;
         w->working = true;
         env_work(w->options.env, &w->work);
         return;
@@ -431,6 +472,8 @@ struct wk_writing *wk_writing_start(const struct wk_write_options *options, stru
         w->inline_bytes = INLINE_ALL_BYTES + 1; /* all of it in files */
     w->work.run = make_pieces;
     w->work.done = pieces_made;
+    w->pause.cb = on_pause;
+    w->began_ns = w->due_ns = env_now_ns(options->env);
     next(w);
     return w;
 }

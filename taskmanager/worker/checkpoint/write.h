@@ -12,6 +12,7 @@
 #include "common/env/env.h"
 #include "taskmanager/worker/checkpoint/barrier.h"
 
+struct wk_executor;
 struct wk_local;
 struct wk_writing;
 struct wk_write_options {
@@ -20,6 +21,7 @@ struct wk_write_options {
     uint64_t checkpoint;
     uint32_t worker;
     const char *dir, *shared_dir; /* copied; shared_dir NULL: everything goes to dir */
+    struct wk_executor *executor; /* of the tasks, which come first when all of it is busy; borrowed; NULL: nobody does */
     struct wk_local *local; /* keeps copies; borrowed; NULL: none are */
     const struct wk_edge_name *edges; /* by id; borrowed; NULL when no rows are in flight */
     /* called once, later, unless wk_writing_drop comes first. error NULL: meta holds all that was written, borrowed;

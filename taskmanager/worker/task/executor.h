@@ -51,6 +51,8 @@ struct wk_executor_ops {
     void (*forget)(struct wk_executor *e, struct wk_runnable *r);
     uint64_t (*now_ns)(struct wk_executor *e);
     int64_t (*wall_us)(struct wk_executor *e, uint64_t now_ns); /* Unix time at that time of now_ns, which was just now */
+    /* Any thread: how many threads it has, when each of them runs a step just now; else 0. NULL: always 0. */
+    uint32_t (*busy)(struct wk_executor *e);
 };
 struct wk_executor {
     const struct wk_executor_ops *ops;

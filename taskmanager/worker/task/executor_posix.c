@@ -334,6 +334,17 @@ static void wake_waiter(struct wk_executor *e, struct wk_runnable *w)
     unlock_and_wake(p, r);
 }
 
+static uint32_t busy(struct wk_executor *e)
+{
+    struct pool_executor *p = (struct pool_executor *)e;
+    uint32_t threads;
+
+    pthread_mutex_lock(&p->lock);
+    threads = p->active >= p->options.threads ? p->options.threads : 0;
+    pthread_mutex_unlock(&p->lock);
+    return threads;
+}
+
 /* ---- a runner; lock held at the start and the end of each ---- */
 
 static void deactivate(struct pool_executor *p, struct runner *r)
@@ -591,6 +602,7 @@ static const struct wk_executor_ops pool_ops = {
     .forget = forget,
     .now_ns = now_ns,
     .wall_us = wall_us,
+    .busy = busy,
 };
 
 /* To look at it costs nothing, and getpid() is a system call. */

@@ -75,6 +75,11 @@ static int64_t wall_us(struct wk_executor *e, uint64_t now_ns)
     return env_wall_ms(executor_of(e)->env) * 1000;
 }
 
+static uint32_t busy(struct wk_executor *e)
+{
+    return executor_of(e)->queued > 0; /* of one thread */
+}
+
 static void work_soon(struct sim_executor *x)
 {
     if (x->slow_ns == 0)
@@ -276,7 +281,7 @@ static void work(struct env_task *task)
         work_soon(x);
 }
 
-static const struct wk_executor_ops ops = {enqueue, NULL, wait_in_step, wake_waiter, wake_at, wake_over, now_ns, wall_us};
+static const struct wk_executor_ops ops = {enqueue, NULL, wait_in_step, wake_waiter, wake_at, wake_over, now_ns, wall_us, busy};
 
 struct wk_executor *sim_executor_new(struct env *env)
 {

@@ -17,6 +17,7 @@
 #include "common/ckpt/ckpt_file.h"
 #include "common/fs/fs.h"
 #include "taskmanager/worker/checkpoint/write.h"
+#include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/task/task.h"
 #include "test/sim/sim.h"
 
@@ -37,6 +38,8 @@ struct bench {
     uint32_t files, durable, damaged;
     uint64_t checkpoint;
     const char *dir, *shared;
+    struct wk_executor *executor;
+    uint64_t done_ns;
 };
 
 static void *boot(struct env *env, struct sim_node *node, void *arg)
@@ -139,6 +142,7 @@ static void on_written(void *arg, const struct err *error, const struct ckpt_met
     struct bench *b = arg;
 
     b->done = true;
+    b->done_ns = env_now_ns(sim_env(b->node));
     b->code = error ? error->code : 0;
     snprintf(b->text, sizeof(b->text), "%s", error ? error->text : "");
     if (error)
@@ -155,7 +159,7 @@ static void write_state(struct bench *b, bool savepoint)
     struct ckpt_operator op;
     struct err err = {0};
     char dir[32];
-    struct wk_write_options o = {.env = sim_env(b->node), .checkpoint = ++b->checkpoint, .dir = dir,
+    struct wk_write_options o = {.env = sim_env(b->node), .checkpoint = ++b->checkpoint, .dir = dir, .executor = b->executor,
                                  .shared_dir = savepoint ? NULL : "/ckpt/shared", .done = on_written, .arg = b};
     uint32_t at;
 
@@ -252,12 +256,57 @@ static void a_call_that_fails_fails_the_checkpoint_with_its_reason(void **state)
     }
 }
 
+static uint32_t is_free(struct wk_executor *e)
+{
+    (void)e;
+    return 0;
+}
+static uint32_t of_two(struct wk_executor *e)
+{
+    (void)e;
+    return 2;
+}
+static const struct wk_executor_ops free_ops = {.busy = is_free}, busy_ops = {.busy = of_two};
+
+/* Nanoseconds that 24 MB take. */
+static uint64_t time_of_writing(const struct wk_executor_ops *ops)
+{
+    struct wk_executor executor = {.ops = ops};
+    struct bench *b = bench_new(5);
+    static const char value[VALUE_BYTES];
+    uint64_t began;
+
+    for (uint32_t i = 0; i < 24000; i++) {
+        rask_str key = {(const char *)&i, 4};
+
+        assert_int_equal(wk_state_write(b->state, TEXT, hash_xxh3(key.data, key.len), key, value, sizeof(value), NULL), 0);
+    }
+    make_folder(b, "/ckpt/chk-1");
+    b->executor = &executor;
+    began = env_now_ns(sim_env(b->node));
+    write_state(b, false);
+    assert_int_equal(b->code, 0);
+    began = b->done_ns - began;
+    bench_free(b);
+    return began;
+}
+
+static void tasks_that_want_all_cores_come_first(void **state)
+{
+    uint64_t fast = time_of_writing(&free_ops), slow = time_of_writing(&busy_ops);
+
+    (void)state;
+    assert_in_range(slow, 85000000, 200000000); /* 100 MiB a second for each of two threads */
+    assert_true(fast < slow);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(acknowledged_state_survives_a_power_cut),
         cmocka_unit_test(an_acknowledged_savepoint_survives_a_power_cut),
         cmocka_unit_test(a_call_that_fails_fails_the_checkpoint_with_its_reason),
+        cmocka_unit_test(tasks_that_want_all_cores_come_first),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
