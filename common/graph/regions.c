@@ -1,8 +1,6 @@
 /* regions.c - see regions.h: union-find over subtasks. Pure. */
 #include "common/graph/regions.h"
 
-#include <stdbool.h>
-
 #include "common/base/check.h"
 #include "common/base/mem.h"
 
@@ -76,6 +74,58 @@ static void join_edge(uint32_t *parent, const uint32_t *base, const Rask__Graph_
     }
 }
 
+static bool is_splits(const Rask__Graph__JobEdge *e)
+{
+    return e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
+}
+
+/* The readers are one region anyway. */
+static bool readers_are_one(uint32_t *parent, const uint32_t *base, const Rask__Graph__JobGraph *job,
+                            const Rask__Graph__JobEdge *e)
+{
+    uint32_t first = base[e->target_vertex];
+
+    for (uint32_t t = 1; t < job->vertices[e->target_vertex]->parallelism; t++)
+        if (root(parent, first + t) != root(parent, first))
+            return false;
+    return true;
+}
+
+static void add_splits(struct graph_regions *r, const Rask__Graph__JobEdge *e, uint32_t readers)
+{
+    struct graph_split_region pair = {e->source_vertex, r->of[e->source_vertex][0], readers};
+
+    for (uint32_t i = 0; i < r->split_count; i++)
+        if (r->splits[i].vertex == pair.vertex && r->splits[i].readers == pair.readers)
+            return;
+    r->splits[r->split_count++] = pair;
+}
+
+/* Enumerators that were not joined with their readers. */
+static void find_splits(struct graph_regions *r, const Rask__Graph__JobGraph *job)
+{
+    uint32_t most = 0;
+
+    for (size_t i = 0; i < job->n_edges; i++)
+        most += is_splits(job->edges[i]) ? job->vertices[job->edges[i]->target_vertex]->parallelism : 0;
+    r->splits = mem_alloc_array(most + 1, sizeof(*r->splits));
+    for (size_t i = 0; i < job->n_edges; i++) {
+        const Rask__Graph__JobEdge *e = job->edges[i];
+
+        for (uint32_t t = 0; is_splits(e) && t < job->vertices[e->target_vertex]->parallelism; t++)
+            if (r->of[e->target_vertex][t] != r->of[e->source_vertex][0])
+                add_splits(r, e, r->of[e->target_vertex][t]);
+    }
+}
+
+bool graph_gives_splits(const struct graph_regions *r, uint32_t vertex)
+{
+    for (uint32_t i = 0; i < r->split_count; i++)
+        if (r->splits[i].vertex == vertex)
+            return true;
+    return false;
+}
+
 static void number(struct graph_regions *r, const Rask__Graph__JobGraph *job, uint32_t *parent,
                    const uint32_t *base, uint32_t total)
 {
@@ -114,9 +164,14 @@ void graph_regions_init(struct graph_regions *r, const Rask__Graph__JobGraph *jo
     for (uint32_t i = 0; i < total; i++)
         parent[i] = i;
     for (size_t i = 0; i < job->n_edges; i++)
-        join_edge(parent, base, job, job->edges[i]);
+        if (!is_splits(job->edges[i]))
+            join_edge(parent, base, job, job->edges[i]);
+    for (size_t i = 0; i < job->n_edges; i++)
+        if (is_splits(job->edges[i]) && readers_are_one(parent, base, job, job->edges[i]))
+            join_edge(parent, base, job, job->edges[i]);
     r->of = mem_alloc_array(r->vertex_count + 1, sizeof(*r->of));
     number(r, job, parent, base, total);
+    find_splits(r, job);
     mem_free(parent);
     mem_free(base);
 }
@@ -127,5 +182,6 @@ void graph_regions_release(struct graph_regions *r)
         mem_free(r->of[v]);
     mem_free(r->of);
     mem_free(r->sizes);
+    mem_free(r->splits);
     *r = (struct graph_regions){0};
 }

@@ -69,6 +69,8 @@ bool jm_ckpt_is_writing(const struct jm_ckpt *c);
 bool jm_ckpt_is_busy(const struct jm_ckpt *c);
 /* Where the next epoch begins: false: from nothing. Pointers are borrowed until the next event. */
 bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena *arena);
+/* All subtasks of a vertex had ended when that one was taken. */
+bool jm_ckpt_was_finished(const struct jm_ckpt *c, uint32_t vertex);
 /*
  * Who began with what jm_ckpt_latest gave found it damaged.  True: an older one is the latest now, with a warning.  False:
  * there is none.  Several workers may say so.

@@ -424,6 +424,13 @@ bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena
     return true;
 }
 
+bool jm_ckpt_was_finished(const struct jm_ckpt *c, uint32_t vertex)
+{
+    const struct complete *at = newest(c);
+
+    return at && was_finished(at->meta, c->options.graph, vertex);
+}
+
 /* What is damaged stays where it is, for whoever wants to look at it, and is counted as named until the job is over. */
 bool jm_ckpt_damaged(struct jm_ckpt *c, const char *why)
 {

@@ -457,7 +457,7 @@ void jm_job_fail(struct jm_job *job, const struct jm_fault *fault)
     } else {
         env_log(job->ctx->env, runs ? LOG_ERROR : LOG_WARN, JM_MODULE, job->id_text, "%s%s%s",
                 fault->task ? fault->task : "", fault->task ? ": " : "", fault->text);
-        if (runs) {
+        if (runs && !(fault->explains && job->regional)) {
             react(job, fault);
         } else {
             keep_failure(job, fault, NULL);

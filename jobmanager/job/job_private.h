@@ -23,6 +23,7 @@ struct jm_fault {
     const struct jm_worker *worker; /* NULL: the job's */
     const char *task;               /* NULL: the worker's, or the job's */
     bool suspicion;                 /* what the survivors of a death say */
+    bool explains;                  /* the end of a worker whose loss was a failure already */
     bool local; /* regions that are `hit` are all that it concerns; else it is the job's */
     int code;   /* of err.h: whether another try makes sense */
     const char *text;
@@ -36,12 +37,16 @@ void jm_job_escalate(struct jm_job *job, const char *why);
 void jm_job_init_regions(struct jm_job *job);
 void jm_job_release_regions(struct jm_job *job);
 struct jm_region *jm_region_of(const struct jm_job *job, uint32_t vertex, uint32_t subtask);
-/* Those with tasks on it that are not over: what its own tasks sent last may be lost, though they have
+/* The region of a task that failed; of an enumerator those of its readers, too. */
+void jm_regions_hit_task(struct jm_job *job, uint32_t vertex, uint32_t subtask);
+/* Tasks of it are not over, or it has finished and knows what a reader needs that starts again. */
+bool jm_region_is_needed(const struct jm_job *job, uint32_t region);
+/* Those with tasks on it that are needed: what its own tasks sent last may be lost, though they have
  * finished. */
 void jm_regions_hit_worker(struct jm_job *job, const struct jm_worker *worker);
 /* The regions that are hit may start again while others run on. */
 bool jm_regions_may_restart(const struct jm_job *job);
-/* The worker has tasks of regions that are restarting. */
+/* The worker has tasks of regions that are restarting, or an enumerator of readers in them. */
 bool jm_regions_concern(const struct jm_job *job, const struct jm_worker *worker);
 /* "3 tasks start again: a (1/1), ...": of the regions that are hit. Owned. */
 char *jm_regions_text(const struct jm_job *job);

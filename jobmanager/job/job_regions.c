@@ -51,12 +51,43 @@ void jm_regions_forget(struct jm_job *job)
         job->regions[i].restarting = false;
 }
 
+bool jm_region_is_needed(const struct jm_job *job, uint32_t region)
+{
+    bool needed = job->regions[region].open > 0;
+
+    for (uint32_t i = 0; i < job->map.split_count; i++) {
+        const struct jm_region *readers = &job->regions[job->map.splits[i].readers];
+
+        if (job->map.splits[i].enumerator == region)
+            needed = needed || readers->open > 0 || readers->restarting;
+    }
+    return needed;
+}
+
+/* It would give its splits to other readers than it did. */
+static void hit_readers(struct jm_job *job, uint32_t enumerator)
+{
+    for (uint32_t i = 0; i < job->map.split_count; i++)
+        if (job->map.splits[i].enumerator == enumerator)
+            job->regions[job->map.splits[i].readers].hit = true;
+}
+
+void jm_regions_hit_task(struct jm_job *job, uint32_t vertex, uint32_t subtask)
+{
+    jm_region_of(job, vertex, subtask)->hit = true;
+    hit_readers(job, job->map.of[vertex][subtask]);
+}
+
 void jm_regions_hit_worker(struct jm_job *job, const struct jm_worker *w)
 {
     for (uint32_t i = 0; i < w->task_count; i++) {
-        struct jm_region *r = jm_region_of(job, w->tasks[i].vertex, w->tasks[i].subtask);
+        uint32_t vertex = w->tasks[i].vertex, region = job->map.of[vertex][w->tasks[i].subtask];
 
-        r->hit = r->hit || r->open > 0;
+        if (!jm_region_is_needed(job, region))
+            continue;
+        job->regions[region].hit = true;
+        if (!jm_ckpt_was_finished(job->ckpt, vertex)) /* else it has given all of them, and says so again */
+            hit_readers(job, region);
     }
 }
 
@@ -77,6 +108,12 @@ bool jm_regions_concern(const struct jm_job *job, const struct jm_worker *w)
     for (uint32_t i = 0; i < w->task_count; i++)
         if (jm_region_of(job, w->tasks[i].vertex, w->tasks[i].subtask)->restarting)
             return true;
+    for (uint32_t i = 0; i < job->map.split_count; i++) {
+        const struct graph_split_region *s = &job->map.splits[i];
+
+        if (job->regions[s->readers].restarting && job->graph.vertices[s->vertex].subtasks[0].worker == w->index)
+            return true;
+    }
     return false;
 }
 

@@ -128,7 +128,7 @@ static void fail_task(struct jm_worker *w, const Rask__Control__TaskStateChanged
         fault.code = ERR_IO; /* another try begins with an older checkpoint */
     arena_init(&arena);
     fault.task = jm_graph_task_name(&w->job->graph, msg->vertex, msg->subtask, &arena);
-    jm_region_of(w->job, msg->vertex, msg->subtask)->hit = true;
+    jm_regions_hit_task(w->job, msg->vertex, msg->subtask);
     jm_job_fail(w->job, &fault);
     arena_release(&arena);
 }
@@ -152,7 +152,7 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
     before = task->life.state;
     to = meaning(before, msg->state);
     if (task->life.state == STATE(FINISHED) && msg->state == STATE(FAILED) &&
-        jm_region_of(job, msg->vertex, msg->subtask)->open > 0) {
+        jm_region_is_needed(job, job->map.of[msg->vertex][msg->subtask])) {
         fail_task(w, msg, STATE(FINISHED)); /* what it sent last cannot get to the others */
         return 0;
     }

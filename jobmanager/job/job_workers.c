@@ -531,6 +531,7 @@ void jm_job_worker_exited(struct jm_job *job, const struct id *taskmanager_id,
     if (w->state < JM_WORKER_STOPPING) {
         text = obituary(w, msg);
         worker_fail(w, &(struct jm_fault){.task = msg->task && *msg->task ? msg->task : NULL,
+                                          .explains = w->lost,
                                           .local = true,
                                           .code = ERR_WORKER_DIED,
                                           .text = text});
@@ -545,7 +546,8 @@ static void on_taskmanager_lost(struct jm_allocation *allocation, const char *wh
 
     w->start_call = w->stop_call = 0; /* they failed with the connection */
     if (w->state < JM_WORKER_STOPPING)
-        worker_fail(w, &(struct jm_fault){.local = true, .code = ERR_WORKER_DIED, .text = why});
+        worker_fail(w, &(struct jm_fault){
+                           .explains = w->lost, .local = true, .code = ERR_WORKER_DIED, .text = why});
     if (w->state == JM_WORKER_GONE) /* its slots waited for the restart */
         jm_resource_release(w->job->ctx->resource, &w->allocation);
     worker_gone(w);

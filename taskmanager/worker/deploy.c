@@ -361,6 +361,8 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
     e->max_parallelism = target->max_parallelism;
     e->random = ((uint64_t)je->id << 32 | t->subtask) + 1;
     e->drops_hash = strcmp(node_of(wk, je->target_vertex, 0)->op->type, OP_SINK) == 0; /* it has no state to look up by it */
+    if (graph_gives_splits(&wk->map, je->source_vertex))
+        e->splits = wk_splits_new(info->schema, count, wk->restore ? wk->restore->checkpoint : 0);
     e->key_count = (uint32_t)je->n_key_columns;
     e->key_columns = mem_alloc_array(je->n_key_columns + 1, sizeof(uint16_t));
     for (size_t i = 0; i < je->n_key_columns; i++) {
@@ -576,9 +578,8 @@ static void clear_task(struct wk *wk, struct wk_task *t, uint32_t vertex, uint32
     t->state = RASK__CONTROL__TASK_STATE__FINISHED;
 }
 
-static struct wk_region *region_of(struct wk *wk, uint32_t vertex, uint32_t subtask)
+static struct wk_region *region_at(struct wk *wk, uint32_t id)
 {
-    uint32_t id = wk->map.of[vertex][subtask];
     struct wk_region *r = wk->regions[id];
 
     if (r)
@@ -607,93 +608,15 @@ static void make_regions(struct wk *wk)
 
             if (!is_mine(wk, v, s))
                 continue;
-            r = region_of(wk, v, s);
+            r = region_at(wk, wk->map.of[v][s]);
             wk->tasks[wk->task_count] = MEM_NEW(struct wk_task);
             clear_task(wk, wk->tasks[wk->task_count], v, s, 0);
             r->tasks = mem_realloc(r->tasks, (r->task_count + 1) * sizeof(struct wk_task *));
             r->tasks[r->task_count++] = wk->tasks[wk->task_count++];
         }
-}
-
-/* ---- wiring ---- */
-
-static struct wk_in *find_in(void *arg, uint32_t edge, uint32_t source, uint32_t target)
-{
-    struct wk *wk = ((struct wk_region *)arg)->wk;
-    struct wk_edge_info *info = edge < wk->edge_count ? &wk->edges[edge] : NULL;
-
-    if (!info || !info->edge || source >= info->sources || target >= info->targets || !info->in[target])
-        return NULL;
-    return info->in[target][source];
-}
-
-static struct wk_out *find_out(void *arg, uint32_t edge, uint32_t source, uint32_t target)
-{
-    struct wk *wk = ((struct wk_region *)arg)->wk;
-    struct wk_edge_info *info = edge < wk->edge_count ? &wk->edges[edge] : NULL;
-    struct wk_edge *e;
-
-    if (!info || !info->edge || source >= info->sources || target >= info->targets)
-        return NULL;
-    e = info->out[source];
-    return e && e->rank_of_subtask[target] != UINT16_MAX ? &e->channels[e->rank_of_subtask[target]] : NULL;
-}
-
-static const rask_schema *schema_of(void *arg, uint32_t edge)
-{
-    struct wk *wk = ((struct wk_region *)arg)->wk;
-
-    return edge < wk->edge_count && wk->edges[edge].edge ? wk->edges[edge].schema : NULL;
-}
-
-static void link_lost(void *arg, struct wk_link *link, const struct err *why)
-{
-    (void)link;
-    wk_region_lost(arg, why);
-}
-
-static struct wk_link *link_to(struct wk_region *r, uint32_t worker)
-{
-    struct wk_link_owner owner = {find_in, find_out, schema_of, link_lost, r};
-    struct wk *wk = r->wk;
-
-    if (!r->links)
-        r->links = mem_alloc_array(wk->worker_count, sizeof(struct wk_link *));
-    if (!r->links[worker]) {
-        r->links[worker] = wk_link_new(wk->env, wk->pool, worker, wk->start->job_epoch, &owner);
-        if (wk->pack)
-            wk_link_pack(r->links[worker]);
-    }
-    return r->links[worker];
-}
-
-static void wire_outputs(struct wk_region *r, struct wk_edge *e)
-{
-    struct wk *wk = r->wk;
-    const struct wk_edge_info *info = &wk->edges[e->id];
-
-    for (uint32_t i = 0; i < e->channel_count; i++) {
-        struct wk_out *out = &e->channels[i];
-        uint32_t worker = wk->placement[info->edge->target_vertex][out->target_subtask];
-
-        if (worker == wk->start->worker_index)
-            wk_out_connect_local(out, find_in(r, e->id, e->source_subtask, out->target_subtask));
-        else
-            out->link = link_to(r, worker);
-    }
-}
-
-static void wire_inputs(struct wk_region *r, struct wk_task *t)
-{
-    struct wk *wk = r->wk;
-
-    for (uint32_t i = 0; i < t->gate.channel_count; i++) {
-        struct wk_in *in = &t->gate.channels[i];
-        uint32_t worker = wk->placement[wk->edges[in->edge].edge->source_vertex][in->source_subtask];
-
-        if (worker != wk->start->worker_index)
-            wk_in_connect_remote(in, link_to(r, worker));
-    }
+    for (uint32_t i = 0; i < wk->map.split_count; i++) /* its readers come and go, here or elsewhere */
+        if (is_mine(wk, wk->map.splits[i].vertex, 0))
+            (void)region_at(wk, wk->map.splits[i].readers);
 }
 
 static uint64_t edge_count(const struct wk *wk)
@@ -773,9 +696,9 @@ int wk_region_build(struct wk_region *r, uint32_t attempt, struct err *err)
 
         for (uint32_t k = 0; k < t->chain.edge_count; k++) {
             t->chain.edges[k]->wider = wider_of(wk, t->chain.edges[k]);
-            wire_outputs(r, t->chain.edges[k]);
+            wk_wire_outputs(r, t->chain.edges[k]);
         }
-        wire_inputs(r, t);
+        wk_wire_inputs(r, t);
     }
     return rc;
 }
@@ -818,20 +741,13 @@ void wk_region_start(struct wk_region *r)
         wk_ready(&r->tasks[i]->run);
 }
 
-static void free_links(struct wk_region *r)
-{
-    for (uint32_t i = 0; r->links && i < r->wk->worker_count; i++)
-        wk_link_free(r->links[i]);
-    mem_free(r->links);
-    r->links = NULL;
-}
-
 void wk_region_unbuild(struct wk_region *r)
 {
     struct wk *wk = r->wk;
 
     env_timer_cancel(wk->env, &r->lost_timer);
-    free_links(r);
+    wk_readers_detach(r);
+    wk_links_free(r);
     for (uint32_t i = 0; i < r->task_count; i++)
         wk_task_release(r->tasks[i]);
     for (uint32_t i = 0; i < r->task_count; i++) {
@@ -861,7 +777,7 @@ void wk_unbuild(struct wk *wk)
         if (!r)
             continue;
         env_timer_cancel(wk->env, &r->lost_timer);
-        free_links(r);
+        wk_links_free(r);
         mem_free(r->tasks);
         mem_free(r);
     }

@@ -40,13 +40,12 @@ void wk_region_on_lost_timer(struct env_timer *timer)
 {
     struct wk_region *r = CONTAINER_OF(timer, struct wk_region, lost_timer);
 
-    struct wk_task *failed = r->lost_always ? r->tasks[0] : NULL;
+    struct wk_task *failed = r->lost_always || !is_over(r) ? wk_region_speaker(r) : NULL;
 
-    for (uint32_t i = r->task_count; i-- > 0;)
-        if (!wk_task_is_over(r->tasks[i]))
-            failed = r->tasks[i];
-    if (failed && !r->wk->canceling && !r->canceling)
-        wk_report_state(r->wk, failed, RASK__CONTROL__TASK_STATE__FAILED, &r->lost_error);
+    if (!failed || r->wk->canceling || r->canceling)
+        return;
+    wk_report_state(r->wk, failed, RASK__CONTROL__TASK_STATE__FAILED, &r->lost_error);
+    wk_task_cancel(failed); /* the job master takes it for over */
 }
 
 static struct wk_region *region_at(struct wk *wk, uint32_t region, uint32_t attempt)

@@ -84,7 +84,7 @@ static void refuse(struct wk_rollout *o, const struct err *error)
     for (size_t i = 0; i < o->msg->n_regions; i++) {
         struct wk_region *r = region_of(o, i);
 
-        if (r && !r->canceling)
+        if (r && !r->canceling && r->task_count > 0)
             wk_task_refuse(r->tasks[0], error);
     }
     rollout_free(o);
@@ -167,6 +167,9 @@ static void build(struct wk_rollout *o)
     for (size_t i = 0; i < o->msg->n_regions && rc == 0; i++)
         if (region_of(o, i))
             rc = wk_region_build(region_of(o, i), o->msg->regions[i]->attempt, &err);
+    for (size_t i = 0; i < o->msg->n_regions && rc == 0; i++)
+        if (region_of(o, i))
+            rc = wk_readers_attach(region_of(o, i), &err);
     wk->restore = NULL;
     if (rc != 0) {
         failed(o, &err);
@@ -180,7 +183,7 @@ static void build(struct wk_rollout *o)
             wk->deploy->graph->stream->job_name);
     if (!wk->collector)
         make_collector(wk);
-    if (o->msg->restore)
+    if (o->msg->restore && o->task_count > 0)
         o->restoring = wk_restore_start(wk->env, o->tasks, o->task_count, o->msg->restore,
                                         wk->config.from_local ? wk->local : NULL, restored, o);
     else
@@ -262,11 +265,15 @@ static void begin_later(struct wk_rollout *o)
         failed(o, &err);
         return;
     }
-    for (size_t i = 0; i < o->msg->n_regions; i++)
-        if (region_of(o, i) && !is_free(o, region_of(o, i))) {
+    /* Twice: the last step of a reader may have woken an enumerator that was looked at before. */
+    for (size_t i = 0; i < 2 * o->msg->n_regions; i++) {
+        const struct wk_region *r = region_of(o, i % o->msg->n_regions);
+
+        if (r && !is_free(o, r)) {
             env_timer_arm(wk->env, &o->retry, env_us_to_ns(RETRY_US));
             return;
         }
+    }
     wk_send_reports(wk); /* they name the attempt that ends here */
     wk_collector_forget(wk->collector);
     for (size_t i = 0; i < o->msg->n_regions; i++)

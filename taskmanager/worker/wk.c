@@ -231,10 +231,15 @@ static void on_checkpoint_request(struct wk *wk, enum rpc_method method, const P
         return;
     }
     rpc_ok(request);
-    if (method == RPC_TRIGGER_CHECKPOINT)
+    if (method == RPC_TRIGGER_CHECKPOINT) {
         wk_collector_trigger(wk->collector, (const Rask__Control__TriggerCheckpoint *)message);
-    else
-        wk_collector_complete(wk->collector, (const Rask__Control__CompleteCheckpoint *)message);
+    } else {
+        const Rask__Control__CompleteCheckpoint *m = (const Rask__Control__CompleteCheckpoint *)message;
+
+        wk_collector_complete(wk->collector, m);
+        if (m->kind == RASK__CONTROL__CHECKPOINT_KIND__CHECKPOINT)
+            wk_readers_completed(wk, m->checkpoint);
+    }
 }
 
 static void on_request(void *arg, struct rpc_peer *peer, enum rpc_method method, const ProtobufCMessage *message,

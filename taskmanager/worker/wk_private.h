@@ -1,5 +1,5 @@
-/* wk_private.h - the worker object, shared by wk.c (control), rollout.c (deployments), peers.c (data connections) and
- * deploy.c (building tasks and channels). */
+/* wk_private.h - the worker object, shared by wk.c (control), rollout.c (deployments), peers.c (data connections),
+ * deploy.c (building tasks) and wires.c (their channels). */
 #ifndef WK_PRIVATE_H
 #define WK_PRIVATE_H
 
@@ -34,7 +34,8 @@ struct wk_report { /* a state change on its way to the job master */
 };
 
 /* Tasks of this worker that start and end together (common/graph/regions.h), with the connections that carry their
- * channels: nothing that an earlier attempt has sent can reach a later one. */
+ * channels: nothing that an earlier attempt has sent can reach a later one.  Without tasks: an enumerator here has readers in it,
+ * which are elsewhere. */
 struct wk_region {
     struct wk *wk;
     uint32_t id, attempt;
@@ -143,6 +144,18 @@ int wk_region_build(struct wk_region *r, uint32_t attempt, struct err *err) MUST
 void wk_region_unbuild(struct wk_region *r);
 /* Grants the first credits and makes every task runnable. */
 void wk_region_start(struct wk_region *r);
+
+/* ---- wires.c ---- */
+void wk_wire_outputs(struct wk_region *r, struct wk_edge *e);
+void wk_wire_inputs(struct wk_region *r, struct wk_task *t);
+void wk_links_free(struct wk_region *r);
+/* All regions of the deployment are built: channels from enumerators here to readers in this one. Fails when one cannot say what
+ * it has given to them. */
+int wk_readers_attach(struct wk_region *r, struct err *err) MUST_CHECK;
+void wk_readers_detach(struct wk_region *r);
+void wk_readers_completed(struct wk *wk, uint64_t checkpoint);
+/* Whose failure is that of the region: a task that is not over, if there is one; an enumerator, when it has no tasks here. */
+struct wk_task *wk_region_speaker(const struct wk_region *r);
 
 /* ---- rollout.c ---- */
 void wk_deploy(struct wk *wk, const Rask__Control__Deploy *msg, struct rpc_request *request);

@@ -467,6 +467,11 @@ void wk_collector_complete(struct wk_collector *c, const Rask__Control__Complete
         wk_barrier_mail(c->o.tasks[i], WK_MAIL_COMPLETE, wk_barrier_value(msg->checkpoint, msg->kind, false));
 }
 
+uint64_t wk_collector_settled(const struct wk_collector *c)
+{
+    return c->given_up;
+}
+
 void wk_collector_forget(struct wk_collector *c)
 {
     while (!list_empty(&c->pendings)) {

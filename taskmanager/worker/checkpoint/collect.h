@@ -33,6 +33,8 @@ void wk_collector_trigger(struct wk_collector *c, const Rask__Control__TriggerCh
 void wk_collector_complete(struct wk_collector *c, const Rask__Control__CompleteCheckpoint *msg);
 void wk_collector_abort(struct wk_collector *c, const Rask__Control__AbortCheckpoint *msg,
                         struct rpc_request *request);
+/* No barrier of a checkpoint up to this one is waited for any more by tasks that start now. */
+uint64_t wk_collector_settled(const struct wk_collector *c);
 /* Tasks are to be released: what was not acknowledged yet never will be. */
 void wk_collector_forget(struct wk_collector *c);
 /* A task has passed a barrier. snapshot is taken. */

@@ -10,6 +10,21 @@
 #define SPLITS_HELD_MAX 2048u
 #define SPLITS_HELD_BATCHES 32 /* what one call adds before it waits is far below the rest */
 
+static void control(struct wk_edge *e, enum wk_element_type type, int64_t value);
+
+/* Its channels may be changed by the loop, while the task runs. */
+static void lock(struct wk_edge *e)
+{
+    if (e->splits)
+        pthread_mutex_lock(&e->splits->lock);
+}
+
+static void unlock(struct wk_edge *e)
+{
+    if (e->splits)
+        pthread_mutex_unlock(&e->splits->lock);
+}
+
 void wk_edge_release(struct wk_edge *e)
 {
     for (uint32_t i = 0; i < e->held_count; i++)
@@ -18,6 +33,8 @@ void wk_edge_release(struct wk_edge *e)
     for (uint32_t i = 0; i < e->channel_count; i++)
         wk_out_release(&e->channels[i]);
     e->channel_count = 0;
+    wk_splits_free(e->splits);
+    e->splits = NULL;
     wk_partition_release(&e->partition);
     wk_merge_free(e->merge);
     e->merge = NULL;
@@ -60,7 +77,7 @@ bool wk_edge_full(const struct wk_edge *e)
 
 bool wk_edge_drained(const struct wk_edge *e)
 {
-    return !wk_edge_holds(e) && e->elements_waiting == 0;
+    return !wk_edge_holds(e) && wk_counted(&e->elements_waiting) == 0;
 }
 
 uint64_t wk_edge_in_flight(const struct wk_edge *e)
@@ -172,7 +189,7 @@ static void split_head(struct wk_edge *e, struct wk_out *out)
     struct wk_block *block;
     rask_batch *shared;
 
-    if (el->rows < 2 || total == 0 || el->bytes <= total)
+    if (el->rows < 2 || total == 0 || el->bytes <= total || e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS)
         return;
     rows = (uint32_t)MAX((uint64_t)el->rows * (uint64_t)total / el->bytes / 2, 1u);
     bytes = wk_slice_bytes(el->block->rows, el->first, rows, wk_row_bytes(el->block->rows));
@@ -440,6 +457,7 @@ static void dispatch_splits(struct wk_edge *e)
 {
     while (e->held_count > 0) {
         rask_batch *b = e->held[0];
+        rask_row first = rask_batch_row(b, 0);
         uint32_t tried = 0;
 
         for (; tried < e->channel_count; tried++) {
@@ -451,6 +469,8 @@ static void dispatch_splits(struct wk_edge *e)
         }
         if (tried == e->channel_count)
             return;
+        if (e->splits)
+            wk_splits_given(e->splits, e->next, &first);
         struct wk_block *block = block_of(e, batch_slice(b, 0, 1));
 
         add_slice(e, e->next, block, 0, 1, 1);
@@ -484,7 +504,7 @@ static void end_splits(struct wk_edge *e)
     if (!e->end_wanted || e->held_count > 0)
         return;
     e->end_wanted = false;
-    wk_edge_control(e, WK_END, 0);
+    control(e, WK_END, 0);
 }
 
 /* The marker takes its place in a channel, which is returned. */
@@ -536,10 +556,27 @@ static bool is_sated(const struct wk_edge *e)
     return left <= total / 2;
 }
 
+static bool send_waiting(struct wk_edge *e)
+{
+    bool any = false;
+
+    if (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS) {
+        uint32_t before = e->held_rows;
+
+        dispatch_splits(e);
+        any = e->held_rows != before;
+        end_splits(e);
+    }
+    if (e->elements_waiting > 0)
+        for (uint32_t i = 0; i < e->channel_count; i++)
+            any = send_channel(e, i) || any;
+    return any;
+}
+
 static void flush_held(struct wk_edge *e)
 {
     cut(e);
-    wk_edge_send_waiting(e);
+    send_waiting(e);
     if (wider(e) > 1 && !e->sated)
         e->sated = is_sated(e);
 }
@@ -572,6 +609,7 @@ void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
 {
     bool merged = e->merge && !batch->kind.data && wk_merge_wants(e->merge, batch->rows); /* kind: it changes rows */
 
+    lock(e);
     if (!merged || wk_merge_is_full(e->merge, batch->rows))
         hold_merged(e);
     e->merges |= merged;
@@ -579,36 +617,34 @@ void wk_edge_emit(struct wk_edge *e, rask_batch *batch)
         wk_merge_add(e->merge, batch);
     else
         hold(e, batch);
+    unlock(e);
 }
 
 void wk_edge_flush(struct wk_edge *e)
 {
+    lock(e);
     hold_merged(e);
     flush_held(e);
+    unlock(e);
 }
 
 void wk_edge_feed(struct wk_edge *e)
 {
+    lock(e);
     if (!e->merges)
         hold_merged(e);
     e->merges = false;
     flush_held(e);
+    unlock(e);
 }
 
 bool wk_edge_send_waiting(struct wk_edge *e)
 {
-    bool any = false;
+    bool any;
 
-    if (e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS) {
-        uint32_t before = e->held_rows;
-
-        dispatch_splits(e);
-        any = e->held_rows != before;
-        end_splits(e);
-    }
-    if (e->elements_waiting > 0)
-        for (uint32_t i = 0; i < e->channel_count; i++)
-            any = send_channel(e, i) || any;
+    lock(e);
+    any = send_waiting(e);
+    unlock(e);
     return any;
 }
 
@@ -714,32 +750,117 @@ void wk_edge_replay(struct wk_edge *e, uint32_t target, rask_batch *rows)
     send_channel(e, rank);
 }
 
-void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value)
+/* Nobody is behind this channel now; who comes gets what was sent (wk_edge_attach), but for barriers. */
+static bool is_detached(const struct wk_edge *e, uint32_t rank)
 {
-    struct wk_block *block;
+    return e->splits && !e->channels[rank].local && !e->channels[rank].link;
+}
 
+static void control_all(struct wk_edge *e, enum wk_element_type type, int64_t value)
+{
+    struct wk_block *block = wk_block_new(e->pool, NULL, e->channel_count);
+
+    for (uint32_t i = 0; i < e->channel_count; i++)
+        if (!is_detached(e, i))
+            wait_in(e, &e->channels[i], wk_block_control(block, type, value));
+    wk_block_unref(block);
+    for (uint32_t i = 0; i < e->channel_count; i++)
+        send_channel(e, i);
+}
+
+static void control(struct wk_edge *e, enum wk_element_type type, int64_t value)
+{
     if (type == WK_BARRIER && value & WK_BARRIER_UNALIGNED && !e->aligned_only) {
         overtake(e, value);
         return;
     }
-
     if (type == WK_END && e->held_count > 0 && e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS) {
         e->end_wanted = true;
-        wk_edge_flush(e);
+        flush_held(e);
         return;
     }
     if (e->ended) { /* a barrier: who is behind this edge counts it as come when the end has */
         e->skipped_barrier = wk_barrier_id(value);
         return;
     }
+    if (e->splits && type == WK_BARRIER && wk_barrier_id(value) <= e->splits->given_up)
+        return; /* readers that have started again since would take it for a new one */
+    if (e->splits && type == WK_BARRIER)
+        e->splits->barrier = wk_barrier_id(value);
     e->ended = type == WK_END;
     hold_merged(e);
     if (e->partitioner != RASK__GRAPH__PARTITIONER__SPLITS) /* barriers overtake splits that nobody has: they are state */
         cut(e);
-    block = wk_block_new(e->pool, NULL, e->channel_count);
-    for (uint32_t i = 0; i < e->channel_count; i++)
-        wait_in(e, &e->channels[i], wk_block_control(block, type, value));
-    wk_block_unref(block);
-    for (uint32_t i = 0; i < e->channel_count; i++)
-        send_channel(e, i);
+    control_all(e, type, value);
+}
+
+void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value)
+{
+    lock(e);
+    control(e, type, value);
+    unlock(e);
+}
+
+/* ---- readers that come and go ---- */
+
+int wk_edge_attach(struct wk_edge *e, uint32_t rank, struct wk_in *local, struct wk_link *link, uint64_t checkpoint,
+                   uint64_t given_up)
+{
+    struct wk_out *out = &e->channels[rank];
+    struct wk_block *block;
+    rask_batch *again;
+    int splits = 0;
+    bool known;
+
+    lock(e);
+    CHECK(is_detached(e, rank) && list_empty(&out->pending));
+    known = wk_splits_since(e->splits, rank, checkpoint, e->pool, &again);
+    if (known) {
+        e->splits->given_up = MAX(e->splits->given_up, given_up);
+        out->link = link;
+        if (local)
+            wk_out_connect_local(out, local);
+    }
+    if (again) { /* as one slice: it may be larger than the credit */
+        block = block_of(e, again);
+        splits = (int)again->rows;
+        block->waiting = 1;
+        wait_in(e, out, wk_block_slice(block, 0, again->rows, again->rows));
+        wk_block_unref(block);
+    }
+    if (known && e->ended) {
+        block = wk_block_new(e->pool, NULL, 1);
+        wait_in(e, out, wk_block_control(block, WK_END, 0));
+        wk_block_unref(block);
+    }
+    __atomic_store_n(&out->waits, known, __ATOMIC_SEQ_CST);
+    unlock(e);
+    return known ? splits : -1;
+}
+
+void wk_edge_detach(struct wk_edge *e, uint32_t rank)
+{
+    struct wk_out *out = &e->channels[rank];
+
+    lock(e);
+    while (!list_empty(&out->pending)) {
+        struct wk_element *el = pop(e, out);
+
+        if (el->type == WK_DATA)
+            slice_sent(e, el->block);
+        wk_element_free(el);
+    }
+    out->local = NULL;
+    out->link = NULL;
+    __atomic_store_n(&out->credit, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&out->credit_total, 0, __ATOMIC_SEQ_CST);
+    unlock(e);
+}
+
+void wk_edge_completed(struct wk_edge *e, uint64_t checkpoint)
+{
+    lock(e);
+    if (e->splits)
+        wk_splits_completed(e->splits, checkpoint);
+    unlock(e);
 }

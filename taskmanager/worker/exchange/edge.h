@@ -7,7 +7,7 @@
  * An edge of many channels is wider: it collects up to four times as much, so that slices do not become too short to pay for
  * their way, and wakes its local readers when its step ends, so that they take several at once; the step ends when half of
  * the credit is under way.
- * All functions run in the task's step.
+ * All functions run in the task's step, but those that say otherwise.
  */
 #ifndef WK_EDGE_H
 #define WK_EDGE_H
@@ -18,6 +18,7 @@
 #include "taskmanager/worker/exchange/inflight.h"
 #include "taskmanager/worker/exchange/merge.h"
 #include "taskmanager/worker/exchange/partition.h"
+#include "taskmanager/worker/exchange/splits.h"
 
 #define EDGE_BLOCKS_MAX 4
 #define EDGE_BLOCK_BYTES (128u << 10)
@@ -80,6 +81,7 @@ struct wk_edge {
     uint32_t barriers_waiting;   /* in all channels */
     uint64_t skipped_barrier;    /* checkpoint whose barrier was not sent because END was on its way; 0: none */
     struct wk_inflight *inflight; /* borrowed: where rows go that a barrier overtakes */
+    struct wk_splits *splits;    /* SPLITS, of readers that start again without their enumerator; owned. NULL: there are none */
     bool end_wanted;             /* SPLITS: END follows the last held row */
     bool ended;                  /* END was sent: nothing follows it */
     uint64_t rows_out, bytes_out; /* counters, read by others */
@@ -138,6 +140,17 @@ bool wk_edge_is_aligned_only(Rask__Graph__Partitioner p);
 void wk_edge_marker(struct wk_edge *e, int64_t value);
 /* SPLITS: those that no reader has got go nowhere: the job stops. */
 void wk_edge_drop_splits(struct wk_edge *e);
+/*
+ * With e->splits: the reader of a channel is there, in this worker (local) or behind the link, and begins with a checkpoint (0:
+ * with nothing).  It gets what it was given since, and the end if that was sent; barriers up to given_up go to nobody.  Returns
+ * how many splits it gets again; -1: not all of them are known, and nothing has changed.  Loop; the reader has not been started.
+ */
+int wk_edge_attach(struct wk_edge *e, uint32_t rank, struct wk_in *local, struct wk_link *link, uint64_t checkpoint,
+                   uint64_t given_up);
+/* It is there no more: nothing is sent to it. Loop; the reader is not run. */
+void wk_edge_detach(struct wk_edge *e, uint32_t rank);
+/* A checkpoint is complete, which may be restored from. Loop. */
+void wk_edge_completed(struct wk_edge *e, uint64_t checkpoint);
 /* Nothing is held and nothing waits. */
 bool wk_edge_drained(const struct wk_edge *e);
 /* Sent, credit not back yet; in all channels. Any thread. */

@@ -23,6 +23,7 @@ struct restore {
     uint32_t hash_first, hash_last; /* of this subtask */
     bool migrates;                  /* what is there cannot be the base of deltas */
     bool drops;                     /* it has states that are not declared */
+    bool same;                      /* the parallelism is as it was: lists go back to who wrote them */
     struct formers formers;
     struct arena arena;             /* old schemas */
     struct restored tables[];
@@ -135,6 +136,7 @@ int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, b
     r = mem_alloc(sizeof(*r) + s->table_count * sizeof(r->tables[0]));
     arena_init(&r->arena);
     wk_state_range(s, &r->hash_first, &r->hash_last);
+    r->same = op && op->parallelism == s->options.parallelism;
     s->restore = r;
     for (uint32_t i = 0; op && i < op->state_count; i++) {
         int number = number_of(s, op->states[i].name), rc = 0;
@@ -296,6 +298,14 @@ int wk_restore_entry(struct wk_state *s, uint32_t number, uint32_t place, struct
     return rc == 0 ? settle(s, err) : rc;
 }
 
+/* Whose is the next element of a list? A subtask that starts again alone gets what it had, and no more. */
+static bool is_mine(const struct wk_state *s, struct restored *into, const struct ckpt_section *section)
+{
+    if (s->restore->same)
+        return section->subtask == s->options.subtask;
+    return into->elements++ % s->options.parallelism == s->options.subtask;
+}
+
 static int restore_elements(struct wk_state *s, uint32_t number, const struct ckpt_section *section, struct reader *r,
                             struct err *err)
 {
@@ -313,7 +323,7 @@ static int restore_elements(struct wk_state *s, uint32_t number, const struct ck
         if (section->kind == CKPT_BROADCAST)
             rc = wk_state_broadcast_put(s, (int)number, (rask_bytes){(const char *)e.key, e.key_len},
                                         (rask_bytes){(const char *)e.value, e.value_len}, err);
-        else if (section->kind == CKPT_UNION || into->elements++ % s->options.parallelism == s->options.subtask)
+        else if (section->kind == CKPT_UNION || is_mine(s, into, section))
             rc = wk_state_list_add(s, (int)number, e.value, e.value_len, err);
     }
     return rc;

@@ -692,6 +692,14 @@ static enum wk_phase phase_after(const struct wk_task *t)
     return t->stopped == TASK_STOP_OUTPUT ? WK_PHASE_SOFT : t->stopped == TASK_STOP_INPUT ? WK_PHASE_IDLE : WK_PHASE_READY;
 }
 
+/* What waits in the edges of an enumerator that has finished is for readers that have started again since. */
+static void serve_readers(struct wk_task *t)
+{
+    for (uint32_t i = 0; i < t->chain.edge_count; i++)
+        if (t->chain.edges[i]->splits && wk_edge_send_waiting(t->chain.edges[i]))
+            ENV_PROBE(t->host->env, "task: a reader comes back to an enumerator that has finished");
+}
+
 static bool task_run(struct wk_runnable *r)
 {
     struct wk_task *t = CONTAINER_OF(r, struct wk_task, run);
@@ -699,6 +707,8 @@ static bool task_run(struct wk_runnable *r)
     uint64_t began = r->began_ns;
     bool again = false;
 
+    if (wk_task_is_finished(t))
+        serve_readers(t);
     if (wk_task_is_over(t) || (__atomic_load_n(&t->held, __ATOMIC_ACQUIRE) && !task_canceled(t)))
         return false;
     wk_clock_move(&t->clock, WK_PHASE_RUNNING, began);

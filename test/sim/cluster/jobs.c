@@ -363,6 +363,12 @@ struct job_spec job_draw(struct sim *sim, uint32_t index)
         s.aligned_ms = sim_chance(sim, 1, 2) ? (uint32_t)sim_range(sim, 1, 500) : 0;
         s.stumbles = sim_chance(sim, 1, 4);
         s.from_local = sim_chance(sim, 3, 4);
+        s.forward = sim_chance(sim, 1, 3);
+        if (s.forward) {
+            s.second_shuffle = false;
+            s.parallelism = 0;
+            s.spread = sim_chance(sim, 3, 4) ? SPREAD_NONE : SPREAD_RESCALE;
+        }
         s.concurrent = s.unaligned || sim_chance(sim, 1, 2) ? 1 : (uint32_t)sim_range(sim, 2, 16);
     }
     return s;
@@ -407,7 +413,8 @@ static void job_streams(rask_env *env, const struct job_spec *spec)
         s = rask_slot_group(s, "second");
     if (spec->order)
         s = rask_with(rask_flat_map(rask_key_by(s, "key"), look, &item_schema), spec, sizeof(*spec));
-    s = rask_sum(rask_key_by(s, "key"), "value");
+    if (!spec->forward)
+        s = rask_sum(rask_key_by(s, "key"), "value");
     if (spec->second_shuffle) {
         s = rask_flat_map(rask_rebalance(s), ones, &item_schema);
         s = rask_sum(rask_key_by(s, "key"), "value");
@@ -487,7 +494,10 @@ void job_expect(const struct job_spec *spec, struct job_result *ret)
 
             if ((uint64_t)value % 16 < spec->drop)
                 continue;
-            ret->last[value % spec->keys] += (int64_t)copies;
+            if (spec->forward)
+                ret->last[value % spec->keys] = 1;
+            else
+                ret->last[value % spec->keys] += (int64_t)copies;
             ret->updates[value % spec->keys] += copies;
             ret->rows += copies;
         }

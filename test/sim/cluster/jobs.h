@@ -33,6 +33,7 @@ struct job_spec {
     bool order;            /* rows of a split and key are looked at after the shuffle: they come in order */
     bool second_shuffle;   /* sums are counted again per key */
     bool two_sources;      /* all of it twice */
+    bool forward;          /* no shuffle at all: each reader's chain is a region; its sink gets the ones */
     bool unchained, second_group, no_flush_wait;
     bool fails;            /* a row makes its function fail */
     bool stumbles;         /* a row makes its function fail, in the first attempt */

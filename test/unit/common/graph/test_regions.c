@@ -132,6 +132,67 @@ static void one_shuffle_joins_all_chains(void **state)
     graph_regions_release(&r);
 }
 
+static void an_enumerator_is_alone_when_its_readers_are(void **state)
+{
+    struct sample s = sample(1, 3, 3, 1);
+    struct graph_regions r;
+
+    (void)state;
+    HOME(s);
+    edge(&s, 0, 1, P(SPLITS));
+    edge(&s, 1, 2, P(FORWARD));
+    graph_regions_init(&r, &s.job);
+    assert_int_equal(r.count, 5); /* the last vertex has nothing to do with it */
+    assert_int_equal(r.sizes[r.of[0][0]], 1);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(r.of[1][i], r.of[2][i]);
+        assert_int_equal(r.sizes[r.of[1][i]], 2);
+    }
+    assert_int_equal(r.split_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(r.splits[i].vertex, 0);
+        assert_int_equal(r.splits[i].enumerator, r.of[0][0]);
+        assert_int_equal(r.splits[i].readers, r.of[1][i]);
+    }
+    assert_true(graph_gives_splits(&r, 0));
+    assert_false(graph_gives_splits(&r, 1));
+    graph_regions_release(&r);
+}
+
+static void an_enumerator_is_with_readers_that_are_one(void **state)
+{
+    struct sample s = sample(1, 3, 2, 1);
+    struct graph_regions r;
+
+    (void)state;
+    HOME(s);
+    edge(&s, 0, 1, P(SPLITS));
+    edge(&s, 1, 2, P(HASH));
+    edge(&s, 2, 3, P(GLOBAL));
+    graph_regions_init(&r, &s.job);
+    assert_int_equal(r.count, 1);
+    assert_int_equal(r.split_count, 0);
+    assert_false(graph_gives_splits(&r, 0));
+    graph_regions_release(&r);
+}
+
+static void an_enumerator_names_a_group_of_readers_once(void **state)
+{
+    struct sample s = sample(1, 4, 2, 1);
+    struct graph_regions r;
+
+    (void)state;
+    HOME(s);
+    edge(&s, 0, 1, P(SPLITS));
+    edge(&s, 1, 2, P(RESCALE));
+    graph_regions_init(&r, &s.job);
+    assert_int_equal(r.count, 4);
+    assert_int_equal(r.split_count, 2);
+    assert_int_equal(r.splits[0].readers, r.of[2][0]);
+    assert_int_equal(r.splits[1].readers, r.of[2][1]);
+    graph_regions_release(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -139,6 +200,9 @@ int main(void)
         cmocka_unit_test(forward_chains_are_alone),
         cmocka_unit_test(rescaled_ones_are_groups),
         cmocka_unit_test(one_shuffle_joins_all_chains),
+        cmocka_unit_test(an_enumerator_is_alone_when_its_readers_are),
+        cmocka_unit_test(an_enumerator_is_with_readers_that_are_one),
+        cmocka_unit_test(an_enumerator_names_a_group_of_readers_once),
     };
 
     return cmocka_run_group_tests_name("regions", tests, NULL, NULL);
