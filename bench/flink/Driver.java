@@ -63,6 +63,8 @@ public final class Driver {
                 Jobs.nexmark(env, words[0], Long.parseLong(o.get("events")), reuse);
             else if (words[0].equals("wordcount"))
                 Jobs.wordCount(env, o.get("file"));
+            else if (words[0].equals("mergedwordcount"))
+                Jobs.mergedWordCount(env, o.get("file"));
             else if (words[0].equals("state"))
                 Jobs.state(env, Long.parseLong(o.get("rows")), Long.parseLong(o.get("keys")), Integer.parseInt(o.get("text")), reuse);
             else

@@ -24,6 +24,9 @@ import org.apache.flink.streaming.api.datastream.DataStream;
 import org.apache.flink.streaming.api.environment.StreamExecutionEnvironment;
 import org.apache.flink.streaming.api.functions.KeyedProcessFunction;
 import org.apache.flink.streaming.api.functions.sink.RichSinkFunction;
+import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
+import org.apache.flink.types.Row;
+import org.apache.flink.types.RowKind;
 import org.apache.flink.util.Collector;
 
 /** The jobs of bench/jobs in Flink's DataStream API. Each ends in a sink that reads every cell into a checksum. */
@@ -314,7 +317,7 @@ public final class Jobs {
     }
 
     /** Updates by bench/checksum.h. */
-    private static final class WordAdder extends Adder<Tuple2<String, Long>> {
+    private static class WordAdder extends Adder<Tuple2<String, Long>> {
         private static long mix(long x) {
             x *= 0x9e3779b97f4a7c15L;
             return x ^ x >>> 32;
@@ -345,9 +348,43 @@ public final class Jobs {
         }
     }
 
-    static void wordCount(StreamExecutionEnvironment env, String file) {
+    /** Of a changelog: what its last rows give, and how many words they count. */
+    private static final class LastAdder extends RichSinkFunction<Row> {
+        private final WordAdder words = new WordAdder();
+        private transient long rows, sum;
+
+        @Override
+        public void invoke(Row row, Context context) {
+            long count = (Long) row.getField(1), check = words.check(new Tuple2<>((String) row.getField(0), count));
+            boolean is = row.getKind() == RowKind.INSERT || row.getKind() == RowKind.UPDATE_AFTER;
+            rows += is ? count : -count;
+            sum += is ? check : -check;
+        }
+
+        @Override
+        public void close() {
+            tell(getRuntimeContext(), rows, sum);
+        }
+    }
+
+    private static DataStream<Tuple2<String, Long>> words(StreamExecutionEnvironment env, String file) {
         FileSource<String> lines = FileSource.forRecordStreamFormat(new TextLineInputFormat(), new Path(file)).build();
-        env.fromSource(lines, WatermarkStrategy.noWatermarks(), "lines").flatMap(new Split())
-                .returns(Types.TUPLE(Types.STRING, Types.LONG)).keyBy(t -> t.f0).sum(1).addSink(new WordAdder());
+        return env.fromSource(lines, WatermarkStrategy.noWatermarks(), "lines").flatMap(new Split())
+                .returns(Types.TUPLE(Types.STRING, Types.LONG));
+    }
+
+    static void wordCount(StreamExecutionEnvironment env, String file) {
+        words(env, file).keyBy(t -> t.f0).sum(1).addSink(new WordAdder());
+    }
+
+    /** Updates merged: a query with mini-batches and two phases. */
+    static void mergedWordCount(StreamExecutionEnvironment env, String file) {
+        StreamTableEnvironment t = StreamTableEnvironment.create(env);
+        t.getConfig().set("table.exec.mini-batch.enabled", "true");
+        t.getConfig().set("table.exec.mini-batch.allow-latency", "100 ms");
+        t.getConfig().set("table.exec.mini-batch.size", "1000000");
+        t.getConfig().set("table.optimizer.agg-phase-strategy", "TWO_PHASE");
+        t.createTemporaryView("words", words(env, file));
+        t.toChangelogStream(t.sqlQuery("SELECT f0, SUM(f1) FROM words GROUP BY f0")).addSink(new LastAdder());
     }
 }
