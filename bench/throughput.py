@@ -86,6 +86,10 @@ def tcp(bench):
         rows, got = cluster.checked(job.last)[0], received(cluster, job.last)
         if got < rows:
             raise Failure(f"{rows} rows were to cross between the workers, {got} did")
+        keyed = Rows(bench, cluster, 2, "--way", "hash")
+        count = keyed.enough(10_000_000)
+        bench.tell(Figure("the same by key, half of the rows over TCP", "M rows/s",
+                          [count / keyed(count)[2] / 1e6 for _ in range(bench.runs)], max))
 
 
 def tls(bench):

@@ -393,11 +393,7 @@ static void cut_whole(struct wk_edge *e)
 
 static bool is_one_place(const uint16_t *dest, uint32_t rows)
 {
-    uint16_t others = 0;
-
-    for (uint32_t i = 0; i < rows; i++)
-        others |= dest[i] ^ dest[0];
-    return others == 0;
+    return memcmp(dest, dest + 1, (rows - 1) * sizeof(*dest)) == 0; /* each is as the one behind it */
 }
 
 /* The held rows in the order of their channels; e->partition.end says where each one's end. carried: their hashes, or NULL. */
