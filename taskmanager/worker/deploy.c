@@ -713,7 +713,7 @@ static uint32_t credit_of(const struct wk *wk, const struct wk_in *in, uint64_t 
     graph_edge_targets(info->edge->partitioner, in->source_subtask, info->sources, info->targets, &first, &targets);
     block = (uint64_t)EDGE_BLOCK_BYTES * wk_edge_wider(info->edge->partitioner, targets);
     credit = MIN(credit, MAX(UNDER_WAY_BYTES, 3 * block) / targets);
-    credit = MIN(credit, MAX(UNDER_WAY_BYTES, 2 * block) / in->gate->channel_count);
+    credit = MIN(credit, MAX(UNDER_WAY_BYTES, 3 * block / 2) / in->gate->channel_count);
     return (uint32_t)MIN(MAX(credit, CREDIT_MIN_BYTES), CREDIT_MAX_BYTES);
 }
 

@@ -4,7 +4,7 @@
  * Rows are held until 4,096 rows or 128 KiB are there (or a flush), then gathered once, in destination order,
  * into a block; each channel gets a slice of it.  Channels stand in the order (worker, subtask), so what goes to one peer is one
  * run of rows and leaves as one frame.  An edge with EDGE_BLOCKS_MAX blocks that wait for credit is full: its task stops.
- * An edge of many channels is wider: it collects up to four times as much, so that slices do not become too short to pay for
+ * An edge of many channels is wider: it collects up to eight times as much, so that slices do not become too short to pay for
  * their way, and wakes its local readers when its step ends, so that they take several at once; the step ends when half of
  * the credit is under way.
  * All functions run in the task's step, but those that say otherwise.
@@ -22,9 +22,9 @@
 
 #define EDGE_BLOCKS_MAX 4
 #define EDGE_BLOCK_BYTES (128u << 10)
-#define EDGE_WIDER_MAX 4
+#define EDGE_WIDER_MAX 8
 #define EDGE_BLOCK_ROWS_MAX (EDGE_WIDER_MAX * RASK_BATCH_ROWS_MAX)
-#define EDGE_SLICE_ROWS 128u /* what a slice should have at least */
+#define EDGE_SLICE_ROWS 256u /* what a slice should have at least */
 #define EDGE_HELD_MAX (64 * EDGE_WIDER_MAX)
 /*
  * A frame to another worker costs both ends some 15 us, however few rows it has: tasks that wait for more after each row send no
@@ -101,7 +101,7 @@ static inline uint32_t wk_edge_wider(Rask__Graph__Partitioner p, uint32_t channe
 /* So many blocks that wait make it full. */
 static inline uint32_t wk_edge_blocks_max(const struct wk_edge *e)
 {
-    return EDGE_BLOCKS_MAX / MAX(e->wider, 1u);
+    return MAX(EDGE_BLOCKS_MAX / MAX(e->wider, 1u), 1u);
 }
 /* Rows of one batch; one reference is taken. Always accepts; ask wk_edge_full before running the operator. */
 void wk_edge_emit(struct wk_edge *e, rask_batch *batch);

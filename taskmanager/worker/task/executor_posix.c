@@ -33,7 +33,7 @@
 #define OVERSTAY_NS 20000000u
 #define HURRY_NS 5000000u
 #define WATCH_NS 10000000u
-#define AHEAD_MAX 16u        /* steps of sources: some 16 blocks that wait to be read, which the caches hold */
+#define AHEAD_MAX 8u         /* steps of sources: some 8 blocks that wait to be read, which the caches hold */
 #define BEHIND_MAX 256u      /* steps of others: a source that waits for them waits no longer */
 #define STREAK_NS 100000u
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */

@@ -546,13 +546,13 @@ static void a_wide_edge_makes_larger_blocks_and_wakes_its_readers_together(void 
     (void)state;
     bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 128, 1u << 20);
     b.edge.wider = wk_edge_wider(b.edge.partitioner, 128);
-    assert_int_equal(b.edge.wider, 4);
+    assert_int_equal(b.edge.wider, EDGE_WIDER_MAX);
     wakes = 0;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < EDGE_WIDER_MAX; i++) {
         assert_int_equal(b.edge.rows_out, 0);
         wk_edge_emit(&b.edge, rows(&b, i * 4096, 4096, 1 << 20));
     }
-    assert_int_equal(b.edge.rows_out, 4 * 4096);
+    assert_int_equal(b.edge.rows_out, EDGE_BLOCK_ROWS_MAX);
     assert_int_equal(wakes, 0);
     wk_edge_wake(&b.edge);
     assert_int_equal(wakes, 128);
@@ -561,7 +561,7 @@ static void a_wide_edge_makes_larger_blocks_and_wakes_its_readers_together(void 
     for (uint32_t t = 0; t < 128; t++)
         assert_true(take_all(&b, t, NULL, NULL) > 64);
     /* one key: no slice is longer than a batch may be */
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < EDGE_WIDER_MAX; i++)
         wk_edge_emit(&b.edge, rows(&b, 0, 4096, 1));
     for (uint32_t t = 0; t < 128; t++)
         while ((e = wk_gate_take(&b.gates[t], &in)) != NULL) {
@@ -570,7 +570,7 @@ static void a_wide_edge_makes_larger_blocks_and_wakes_its_readers_together(void 
             wk_element_free(e);
         }
     assert_int_equal(most, 4096);
-    assert_int_equal(slices, 4);
+    assert_int_equal(slices, EDGE_WIDER_MAX);
     bench_free(&b);
 }
 
@@ -583,7 +583,7 @@ static void a_wide_edge_is_sated_with_half_of_its_credit(void **state)
 
         (void)state;
         bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 128, blocks * 3 * EDGE_BLOCK_ROWS_MAX / 128 * sizeof(int64_t) * 2);
-        b.edge.wider = 4;
+        b.edge.wider = EDGE_WIDER_MAX;
         while (!b.edge.sated) {
             wk_edge_emit(&b.edge, rows(&b, emitted, 4096, 1 << 20));
             emitted += 4096;
@@ -602,7 +602,7 @@ static void without_credit_a_wide_edge_is_full_with_one_block(void **state)
 
     (void)state;
     bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 128, 0);
-    b.edge.wider = 4;
+    b.edge.wider = EDGE_WIDER_MAX;
     while (!wk_edge_full(&b.edge)) {
         wk_edge_emit(&b.edge, rows(&b, emitted, 4096, 1 << 20));
         emitted += 4096;
