@@ -33,7 +33,7 @@ struct jm {
     struct list commands, touches; /* lock: sent, not seen by the loop yet */
     struct env_task inbox_task;
     struct jm_cluster_snapshot *published;
-    uint64_t published_ns;
+    uint64_t published_ns, pictures; /* pictures: so far */
     struct env_timer publish_timer;
     uint64_t publish_at_ns; /* when the timer is armed: its time */
 };

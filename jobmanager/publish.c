@@ -2,8 +2,9 @@
  * publish.c - the picture of the cluster, swapped in for REST.
  *
  * A change of state is published once the current turn of the loop is over, other changes within a
- * second; a big cluster, whose picture takes milliseconds, is drawn less often.  Pure; thread: the
- * control loop, jm_snapshot any.
+ * second; a big cluster, whose picture takes milliseconds, is drawn less often, and its jobs in
+ * turns of JM_TASKS_PER_TURN subtasks: what changes between two turns may be in one part of the
+ * picture and not in another, until the next one.  Pure; thread: the control loop, jm_snapshot any.
  */
 #include "common/base/check.h"
 #include "jobmanager/jm_private.h"
@@ -22,7 +23,7 @@ static struct jm_cluster_snapshot *make(struct jm *jm)
     jm_resource_fill(&jm->resource, s);
     s->jobs = mem_alloc_array(map_size(jm->dispatcher.jobs), sizeof(struct jm_job_snapshot *));
     for (struct map_iter it = map_iter(jm->dispatcher.jobs); map_next(&it);)
-        s->jobs[s->job_count++] = jm_job_picture(it.value);
+        s->jobs[s->job_count++] = jm_job_last_picture(it.value);
     jm_store_fill(&jm->store, s);
     return s;
 }
@@ -37,11 +38,38 @@ static void publish(struct jm *jm)
     pthread_mutex_unlock(&jm->lock);
     jm_cluster_snapshot_unref(before);
     jm->published_ns = env_now_ns(jm->env);
+    jm->pictures++;
+}
+
+/* The next part of the jobs that have changed. True: all are drawn. */
+static bool draw(struct jm *jm)
+{
+    uint32_t left = JM_TASKS_PER_TURN;
+
+    for (struct map_iter it = map_iter(jm->dispatcher.jobs); map_next(&it);) {
+        struct jm_job *job = it.value;
+
+        if (job->pictured == jm->pictures)
+            continue;
+        if (!jm_job_draw(job, &left))
+            return false;
+        job->pictured = jm->pictures;
+    }
+    return true;
 }
 
 static void on_publish(struct env_timer *timer)
 {
-    publish(CONTAINER_OF(timer, struct jm, publish_timer));
+    struct jm *jm = CONTAINER_OF(timer, struct jm, publish_timer);
+
+    if (!draw(jm)) {
+        env_timer_arm(jm->env, timer, 0);
+        return;
+    }
+    publish(jm);
+    for (struct map_iter it = map_iter(jm->dispatcher.jobs); map_next(&it);)
+        if (!jm_job_is_drawn(it.value)) /* it has changed meanwhile, and nobody heard of it */
+            jm_publish_soon(jm, true);
 }
 
 void jm_publish_init(struct jm *jm)

@@ -54,6 +54,7 @@ void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int
 
 static void subtask_release(struct jm_subtask *task)
 {
+    mem_free(task->metrics);
     jm_rates_free(task->rates);
     jm_counts_clear(&task->final);
 }
@@ -160,9 +161,11 @@ void jm_graph_metrics(struct jm_graph *graph, const Rask__Control__TaskMetrics *
 {
     struct jm_subtask *task = jm_graph_subtask(graph, metrics->vertex, metrics->subtask);
 
-    if (!task || (task->metrics.complete && !final))
+    if (!task || (task->metrics && task->metrics->complete && !final))
         return; /* figures that were under way when the final ones came */
-    task->metrics = (struct jm_metrics){
+    if (!task->metrics)
+        task->metrics = MEM_NEW(struct jm_metrics);
+    *task->metrics = (struct jm_metrics){
         .records_in = metrics->records_in,
         .records_out = metrics->records_out,
         .bytes_in = metrics->bytes_in,

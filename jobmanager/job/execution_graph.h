@@ -24,7 +24,7 @@ struct jm_subtask {
     struct jm_task_life life;
     uint32_t attempt; /* 0: the first */
     uint32_t worker; /* index of its worker; JM_NO_WORKER before slots were found */
-    struct jm_metrics metrics;
+    struct jm_metrics *metrics; /* owned; NULL before the first figures: large jobs have many tasks */
     struct jm_rates *rates; /* owned; NULL before the first pull and after the end */
     struct jm_counts final; /* accumulators, once it has ended */
 };

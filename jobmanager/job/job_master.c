@@ -240,6 +240,7 @@ void jm_job_free(struct jm_job *job)
         failure_release(&job->failures[i]);
     jm_restart_release(&job->restart);
     jm_job_snapshot_unref(job->snapshot);
+    jm_job_snapshot_unref(job->drawing);
     conf_free(job->conf);
     mem_free(job->reason);
     mem_free(job->name);
@@ -569,9 +570,13 @@ static void restart_when_due(struct jm_job *job)
 static void on_turn(struct env_timer *timer)
 {
     struct jm_job *job = CONTAINER_OF(timer, struct jm_job, turn);
+    uint32_t left = JM_TASKS_PER_TURN;
 
     if (job->over) {
-        job->ctx->hooks->over(job->ctx->arg, job);
+        if (jm_job_draw(job, &left) && jm_job_is_drawn(job)) /* the store keeps its picture */
+            job->ctx->hooks->over(job->ctx->arg, job);
+        else
+            jm_job_turn_soon(job);
         return;
     }
     if (job->regional) {

@@ -154,8 +154,12 @@ struct jm_job {
     struct env_timer cancel_timer, cancel_again_timer, restart_timer;
     bool over;
 
-    bool dirty; /* snapshot is out of date */
+    bool dirty; /* snapshot, and what is drawn of the next one, are out of date */
     struct jm_job_snapshot *snapshot;
+    struct jm_job_snapshot *drawing; /* the next one; NULL: none is begun */
+    uint64_t drawn_epoch;            /* whose workers it has */
+    uint32_t drawn_vertices, drawn_subtasks; /* vertices that are complete; subtasks of the next one */
+    uint64_t pictured;               /* for publish.c: the picture of the cluster that it was last drawn for */
     uint64_t touched_ns; /* metrics are pulled until 10 s after */
 };
 
@@ -196,8 +200,15 @@ int jm_worker_checkpoint_wanted(struct jm_worker *worker,
 bool jm_job_pull_metrics(struct jm_job *job); /* false: nobody has looked at the job lately */
 
 /* ---- pictures (job_snapshot.c) ---- */
-/* up to date; one reference, the caller's */
+/* up to date, drawn at once; one reference, the caller's */
 struct jm_job_snapshot *jm_job_picture(struct jm_job *job);
+/* the one that was drawn last; likewise */
+struct jm_job_snapshot *jm_job_last_picture(struct jm_job *job);
+/* Draws up to *left subtasks, which it counts down. True: there is a picture that was begun when nobody had asked for
+ * it yet, or later. What changes meanwhile is in it or makes the job dirty. */
+bool jm_job_draw(struct jm_job *job, uint32_t *left);
+bool jm_job_is_drawn(const struct jm_job *job); /* and nothing has changed since */
+#define JM_TASKS_PER_TURN 8192 /* subtasks that one callback draws */
 bool jm_job_has_artifact(const struct jm_job *job, const uint8_t hash[32]);
 
 #endif

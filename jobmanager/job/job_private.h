@@ -81,8 +81,9 @@ int jm_job_init_checkpoints(struct jm_job *job, struct err *err) MUST_CHECK;
 /* A message of this job and its epoch. */
 int jm_job_check_ids(const struct jm_job *job, const ProtobufCBinaryData *job_id, uint64_t epoch,
                      struct err *err) MUST_CHECK;
+/* now_ms: jm_job_now_ms, asked once for many */
 void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask,
-                      Rask__Control__TaskState to);
+                      Rask__Control__TaskState to, int64_t now_ms);
 /* Tasks that no worker has got are CANCELED, the others CANCELING. */
 void jm_job_tasks_cancel(struct jm_job *job);
 /* One of its tasks is CANCELING. */

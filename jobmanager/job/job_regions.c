@@ -262,8 +262,8 @@ static void redeploy(struct jm_job *job)
             jm_graph_reset_task(&job->graph, v, i, now_ms);
             jm_region_of(job, v, i)->open++;
             job->workers[job->graph.vertices[v].subtasks[i].worker].open++;
-            jm_job_task_move(job, v, i, STATE(SCHEDULED));
-            jm_job_task_move(job, v, i, STATE(DEPLOYING));
+            jm_job_task_move(job, v, i, STATE(SCHEDULED), now_ms);
+            jm_job_task_move(job, v, i, STATE(DEPLOYING), now_ms);
         }
     for (uint32_t i = 0; i < job->map.count; i++)
         job->regions[i].attempt += job->regions[i].restarting;

@@ -23,7 +23,8 @@ static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask 
     s->host = w ? w->host : unassigned;
     s->endpoint = w ? w->endpoint : unassigned;
     s->taskmanager_id = w ? w->taskmanager_id : unassigned;
-    s->metrics = task->metrics;
+    if (task->metrics)
+        s->metrics = *task->metrics;
     if (task->rates && task->rates->known) {
         struct jm_live *live = arena_alloc(&job->arena, sizeof(*live));
 
@@ -33,8 +34,8 @@ static void fill_subtask(struct jm_subtask_snapshot *s, const struct jm_subtask 
     }
 }
 
-static void fill_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *s,
-                        const struct jm_vertex *vertex)
+static void begin_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *s,
+                         const struct jm_vertex *vertex)
 {
     const Rask__Graph__JobVertex *spec = vertex->spec;
 
@@ -44,16 +45,33 @@ static void fill_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *
     s->max_parallelism = spec->max_parallelism;
     s->slot_group = arena_strdup(&job->arena, spec->slot_group);
     s->hidden = spec->hidden;
+    s->metrics.complete = true;
+    s->subtasks = arena_alloc(&job->arena, spec->parallelism * sizeof(*s->subtasks));
+}
+
+/* The next subtasks of the vertex that is drawn. True: that were all. */
+static bool draw_subtasks(struct jm_job *job, uint32_t *left)
+{
+    const struct jm_vertex *vertex = &job->graph.vertices[job->drawn_vertices];
+    struct jm_vertex_snapshot *s = &job->drawing->vertices[job->drawn_vertices];
+
+    for (; *left > 0 && job->drawn_subtasks < s->parallelism; job->drawn_subtasks++, (*left)--) {
+        uint32_t i = job->drawn_subtasks;
+
+        fill_subtask(&s->subtasks[i], &vertex->subtasks[i], i, job->drawing);
+        jm_metrics_add(&s->metrics, &s->subtasks[i].metrics);
+        s->has_figures = s->has_figures || s->subtasks[i].figures;
+    }
+    return job->drawn_subtasks == s->parallelism;
+}
+
+static void finish_vertex(struct jm_job_snapshot *job, struct jm_vertex_snapshot *s,
+                          const struct jm_vertex *vertex)
+{
     memcpy(s->tasks, vertex->counts, sizeof(s->tasks));
     s->state = jm_vertex_state(vertex);
     s->start_ms = vertex->start_ms;
     s->end_ms = vertex->end_ms;
-    s->metrics.complete = true;
-    s->subtasks = arena_alloc(&job->arena, spec->parallelism * sizeof(*s->subtasks));
-    for (uint32_t i = 0; i < spec->parallelism; i++) {
-        fill_subtask(&s->subtasks[i], &vertex->subtasks[i], i, job);
-        jm_metrics_add(&s->metrics, &vertex->subtasks[i].metrics);
-    }
     if (!s->hidden)
         for (size_t i = 0; i < JM_TASK_STATE_COUNT; i++)
             job->tasks[i] += s->tasks[i];
@@ -154,11 +172,27 @@ static void fill_plan(struct jm_job_snapshot *s, const struct jm_job *job)
     bytes_release(&text);
 }
 
-static struct jm_job_snapshot *make(const struct jm_job *job)
+/* What its subtasks point at comes first. */
+static void begin(struct jm_job *job)
 {
     struct jm_job_snapshot *s = jm_job_snapshot_new();
 
     s->id = job->id;
+    fill_workers(s, job);
+    s->vertex_count = (uint32_t)job->job_graph->n_vertices;
+    s->vertices = arena_alloc(&s->arena, s->vertex_count * sizeof(*s->vertices));
+    for (uint32_t v = 0; v < s->vertex_count; v++)
+        begin_vertex(s, &s->vertices[v], &job->graph.vertices[v]);
+    job->drawing = s;
+    job->drawn_epoch = job->epoch;
+    job->drawn_vertices = job->drawn_subtasks = 0;
+    job->dirty = false;
+}
+
+static void finish(struct jm_job *job)
+{
+    struct jm_job_snapshot *s = job->drawing;
+
     s->name = arena_strdup(&s->arena, job->name);
     s->state = job->life.state;
     s->reason = job->reason ? arena_strdup(&s->arena, job->reason) : NULL;
@@ -168,30 +202,64 @@ static struct jm_job_snapshot *make(const struct jm_job *job)
     s->max_parallelism = job->max_parallelism;
     s->parallelism = job->parallelism;
     s->restarts = job->restarts;
-    fill_workers(s, job);
-    s->vertex_count = (uint32_t)job->job_graph->n_vertices;
-    s->vertices = arena_alloc(&s->arena, s->vertex_count * sizeof(*s->vertices));
     for (uint32_t v = 0; v < s->vertex_count; v++)
-        fill_vertex(s, &s->vertices[v], &job->graph.vertices[v]);
+        finish_vertex(s, &s->vertices[v], &job->graph.vertices[v]);
     fill_failures(s, job);
     fill_accumulators(s, job);
     fill_config(s, job);
     fill_plan(s, job);
     s->checkpoints = jm_ckpt_picture(job->ckpt);
-    return s;
+    jm_job_snapshot_unref(job->snapshot);
+    job->snapshot = s;
+    job->drawing = NULL;
+}
+
+static void drop(struct jm_job *job)
+{
+    jm_job_snapshot_unref(job->drawing);
+    job->drawing = NULL;
+    job->dirty = true;
+}
+
+bool jm_job_is_drawn(const struct jm_job *job)
+{
+    return job->snapshot && !job->dirty && !job->drawing;
+}
+
+bool jm_job_draw(struct jm_job *job, uint32_t *left)
+{
+    if (jm_job_is_drawn(job))
+        return true;
+    if (job->drawing && (job->drawn_epoch != job->epoch || job->drawing->worker_count != job->worker_count))
+        drop(job); /* its workers are others now */
+    if (!job->drawing)
+        begin(job);
+    while (job->drawn_vertices < job->drawing->vertex_count) {
+        if (!draw_subtasks(job, left))
+            return false;
+        job->drawn_vertices++;
+        job->drawn_subtasks = 0;
+    }
+    finish(job);
+    return true;
+}
+
+struct jm_job_snapshot *jm_job_last_picture(struct jm_job *job)
+{
+    if (!job->snapshot)
+        return jm_job_picture(job);
+    __atomic_fetch_add(&job->snapshot->refs, 1, __ATOMIC_RELAXED);
+    return job->snapshot;
 }
 
 struct jm_job_snapshot *jm_job_picture(struct jm_job *job)
 {
-    if (!job->snapshot || job->dirty) {
-        struct jm_job_snapshot *s = make(job);
+    uint32_t left = UINT32_MAX;
 
-        jm_job_snapshot_unref(job->snapshot);
-        job->snapshot = s;
-        job->dirty = false;
-    }
-    __atomic_fetch_add(&job->snapshot->refs, 1, __ATOMIC_RELAXED);
-    return job->snapshot;
+    if (job->drawing)
+        drop(job);
+    CHECK(jm_job_draw(job, &left));
+    return jm_job_last_picture(job);
 }
 
 bool jm_job_has_artifact(const struct jm_job *job, const uint8_t hash[32])

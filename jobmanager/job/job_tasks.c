@@ -8,11 +8,11 @@
 #define TOUCH_NS (10ull * 1000000000)
 
 void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask,
-                      Rask__Control__TaskState to)
+                      Rask__Control__TaskState to, int64_t now_ms)
 {
     uint32_t worker = job->graph.vertices[vertex].subtasks[subtask].worker;
 
-    jm_graph_move(&job->graph, vertex, subtask, to, jm_job_now_ms(job));
+    jm_graph_move(&job->graph, vertex, subtask, to, now_ms);
     if (!jm_task_state_is_final(to))
         return;
     jm_region_of(job, vertex, subtask)->open--;
@@ -24,6 +24,8 @@ void jm_job_task_move(struct jm_job *job, uint32_t vertex, uint32_t subtask,
 
 void jm_job_tasks_cancel(struct jm_job *job)
 {
+    int64_t now_ms = jm_job_now_ms(job);
+
     for (uint32_t v = 0; v < job->job_graph->n_vertices; v++)
         for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++) {
             struct jm_subtask *task = &job->graph.vertices[v].subtasks[i];
@@ -33,9 +35,9 @@ void jm_job_tasks_cancel(struct jm_job *job)
             if (job->regional && !jm_region_of(job, v, i)->restarting)
                 continue;
             if (jm_task_may(task->life.state, STATE(CANCELING)))
-                jm_job_task_move(job, v, i, STATE(CANCELING));
+                jm_job_task_move(job, v, i, STATE(CANCELING), now_ms);
             if (!deployed && jm_task_may(task->life.state, STATE(CANCELED)))
-                jm_job_task_move(job, v, i, STATE(CANCELED));
+                jm_job_task_move(job, v, i, STATE(CANCELED), now_ms);
         }
     jm_job_changed(job, true);
 }
@@ -53,6 +55,7 @@ bool jm_worker_cancels(const struct jm_worker *w)
 void jm_worker_tasks_end(struct jm_worker *w, Rask__Control__TaskState to)
 {
     struct jm_job *job = w->job;
+    int64_t now_ms = jm_job_now_ms(job);
 
     for (uint32_t i = 0; i < w->task_count && w->open > 0; i++) {
         struct jm_task_ref at = w->tasks[i];
@@ -61,12 +64,12 @@ void jm_worker_tasks_end(struct jm_worker *w, Rask__Control__TaskState to)
         if (jm_task_state_is_final(*state))
             continue;
         if (jm_task_may(*state, to)) {
-            jm_job_task_move(job, at.vertex, at.subtask, to);
+            jm_job_task_move(job, at.vertex, at.subtask, to, now_ms);
             continue;
         }
         if (jm_task_may(*state, STATE(CANCELING)))
-            jm_job_task_move(job, at.vertex, at.subtask, STATE(CANCELING));
-        jm_job_task_move(job, at.vertex, at.subtask, STATE(CANCELED));
+            jm_job_task_move(job, at.vertex, at.subtask, STATE(CANCELING), now_ms);
+        jm_job_task_move(job, at.vertex, at.subtask, STATE(CANCELED), now_ms);
     }
     CHECK(w->open == 0);
     jm_job_changed(job, true);
@@ -163,7 +166,7 @@ int jm_worker_task_changed(struct jm_worker *w, const Rask__Control__TaskStateCh
                        jm_task_state_name(task->life.state), jm_task_state_name(msg->state));
     if (jm_task_state_is_final(to))
         take_results(w, task, msg);
-    jm_job_task_move(job, msg->vertex, msg->subtask, to);
+    jm_job_task_move(job, msg->vertex, msg->subtask, to, jm_job_now_ms(job));
     jm_job_changed(job, true);
     if (to == STATE(FAILED))
         fail_task(w, msg, before);

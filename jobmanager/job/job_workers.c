@@ -172,6 +172,8 @@ static void worker_init(struct jm_worker *w, struct jm_allocation *allocation)
 
 static void place_tasks(struct jm_job *job, const struct jm_grant *grant)
 {
+    int64_t now_ms = jm_job_now_ms(job);
+
     for (uint32_t v = 0; v < job->schedule.vertex_count; v++)
         for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++) {
             uint32_t worker = grant->slot_host[job->schedule.slot_of[v][i]];
@@ -190,7 +192,7 @@ static void place_tasks(struct jm_job *job, const struct jm_grant *grant)
             struct jm_worker *w = &job->workers[job->graph.vertices[v].subtasks[i].worker];
 
             w->tasks[w->task_count++] = (struct jm_task_ref){v, i};
-            jm_job_task_move(job, v, i, STATE(SCHEDULED));
+            jm_job_task_move(job, v, i, STATE(SCHEDULED), now_ms);
         }
 }
 
@@ -343,11 +345,13 @@ static void on_send_deploys(struct env_timer *timer)
 
 void jm_job_deploy(struct jm_job *job)
 {
+    int64_t now_ms = jm_job_now_ms(job);
+
     env_timer_cancel(job->ctx->env, &job->wait_timer);
     jm_job_set_state(job, JM_JOB_RUNNING);
     for (uint32_t v = 0; v < job->schedule.vertex_count; v++)
         for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++)
-            jm_job_task_move(job, v, i, STATE(DEPLOYING));
+            jm_job_task_move(job, v, i, STATE(DEPLOYING), now_ms);
     job->send_next = 0;
     job->deployments++;
     job->send_timer.cb = on_send_deploys;

@@ -27,7 +27,7 @@ void jm_job_snapshot_unref(struct jm_job_snapshot *s)
     if (!s || !unref(&s->refs))
         return;
     for (uint32_t v = 0; v < s->vertex_count; v++)
-        for (uint32_t i = 0; s->vertices[v].subtasks && i < s->vertices[v].parallelism; i++)
+        for (uint32_t i = 0; s->vertices[v].has_figures && i < s->vertices[v].parallelism; i++)
             jm_figures_unref(s->vertices[v].subtasks[i].figures);
     jm_ckpt_stats_unref(s->checkpoints);
     arena_release(&s->arena);

@@ -79,6 +79,7 @@ struct jm_vertex_snapshot {
     int64_t start_ms, end_ms;       /* -1: not yet */
     struct jm_metrics metrics;
     struct jm_subtask_snapshot *subtasks; /* parallelism of them */
+    bool has_figures;                     /* one of them has */
 };
 struct jm_worker_snapshot {
     char taskmanager_id[ID_TEXT_MAX]; /* that it runs, or ran, on */

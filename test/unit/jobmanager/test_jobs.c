@@ -45,6 +45,45 @@ static void runs_to_the_end(void **state)
     world_free(w);
 }
 
+/* Its picture is drawn in turns, which others are not held up by; what REST and the store get is whole. */
+static void a_large_job_is_drawn_in_turns(void **state)
+{
+    struct world *w = world_new();
+    struct map_iter it;
+    struct jm_job_snapshot *picture;
+    uint32_t left = 100;
+    struct jm_job *job;
+
+    (void)state;
+    world_boot(w);
+    world_submit(w, 1, 3 * JM_TASKS_PER_TURN);
+    world_run_ms(w, 3000);
+    picture = world_job(w, 1);
+    assert_int_equal(picture->state, JM_JOB_CREATED);
+    assert_int_equal(picture->tasks[T(CREATED)], 6 * JM_TASKS_PER_TURN);
+    for (uint32_t i = 0; i < 3 * JM_TASKS_PER_TURN; i++)
+        assert_int_equal(picture->vertices[1].subtasks[i].subtask, i);
+    jm_job_snapshot_unref(picture);
+    it = map_iter(w->jm->dispatcher.jobs);
+    assert_true(map_next(&it));
+    job = it.value;
+    assert_true(jm_job_is_drawn(job));
+    job->dirty = true;
+    assert_false(jm_job_draw(job, &left));
+    assert_int_equal(left, 0);
+    job->dirty = true; /* it changes meanwhile: this picture is completed, and another one follows */
+    left = UINT32_MAX;
+    assert_true(jm_job_draw(job, &left));
+    assert_false(jm_job_is_drawn(job));
+    assert_int_equal(world_cancel(w, 1), 0);
+    world_run_ms(w, 3000);
+    assert_state(w, 1, CANCELED);
+    picture = world_job(w, 1);
+    assert_int_equal(picture->tasks[T(CANCELED)], 6 * JM_TASKS_PER_TURN);
+    jm_job_snapshot_unref(picture);
+    world_free(w);
+}
+
 static void says_at_once_which_slots_are_missing(void **state)
 {
     struct world *w = world_with(2, 2);
@@ -349,6 +388,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_to_the_end),
+        cmocka_unit_test(a_large_job_is_drawn_in_turns),
         cmocka_unit_test(says_at_once_which_slots_are_missing),
         cmocka_unit_test(waits_for_a_taskmanager),
         cmocka_unit_test(fails_when_no_slots_come),
