@@ -20,6 +20,11 @@ struct found { /* the last version of an entry */
     struct ckpt_entry entry;
 };
 
+struct form { /* rows of one schema, one after the other */
+    const rask_schema *schema; /* NULL: bytes that nobody can read */
+    struct packed_layout layout;
+    rask_out *out; /* NULL: made with the next row */
+};
 struct printer {
     const struct cli_state *from;
     const struct ckpt_operator *op;
@@ -28,6 +33,7 @@ struct printer {
     struct map *entries; /* id -> struct found, in the arena */
     struct arena arena;
     struct pool *pool;
+    struct form key_form, map_key_form, value_form;
     struct bytes text, key;
 };
 
@@ -110,47 +116,57 @@ static void add_hex(struct bytes *to, const void *data, size_t len)
         bytes_printf(to, "%02x", ((const uint8_t *)data)[i]);
 }
 
+static void form_init(struct form *f, const rask_schema *schema)
+{
+    f->schema = schema;
+    if (schema)
+        packed_layout_of(schema, &f->layout);
+}
+
 /* The row that was emitted, or bytes that nobody can read. */
-static void add_row(struct printer *p, rask_out *out, bool emitted, const void *data, size_t len, struct bytes *to)
+static void add_row(struct form *f, bool emitted, const void *data, size_t len, struct bytes *to)
 {
-    rask_batch *b = emitted ? out_take(out) : NULL;
+    rask_batch *b = emitted ? out_take(f->out) : NULL;
 
-    if (b)
+    if (b) {
         batch_format_row(b, 0, SIZE_MAX, to);
-    else
-        add_hex(to, data, len);
-    batch_unref(b);
-    (void)p;
+        batch_unref(b);
+        return;
+    }
+    add_hex(to, data, len);
+    if (f->out)
+        rask_out_drop(f->out); /* half of a row may be in it */
 }
 
-static void add_key(struct printer *p, const rask_schema *schema, rask_bytes key, struct bytes *to)
+static rask_out *out_of(struct printer *p, struct form *f)
 {
-    rask_out *out = schema ? out_new(p->pool, schema, 0, &hooks, NULL) : NULL;
-
-    add_row(p, out, out && key_bytes_emit(schema, key, out), key.data, key.len, to);
-    out_free(out);
+    if (!f->out && f->schema)
+        f->out = out_new(p->pool, f->schema, 0, &hooks, NULL);
+    return f->out;
 }
 
-static void add_packed(struct printer *p, const rask_schema *schema, const uint8_t *data, size_t len, struct bytes *to)
+static void add_key(struct printer *p, struct form *f, rask_bytes key, struct bytes *to)
 {
-    struct packed_layout layout;
+    rask_out *out = out_of(p, f);
+
+    add_row(f, out && key_bytes_emit(f->schema, key, out), key.data, key.len, to);
+}
+
+static void add_packed(struct printer *p, struct form *f, const uint8_t *data, size_t len, struct bytes *to)
+{
+    rask_out *out = out_of(p, f);
     struct packed_row row;
     struct bytes full;
-    rask_out *out;
 
-    if (!schema) {
+    if (!out) {
         add_hex(to, data, len);
         return;
     }
     bytes_init(&full);
-    if (packed_is_slots(schema))
+    if (packed_is_slots(f->schema))
         bytes_add_u64(&full, 0);
     bytes_add(&full, data, len);
-    packed_layout_of(schema, &layout);
-    out = out_new(p->pool, schema, 0, &hooks, NULL);
-    add_row(p, out, packed_row_open(&layout, full.data, full.len, &row, NULL) == 0 && packed_row_emit(&row, out) == 0, data, len,
-            to);
-    out_free(out);
+    add_row(f, packed_row_open(&f->layout, full.data, full.len, &row, NULL) == 0 && packed_row_emit(&row, out) == 0, data, len, to);
     bytes_release(&full);
 }
 
@@ -190,10 +206,10 @@ static void print_elements(struct printer *p, const struct ckpt_entry *e)
             return;
         begin_line(p);
         if (map) {
-            add_packed(p, p->state->map_key, key, key_len, &p->text);
+            add_packed(p, &p->map_key_form, key, key_len, &p->text);
             bytes_add_str(&p->text, ": ");
         }
-        add_packed(p, p->state->value, value, len, &p->text);
+        add_packed(p, &p->value_form, value, len, &p->text);
         end_line(p);
     }
 }
@@ -202,9 +218,9 @@ static void print_entry(struct printer *p, const struct ckpt_entry *e)
 {
     bytes_clear(&p->key);
     if (p->state->kind == RASK_BROADCAST)
-        add_packed(p, p->state->map_key, e->key, e->key_len, &p->key);
+        add_packed(p, &p->map_key_form, e->key, e->key_len, &p->key);
     else if (p->state->kind < RASK_OPERATOR_LIST)
-        add_key(p, p->state->key, (rask_bytes){(const char *)e->key, e->key_len}, &p->key);
+        add_key(p, &p->key_form, (rask_bytes){(const char *)e->key, e->key_len}, &p->key);
     if (p->wanted && (!p->key.data || strcmp((const char *)p->key.data, p->wanted) != 0))
         return;
     if (p->state->kind == RASK_LIST || p->state->kind == RASK_MAP) {
@@ -212,7 +228,7 @@ static void print_entry(struct printer *p, const struct ckpt_entry *e)
         return;
     }
     begin_line(p);
-    add_packed(p, p->state->value, e->value, e->value_len, &p->text);
+    add_packed(p, &p->value_form, e->value, e->value_len, &p->text);
     end_line(p);
 }
 
@@ -282,7 +298,13 @@ int cli_state_print(const struct cli_state *s, const struct ckpt_operator *op, c
     arena_init(&p.arena);
     bytes_init(&p.text);
     bytes_init(&p.key);
+    form_init(&p.key_form, state->key);
+    form_init(&p.map_key_form, state->map_key);
+    form_init(&p.value_form, state->value);
     rc = state->kind < RASK_OPERATOR_LIST ? print_keyed(&p, err) : print_operator_state(&p, err);
+    out_free(p.key_form.out);
+    out_free(p.map_key_form.out);
+    out_free(p.value_form.out);
     map_free(p.entries);
     arena_release(&p.arena);
     bytes_release(&p.text);
