@@ -15,7 +15,8 @@ import org.apache.flink.table.api.bridge.java.StreamTableEnvironment;
 
 /**
  * Runs jobs on a session cluster: arguments are host and port of its REST; each line of standard input is a job, such as
- * "q0 form=sql events=1000000 reuse=1", and gives a line "rows=N checksum=C seconds=S" (RUNNING to FINISHED) or "failed: why".
+ * "q0 form=sql events=1000000 reuse=1", and gives a line "rows=N checksum=C seconds=S" (RUNNING to FINISHED) or "failed: why".  " beyond=R" more of state: rows a second
+ * after the last new key.
  */
 public final class Driver {
     private Driver() {}
@@ -75,8 +76,9 @@ public final class Driver {
         long low = result.getAccumulatorResult("checksum_low"), high = result.getAccumulatorResult("checksum_high");
         String told = new String(new URL("http://" + host + ":" + port + "/jobs/" + job.getJobID()).openStream().readAllBytes());
         long took = time(told, "FINISHED") - time(told, "RUNNING");
+        Double beyond = result.getAccumulatorResult("beyond");
         return String.format("rows=%d checksum=%s seconds=%.3f", (long) result.getAccumulatorResult("rows"),
-                Long.toUnsignedString((high << 32) + low), took / 1e3);
+                Long.toUnsignedString((high << 32) + low), took / 1e3) + (beyond == null ? "" : String.format(" beyond=%.0f", beyond));
     }
 
     private static long time(String job, String state) {

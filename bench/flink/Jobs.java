@@ -250,6 +250,7 @@ public final class Jobs {
 
     private static final class AddText extends KeyedProcessFunction<Long, Tuple2<Long, Long>, Tuple2<Long, Long>> {
         private final int letters;
+        private long rows, rowsWhenFull, fullAt; // full: when the last new key has come
         private transient ValueState<Tuple2<Long, byte[]>> state;
 
         AddText(int letters) {
@@ -272,11 +273,22 @@ public final class Jobs {
         @Override
         public void processElement(Tuple2<Long, Long> in, Context context, Collector<Tuple2<Long, Long>> out) throws Exception {
             Tuple2<Long, byte[]> value = state.value();
-            if (value == null)
+            rows++;
+            if (value == null) {
                 value = new Tuple2<>(0L, draw(in.f0));
+                rowsWhenFull = rows;
+                fullAt = System.nanoTime();
+            }
             value.f0 += in.f1;
             state.update(value);
             out.collect(new Tuple2<>(in.f0, value.f0));
+        }
+
+        /** Rows a second beyond the fill: those of both subtasks are added. */
+        @Override
+        public void close() {
+            if (fullAt != 0)
+                getRuntimeContext().getDoubleCounter("beyond").add((rows - rowsWhenFull) * 1e9 / (System.nanoTime() - fullAt));
         }
     }
 

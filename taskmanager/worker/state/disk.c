@@ -124,19 +124,24 @@ uint64_t wk_disk_share(const struct wk_state *s)
 }
 
 /* What is on the local disk is a copy: a checkpoint has its own, so whatever is wrong with it the job may start again from there. */
+void wk_disk_explain(const struct wk_state *s, struct err *err)
+{
+    struct err why = *err;
+
+    if (why.code == ERR_CORRUPT)
+        err_set(err, ERR_IO, "%s: a checkpoint has its own copy; look after that disk, or set state.backend.leveldb.localdir to "
+                "another one", why.text);
+    else if (why.code == ERR_NOT_FOUND || why.code == ERR_PERMISSION || why.code == ERR_INVALID || why.code == ERR_EXISTS)
+        err->code = ERR_IO;
+    err_wrap(err, "operator \"%s\" (subtask %u): its state on disk", s->options.name, s->options.subtask);
+}
+
 void wk_disk_fail(struct wk_state *s, const struct err *err)
 {
-    int code = err->code;
-
     if (s->disk->err.code != 0)
         return;
     s->disk->err = *err;
-    if (code == ERR_CORRUPT)
-        err_set(&s->disk->err, ERR_IO, "%s: a checkpoint has its own copy; look after that disk, or set "
-                "state.backend.leveldb.localdir to another one", err->text);
-    else if (code == ERR_NOT_FOUND || code == ERR_PERMISSION || code == ERR_INVALID || code == ERR_EXISTS)
-        s->disk->err.code = ERR_IO;
-    err_wrap(&s->disk->err, "operator \"%s\" (subtask %u): its state on disk", s->options.name, s->options.subtask);
+    wk_disk_explain(s, &s->disk->err);
 }
 
 int wk_state_failed(const struct wk_state *s, struct err *err)

@@ -461,6 +461,8 @@ struct wk_store;
 int wk_disk_adopt(struct wk_state *s, struct wk_store *store, struct wk_tables *pieces, struct err *err) MUST_CHECK;
 uint64_t wk_disk_share(const struct wk_state *s); /* bytes of memory for the store */
 void wk_disk_fail(struct wk_state *s, const struct err *err); /* the state is of no use any more */
+/* To what went wrong in the store: whose it is, what to do; and a code that permits another try. */
+void wk_disk_explain(const struct wk_state *s, struct err *err);
 /* A key in a store: name hash, hash >> 32, key bytes, part; integers big-endian. */
 void wk_disk_key(struct bytes *to, const struct table *t, uint64_t hash, const void *key, uint32_t len, uint32_t part);
 

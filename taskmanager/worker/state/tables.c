@@ -217,7 +217,10 @@ static int next_piece(struct wk_stored *stored, struct ckpt_section *section, st
     }
     bytes_reserve(payload, len);
     payload->len = len;
-    return ops->read(files, table, offset, payload->data, len, err) == 0 ? 1 : err->code;
+    if (ops->read(files, table, offset, payload->data, len, err) == 0)
+        return 1;
+    wk_disk_explain(stored->state, err);
+    return err->code;
 }
 
 static struct table *next_stored(struct wk_stored *stored)
@@ -312,6 +315,7 @@ int wk_stored_next(struct wk_stored *stored, struct ckpt_section *section, struc
     }
     if (f->err.code != 0) {
         *err = f->err;
+        wk_disk_explain(stored->state, err);
         return err->code;
     }
     if (f->scan) {
@@ -319,6 +323,8 @@ int wk_stored_next(struct wk_stored *stored, struct ckpt_section *section, struc
         if (rc == 0) {
             rc = stored->state->options.stores->ops->scan_free(f->scan, err);
             f->scan = NULL;
+            if (rc != 0)
+                wk_disk_explain(stored->state, err);
         }
         return rc;
     }

@@ -14,6 +14,9 @@
 #define HEAD_BYTES 7u
 #define COMPARATOR "leveldb.BytewiseComparator"
 #define LEVELS 7u
+#define FOOTER_BYTES 48u
+#define FOOTER_MAGIC 0xdb4775248b80fb57u
+#define TRAILER_BYTES 5u /* of a block: u8 type, u32 masked CRC of the block and its type */
 
 enum record_type { RECORD_FULL = 1, RECORD_FIRST, RECORD_MIDDLE, RECORD_LAST };
 enum tag {
@@ -296,4 +299,82 @@ int wk_manifest_parse_tables(const char *property, struct wk_manifest_table **re
     *ret = list;
     *ret_count = count;
     return 0;
+}
+
+/* ---- tables ---- */
+
+struct block {
+    uint64_t offset, size;
+};
+
+static struct block take_handle(struct reader *r)
+{
+    struct block b;
+
+    b.offset = take_varint(r);
+    b.size = take_varint(r);
+    return b;
+}
+
+static int check_block(const uint8_t *data, size_t len, struct block b, struct err *err)
+{
+    struct reader r;
+
+    if (b.offset > len || b.size > len - b.offset || len - b.offset - b.size < TRAILER_BYTES)
+        return err_set(err, ERR_CORRUPT, "a block is not in the file");
+    r = reader_of(data + b.offset + b.size + 1, 4);
+    if (reader_u32(&r) != masked(hash_crc32c(0, data + b.offset, b.size + 1)))
+        return err_set(err, ERR_CORRUPT, "the block of %llu bytes at byte %llu has not its checksum", (unsigned long long)b.size,
+                       (unsigned long long)b.offset);
+    return 0;
+}
+
+/* The block itself, and those that its entries name. */
+static int check_blocks_of(const uint8_t *data, size_t len, struct block index, struct err *err)
+{
+    int rc = check_block(data, len, index, err);
+    struct reader r, end;
+    uint64_t restarts;
+
+    if (rc != 0 || data[index.offset + index.size] != 0)
+        return rc;
+    if (index.size < 4)
+        return err_set(err, ERR_CORRUPT, "an index of %llu bytes", (unsigned long long)index.size);
+    end = reader_of(data + index.offset + index.size - 4, 4);
+    restarts = (uint64_t)reader_u32(&end) * 4;
+    r = reader_of(data + index.offset, index.size - 4 - MIN(restarts, index.size - 4));
+    while (rc == 0 && reader_left(&r) > 0) {
+        struct reader value;
+        uint64_t key;
+        uint32_t size;
+
+        (void)take_varint(&r); /* bytes that the key shares with the one before */
+        key = take_varint(&r);
+        size = (uint32_t)take_varint(&r);
+        if (key > reader_left(&r) || size > reader_left(&r) - key)
+            return err_set(err, ERR_CORRUPT, "an entry of an index is not valid");
+        (void)reader_take(&r, key);
+        value = reader_of(reader_take(&r, size), size);
+        rc = check_block(data, len, take_handle(&value), err);
+        if (rc == 0 && (r.bad || value.bad))
+            return err_set(err, ERR_CORRUPT, "an entry of an index is cut off");
+    }
+    return rc;
+}
+
+int wk_manifest_check_table(const void *data, size_t len, struct err *err)
+{
+    struct reader r, magic;
+    struct block filters;
+    int rc;
+
+    if (len < FOOTER_BYTES)
+        return err_set(err, ERR_CORRUPT, "a table of %zu bytes", len);
+    r = reader_of((const uint8_t *)data + len - FOOTER_BYTES, FOOTER_BYTES - 8);
+    magic = reader_of((const uint8_t *)data + len - 8, 8);
+    if (reader_u64(&magic) != FOOTER_MAGIC)
+        return err_set(err, ERR_CORRUPT, "it does not end as a table of LevelDB");
+    filters = take_handle(&r);
+    rc = check_blocks_of(data, len, filters, err);
+    return rc == 0 ? check_blocks_of(data, len, take_handle(&r), err) : rc;
 }

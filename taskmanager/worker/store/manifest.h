@@ -24,4 +24,7 @@ int wk_manifest_parse_tables(const char *property, struct wk_manifest_table **re
 int wk_manifest_rewrite(const void *data, size_t len, const struct wk_manifest_table *tables, uint32_t count,
                         struct bytes *out, struct err *err) MUST_CHECK;
 
+/* Whether all blocks of a table (NNNNNN.ldb) have their checksums: ERR_CORRUPT if not. What is compressed is taken as it is. */
+int wk_manifest_check_table(const void *data, size_t len, struct err *err) MUST_CHECK;
+
 #endif

@@ -148,7 +148,8 @@ static struct wk_store *make(struct wk_stores *base, const char *label)
 
     s->base.stores = base;
     s->dir = mem_printf("%s/%s.%u", of->dir, label, __atomic_add_fetch(&of->made, 1, __ATOMIC_RELAXED));
-    s->values = wk_values_new(s->dir, of->open_files);
+    s->sums = wk_sums_new();
+    s->values = wk_values_new(s->dir, of->open_files, s->sums);
     bytes_init(&s->room);
     pthread_rwlock_init(&s->lock, NULL);
     return &s->base;
@@ -179,6 +180,7 @@ static void store_free(struct wk_store *base)
         leveldb_cache_destroy(s->cache);
     }
     wk_values_free(s->values);
+    wk_sums_free(s->sums);
     bytes_release(&s->room);
     if (s->made)
         work_folder_remove(s->dir);
@@ -239,6 +241,8 @@ static int receive(struct wk_store *base, uint32_t file, uint64_t offset, const 
     path = file == 0 ? mem_printf("%s/MANIFEST-000001", s->dir) : path_of(s->dir, file);
     rc = write_all(path, offset, data, len, err);
     mem_free(path);
+    if (rc == 0 && file != 0)
+        wk_sums_add(s->sums, file, offset, data, len);
     if (rc != 0 || file != 0)
         return rc;
     path = mem_printf("%s/CURRENT", s->dir);
@@ -360,6 +364,27 @@ static int link_table(const struct store *s, const struct wk_store_files *files,
     return rc;
 }
 
+/* A table that no checkpoint has looked at yet: LevelDB's own checksums, and ours of what was read. */
+static int check_table(const struct store *s, const struct wk_store_files *files, uint32_t number, struct err *err)
+{
+    char *path = path_of(files->dir, number);
+    struct bytes data;
+    int rc = 0;
+
+    bytes_init(&data);
+    if (!wk_sums_known(s->sums, number))
+        rc = read_file(path, &data, err);
+    if (rc == 0 && data.len > 0)
+        rc = wk_manifest_check_table(data.data, data.len, err);
+    if (rc == 0)
+        wk_sums_add(s->sums, number, 0, data.data, data.len);
+    if (rc == ERR_CORRUPT)
+        err_wrap(err, "\"%s\" is damaged", path);
+    bytes_release(&data);
+    mem_free(path);
+    return rc;
+}
+
 static int link_tables(const struct store *s, struct wk_store_files *ret, size_t *ret_manifest_bytes, struct err *err)
 {
     char *property = leveldb_property_value(s->db, "leveldb.sstables");
@@ -371,6 +396,8 @@ static int link_tables(const struct store *s, struct wk_store_files *ret, size_t
     bytes_init(&manifest);
     for (uint32_t i = 0; i < count && rc == 0; i++)
         rc = link_table(s, ret, tables[i].number, err);
+    for (uint32_t i = 0; i < count && rc == 0; i++)
+        rc = check_table(s, ret, tables[i].number, err);
     for (uint32_t i = 0; i < values && rc == 0; i++)
         rc = link_table(s, ret, wk_values_file(s->values, i).number | VALUE_FILE, err);
     if (rc == 0)
@@ -388,6 +415,7 @@ static int link_tables(const struct store *s, struct wk_store_files *ret, size_t
 
             ret->tables[count + i] = (struct wk_store_file){f.number | VALUE_FILE, f.size};
         }
+        wk_sums_keep(s->sums, ret->tables, ret->count);
     }
     *ret_manifest_bytes = manifest.len;
     bytes_release(&manifest);
@@ -415,8 +443,6 @@ static int flush(struct store *s, struct err *err)
 
     if (rc == 0 && s->tagged)
         wk_store_put_form(s);
-    if (rc == 0)
-        rc = wk_values_prove(s->values, err);
     if (rc == 0)
         rc = wk_store_write_batch(s, err);
     if (rc != 0)
@@ -461,13 +487,11 @@ static int store_freeze(struct wk_store *base, struct wk_store_files *ret, struc
     return rc;
 }
 
-static int files_read(const struct wk_store_files *files, uint32_t i, uint64_t offset, void *to, size_t len, struct err *err)
+/* so many bytes of an open file */
+static int read_piece(int fd, const char *path, uint64_t offset, void *to, size_t len, struct err *err)
 {
-    char *path = path_of(files->dir, files->tables[i].number);
-    int fd = open(path, O_RDONLY | O_CLOEXEC), rc = 0;
+    int rc = 0;
 
-    if (fd < 0)
-        rc = err_errno(err, errno, "cannot read \"%s\"", path);
     while (rc == 0 && len > 0) {
         ssize_t n = pread(fd, to, len, (off_t)offset);
 
@@ -481,6 +505,18 @@ static int files_read(const struct wk_store_files *files, uint32_t i, uint64_t o
             offset += (uint64_t)n;
         }
     }
+    return rc;
+}
+
+static int files_read(const struct wk_store_files *files, uint32_t i, uint64_t offset, void *to, size_t len, struct err *err)
+{
+    char *path = path_of(files->dir, files->tables[i].number);
+    int fd = open(path, O_RDONLY | O_CLOEXEC), rc;
+
+    rc = fd < 0 ? err_errno(err, errno, "cannot read \"%s\"", path) : read_piece(fd, path, offset, to, len, err);
+    if (rc == 0 && !wk_sums_fit(store_of(files->store)->sums, files->tables[i].number, offset, to, len))
+        rc = err_set(err, ERR_CORRUPT, "\"%s\" is damaged: %zu bytes at byte %llu are not as they were written", path, len,
+                     (unsigned long long)offset);
     if (fd >= 0)
         close(fd);
     mem_free(path);

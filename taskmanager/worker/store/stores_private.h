@@ -8,7 +8,6 @@
 #include "taskmanager/worker/store/store.h"
 #include "taskmanager/worker/store/values_posix.h"
 
-#define VALUE_FILE 0x80000000u /* in the number of a wk_store_file: a file of values */
 #define FORM_KEY "\xff"        /* what a checkpoint says of those files; keys of entries are longer */
 
 struct store {
@@ -26,6 +25,7 @@ struct store {
     struct leveldb_writebatch_t *batch;
     size_t batch_bytes;
     struct values *values;
+    struct sums *sums; /* of files of values, and of tables that a checkpoint has named */
     bool received, tagged;    /* made of files; of values with a tag */
     struct bytes room;        /* the writer's: a value with its tag */
     uint64_t value_bytes;     /* that were put into files since the last commit */

@@ -30,11 +30,11 @@
 struct file {
     struct value_file is; /* of the newest: what has been put, written or not */
     struct open_file *open;
-    bool proved;          /* all of it was read and had its checksums, since it was sealed */
 };
 struct values {
     const char *dir;
     struct open_files *files_open;
+    struct sums *sums;
     uint32_t checked_from; /* files from this number on have checksums */
     pthread_rwlock_t lock;
     struct file *files; /* by number */
@@ -49,12 +49,13 @@ char *wk_values_path(const char *dir, uint32_t file)
     return mem_printf("%s/%06u.val", dir, file);
 }
 
-struct values *wk_values_new(const char *dir, struct open_files *open)
+struct values *wk_values_new(const char *dir, struct open_files *open, struct sums *sums)
 {
     struct values *v = MEM_NEW(struct values);
 
     v->dir = dir;
     v->files_open = open;
+    v->sums = sums;
     v->next = 1;
     pthread_rwlock_init(&v->lock, NULL);
     bytes_init(&v->tail);
@@ -124,7 +125,6 @@ int wk_values_add_file(struct values *v, uint32_t file, uint64_t dead_bytes, str
         return rc;
     add_file(v, file, size);
     v->files[v->count - 1].is.dead = MIN(dead_bytes, size);
-    v->files[v->count - 1].proved = true; /* by who read it out of a checkpoint */
     v->size += size;
     v->dead += MIN(dead_bytes, size);
     return 0;
@@ -204,9 +204,11 @@ int wk_values_write(struct values *v, struct err *err)
         return rc;
     rc = write_at(v, f, fd, f->is.size - v->tail.len, err);
     wk_open_file_done(v->files_open, f->open);
-    if (rc == 0)
-        bytes_clear(&v->tail);
-    return rc;
+    if (rc != 0)
+        return rc;
+    wk_sums_add(v->sums, f->is.number | VALUE_FILE, f->is.size - v->tail.len, v->tail.data, v->tail.len);
+    bytes_clear(&v->tail);
+    return 0;
 }
 
 int wk_values_seal(struct values *v, struct err *err)
@@ -405,24 +407,4 @@ int wk_values_walk(struct values *v, struct value_walk *walk, struct value_recor
     ret->place = (struct value_place){walk->file, (uint32_t)walk->at + HEAD_BYTES + ret->key_len, len};
     walk->at += record;
     return tail == 0 || check_value(v, &ret->place, ret->key, ret->key_len, ret->value, err) == 0 ? 1 : ERR_CORRUPT;
-}
-
-int wk_values_prove(struct values *v, struct err *err)
-{
-    int rc = 0;
-
-    for (uint32_t i = 0; i < v->count && rc == 0; i++) {
-        struct value_walk walk = {.file = v->files[i].is.number};
-        struct value_record record;
-
-        if (v->files[i].proved)
-            continue;
-        bytes_init(&walk.room);
-        do
-            rc = wk_values_walk(v, &walk, &record, err);
-        while (rc == 1);
-        bytes_release(&walk.room);
-        v->files[i].proved = rc == 0;
-    }
-    return rc;
 }

@@ -12,6 +12,7 @@
 #include "common/base/bytes.h"
 #include "common/base/err.h"
 #include "taskmanager/worker/store/open_files_posix.h"
+#include "taskmanager/worker/store/sums.h"
 
 struct values;
 struct value_place {
@@ -24,8 +25,10 @@ struct value_record { /* one that was found in a file; texts are borrowed until 
     uint32_t key_len;
 };
 
-/* Both borrowed. */
-struct values *wk_values_new(const char *dir, struct open_files *open);
+#define VALUE_FILE 0x80000000u /* in the number of a wk_store_file: a file of values */
+
+/* All borrowed. sums: of what is written, by number and VALUE_FILE. */
+struct values *wk_values_new(const char *dir, struct open_files *open, struct sums *sums);
 void wk_values_free(struct values *v); /* NULL is legal; closes, and removes nothing */
 
 /* A file that is in the folder, with so many bytes of records that nobody needs. */
@@ -43,8 +46,6 @@ void wk_values_dead(struct values *v, struct value_place place, uint32_t key_len
 /* 1: `to` is replaced; 0: the file has been removed, look its key up again. Any thread. */
 int wk_values_read(struct values *v, struct value_place place, const void *key, uint32_t key_len, struct bytes *to,
                    struct err *err) MUST_CHECK;
-/* Reads what was written since the last time, all of it sealed: a checkpoint is not made of what is damaged. */
-int wk_values_prove(struct values *v, struct err *err) MUST_CHECK;
 
 /*
  * Room comes back: a file of which most is dead is walked, the caller puts again what it still needs, and removes the file

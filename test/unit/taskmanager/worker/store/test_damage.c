@@ -15,6 +15,7 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
+#include "taskmanager/worker/store/manifest.h"
 #include "taskmanager/worker/store/store.h"
 #include "taskmanager/worker/store/values_posix.h"
 
@@ -156,25 +157,76 @@ static void test_a_flipped_bit_of_a_file_of_values_is_seen(void **arg)
     stores->ops->free(s);
 }
 
-/* Copies in checkpoints have checksums of their own, which must not be of something that is wrong already. */
-static void test_no_checkpoint_is_made_of_damaged_values(void **arg)
+/* What is read for a checkpoint, of all files. */
+static int read_all(const struct wk_store_files *files)
 {
+    uint8_t data[20000];
+    int rc = 0;
+
+    for (uint32_t i = 0; i < files->count && rc == 0; i++) {
+        assert_true(files->tables[i].size <= sizeof(data));
+        rc = stores->ops->read(files, i, 0, data, (size_t)files->tables[i].size, &err);
+    }
+    return rc;
+}
+
+/* Copies in checkpoints have checksums of their own, which must not be of something that is wrong already. */
+static void test_no_checkpoint_is_made_of_damaged_files(void **arg)
+{
+    static const char *const ends[] = {".val", ".ldb"};
+    struct wk_store *s = opened(stores, "a");
     struct wk_store_files files;
     char path[300];
 
     (void)arg;
-    for (uint64_t byte = 0; byte < 166; byte += 3) { /* head, key, value, checksum */
-        struct wk_store *s = opened(stores, "a");
-
-        put(s, 0);
-        put(s, 2);
-        assert_int_equal(stores->ops->commit(s, &err), 0);
-        assert_true(find_file(dir, ".val", path, sizeof(path)));
-        flip(path, byte * 8 + byte % 8);
-        assert_int_equal(stores->ops->freeze(s, &files, &err), ERR_CORRUPT);
+    for (uint32_t k = 0; k < KEYS; k++)
+        put(s, k);
+    assert_int_equal(stores->ops->freeze(s, &files, &err), 0);
+    for (uint32_t e = 0; e < 2; e++) {
+        assert_true(find_file(files.dir, ends[e], path, sizeof(path)));
+        for (uint64_t bit = 0; bit < 1000 * 8; bit += 31) {
+            flip(path, bit);
+            assert_int_equal(read_all(&files), ERR_CORRUPT);
+            flip(path, bit);
+        }
         assert_non_null(strstr(err.text, path));
-        stores->ops->free(s);
+        assert_non_null(strstr(err.text, "is damaged"));
     }
+    assert_int_equal(read_all(&files), 0);
+    stores->ops->files_free(&files);
+    stores->ops->free(s);
+}
+
+/* A table that has changed before a checkpoint looks at it. */
+static void test_a_table_is_looked_at_before_it_is_in_a_checkpoint(void **arg)
+{
+    struct wk_store *s = opened(stores, "a");
+    struct wk_store_files files;
+    struct bytes data;
+    char path[300];
+    FILE *in;
+
+    (void)arg;
+    for (uint32_t k = 0; k < KEYS; k++)
+        put(s, k);
+    assert_int_equal(stores->ops->freeze(s, &files, &err), 0);
+    assert_true(find_file(files.dir, ".ldb", path, sizeof(path)));
+    bytes_init(&data);
+    bytes_reserve(&data, 20000);
+    in = fopen(path, "rb");
+    data.len = fread(data.data, 1, 20000, in);
+    fclose(in);
+    assert_int_equal(wk_manifest_check_table(data.data, data.len, &err), 0);
+    for (uint64_t bit = 0; bit < (data.len - 48) * 8; bit++) { /* all but the footer */
+        data.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+        assert_int_equal(wk_manifest_check_table(data.data, data.len, &err), ERR_CORRUPT);
+        data.data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    for (size_t len = 0; len < data.len; len++)
+        assert_int_equal(wk_manifest_check_table(data.data, len, &err), ERR_CORRUPT);
+    bytes_release(&data);
+    stores->ops->files_free(&files);
+    stores->ops->free(s);
 }
 
 /* Into a new store; of table number `file` one bit is another. */
@@ -285,7 +337,8 @@ static void test_more_files_of_values_than_descriptors(void **arg)
 static void test_no_descriptor_left_is_said(void **arg)
 {
     struct open_files *files = wk_open_files_new(4);
-    struct values *v = wk_values_new(dir, files);
+    struct sums *sums = wk_sums_new();
+    struct values *v = wk_values_new(dir, files, sums);
     struct value_place place;
     struct rlimit before;
     struct bytes got;
@@ -306,6 +359,7 @@ static void test_no_descriptor_left_is_said(void **arg)
     assert_int_equal(wk_values_read(v, place, "key", 3, &got, &err), 0);
     bytes_release(&got);
     wk_values_free(v);
+    wk_sums_free(sums);
     wk_open_files_free(files);
 }
 
@@ -313,7 +367,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_flipped_bit_of_a_file_of_values_is_seen),
-        cmocka_unit_test(test_no_checkpoint_is_made_of_damaged_values),
+        cmocka_unit_test(test_no_checkpoint_is_made_of_damaged_files),
+        cmocka_unit_test(test_a_table_is_looked_at_before_it_is_in_a_checkpoint),
         cmocka_unit_test(test_a_flipped_bit_of_a_table_is_seen),
         cmocka_unit_test(test_more_files_of_values_than_descriptors),
         cmocka_unit_test(test_no_descriptor_left_is_said),
