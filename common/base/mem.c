@@ -72,8 +72,10 @@ char *mem_strdup(const char *s)
 
 void *mem_dup(const void *data, size_t size)
 {
-    void *p = mem_alloc(size);
+    void *p = malloc(size ? size : 1);
 
+    if (!p)
+        mem_exhausted(size);
     if (size)
         memcpy(p, data, size);
     return p;

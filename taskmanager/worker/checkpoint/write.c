@@ -13,15 +13,15 @@
 #include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/task/task.h"
 
-#define PIECE_BYTES      (1u << 20)
+#define PIECE_BYTES      (2u << 20)
 #define INLINE_ALL_BYTES (64u << 10) /* of records in one acknowledgement */
 /*
- * Tasks that want all cores keep nearly all: then so much is written in a second for each thread of theirs, which costs a tenth
- * of them.  What takes longer than PACE_NS becomes faster and faster.  A piece may be so late as PACE_LATE_NS and is made up for.
+ * Tasks that want all cores keep nearly all: then so much is written in a second for each thread of theirs, which costs about
+ * a tenth of them.  What takes longer than PACE_NS becomes faster and faster.  Up to PACE_LATE_NS are made up for.
  */
-#define PACE_BYTES (100u << 20)
+#define PACE_BYTES (110u << 20)
 #define PACE_NS 10000000000u
-#define PACE_LATE_NS 20000000u
+#define PACE_LATE_NS 200000000u
 #define TABLES_BYTES (1u << 20) /* a file with so much of tables ends with one: so it goes when they go */
 
 struct output {

@@ -5,7 +5,7 @@
  * epoch.  An incremental snapshot consists of deltas, and of images of some groups: bytes of images follow bytes of deltas,
  * in turn over all groups, so that nothing old is needed for ever and about twice the change is written.
  *
- * The task goes on changing entries where they are.  Who comes first to a block of 4 KiB takes it: the reader reads it, or the
+ * The task goes on changing entries where they are.  Who comes first to a block of 2 KiB takes it: the reader reads it, or the
  * task, about to change an entry there for the first time, writes down what the reader will want of it, in the form of the file.
  * So all of the state is looked at once, whoever does it, one block after the other, and nobody ever waits: a task that meets
  * the reader in a block appends a new version of the entry to the log, as for one that grows.

@@ -3,7 +3,7 @@
  *
  * Log: entries in pages, appended; an entry is changed in place in the epoch that wrote it, and in a later one where no
  * snapshot has to read it any more: then it gets the new date.  Before that the task writes down what the snapshot takes of
- * the 4 KiB around it, if its reader has not been there (snapshot.c).  Where that cannot be, and where the new value needs
+ * the 2 KiB around it, if its reader has not been there (snapshot.c).  Where that cannot be, and where the new value needs
  * more room, the new version is appended and the old one marked dead.  A deleted key that a checkpoint
  * may know leaves a tombstone, which stays in the index until a checkpoint that holds it is complete: each key has one
  * current entry at most, and the order of entries in the log means nothing.
@@ -31,7 +31,7 @@
 #define LINE_BYTES 64u /* of the cache */
 #define NEAR 2         /* prefetch into the second-level cache, which waits for more lines at a time than the first */
 #define BUCKET_SLOTS 8u
-#define BLOCK_BYTES 4096u /* of a page: what is written down at once for a snapshot */
+#define BLOCK_BYTES 2048u /* of a page: what is written down at once for a snapshot */
 #define PAGE_BLOCKS (PAGE_BYTES / BLOCK_BYTES)
 #define PAGE_HEAD_BYTES 128u /* the first entry begins a line */
 
