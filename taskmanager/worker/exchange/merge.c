@@ -335,7 +335,8 @@ static inline uint64_t add_short(struct wk_merge *m, enum wk_merge_kind kind, co
     for (uint32_t i = 0; i < a->run.rows; i++) {
         struct slot *s = &m->slots[slot_of(a->hash[i], bits)];
         int64_t sum;
-        bool done = combine(kind, s->value, values[sel ? sel[i] : i], &sum) & has_head(s, &a->run, i);
+        bool fits = combine(kind, s->value, values[sel ? sel[i] : i], &sum), there = has_head(s, &a->run, i);
+        bool done = (int)fits & (int)there;
 
         s->value = done ? sum : s->value;
         left |= (uint64_t)!done << i;
