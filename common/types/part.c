@@ -67,7 +67,7 @@ WIDE static uint32_t masks_of(const uint16_t *place, uint32_t rows, uint32_t pla
 /* How many of eight rows there are, from row i on. */
 static inline __mmask8 rows_there(uint32_t rows, uint32_t i)
 {
-    return rows - i >= GROUP ? 0xff : (__mmask8)((1u << (rows - i)) - 1);
+    return (__mmask8)(rows - i >= GROUP ? 0xffu : (1u << (rows - i)) - 1);
 }
 
 /* These three write the cells of an input to to[place], which they move on. One body for each number of places. */
