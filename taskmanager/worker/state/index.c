@@ -31,58 +31,94 @@ struct entry *wk_find(const struct group *g, uint64_t hash, const struct key *ke
     }
 }
 
-static void put(struct bucket *index, uint64_t mask, uint64_t home, uint16_t tag, const struct entry *e)
+/* next: HIGH_NEXT of its hash. */
+static void put(struct bucket *index, uint64_t mask, uint64_t home, uint32_t next, uint16_t tag, const struct entry *e)
 {
     uint64_t at = home & mask;
     uint32_t free;
 
     while (!(free = bucket_match(&index[at], 0)))
         at = (at + 1) & mask;
-    free = match_first(free);
-    index[at].tag[free] = tag;
-    bucket_point(&index[at], free, e);
+    bucket_put(&index[at], match_first(free), tag, next | (at != (home & mask) ? HIGH_MOVED : 0), e);
+}
+
+static uint32_t bits_of(uint64_t mask)
+{
+    return (uint32_t)__builtin_popcountll(mask);
+}
+
+/* Each entry asked for its key. */
+static void fill_anew(const struct group *g, struct bucket *index, uint64_t mask)
+{
+    uint64_t slots = wk_index_slots(g);
+
+    for (uint64_t i = 0; i < slots; i++) {
+        struct entry *e = wk_index_at(g, i), *ahead = i + AHEAD < slots ? wk_index_at(g, i + AHEAD) : NULL;
+        uint64_t hash;
+
+        __builtin_prefetch(ahead);
+        if (!e)
+            continue;
+        hash = entry_hash(e);
+        put(index, mask, hash, next_of(hash, bits_of(mask)), g->index[i / BUCKET_SLOTS].tag[i % BUCKET_SLOTS], e);
+    }
+}
+
+/* To twice the size, by the bits that are kept. */
+static void split(const struct group *g, struct bucket *index, uint64_t mask)
+{
+    uint32_t bit = bits_of(g->mask);
+
+    for (uint64_t at = 0; at <= g->mask; at++) {
+        const struct bucket *b = &g->index[at];
+
+        for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
+            uint32_t next = b->high[i] & HIGH_NEXT;
+            uint64_t home = at | (uint64_t)(next >> (HIGH_NEXT_SHIFT + bit - g->next_bit) & 1) << bit;
+
+            if (!b->tag[i])
+                continue;
+            if (b->high[i] & HIGH_MOVED) {
+                home = entry_hash(bucket_entry(b, i));
+                next = next_of(home, g->next_bit);
+            }
+            put(index, mask, home, next, b->tag[i], bucket_entry(b, i));
+        }
+    }
 }
 
 static bool resize(struct wk_state *s, struct group *g, uint64_t buckets)
 {
-    uint64_t slots = g->index ? (g->mask + 1) * BUCKET_SLOTS : 0;
     struct bucket *index = wk_room_alloc(s, buckets * sizeof(*index));
 
     if (!index)
         return false;
     memset(index, 0, buckets * sizeof(*index));
-    for (uint64_t i = 0; i < slots; i++) {
-        struct entry *e = wk_index_at(g, i);
-
-        if (i + AHEAD < slots)
-            __builtin_prefetch(wk_index_at(g, i + AHEAD));
-        if (e)
-            put(index, buckets - 1, entry_hash(e), g->index[i / BUCKET_SLOTS].tag[i % BUCKET_SLOTS], e);
+    if (g->index && buckets == 2 * (g->mask + 1) && bits_of(g->mask) < g->next_bit + 2) {
+        split(g, index, buckets - 1);
+    } else {
+        fill_anew(g, index, buckets - 1);
+        g->next_bit = bits_of(buckets - 1);
     }
-    wk_room_free(s, g->index, slots / BUCKET_SLOTS * sizeof(*index));
+    wk_room_free(s, g->index, wk_index_slots(g) / BUCKET_SLOTS * sizeof(*index));
     g->index = index;
     g->mask = buckets - 1;
     s->resized++;
     return true;
 }
 
-static bool holds(uint64_t buckets, uint64_t words)
-{
-    return words * 4 <= buckets * BUCKET_SLOTS * 3;
-}
-
 bool wk_index_room(struct wk_state *s, struct group *g)
 {
     uint64_t buckets = g->index ? g->mask + 1 : 0;
 
-    return holds(buckets, (uint64_t)g->words + 1) || resize(s, g, buckets ? buckets * 2 : 1);
+    return wk_index_holds(buckets, (uint64_t)g->words + 1) || resize(s, g, buckets ? buckets * 2 : 1);
 }
 
 void wk_index_expect(struct table *t, struct group *g, uint64_t words)
 {
     uint64_t buckets = 1;
 
-    while (!holds(buckets, words))
+    while (!wk_index_holds(buckets, words))
         buckets *= 2;
     if (!g->index)
         (void)resize(t->state, g, buckets); /* no room: it grows as far as it can */
@@ -90,7 +126,7 @@ void wk_index_expect(struct table *t, struct group *g, uint64_t words)
 
 void wk_index_put(struct group *g, uint64_t hash, const struct entry *e)
 {
-    put(g->index, g->mask, hash, tag_of(hash), e);
+    put(g->index, g->mask, hash, next_of(hash, g->next_bit), tag_of(hash), e);
     g->words++;
 }
 
@@ -103,7 +139,7 @@ void wk_index_point(struct group *g, uint64_t at, const struct entry *e)
 static int find_movable(const struct group *g, uint64_t from, uint64_t to)
 {
     for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
-        if (g->index[from].tag[i]) {
+        if (g->index[from].tag[i] && (g->index[from].high[i] & HIGH_MOVED)) {
             uint64_t home = entry_hash(bucket_entry(&g->index[from], i)) & g->mask;
 
             if (((from - home) & g->mask) >= ((from - to) & g->mask))
@@ -122,6 +158,8 @@ void wk_index_remove(struct group *g, uint64_t at)
     g->words--;
     /* A full bucket may have sent entries on: one of them comes back, which leaves a hole there. */
     while (full) {
+        struct entry *e;
+        uint64_t hash;
         int moves;
 
         next = (next + 1) & g->mask;
@@ -129,8 +167,10 @@ void wk_index_remove(struct group *g, uint64_t at)
         moves = next == hole ? -1 : find_movable(g, next, hole);
         if (moves < 0)
             continue;
-        g->index[hole].tag[slot] = g->index[next].tag[moves];
-        bucket_point(&g->index[hole], slot, bucket_entry(&g->index[next], (uint32_t)moves));
+        e = bucket_entry(&g->index[next], (uint32_t)moves);
+        hash = entry_hash(e);
+        bucket_put(&g->index[hole], slot, g->index[next].tag[moves],
+                   next_of(hash, g->next_bit) | (hole != (hash & g->mask) ? HIGH_MOVED : 0), e);
         g->index[next].tag[moves] = 0;
         hole = next;
         slot = (uint32_t)moves;

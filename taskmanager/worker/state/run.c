@@ -210,6 +210,62 @@ static struct entry *get_slow(struct table *t, uint64_t hash, const struct key *
     return e;
 }
 
+/* A call of memset for each would cost more than the rest: most are of these two sizes. The offset stays. */
+static void clear(struct entry *e, size_t bytes)
+{
+    uint16_t offset = e->offset;
+
+    if (bytes == LINE_BYTES / 2)
+        memset(e, 0, LINE_BYTES / 2);
+    else if (bytes == LINE_BYTES)
+        memset(e, 0, LINE_BYTES);
+    else
+        memset(e, 0, bytes);
+    e->offset = offset;
+}
+
+/*
+ * New keys, of which a stream has many at its begin: with room in the page and in the bucket they are made here.
+ * The bits of all that need another look stay.
+ */
+static uint64_t insert_absent(const struct wk_runs *r, struct table *t, const struct key_run *keys, size_t size, void **values,
+                              uint64_t others)
+{
+    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
+    uint64_t bytes = 0, made = 0;
+
+    for (uint64_t left = t->cold ? 0 : others & ~keys->is_long; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(left), free;
+        uint64_t hash = r->hash[r->at + i];
+        struct group *g = wk_group_of(t, hash);
+        struct bucket *b = &g->index[hash & g->mask];
+        struct entry_room room = entry_room(t, keys->len[i], 0, size);
+        struct entry *e;
+
+        if (entry[i] != &nothing.entry || !g->index || !wk_index_holds(g->mask + 1, g->words + 1) || room.has_more ||
+            !page_fits(g->tail, room.bytes) || bucket_match(b, tag_of(hash)) || !(free = bucket_match(b, 0)))
+            continue;
+        e = page_append(g->tail, room.bytes, r->epoch);
+        clear(e, room.bytes);
+        entry_fill(e, r->epoch, keys->len[i], 0, size, &room);
+        e->fresh = 1;
+        key_of(e)[0] = keys->head[i][0];
+        if (keys->len[i] > 8)
+            key_of(e)[1] = keys->head[i][1];
+        values[i] = value_of(t, e);
+        bucket_put(b, match_first(free), tag_of(hash), next_of(hash, g->next_bit), e);
+        g->words++;
+        g->keys++;
+        g->log_bytes += room.bytes;
+        g->changed[1] += room.bytes;
+        bytes += room.bytes;
+        made |= UINT64_C(1) << i;
+    }
+    t->keys += (uint64_t)__builtin_popcountll(made);
+    t->state->appended += bytes;
+    return others & ~made;
+}
+
 /* The first change after a checkpoint marks the old entry dead, and that is counted in its page. */
 static void fetch_pages_of_old(const struct wk_runs *r, void *const *entry, uint64_t others)
 {
@@ -284,6 +340,8 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
     struct table *t = wk_table_of(r->state, r->number);
     uint64_t others = next(r, t, keys, size, values);
 
+    if (others)
+        others = insert_absent(r, t, keys, size, values, others);
     fetch_pages_of_old(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);
     for (; others; others &= others - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(others);

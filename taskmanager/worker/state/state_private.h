@@ -20,6 +20,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/ckpt/ckpt_cover.h"
 #include "common/ckpt/ckpt_entry.h"
@@ -78,16 +79,26 @@ struct page {
 };
 _Static_assert(sizeof(struct page) <= PAGE_HEAD_BYTES, "the first entry is behind it");
 
+/*
+ * Entries begin at multiples of 8 bytes, and of the word for an address three bits are free.  They spare a growing index most
+ * looks at entries, each a line that is far away: where an entry stands in the bucket of its hash, two more bits of that say
+ * where it will stand in an index of twice and four times the size.
+ */
 struct bucket {
     uint16_t tag[BUCKET_SLOTS]; /* 0: free */
-    uint16_t high[BUCKET_SLOTS]; /* of the entry's address */
+    uint16_t high[BUCKET_SLOTS]; /* HIGH_MOVED, HIGH_NEXT, and of the entry's address / 8 what is not in low */
     uint32_t low[BUCKET_SLOTS];
 };
+#define HIGH_MOVED 0x8000u /* its own bucket was full: it stands in another one */
+#define HIGH_NEXT_SHIFT 13u /* two bits of its hash, from the group's `next_bit` on */
+#define HIGH_NEXT (3u << HIGH_NEXT_SHIFT)
+#define HIGH_ADDRESS 0x1fffu
 _Static_assert(sizeof(struct bucket) == LINE_BYTES, "a bucket is a line");
 
 struct group {
     struct bucket *index; /* NULL: none yet */
     uint64_t mask;        /* buckets - 1 */
+    uint32_t next_bit;    /* HIGH_NEXT of its buckets */
     struct page *tail;    /* the newest */
     uint32_t words;       /* in the index */
     uint32_t keys;        /* part 0, not deleted */
@@ -281,9 +292,10 @@ static inline uint16_t tag_of(uint64_t hash)
 static inline uint32_t bucket_match(const struct bucket *b, uint16_t tag)
 {
 #ifdef __SSE2__
-    __m128i has = _mm_loadu_si128((const __m128i *)(const void *)b->tag);
+    /* not _mm_set1_epi16: gcc stores 2 bytes and loads 4, which waits for every store before to have its line */
+    __m128i has = _mm_loadu_si128((const __m128i *)(const void *)b->tag), wanted = _mm_set1_epi32((int)(tag * 0x10001u));
 
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(has, _mm_set1_epi16((short)tag))) & 0x5555u;
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi16(has, wanted)) & 0x5555u;
 #else
     uint32_t match = 0;
 
@@ -298,12 +310,26 @@ static inline uint32_t match_first(uint32_t match)
 }
 static inline struct entry *bucket_entry(const struct bucket *b, uint32_t slot)
 {
-    return (struct entry *)(uintptr_t)((uint64_t)b->high[slot] << 32 | b->low[slot]);
+    return (struct entry *)(uintptr_t)(((uint64_t)(b->high[slot] & HIGH_ADDRESS) << 32 | b->low[slot]) * 8);
 }
+/* What else is in `high` stays. */
 static inline void bucket_point(struct bucket *b, uint32_t slot, const struct entry *e)
 {
-    b->high[slot] = (uint16_t)((uint64_t)(uintptr_t)e >> 32);
-    b->low[slot] = (uint32_t)(uintptr_t)e;
+    uint64_t address = (uint64_t)(uintptr_t)e / 8;
+
+    b->high[slot] = (uint16_t)((b->high[slot] & ~HIGH_ADDRESS) | address >> 32);
+    b->low[slot] = (uint32_t)address;
+}
+/* next: HIGH_NEXT of its hash, and HIGH_MOVED. The slot is free. */
+static inline void bucket_put(struct bucket *b, uint32_t slot, uint16_t tag, uint32_t next, const struct entry *e)
+{
+    b->tag[slot] = tag;
+    b->high[slot] = (uint16_t)next;
+    bucket_point(b, slot, e);
+}
+static inline uint32_t next_of(uint64_t hash, uint32_t bit)
+{
+    return (uint32_t)(hash >> bit) << HIGH_NEXT_SHIFT & HIGH_NEXT;
 }
 static inline struct key key_from(rask_str bytes, uint32_t part)
 {
@@ -330,6 +356,45 @@ static inline bool key_is(struct entry *e, const struct key *k)
 static inline uint64_t index_hash(uint64_t hash, uint32_t part)
 {
     return part == 0 ? hash : (hash ^ part) * 0x9e3779b97f4a7c15ull;
+}
+/* Room at the end of a page. */
+static inline bool page_fits(const struct page *p, size_t bytes)
+{
+    return p && p->end - p->used >= bytes;
+}
+static inline void wk_note_newest(struct page *p, uint32_t epoch)
+{
+    if (p->newest < epoch)
+        __atomic_store_n(&p->newest, epoch, __ATOMIC_RELAXED);
+}
+static inline struct entry *page_append(struct page *p, size_t bytes, uint32_t born)
+{
+    struct entry *e = (struct entry *)(void *)((char *)p + p->used);
+
+    CHECK(p->used < PAGE_BYTES);
+    e->offset = (uint16_t)p->used;
+    if (p->first[p->used / BLOCK_BYTES] == 0)
+        p->first[p->used / BLOCK_BYTES] = (uint16_t)p->used;
+    p->used += (uint32_t)bytes;
+    __builtin_prefetch((char *)p + p->used, 1); /* of the next one */
+    p->oldest = MIN(p->oldest, born);
+    wk_note_newest(p, born);
+    return e;
+}
+/* All but key, offset and value, and where the key goes. */
+static inline void entry_fill(struct entry *e, uint32_t born, uint32_t key_len, uint32_t part, size_t value_len,
+                              const struct entry_room *room)
+{
+    e->born = born;
+    e->dead = 0;
+    e->key_len = (uint8_t)(room->has_more ? KEY_MORE : key_len);
+    e->value_len = (uint16_t)(room->has_more ? 0 : value_len);
+    e->cap = (uint16_t)(room->has_more ? 0 : room->cap);
+    e->kind = ENTRY_PUT;
+    e->fresh = 0;
+    e->used = 0;
+    if (room->has_more)
+        *more_of(e) = (struct more){key_len, (uint32_t)value_len, (uint32_t)room->cap, part};
 }
 static inline uint64_t entry_hash(struct entry *e)
 {
@@ -376,6 +441,10 @@ static inline struct entry *wk_index_at(const struct group *g, uint64_t at)
 
     return b->tag[at % BUCKET_SLOTS] ? bucket_entry(b, at % BUCKET_SLOTS) : NULL;
 }
+static inline bool wk_index_holds(uint64_t buckets, uint64_t words)
+{
+    return words * 4 <= buckets * BUCKET_SLOTS * 3;
+}
 static inline uint64_t wk_index_slots(const struct group *g)
 {
     return g->index ? (g->mask + 1) * BUCKET_SLOTS : 0;
@@ -399,11 +468,6 @@ struct entry *wk_insert(struct table *t, struct group *g, uint64_t index_hash, c
  * (`keep` bytes of the value are taken along) that has replaced it.  Its value_len is set.  NULL: over budget.
  */
 struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep);
-static inline void wk_note_newest(struct page *p, uint32_t epoch)
-{
-    if (p->newest < epoch)
-        __atomic_store_n(&p->newest, epoch, __ATOMIC_RELAXED);
-}
 /* An older entry that is current becomes one of this epoch where it is. false: a snapshot needs it as it was. */
 bool wk_redate(struct table *t, struct group *g, struct entry *e);
 /* The key is gone. false: over budget (for the tombstone). */

@@ -134,24 +134,15 @@ static struct page *page_new(struct table *t, struct group *g, size_t bytes)
 static struct entry *append(struct table *t, struct group *g, size_t bytes, uint32_t born)
 {
     struct page *p = g->tail;
-    struct entry *e;
 
-    if (!p || p->end - p->used < bytes) {
+    if (!page_fits(p, bytes)) {
         p = page_new(t, g, bytes);
         if (!p)
             return NULL;
     }
-    e = (struct entry *)(void *)((char *)p + p->used);
-    CHECK(p->used < PAGE_BYTES);
-    e->offset = (uint16_t)p->used;
-    if (p->first[p->used / BLOCK_BYTES] == 0)
-        p->first[p->used / BLOCK_BYTES] = (uint16_t)p->used;
-    p->used += (uint32_t)bytes;
-    p->oldest = MIN(p->oldest, born);
-    wk_note_newest(p, born);
     g->log_bytes += bytes;
     t->state->appended += bytes;
-    return e;
+    return page_append(p, bytes, born);
 }
 
 static void mark_dead(struct table *t, struct group *g, struct entry *e, uint32_t epoch)
@@ -186,21 +177,6 @@ static void count_key(struct table *t, struct group *g, const struct entry *e, i
     t->keys += (uint64_t)(int64_t)more;
 }
 
-/* All but key, offset and value, and where the key goes. */
-static void fill(struct entry *e, uint32_t born, uint32_t key_len, uint32_t part, size_t value_len, const struct entry_room *room)
-{
-    e->born = born;
-    e->dead = 0;
-    e->key_len = (uint8_t)(room->has_more ? KEY_MORE : key_len);
-    e->value_len = (uint16_t)(room->has_more ? 0 : value_len);
-    e->cap = (uint16_t)(room->has_more ? 0 : room->cap);
-    e->kind = ENTRY_PUT;
-    e->fresh = 0;
-    e->used = 0;
-    if (room->has_more)
-        *more_of(e) = (struct more){key_len, (uint32_t)value_len, (uint32_t)room->cap, part};
-}
-
 static struct entry *insert(struct table *t, struct group *g, uint64_t hash, const struct key *key, size_t size, uint32_t born)
 {
     struct wk_state *s = t->state;
@@ -212,7 +188,7 @@ static struct entry *insert(struct table *t, struct group *g, uint64_t hash, con
     e = append(t, g, room.bytes, born);
     if (!e)
         return NULL;
-    fill(e, born, key->len, key->part, size, &room);
+    entry_fill(e, born, key->len, key->part, size, &room);
     key_of(e)[0] = key->head[0];
     if (key->len > 8)
         key_of(e)[1] = key->head[1];
@@ -252,7 +228,7 @@ static struct entry *replace(struct table *t, struct group *g, uint64_t at, stru
 
     if (!copy)
         return NULL;
-    fill(copy, s->epoch, key_len, entry_part(e), size, &room);
+    entry_fill(copy, s->epoch, key_len, entry_part(e), size, &room);
     copy->fresh = e->fresh && e->born == s->epoch;
     memcpy(key_of(copy), key_of(e), key_room(key_len) + t->time_bytes);
     wk_index_point(g, at, copy);
