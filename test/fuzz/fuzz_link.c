@@ -55,7 +55,19 @@ static void post_op(struct env *env, struct env_task *task)
     (void)task; /* nothing is sent */
 }
 static const struct net_ops net_ops = {.set_handler = set_handler_op, .set_limit = set_limit_op, .close = close_op};
-static const struct env_ops env_ops = {.post = post_op, .unpost = post_op};
+static void timer_arm_op(struct env *env, struct env_timer *timer, uint64_t delay_ns)
+{
+    (void)env;
+    (void)delay_ns;
+    timer->armed = true; /* and never due */
+}
+static void timer_cancel_op(struct env *env, struct env_timer *timer)
+{
+    (void)env;
+    timer->armed = false;
+}
+static const struct env_ops env_ops = {
+    .post = post_op, .unpost = post_op, .timer_arm = timer_arm_op, .timer_cancel = timer_cancel_op};
 
 static void enqueue(struct wk_executor *e, struct wk_runnable *r)
 {
