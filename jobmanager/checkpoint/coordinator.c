@@ -208,14 +208,13 @@ static uint32_t pending_checkpoints(const struct jm_ckpt *c)
 
 /*
  * The next one, of any kind, has to wait for one that is under way; what becomes of that makes the turn.  Barriers leave
- * the sources in the order of their numbers: one that is not triggered yet goes first.  A task that does not align counts
- * the channels of one barrier at a time, and a newer one makes it give up the older.  A barrier that overtakes rows would
+ * the sources in the order of their numbers: one that is not triggered yet goes first.  A barrier that overtakes rows would
  * overtake older barriers, too.
  */
 static bool must_wait(const struct jm_ckpt *c)
 {
     LIST_FOREACH (at, &c->pendings)
-        if (!c->settings.exactly_once || c->settings.unaligned || LIST_ENTRY(at, struct pending, link)->state == PENDING_PREPARING)
+        if (c->settings.unaligned || LIST_ENTRY(at, struct pending, link)->state == PENDING_PREPARING)
             return true;
     return jm_ckpt_is_stopping(c);
 }

@@ -196,6 +196,16 @@ void wk_barrier_abandon(struct wk_task *t)
     wk_gate_unblock(&t->gate, WK_BLOCK_BARRIER);
 }
 
+static void drop_counted(struct wk_barriers *b)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < b->counted_count; i++)
+        if (wk_barrier_is_due(b, wk_barrier_id(b->counted[i].value)))
+            b->counted[n++] = b->counted[i];
+    b->counted_count = n;
+}
+
 static void give_up(struct wk_task *t, uint64_t checkpoint)
 {
     struct wk_barriers *b = &t->barriers;
@@ -203,6 +213,7 @@ static void give_up(struct wk_task *t, uint64_t checkpoint)
     wk_overtake_give_up(t, checkpoint);
     note_given_up(b, checkpoint);
     drop_triggers(b);
+    drop_counted(b);
     if (b->value && !wk_barrier_is_due(b, wk_barrier_id(b->value)))
         wk_barrier_abandon(t);
 }
@@ -255,6 +266,7 @@ void wk_barrier_pass(struct wk_task *t, int64_t value)
     b->count = 0;
     b->aligned_ns = now_ns(t);
     drop_triggers(b);
+    drop_counted(b);
     wk_barrier_show(b, value, WK_BARRIER_PASSING, 0);
     wk_chain_control(&t->chain, WK_BARRIER, value);
 }
@@ -282,10 +294,79 @@ static void check_complete(struct wk_task *t)
         wk_barrier_show(b, value, WK_BARRIER_ALIGNING, alive - b->count);
         return;
     }
-    if (b->exactly_once)
-        wk_gate_unblock(&t->gate, WK_BLOCK_BARRIER);
+    wk_gate_unblock(&t->gate, WK_BLOCK_BARRIER);
     wk_barrier_pass(t, value);
 }
+
+/* ---- at least once: barriers are counted, several at a time ---- */
+
+/* The oldest that has come on all channels that still live passes, and those before it are waited for no more. */
+static bool pass_counted(struct wk_task *t)
+{
+    struct wk_barriers *b = &t->barriers;
+    uint32_t alive = t->gate.channel_count - t->gate.ended_count;
+
+    for (uint32_t i = 0; i < b->counted_count; i++) {
+        struct wk_counted c = b->counted[i];
+
+        if (c.count < alive)
+            continue;
+        b->first_id = wk_barrier_id(c.value);
+        b->first_ns = c.first_ns;
+        b->first_bytes = c.first_bytes;
+        b->first_ms = c.first_ms;
+        wk_barrier_pass(t, c.value);
+        return true;
+    }
+    return false;
+}
+
+/* NULL: there is no room, and it is older than all others. */
+static struct wk_counted *counted_of(struct wk_task *t, uint64_t id)
+{
+    struct wk_barriers *b = &t->barriers;
+    uint32_t at = 0;
+
+    while (at < b->counted_count && wk_barrier_id(b->counted[at].value) < id)
+        at++;
+    if (at < b->counted_count && wk_barrier_id(b->counted[at].value) == id)
+        return &b->counted[at];
+    if (b->counted_count == WK_COUNTED_MAX && at == 0)
+        return NULL;
+    if (b->counted_count == WK_COUNTED_MAX) {
+        memmove(b->counted, b->counted + 1, --b->counted_count * sizeof(b->counted[0]));
+        at--;
+    }
+    memmove(b->counted + at + 1, b->counted + at, (b->counted_count++ - at) * sizeof(b->counted[0]));
+    wk_barrier_seen(t, id);
+    b->counted[at] = (struct wk_counted){.first_ns = b->first_ns, .first_bytes = b->first_bytes, .first_ms = b->first_ms};
+    return &b->counted[at];
+}
+
+static void count(struct wk_task *t, struct wk_in *in, int64_t value)
+{
+    struct wk_counted *c = counted_of(t, wk_barrier_id(value));
+
+    in->barrier = wk_barrier_id(value);
+    if (!c)
+        return;
+    c->value |= value;
+    c->count++;
+    wk_barrier_show(&t->barriers, value, WK_BARRIER_ALIGNING, t->gate.channel_count - t->gate.ended_count - c->count);
+    (void)pass_counted(t);
+}
+
+/* It was taken from behind those barriers, and lives no more. */
+static void count_ended(struct wk_task *t, const struct wk_in *in)
+{
+    struct wk_barriers *b = &t->barriers;
+
+    for (uint32_t i = 0; i < b->counted_count; i++)
+        b->counted[i].count -= wk_barrier_id(b->counted[i].value) <= in->barrier;
+    (void)pass_counted(t);
+}
+
+/* ---- exactly once, and what is common ---- */
 
 void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value)
 {
@@ -294,6 +375,10 @@ void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value)
 
     if (!wk_barrier_is_due(b, id) || (b->value && id < wk_barrier_id(b->value)))
         return; /* given up already */
+    if (!b->exactly_once) {
+        count(t, in, value);
+        return;
+    }
     if (wk_barrier_id(b->value) != id) { /* a newer one takes over from one that others have given up */
         wk_barrier_abandon(t);
         wk_barrier_seen(t, id);
@@ -302,8 +387,7 @@ void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value)
     b->count++;
     in->barrier = id;
     b->look_again = true;
-    if (b->exactly_once)
-        wk_in_block(in, WK_BLOCK_BARRIER);
+    wk_in_block(in, WK_BLOCK_BARRIER);
     check_complete(t);
 }
 
@@ -312,17 +396,18 @@ void wk_barrier_channel_ended(struct wk_task *t, const struct wk_in *in)
     struct wk_barriers *b = &t->barriers;
 
     b->look_again = true;
-    if (!b->value)
-        return;
-    if (in->barrier == wk_barrier_id(b->value)) /* at least once: it was taken from behind its barrier, and lives no more */
-        b->count--;
-    check_complete(t);
+    if (b->value)
+        check_complete(t);
+    else
+        count_ended(t, in);
 }
 
 bool wk_barrier_begin(struct wk_task *t)
 {
     int64_t value = wk_barrier_triggered(&t->barriers);
 
+    if (pass_counted(t))
+        return true;
     if (!value || (t->gate.ended_count < t->gate.channel_count && !(t->is_source && t->draining)))
         return false;
     if (t->draining && !t->chain.ended) /* the end of the input comes first */

@@ -3,8 +3,9 @@
  *
  * Chandy-Lamport, as in "Lightweight Asynchronous Snapshots for Distributed Dataflows": a barrier
  * travels in every channel behind the rows that were sent before it.  A task that has got it on one
- * channel takes nothing more from that channel until it has come on all others (exactly once), then
- * lets it pass through its chain, and freezes what its operators hold.  A task without living
+ * channel takes nothing more from that channel until it has come on all others (exactly once; at
+ * least once it goes on, and counts the channels of each barrier), then lets it pass through its
+ * chain, and freezes what its operators hold.  A task without living
  * channels (an enumerator, a reader whose splits have all come, one that has seen the end of its
  * input) begins by itself, when the loop tells it.  A barrier that may overtake rows is in overtake.h.
  *
@@ -62,10 +63,20 @@ struct wk_task_snapshot {
 void wk_task_snapshot_free(struct wk_task_snapshot *s);
 
 #define WK_GIVEN_UP_MAX 16
+#define WK_COUNTED_MAX 32 /* with one more the oldest is waited for no more */
+
+struct wk_counted { /* at least once: a barrier that has come on some channels, which block nothing */
+    int64_t value;
+    uint32_t count;
+    uint64_t first_ns, first_bytes; /* when it came first, as below */
+    int64_t first_ms;
+};
 
 struct wk_barriers { /* in a task */
-    int64_t value;         /* of the one being aligned; 0: none */
+    int64_t value;         /* exactly once: of the one being aligned; 0: none */
     uint32_t count;        /* of channels that it has come on */
+    struct wk_counted counted[WK_COUNTED_MAX]; /* at least once: in their order */
+    uint32_t counted_count;
     uint64_t last;         /* no barrier up to this one is waited for any more: taken or given up */
     uint64_t given_up[WK_GIVEN_UP_MAX]; /* later ones that are not either, while older ones may still come; in their order */
     uint32_t given_up_count;
@@ -107,7 +118,8 @@ int wk_barrier_take_mail(struct wk_task *t);
 void wk_barrier_arrived(struct wk_task *t, struct wk_in *in, int64_t value);
 /* A channel has ended: it sends no barrier any more. */
 void wk_barrier_channel_ended(struct wk_task *t, const struct wk_in *in);
-/* The chain is empty, no control is on its way: true: one was begun (a trigger, and no channel lives). */
+/* The chain is empty, no control is on its way: true: one was begun (a trigger, and no channel lives; or one that has come on all
+ * channels behind another one). */
 bool wk_barrier_begin(struct wk_task *t);
 /* It begins its way through the chain now. */
 void wk_barrier_pass(struct wk_task *t, int64_t value);

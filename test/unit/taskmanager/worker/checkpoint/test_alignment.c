@@ -759,6 +759,9 @@ static void at_least_once_leaves_nothing_out(void **state)
         {"three channels", {"r1r2", "1r2r", "r12e"}, .at_least_once = true, .steps_held_back = 1},
         {"given up", {"r1r2re", "rr2re"}, .mail = {"x"}, .at_least_once = true, .steps_held_back = 1},
         {"two tasks", {"r1r2e", NULL, "r1r2e"}, .two_tasks = true, .at_least_once = true, .credit = 1, .steps_held_back = 2},
+        {"the older barrier comes last", {"12r", "r1r2"}, .at_least_once = true, .steps_held_back = 3},
+        {"the newer one is given up", {"r1r2", "r1r2r"}, .mail = {"y"}, .at_least_once = true, .steps_held_back = 1},
+        {"a channel ends behind both", {"12re", "r1r2"}, .at_least_once = true, .steps_held_back = 2},
     };
 
     (void)state;
