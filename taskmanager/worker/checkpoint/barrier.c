@@ -352,17 +352,20 @@ static void count(struct wk_task *t, struct wk_in *in, int64_t value)
         return;
     c->value |= value;
     c->count++;
+    if (t->barriers.counted_count > 1)
+        ENV_PROBE(t->host->env, "worker: barriers of several checkpoints are counted");
     wk_barrier_show(&t->barriers, value, WK_BARRIER_ALIGNING, t->gate.channel_count - t->gate.ended_count - c->count);
     (void)pass_counted(t);
 }
 
-/* It was taken from behind those barriers, and lives no more. */
+/* It was taken from behind those barriers, and lives no more. Of one that was given up some channels may not have sent it. */
 static void count_ended(struct wk_task *t, const struct wk_in *in)
 {
     struct wk_barriers *b = &t->barriers;
 
     for (uint32_t i = 0; i < b->counted_count; i++)
-        b->counted[i].count -= wk_barrier_id(b->counted[i].value) <= in->barrier;
+        if (wk_barrier_id(b->counted[i].value) <= in->barrier && b->counted[i].count > 0)
+            b->counted[i].count--;
     (void)pass_counted(t);
 }
 

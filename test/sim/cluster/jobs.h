@@ -43,6 +43,7 @@ struct job_spec {
     bool unaligned;         /* their barriers overtake rows, */
     uint32_t aligned_ms;    /* when they have waited for so long */
     uint32_t concurrent;    /* so many of them at a time */
+    bool at_least_once;     /* barriers are not aligned: rows may count again */
     uint32_t checkpoint_ms; /* it takes checkpoints so often, restarts after failures, and its sink commits; 0: none */
 };
 
