@@ -748,8 +748,10 @@ void wk_region_unbuild(struct wk_region *r)
     env_timer_cancel(wk->env, &r->lost_timer);
     wk_readers_detach(r);
     wk_links_free(r);
-    for (uint32_t i = 0; i < r->task_count; i++)
+    for (uint32_t i = 0; i < r->task_count; i++) { /* the executor goes on, and must not wake what is no more */
+        CHECK(r->tasks[i]->run.wake_index == 0 && !r->tasks[i]->run.wake);
         wk_task_release(r->tasks[i]);
+    }
     for (uint32_t i = 0; i < r->task_count; i++) {
         struct wk_task *t = r->tasks[i];
         uint32_t vertex = t->vertex, subtask = t->subtask;

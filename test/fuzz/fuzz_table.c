@@ -61,7 +61,7 @@ static void walk(const uint8_t *data, size_t size, bool checked)
     int fd, rc;
 
     if (!dir[0]) {
-        strcpy(dir, "/tmp/rask-fuzz-table.XXXXXX");
+        snprintf(dir, sizeof(dir), "%s/rask-fuzz-table.XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
         CHECK(mkdtemp(dir));
     }
     path = wk_values_path(dir, 1);

@@ -412,7 +412,7 @@ static void wake_source(struct wk_task *t)
 {
     struct wk_executor *ex = t->run.executor;
 
-    if (t->source_wake_ns != 0)
+    if (t->source_wake_ns != 0 && !wk_task_is_over(t))
         ex->ops->wake_at(ex, &t->run, MAX(t->source_wake_ns, t->paced_until_ns));
     t->source_wake_ns = t->paced_until_ns = 0;
 }
