@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -50,7 +51,7 @@ static void add_table(struct bytes *to, const uint8_t *data, size_t size)
 
 static void walk(const uint8_t *data, size_t size, bool checked)
 {
-    static char dir[40];
+    static char dir[4096];
     struct open_files *files = wk_open_files_new(2);
     struct sums *sums = wk_sums_new();
     struct value_walk walk = {.file = 1};

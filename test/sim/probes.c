@@ -58,7 +58,6 @@ const char *const sim_probes_all[] = {
     "job: finished, a commit was repeated",
     "job: regions start again",
     "job: regions wait for slots",
-    "job: rows count again, at least once",
     "job: something prepared is aborted",
     "link: sends late",
     "mesh: a leader begins its epoch",
