@@ -20,7 +20,7 @@ STORES, TABLES = "taskmanager/worker/store/stores_leveldb.c", "taskmanager/worke
 # name: (file, anchor, what stands there instead, mode)
 MUTATIONS = {
     # rows behind a barrier are taken before it has come on all channels
-    "alignment": (BARRIER, "    if (b->exactly_once)\n        wk_in_block(in, WK_BLOCK_BARRIER);", "", "aligned"),
+    "alignment": (BARRIER, "    wk_in_block(in, WK_BLOCK_BARRIER);\n", "", "aligned"),
     # the first barrier counts for all
     "first_barrier": (BARRIER, "    if (b->count < alive) {", "    if (b->count < 1) {", "aligned"),
     # sinks hear that a checkpoint is complete before its _metadata is written
