@@ -177,6 +177,24 @@ static void a_reader_gets_again_what_followed_the_barrier(void **state)
     bench_free(&b);
 }
 
+/* The word that its checkpoint is complete may come to the enumerator after the reader. */
+static void a_reader_is_back_before_its_checkpoint_is_heard_of(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_new(&b, 0);
+    wk_edge_emit(&b.edge, splits(&b, "abcd"));
+    assert_string_equal(take(&b, 1), "bcd");
+    barrier(&b, 1);
+    wk_edge_emit(&b.edge, splits(&b, "efg"));
+    assert_string_equal(take(&b, 1), "bcd|1efg");
+    end(&b, 1);
+    assert_int_equal(begin(&b, 1, 1, 1), 3);
+    assert_string_equal(take(&b, 1), "efg");
+    bench_free(&b);
+}
+
 static void without_a_checkpoint_it_gets_all_of_them_again(void **state)
 {
     struct bench b;
@@ -310,6 +328,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_reader_gets_again_what_followed_the_barrier),
+        cmocka_unit_test(a_reader_is_back_before_its_checkpoint_is_heard_of),
         cmocka_unit_test(without_a_checkpoint_it_gets_all_of_them_again),
         cmocka_unit_test(an_older_checkpoint_is_refused),
         cmocka_unit_test(the_end_is_said_again),
