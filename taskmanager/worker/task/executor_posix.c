@@ -34,7 +34,7 @@
 #define HURRY_NS 5000000u
 #define WATCH_NS 10000000u
 #define AHEAD_MAX 8u         /* steps of sources: some 8 blocks that wait to be read, which the caches hold */
-#define BEHIND_MAX 256u      /* steps of others: a source that waits for them waits no longer */
+#define AHEAD_NS 5000000u    /* then others have theirs, though not all of that has been read: steps may be long */
 #define STREAK_NS 100000u
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
 #define SLICE_NS 300000u     /* a step: what waits for a core behind it waits no longer */
@@ -68,7 +68,7 @@ struct pool_executor {
     uint32_t queued;                 /* in both; atomic for spinners */
     uint64_t pushes;                 /* so far: the order between both */
     uint32_t ahead;                  /* steps of sources since there was nothing else to do */
-    uint32_t behind;                 /* steps of others since one of a source */
+    uint64_t ahead_ns;               /* when that became AHEAD_MAX */
     struct wk_heap wakes;            /* pending wake_at */
     struct runner **runners;
     uint32_t runner_count, active, waking, spinning;
@@ -230,17 +230,22 @@ static bool is_turn_of_source(const struct pool_executor *p)
 
     if (!source || !other)
         return source != NULL;
-    return p->behind >= BEHIND_MAX || (p->ahead < AHEAD_MAX && source->turn < other->turn);
+    return p->ahead < AHEAD_MAX && source->turn < other->turn;
 }
 
-static struct wk_runnable *pop(struct pool_executor *p)
+static struct wk_runnable *pop(struct pool_executor *p, uint64_t now)
 {
-    bool source = is_turn_of_source(p);
-    struct queue *q = source ? &p->sources : &p->others;
-    struct wk_runnable *r = q->head;
+    struct wk_runnable *r;
+    struct queue *q;
+    bool source;
 
-    p->ahead = !p->others.head ? 1 : p->ahead + source;
-    p->behind = source ? 0 : p->behind + 1;
+    if (!p->others.head || (p->ahead >= AHEAD_MAX && (int64_t)(now - p->ahead_ns) >= (int64_t)AHEAD_NS))
+        p->ahead = 0;
+    source = is_turn_of_source(p);
+    if (source && ++p->ahead == AHEAD_MAX)
+        p->ahead_ns = now;
+    q = source ? &p->sources : &p->others;
+    r = q->head;
     q->head = r->next;
     if (!q->head)
         q->tail = NULL;
@@ -366,7 +371,7 @@ static void activate(struct pool_executor *p, struct runner *r)
 /* Runs the first of the queue. Returns the time after it. */
 static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t now)
 {
-    struct wk_runnable *next = pop(p), *outer = r->current;
+    struct wk_runnable *next = pop(p, now), *outer = r->current;
     const struct wk_runnable *outer_shown = current;
     struct runner *woken;
     bool again;
