@@ -34,7 +34,7 @@
 #define HURRY_NS 5000000u
 #define WATCH_NS 10000000u
 #define AHEAD_MAX 8u         /* steps of sources: some 8 blocks that wait to be read, which the caches hold */
-#define AHEAD_NS 5000000u    /* then others have theirs, though not all of that has been read: steps may be long */
+#define AHEAD_NS 20000000u    /* then others have theirs, though not all of that has been read: steps may be long */
 #define STREAK_NS 100000u
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
 #define SLICE_NS 300000u     /* a step: what waits for a core behind it waits no longer */
