@@ -14,7 +14,7 @@
 #include "taskmanager/worker/exchange/debloat.h"
 #include "common/graph/regions.h"
 #include "taskmanager/worker/exchange/edge.h"
-#include "taskmanager/worker/task/executor.h"
+#include "test/unit/taskmanager/worker/noting.h"
 
 static uint64_t seed = 1;
 static uint64_t draw(uint64_t below)
@@ -23,17 +23,6 @@ static uint64_t draw(uint64_t below)
     return (seed >> 33) % below;
 }
 
-/* ---- an executor that only notes who was woken ---- */
-
-static int wakes;
-static void note(struct wk_executor *e, struct wk_runnable *r)
-{
-    (void)e;
-    r->state = WK_IDLE;
-    wakes++;
-}
-static const struct wk_executor_ops noting = {.enqueue = note};
-static struct wk_executor executor = {&noting};
 static struct wk_runnable sender = {.executor = &executor}, receiver = {.executor = &executor};
 
 /* ---- one edge to `targets` local gates ---- */
@@ -267,9 +256,9 @@ static void without_credit_nothing_leaves_and_the_edge_is_full(void **state)
     assert_true(emitted <= 4096 * (EDGE_BLOCKS_MAX + 1));
     assert_int_equal(take_all(&b, 0, NULL, NULL) + take_all(&b, 1, NULL, NULL), 0);
     /* one channel gets credit: its rows leave, the other's stay */
-    wakes = 0;
+    woken = 0;
     wk_in_open(&b.gates[1].channels[0], 100000);
-    assert_int_equal(wakes, 1);
+    assert_int_equal(woken, 1);
     for (int i = 0; i < 100; i++) {
         wk_edge_send_waiting(&b.edge);
         assert_true(wk_in_queued_bytes(&b.gates[1].channels[0]) <= 100000);
@@ -547,17 +536,17 @@ static void a_wide_edge_makes_larger_blocks_and_wakes_its_readers_together(void 
     bench_new(&b, RASK__GRAPH__PARTITIONER__HASH, 128, 1u << 20);
     b.edge.wider = wk_edge_wider(b.edge.partitioner, 128);
     assert_int_equal(b.edge.wider, EDGE_WIDER_MAX);
-    wakes = 0;
+    woken = 0;
     for (int i = 0; i < EDGE_WIDER_MAX; i++) {
         assert_int_equal(b.edge.rows_out, 0);
         wk_edge_emit(&b.edge, rows(&b, i * 4096, 4096, 1 << 20));
     }
     assert_int_equal(b.edge.rows_out, EDGE_BLOCK_ROWS_MAX);
-    assert_int_equal(wakes, 0);
+    assert_int_equal(woken, 0);
     wk_edge_wake(&b.edge);
-    assert_int_equal(wakes, 128);
+    assert_int_equal(woken, 128);
     wk_edge_wake(&b.edge);
-    assert_int_equal(wakes, 128);
+    assert_int_equal(woken, 128);
     for (uint32_t t = 0; t < 128; t++)
         assert_true(take_all(&b, t, NULL, NULL) > 64);
     /* one key: no slice is longer than a batch may be */

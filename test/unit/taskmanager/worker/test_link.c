@@ -7,18 +7,11 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "taskmanager/worker/exchange/link.h"
-#include "taskmanager/worker/task/executor.h"
+#include "test/unit/taskmanager/worker/noting.h"
 
 static const rask_field fields[] = {{"n", RASK_T_BIGINT, 0, 0, 0, NULL}};
 static const rask_schema schema = {RASK_ABI, 1, "n", fields};
 
-static void note(struct wk_executor *e, struct wk_runnable *r)
-{
-    (void)e;
-    r->state = WK_IDLE;
-}
-static const struct wk_executor_ops noting = {.enqueue = note};
-static struct wk_executor executor = {&noting};
 static struct wk_runnable task = {.executor = &executor};
 
 struct place { /* channels 0 -> 0 (over the link) and 1 -> 0 (local) of edge 0 */

@@ -12,20 +12,13 @@
 #include "common/base/mem.h"
 #include "common/net/net_private.h"
 #include "taskmanager/worker/exchange/link.h"
-#include "taskmanager/worker/task/executor.h"
+#include "test/unit/taskmanager/worker/noting.h"
 
 #define SENT 5 /* elements: two blocks of rows, a watermark, a marker, the end */
 
 static const rask_field fields[] = {{"n", RASK_T_BIGINT, 0, 0, 0, NULL}};
 static const rask_schema schema = {RASK_ABI, 1, "n", fields};
 
-static void note(struct wk_executor *e, struct wk_runnable *r)
-{
-    (void)e;
-    r->state = WK_IDLE;
-}
-static const struct wk_executor_ops noting = {.enqueue = note};
-static struct wk_executor executor = {&noting};
 static struct wk_runnable task = {.executor = &executor};
 
 struct end { /* one side: a link, a gate with the channel 0 -> 0 of edge 0 */

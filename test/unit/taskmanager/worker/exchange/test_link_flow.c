@@ -10,21 +10,12 @@
 #include "common/base/mem.h"
 #include "taskmanager/worker/exchange/edge.h"
 #include "taskmanager/worker/exchange/link.h"
-#include "taskmanager/worker/task/executor.h"
 #include "test/unit/allocations.h"
+#include "test/unit/taskmanager/worker/noting.h"
 
 #define EDGES_MAX 2
 #define CREDIT (128u << 10)
 
-static int woken;
-static void note(struct wk_executor *e, struct wk_runnable *r)
-{
-    (void)e;
-    r->state = WK_IDLE;
-    woken++;
-}
-static const struct wk_executor_ops noting = {.enqueue = note};
-static struct wk_executor executor = {&noting};
 static struct wk_runnable sender = {.executor = &executor}, receiver = {.executor = &executor};
 
 static const rask_field fields[] = {{"k", RASK_T_BIGINT, 0, 0, 0, NULL}, {"n", RASK_T_BIGINT, 0, 0, 0, NULL}};

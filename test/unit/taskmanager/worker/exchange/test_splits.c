@@ -12,19 +12,10 @@
 #include "common/base/mem.h"
 #include "taskmanager/worker/checkpoint/barrier.h"
 #include "taskmanager/worker/exchange/edge.h"
-#include "taskmanager/worker/task/executor.h"
+#include "test/unit/taskmanager/worker/noting.h"
 
 #define READERS 2
 
-static int wakes;
-static void note(struct wk_executor *e, struct wk_runnable *r)
-{
-    (void)e;
-    r->state = WK_IDLE;
-    wakes++;
-}
-static const struct wk_executor_ops noting = {.enqueue = note};
-static struct wk_executor executor = {&noting};
 static struct wk_runnable enumerator = {.executor = &executor}, reader = {.executor = &executor};
 
 static const rask_field fields[] = {{"id", RASK_T_BYTES, 0, 0, 0, NULL}, {"position", RASK_T_BYTES, 0, 0, 0, NULL}};

@@ -6,16 +6,7 @@
 #include <unistd.h>
 
 #include "taskmanager/worker/task/fd_watch_posix.h"
-
-static int woken; /* how often any task was queued */
-static void note(struct wk_executor *e, struct wk_runnable *r)
-{
-    (void)e;
-    woken++;
-    r->state = WK_IDLE;
-}
-static const struct wk_executor_ops noting = {.enqueue = note};
-static struct wk_executor executor = {&noting};
+#include "test/unit/taskmanager/worker/noting.h"
 
 static void readable_once(void **state)
 {
