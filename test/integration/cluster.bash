@@ -35,6 +35,14 @@ env.log.dir: '$top/log'
 $(cat)
 CONF
 }
+# start_taskmanager NAME: and tm_at says which one has a data port
+declare -A tm_at=()
+start_taskmanager() {
+    local port
+    port=$(free_port)
+    tm_at[$port]=$1
+    start "$1" rask-taskmanager -D "taskmanager.data.port=$port"
+}
 # compile NAME...: jobs/NAME.c to $top/NAME.so
 compile() {
     local name

@@ -7,7 +7,6 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/integration/cluster.bash
 . test/integration/cluster.bash
-declare -A tm_at=()
 lines=6000 width=4000
 
 has_vertex() { # sets vertex
@@ -31,12 +30,6 @@ attempts_are() {
 # expect TASKMANAGER: sets expected, the attempts when all subtasks on it, and no others, have started once more
 expect() {
     expected=$(subtasks | awk -v tm="$1" '{print $2 + ($3 == tm)}' | xargs)
-}
-start_taskmanager() { # start_taskmanager NAME
-    local port
-    port=$(free_port)
-    tm_at[$port]=$1
-    start "$1" rask-taskmanager -D "taskmanager.data.port=$port"
 }
 two_each() {
     out=$(subtasks | cut -d' ' -f3 | sort | uniq -c | xargs)

@@ -1,32 +1,13 @@
 #!/usr/bin/env bash
-# State on a local disk that lies, is full, forbidden or gone, through real daemons, and a clock that jumps: the job says where
-# and what, starts again from its checkpoint, and the output is exact.  Nonsense in execution.checkpointing.* is refused.
+# State on a local disk that lies, is full, forbidden or gone, through real daemons: the job says where and what, starts again
+# from its checkpoint, and the output is exact.
 # Prints "ok NAME" and "FAIL NAME" lines.
 # shellcheck disable=SC2317
 set -u
 cd "$(dirname "$0")/../.." || exit 1
-if [[ -z ${RASK_OWN_MOUNTS:-} ]]; then
-    mapped=-r
-    [[ $(id -u) -eq 0 ]] && mapped=
-    if unshare $mapped -m true 2>/dev/null; then # mounts of our own: they go with this process
-        exec env RASK_OWN_MOUNTS=1 unshare $mapped -m "$BASH" "$0" "$@"
-    fi
-    echo "ok skipped_because_this_system_permits_no_mounts_of_our_own"
-    exit 0
-fi
-# shellcheck source=test/integration/cluster.bash
-. test/integration/cluster.bash
+# shellcheck source=test/integration/bad_disk.bash
+. test/integration/bad_disk.bash
 
-also_end() {
-    wait 2>/dev/null
-    umount -l "$top/disk" 2>/dev/null
-}
-start_bound() { # as start, for a process that permissions bind, root's too
-    setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search \
-        "$build/bin/$2" --log "$top/log/$1.log" 2>/dev/null &
-    pids[$1]=$!
-    disown
-}
 failure_says() { # the latest exceptions of the job have all these texts
     local text
     out=$(rest "/jobs/$job/exceptions" 2>&1)

@@ -6,7 +6,6 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/integration/cluster.bash
 . test/integration/cluster.bash
-declare -A tm_at=()
 
 attempts() { # attempts SIDE: of the tasks of a pipeline, each once
     rest "/jobs/$job" | tr '{' '\n' | sed -n "s/^\"id\":\"\([0-9a-f]*\)\".*\"name\":\"[^\"]*$1.*/\1/p" | while read -r vertex; do
@@ -22,12 +21,6 @@ taskmanager_of() { # taskmanager_of SIDE: the one that runs it, by its data port
     vertex=$(rest "/jobs/$job" | tr '{' '\n' | sed -n "s/^\"id\":\"\([0-9a-f]*\)\".*\"name\":\"[^\"]*$1.*/\1/p" | head -1)
     port=$(rest "/jobs/$job/vertices/$vertex" | grep -o '"endpoint":"[^"]*' | head -1)
     echo "${tm_at[${port##*:}]:-}"
-}
-start_taskmanager() { # start_taskmanager NAME
-    local port
-    port=$(free_port)
-    tm_at[$port]=$1
-    start "$1" rask-taskmanager -D "taskmanager.data.port=$port"
 }
 pick() { # pick SIDE: sets victim
     victim=$(taskmanager_of "$1")
