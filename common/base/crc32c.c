@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/base/cpu.h"
 #include "common/base/hash.h"
 
 #if defined(__x86_64__)
@@ -197,8 +198,7 @@ __attribute__((constructor)) static void crc32c_choose(void)
     __builtin_cpu_init();
     if (__builtin_cpu_supports("sse4.2"))
         crc32c_here = crc32c_lanes;
-    if (__builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+    if (__builtin_cpu_supports("vpclmulqdq") && cpu_has_avx512())
         crc32c_here = crc32c_folding;
 #endif
 }

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/base/cpu.h"
+
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -163,19 +165,11 @@ static void (*signed64_here)(const int64_t *, uint32_t, uint64_t *) = signed64_p
 static void (*signed32_here)(const int32_t *, uint32_t, uint64_t *) = signed32_plain;
 static bool (*heads_here)(const uint64_t (*)[2], const uint32_t *, uint32_t, uint64_t *) = heads_plain;
 
-#if defined(__x86_64__)
-static bool has_avx512(void)
-{
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl");
-}
-#endif
-
 __attribute__((constructor)) static void choose_vectors(void)
 {
 #if defined(__x86_64__)
     __builtin_cpu_init();
-    if (has_avx512()) {
+    if (cpu_has_avx512()) {
         signed64_here = signed64_avx512;
         signed32_here = signed32_avx512;
         heads_here = heads_avx512;

@@ -6,6 +6,7 @@
  * and cells that are moved as they are; whoever asks for more gets NULL and takes the general form.
  */
 #include "common/base/check.h"
+#include "common/base/cpu.h"
 #include "common/types/batch_private.h"
 
 #if defined(__x86_64__)
@@ -18,19 +19,6 @@ enum { GROUP = 8, INPUTS_MAX = 64, GROUPS_MAX = RASK_BATCH_ROWS_MAX / GROUP + IN
 struct masks {
     uint8_t of[BATCH_PLACES_MAX][GROUPS_MAX + 32 / GROUP]; /* 32 rows are compared at once */
 };
-
-static bool is_wide(void)
-{
-    static int wide = -1; /* atomic; the same for whoever asks */
-    int is = __atomic_load_n(&wide, __ATOMIC_RELAXED);
-
-    if (is < 0) {
-        is = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
-        __atomic_store_n(&wide, is, __ATOMIC_RELAXED);
-    }
-    return is;
-}
 
 static bool is_plain(const rask_batch *b)
 {
@@ -70,42 +58,29 @@ static inline __mmask8 rows_there(uint32_t rows, uint32_t i)
     return (__mmask8)(rows - i >= GROUP ? 0xffu : (1u << (rows - i)) - 1);
 }
 
-/* These three write the cells of an input to to[place], which they move on. One body for each number of places. */
-WIDE static inline __attribute__((always_inline)) void part_8(const uint8_t *from, uint32_t rows, const struct masks *m,
-                                                              uint32_t group, uint8_t **to, uint32_t places)
-{
-    for (uint32_t i = 0; i < rows; i += GROUP, group++) {
-        __m512i cells = _mm512_maskz_loadu_epi64(rows_there(rows, i), from + 8 * (size_t)i);
-
-        for (uint32_t p = 0; p < places; p++) {
-            __mmask8 mask = m->of[p][group];
-            uint32_t n = (uint32_t)__builtin_popcount(mask);
-
-            _mm512_mask_storeu_epi64(to[p], (__mmask8)_bzhi_u32(0xff, n), _mm512_maskz_compress_epi64(mask, cells));
-            to[p] += 8 * n;
-        }
+/* These write the cells of an input to to[place], which they move on. One body for each number of places. */
+#define PART WIDE static inline __attribute__((always_inline)) void
+#define DEFINE_PART(bytes, bits, vector_bits, vector)                                                                            \
+    PART part_##bytes(const uint8_t *from, uint32_t rows, const struct masks *m, uint32_t group, uint8_t **to, uint32_t places)  \
+    {                                                                                                                            \
+        for (uint32_t i = 0; i < rows; i += GROUP, group++) {                                                                    \
+            vector cells = _mm##vector_bits##_maskz_loadu_epi##bits(rows_there(rows, i), from + bytes * (size_t)i);              \
+                                                                                                                                 \
+            for (uint32_t p = 0; p < places; p++) {                                                                              \
+                __mmask8 mask = m->of[p][group];                                                                                 \
+                uint32_t n = (uint32_t)__builtin_popcount(mask);                                                                 \
+                                                                                                                                 \
+                _mm##vector_bits##_mask_storeu_epi##bits(to[p], (__mmask8)_bzhi_u32(0xff, n),                                    \
+                                                         _mm##vector_bits##_maskz_compress_epi##bits(mask, cells));              \
+                to[p] += bytes * n;                                                                                              \
+            }                                                                                                                    \
+        }                                                                                                                        \
     }
-}
-
-WIDE static inline __attribute__((always_inline)) void part_4(const uint8_t *from, uint32_t rows, const struct masks *m,
-                                                              uint32_t group, uint8_t **to, uint32_t places)
-{
-    for (uint32_t i = 0; i < rows; i += GROUP, group++) {
-        __m256i cells = _mm256_maskz_loadu_epi32(rows_there(rows, i), from + 4 * (size_t)i);
-
-        for (uint32_t p = 0; p < places; p++) {
-            __mmask8 mask = m->of[p][group];
-            uint32_t n = (uint32_t)__builtin_popcount(mask);
-
-            _mm256_mask_storeu_epi32(to[p], (__mmask8)_bzhi_u32(0xff, n), _mm256_maskz_compress_epi32(mask, cells));
-            to[p] += 4 * n;
-        }
-    }
-}
+DEFINE_PART(4, 32, 256, __m256i)
+DEFINE_PART(8, 64, 512, __m512i)
 
 /* A cell is two numbers of 64 bits: the bits of a mask are doubled. */
-WIDE static inline __attribute__((always_inline)) void part_16(const uint8_t *from, uint32_t rows, const struct masks *m,
-                                                               uint32_t group, uint8_t **to, uint32_t places)
+PART part_16(const uint8_t *from, uint32_t rows, const struct masks *m, uint32_t group, uint8_t **to, uint32_t places)
 {
     for (uint32_t i = 0; i < rows; i += GROUP, group++) {
         uint32_t there = _pdep_u32(rows_there(rows, i), 0x5555) * 3;
@@ -124,9 +99,7 @@ WIDE static inline __attribute__((always_inline)) void part_16(const uint8_t *fr
     }
 }
 
-WIDE static inline __attribute__((always_inline)) void part_few(uint32_t width, const void *from, uint32_t rows,
-                                                                const struct masks *m, uint32_t group, uint8_t **to,
-                                                                uint32_t places)
+PART part_few(uint32_t width, const void *from, uint32_t rows, const struct masks *m, uint32_t group, uint8_t **to, uint32_t places)
 {
     if (width == 8)
         part_8(from, rows, m, group, to, places);
@@ -176,7 +149,7 @@ rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t i
     struct cells cells;
     struct masks masks;
 
-    if (!is_wide() || places < 2 || places > BATCH_PLACES_MAX || rows > RASK_BATCH_ROWS_MAX || in_count > INPUTS_MAX)
+    if (!cpu_has_avx512() || !__builtin_cpu_supports("bmi2") || places < 2 || places > BATCH_PLACES_MAX || rows > RASK_BATCH_ROWS_MAX || in_count > INPUTS_MAX)
         return NULL;
     for (uint32_t i = 0; i < in_count; i++)
         if (!is_plain(in[i]))

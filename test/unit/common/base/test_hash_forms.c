@@ -75,7 +75,7 @@ static void every_form_is_xxh3(void **state)
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2"))
         forms[n++] = (struct form){signed64_avx2, signed32_avx2, heads_avx2};
-    if (has_avx512())
+    if (cpu_has_avx512())
         forms[n++] = (struct form){signed64_avx512, signed32_avx512, heads_avx512};
 #endif
     for (uint32_t i = 0; i < n; i++)

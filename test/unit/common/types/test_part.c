@@ -1,6 +1,8 @@
 /* batch_partition against batch_gather: the same rows in the same order, or NULL where it does not know how. */
 #include "test/unit/common/types/model.h"
 
+#include "common/base/cpu.h"
+
 enum { ROUNDS = 300, INPUTS = 5 };
 
 static const rask_field plain_fields[] = {
@@ -57,8 +59,7 @@ static void same_cells(const rask_batch *a, const rask_batch *b)
 static bool is_known(void)
 {
 #if defined(__x86_64__)
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
+    return cpu_has_avx512() && __builtin_cpu_supports("bmi2");
 #else
     return false;
 #endif

@@ -1,0 +1,21 @@
+/*
+ * cpu.h - what this processor can do, for code that has several forms. A constructor, which may run before the compiler's own
+ * tables are filled, calls __builtin_cpu_init first.
+ */
+#ifndef BASE_CPU_H
+#define BASE_CPU_H
+
+#include <stdbool.h>
+
+/* What all processors with vectors of 512 bits have but the first of them. */
+static inline bool cpu_has_avx512(void)
+{
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+#else
+    return false;
+#endif
+}
+
+#endif
