@@ -551,10 +551,13 @@ static void set_free(const struct wk_snapshot *snap, const struct table *t, uint
     }
 }
 
-/* Before the first change in a block: the reader finds the note in place of it. false: it has come first, or no memory. */
-static bool write_down(struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block)
+/*
+ * Before the first change in a block, whose word is given: the reader finds the note in place of it. false: it has come first, or
+ * no memory.
+ */
+static bool write_down(struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block, uintptr_t *word)
 {
-    uintptr_t *word = &snap->blocks[(size_t)p->id * PAGE_BLOCKS + block], was = BLOCK_UNREAD;
+    uintptr_t was = BLOCK_UNREAD;
     uint32_t next = block + 1;
     struct bytes out;
     struct note *n;
@@ -582,14 +585,15 @@ bool wk_snapshot_release(struct wk_snapshot *snap, const struct table *t, const 
 {
     const struct frozen_table *f = &snap->tables[t - snap->state->tables];
     uint32_t base = f->image || f->groups[g - t->groups].image ? 0 : snap->base_epoch;
-    uintptr_t word;
+    uintptr_t *word, is;
 
     if (e->born > snap->epoch || e->born <= base)
         return true;
-    word = __atomic_load_n(block_of(snap, page_of(e), e->offset), __ATOMIC_ACQUIRE);
-    if (word == BLOCK_UNREAD)
-        return write_down(snap, t, base, page_of(e), e->offset / BLOCK_BYTES);
-    return word != BLOCK_BUSY;
+    word = block_of(snap, page_of(e), e->offset);
+    is = __atomic_load_n(word, __ATOMIC_ACQUIRE);
+    if (is == BLOCK_UNREAD)
+        return write_down(snap, t, base, page_of(e), e->offset / BLOCK_BYTES, word);
+    return is != BLOCK_BUSY;
 }
 
 void wk_snapshot_end(struct wk_snapshot *snap)
