@@ -148,8 +148,7 @@ int err_errno(struct err *err, int errno_value, const char *fmt, ...)
         return err_set(err, err_code_of_errno(errno_value), "%s: %s for user id %u", text, reason,
                        (unsigned)geteuid());
     if (errno_value == EMFILE)
-        return err_set(err, err_code_of_errno(errno_value), "%s: %s: raise the limit (ulimit -Hn, LimitNOFILE= of systemd)",
-                       text, reason);
+        return err_set(err, err_code_of_errno(errno_value), "%s: %s" ERR_FILES_HINT, text, reason);
     return err_set(err, err_code_of_errno(errno_value), "%s: %s", text, reason);
 }
 

@@ -53,6 +53,9 @@ struct err {
     char text[ERR_TEXT_MAX]; /* "what was being done: what went wrong", outermost first */
 };
 
+/* What helps where a process has too many open files: behind the reason. */
+#define ERR_FILES_HINT ": raise the limit (ulimit -Hn, LimitNOFILE= of systemd)"
+
 /* Sets code and text, and returns code so that `return err_set(err, ...)` reads well. */
 int err_set(struct err *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int err_vset(struct err *err, int code, const char *fmt, va_list ap)

@@ -91,7 +91,7 @@ int wk_store_failed(const struct store *s, char *text, struct err *err)
 
     err_set(err, code, "LevelDB in \"%s\": %s%s", s->dir, text,
             full   ? ": make room there, or set state.backend.leveldb.localdir to a larger disk"
-            : many ? ": raise the limit (ulimit -Hn, LimitNOFILE= of systemd)"
+            : many ? ERR_FILES_HINT
                    : "");
     leveldb_free(text);
     return code;

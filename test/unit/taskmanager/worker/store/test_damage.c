@@ -1,10 +1,4 @@
 /* test_damage.c - a store whose files are not what was written, and one that has more files than the process may open. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,38 +10,10 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "taskmanager/worker/store/manifest.h"
-#include "taskmanager/worker/store/store.h"
 #include "taskmanager/worker/store/values_posix.h"
+#include "test/unit/taskmanager/worker/store/stores.h"
 
-enum { KEYS = 20, MEMORY = 4 << 20, VALUE_BYTES = 150 };
-
-static char dir[] = "/tmp/rask-test-damage.XXXXXX";
-static struct wk_stores *stores;
-static struct err err;
-
-static int set_up(void **arg)
-{
-    (void)arg;
-    assert_non_null(mkdtemp(dir));
-    stores = wk_stores_leveldb_new(dir);
-    return 0;
-}
-
-static int tear_down(void **arg)
-{
-    (void)arg;
-    wk_stores_leveldb_free(stores);
-    assert_int_equal(rmdir(dir), 0);
-    return 0;
-}
-
-static struct wk_store *opened(struct wk_stores *of, const char *label)
-{
-    struct wk_store *s = of->ops->make(of, label);
-
-    assert_int_equal(of->ops->open(s, MEMORY, &err), 0);
-    return s;
-}
+enum { KEYS = 20, VALUE_BYTES = 150 };
 
 /* What key k has: bytes that follow from it; odd keys have values in LevelDB itself. */
 static size_t value_of(uint32_t k, char *to)

@@ -1,10 +1,4 @@
 /* test_stores_leveldb.c - a store on LevelDB: what is read back, copies of its files while it is written, a full disk. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
-
 #include <dirent.h>
 #include <leveldb/c.h>
 #include <signal.h>
@@ -18,37 +12,9 @@
 #include "common/base/mem.h"
 #include "common/conf/work_folder.h"
 #include "taskmanager/worker/store/manifest.h"
-#include "taskmanager/worker/store/store.h"
+#include "test/unit/taskmanager/worker/store/stores.h"
 
-enum { KEYS = 2000, MEMORY = 4 << 20 };
-
-static char dir[] = "/tmp/rask-test-stores.XXXXXX";
-static struct wk_stores *stores;
-static struct err err;
-
-static int set_up(void **arg)
-{
-    (void)arg;
-    assert_non_null(mkdtemp(dir));
-    stores = wk_stores_leveldb_new(dir);
-    return 0;
-}
-
-static int tear_down(void **arg)
-{
-    (void)arg;
-    wk_stores_leveldb_free(stores);
-    assert_int_equal(rmdir(dir), 0); /* each store has removed its own */
-    return 0;
-}
-
-static struct wk_store *opened(const char *label)
-{
-    struct wk_store *s = stores->ops->make(stores, label);
-
-    assert_int_equal(stores->ops->open(s, MEMORY, &err), 0);
-    return s;
-}
+enum { KEYS = 2000 };
 
 static void put(struct wk_store *s, uint32_t key, uint32_t value, size_t pad)
 {
@@ -97,7 +63,7 @@ static struct wk_store *copy_of(struct wk_store_files *files)
 
 static void test_what_is_committed_is_read(void **arg)
 {
-    struct wk_store *s = opened("a");
+    struct wk_store *s = opened(stores, "a");
     uint32_t key = __builtin_bswap32(7);
 
     (void)arg;
@@ -115,7 +81,7 @@ static void test_what_is_committed_is_read(void **arg)
 
 static void test_a_scan_sees_what_was_there_in_order(void **arg)
 {
-    struct wk_store *s = opened("a");
+    struct wk_store *s = opened(stores, "a");
     struct wk_store_scan *scan;
     struct reader key, value;
     uint32_t from = __builtin_bswap32(100), n = 100;
@@ -142,7 +108,7 @@ static void test_a_scan_sees_what_was_there_in_order(void **arg)
 /* Each round changes all keys, so tables are compacted while they are linked; a copy holds exactly its round. */
 static void test_files_are_a_copy_of_their_moment(void **arg)
 {
-    struct wk_store *s = opened("a");
+    struct wk_store *s = opened(stores, "a");
     struct wk_store_files files[3];
 
     (void)arg;
@@ -174,7 +140,7 @@ static void test_files_are_a_copy_of_their_moment(void **arg)
 
 static void test_an_unchanged_store_keeps_its_tables(void **arg)
 {
-    struct wk_store *s = opened("a");
+    struct wk_store *s = opened(stores, "a");
     struct wk_store_files before, after;
     bool old = false;
 
@@ -226,7 +192,7 @@ static void change_often(struct wk_store *s, uint32_t from, uint32_t rounds)
 static void test_room_of_large_values_comes_back(void **arg)
 {
     enum { LIVE = KEYS * 9 / 10 * 2 / 3 * 1500, FILE_BYTES = 8 << 20 };
-    struct wk_store *s = opened("a"), *copy;
+    struct wk_store *s = opened(stores, "a"), *copy;
     struct wk_store_files files;
     struct wk_store_scan *scan;
     uint32_t last[2] = {0}, seen = 0;
@@ -369,7 +335,7 @@ static void test_a_place_without_its_file_is_an_error(void **arg)
 
 static void disk_is_full_at(size_t value_bytes)
 {
-    struct wk_store *s = opened("a");
+    struct wk_store *s = opened(stores, "a");
     struct rlimit limit = {512 << 10, RLIM_INFINITY}, old;
     char value[1000] = {0};
     int rc = 0;
@@ -429,7 +395,7 @@ static void test_a_manifest_that_lacks_a_table_is_refused(void **arg)
     struct wk_manifest_table *tables, more = {.number = 77, .level = 0, .size = 1};
     struct bytes out, again;
     uint32_t count;
-    struct wk_store *s = opened("a");
+    struct wk_store *s = opened(stores, "a");
     struct wk_store_files files;
 
     (void)arg;
