@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A job without a shuffle through real daemons: 4 subtasks over 2 TaskManagers, each a region of its own.  One fails by its own
-# error, a worker is killed, then a TaskManager; the others are never started again, and the output is the input.
+# error, a worker is killed, then a TaskManager; the others are never started again, and the output is the input.  And the
+# TaskManager whose worker gave the splits dies when all have been given.
 # Prints "ok NAME" and "FAIL NAME" lines.
 # shellcheck disable=SC2317
 set -u
@@ -35,15 +36,21 @@ two_each() {
     out=$(subtasks | cut -d' ' -f3 | sort | uniq -c | xargs)
     [[ $out == "2 tm1 2 tm2" ]]
 }
-# The TaskManager whose worker has the enumerator, which REST does not show: it has a task more. Sets other, the one without.
+# The TaskManager whose worker has the enumerator, which REST does not show: it has a task more. Sets giver, and other, without.
 find_enumerator() {
-    local log pid
+    local log pid tm
     log=$(grep -l "deployed 3 tasks" "$top"/log/*-worker-"$job"-*.log)
-    other=tm2
-    for pid in $(workers_of tm2); do
-        [[ $(readlink "/proc/$pid/fd/2") == "$log" ]] && other=tm1
+    for tm in "${tm_at[@]}"; do
+        for pid in $(workers_of "$tm"); do
+            [[ $(readlink "/proc/$pid/fd/2") == "$log" ]] && giver=$tm
+        done
     done
-    [[ -n $log ]]
+    other=$(subtasks | cut -d' ' -f3 | grep -vx "$giver" | head -1)
+    [[ -n $log && -n $other ]]
+}
+some_started_again() {
+    out=$(subtasks | cut -d' ' -f2 | sort -n | tail -1)
+    [[ $out -gt 0 ]]
 }
 one_started_again() {
     out=$(subtasks | cut -d' ' -f2 | sort | xargs)
@@ -58,8 +65,8 @@ written_beyond() {
 numbers() { # numbers FIRST LAST
     seq "$1" "$2" | awk -v width=$width '{printf "%d %0*d\n", $1, width, 0}'
 }
-output_is_the_input() {
-    out=$(diff <(numbers 1 $lines) <(find "$top/out" -type f -name 'part-*' ! -name '.*' -exec cat {} + | sort -n) | head -5)
+output_is_the_input() { # output_is_the_input [FOLDER]
+    out=$(diff <(numbers 1 $lines) <(find "$top/${1:-out}" -type f -name 'part-*' ! -name '.*' -exec cat {} + | sort -n) | head -5)
     [[ -z $out ]]
 }
 
@@ -115,4 +122,18 @@ check it_finishes eventually state_is "$job" FINISHED
 # shellcheck disable=SC2086
 check nothing_else_has_started_again attempts_are $expected
 check the_output_is_the_input output_is_the_input
+
+# ---- all splits are given, and one is being read: the TaskManager that gave them ----
+touch "$top/hold"
+check another_job_is_taken submit -p 4 "$top/forward.so" --input "$top/in" --output "$top/out2" --hold "$top/hold" --hold-at "$((lines - 50)) "
+check its_vertex_is_found eventually has_vertex
+check somebody_is_in_the_last_split eventually test -e "$top/hold.held"
+check its_enumerator_is_found find_enumerator
+start_taskmanager tm4
+check another_spare_one_is_there eventually has_taskmanagers 3
+kill -KILL "${pids[$giver]}"
+check its_readers_start_again eventually some_started_again
+rm "$top/hold"
+check it_finishes_too eventually state_is "$job" FINISHED
+check its_output_is_the_input output_is_the_input out2
 exit $((failures > 0))
