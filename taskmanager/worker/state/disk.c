@@ -259,8 +259,10 @@ static int flush_to_store(struct flush *f, struct err *err)
 
     if (__atomic_load_n(&d->stop, __ATOMIC_RELAXED))
         return err_set(err, ERR_CANCELED, "the state is not needed any more");
-    if (d->broken)
-        return err_set(err, ERR_IO, "what was written before is not there");
+    if (d->broken.code != 0) {
+        *err = d->broken;
+        return err->code;
+    }
     if (!d->open)
         rc = ops->open(d->store, f->memory_bytes, err);
     d->open = rc == 0;
@@ -274,7 +276,8 @@ static int flush_to_store(struct flush *f, struct err *err)
     }
     if (rc == 0 && f->wants_scan)
         f->scan = ops->scan(d->store);
-    d->broken = rc != 0;
+    if (rc != 0)
+        d->broken = *err;
     return rc;
 }
 

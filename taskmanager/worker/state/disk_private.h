@@ -30,7 +30,8 @@ struct disk {
     struct bytes found; /* what a sweep has told: each u32 table, u32 length, key in the store */
     size_t found_at;
     /* the store thread's */
-    bool open, broken;
+    bool open;
+    struct err broken; /* the first trouble: code 0: none; what comes later is refused with it */
     struct wk_sweep sweep;
     int stop; /* atomic: nobody needs what is being written */
 };

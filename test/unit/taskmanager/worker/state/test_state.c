@@ -407,6 +407,52 @@ static void all_of_a_worker_may_overdraw_while_a_store_is_behind(void **state)
     wk_state_free(source);
 }
 
+static void run_at_once(struct wk_stores *stores, struct wk_store_job *job)
+{
+    (void)stores;
+    job->run(job);
+}
+static int open_on_full_disk(struct wk_store *store, uint64_t memory_bytes, struct err *err)
+{
+    (void)store;
+    (void)memory_bytes;
+    return err_set(err, ERR_NO_SPACE, "cannot write \"/disk/CURRENT\": No space left on device");
+}
+static const struct wk_store_ops full_ops = {.make = make_store, .free = free_store, .submit = run_at_once, .open = open_on_full_disk};
+static struct wk_stores full_stores = {&full_ops};
+
+/* What a write behind the task's back met first is the reason for all that fails after it, until the task has looked. */
+static void every_checkpoint_after_a_failed_write_says_why_it_failed(void **state)
+{
+    struct wk_state_budget budget = {.limit_bytes = 8u << 20};
+    struct wk_state *s = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &budget, .stores = &full_stores, .on_disk = true});
+    struct wk_snapshot *snaps[2];
+    struct bytes payload;
+    uint64_t n = 1;
+
+    (void)state;
+    bytes_init(&payload);
+    for (uint64_t i = 0; i < 2; i++) {
+        assert_int_equal(wk_state_write(s, 0, hash_xxh3(&n, 8), (rask_str){(char *)&n, 8}, &i, sizeof(i), NULL), 0);
+        snaps[i] = wk_state_freeze(s, i + 1, WK_SNAPSHOT_INCREMENTAL);
+    }
+    for (int i = 0; i < 2; i++) {
+        struct ckpt_section section;
+        struct wk_place place;
+        struct err err = {0};
+        bool last;
+
+        while (wk_snapshot_next(snaps[i], &section, &payload))
+            continue;
+        assert_int_equal(wk_snapshot_next_stored(snaps[i], &section, &payload, &place, &last, &err), ERR_NO_SPACE);
+        assert_non_null(strstr(err.text, "No space left on device"));
+        wk_snapshot_free(snaps[i]);
+    }
+    bytes_release(&payload);
+    wk_state_free(s);
+    assert_int_equal(budget.used_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -418,6 +464,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_that_came_free_is_kept_for_a_while, set_up, tear_down),
         cmocka_unit_test(heads_that_no_list_or_map_has_are_refused),
         cmocka_unit_test(all_of_a_worker_may_overdraw_while_a_store_is_behind),
+        cmocka_unit_test(every_checkpoint_after_a_failed_write_says_why_it_failed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
