@@ -6,6 +6,7 @@
  * Rows inside cells are appended in the order of the inputs, run by run (batch_concat).
  */
 #include "common/base/check.h"
+#include "common/base/cpu.h"
 #include "common/base/mem.h"
 #include "common/types/batch_private.h"
 
@@ -22,13 +23,8 @@ typedef struct {
 
 /*
  * The memory of a block was read last by other cores, and no prefetcher foresees a hundred places that are written in turn: lines
- * are asked for some rows ahead, in order to write them, which x86 has an instruction of its own for.
+ * are asked for some rows ahead.
  */
-#if defined(__x86_64__)
-#define FETCHES_FOR_WRITING __attribute__((target("prfchw")))
-#else
-#define FETCHES_FOR_WRITING
-#endif
 enum { WRITE_AHEAD_ROWS = 48 };
 
 #define DEFINE_SCATTER(type)                                                     \

@@ -380,16 +380,19 @@ static void withhold(struct wk_in *in)
     __atomic_store_n(&in->credit_bytes, in->credit_bytes - less, __ATOMIC_RELEASE);
 }
 
+/* An empty channel gives everything back: what waits at the sender may need the whole credit. */
+static bool gives_back(const struct wk_in *in)
+{
+    if (in->unreturned > 0 && in->unreturned >= in->credit_bytes / 4)
+        return true; /* without a look at what the sender writes */
+    return (in->unreturned > 0 || in->told_bytes != in->credit_bytes) && wk_in_queued(in) == 0;
+}
+
 void wk_in_consumed(struct wk_in *in, uint32_t bytes)
 {
-    /* An empty channel gives everything back: what waits at the sender may need the whole credit. Whoever pushes after
-     * this look makes another call of this function follow. */
-    bool empty = wk_in_queued(in) == 0;
-
     in->unreturned += bytes;
     withhold(in);
-    if (empty ? in->unreturned > 0 || in->told_bytes != in->credit_bytes
-              : in->unreturned > 0 && in->unreturned >= in->credit_bytes / 4) {
+    if (gives_back(in)) { /* who pushes after its look makes another call of this function follow */
         uint32_t give = (uint32_t)MIN(in->unreturned, (uint64_t)UINT32_MAX);
 
         in->unreturned -= give;

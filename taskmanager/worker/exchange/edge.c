@@ -2,6 +2,7 @@
 #include "taskmanager/worker/exchange/edge.h"
 
 #include "common/base/check.h"
+#include "common/base/cpu.h"
 #include "common/base/mem.h"
 #include "common/types/key_bytes.h"
 #include "taskmanager/worker/exchange/link.h"
@@ -78,6 +79,15 @@ bool wk_edge_full(const struct wk_edge *e)
 bool wk_edge_drained(const struct wk_edge *e)
 {
     return !wk_edge_holds(e) && wk_counted(&e->elements_waiting) == 0;
+}
+
+bool wk_edge_is_consumed(const struct wk_edge *e)
+{
+    for (uint32_t i = 0; i < e->channel_count; i++)
+        if (__atomic_load_n(&e->channels[i].credit, __ATOMIC_RELAXED) <
+            __atomic_load_n(&e->channels[i].credit_total, __ATOMIC_RELAXED))
+            return false;
+    return true;
 }
 
 uint64_t wk_edge_in_flight(const struct wk_edge *e)
@@ -332,20 +342,26 @@ static void drop_held(struct wk_edge *e)
 }
 
 /* Less credit than a block over all channels: the receivers want little under way, and one block that waits is plenty. */
-static bool is_narrow(const struct wk_edge *e)
+static bool is_narrow(const struct wk_edge *e, int64_t credit)
 {
-    int64_t total = 0, block = (int64_t)EDGE_BLOCK_BYTES * wider(e);
+    return credit < (int64_t)EDGE_BLOCK_BYTES * wider(e) / 2;
+}
 
-    for (uint32_t i = 0; i < e->channel_count && total < block / 2; i++)
+static int64_t whole_credit(const struct wk_edge *e)
+{
+    int64_t total = 0;
+
+    for (uint32_t i = 0; i < e->channel_count; i++)
         total += __atomic_load_n(&e->channels[i].credit_total, __ATOMIC_RELAXED);
-    return total < block / 2;
+    return total;
 }
 
 /* rows is taken. */
 static struct wk_block *block_of(struct wk_edge *e, rask_batch *rows)
 {
     wk_count(&e->blocks_waiting, 1);
-    e->narrow = is_narrow(e);
+    if (wider(e) == 1) /* else look_at_credit */
+        e->narrow = is_narrow(e, whole_credit(e));
     return wk_block_new(e->pool, &rows, e->channel_count + wider(e) - 1);
 }
 
@@ -540,16 +556,40 @@ void wk_edge_marker(struct wk_edge *e, int64_t value)
         send_channel(e, marker_waits(e));
 }
 
-/* Half of the credit is under way: what comes next would leave the caches before a reader gets to it. */
-static bool is_sated(const struct wk_edge *e)
+/*
+ * A wide edge, when it has sent: its lines of credit are here now, and not where readers have changed them.  Half of the
+ * credit is under way: what comes next would leave the caches before a reader gets to it.
+ */
+static void look_at_credit(struct wk_edge *e)
 {
-    int64_t total = 0, left = 0;
+    int64_t total = whole_credit(e), left = 0;
 
-    for (uint32_t i = 0; i < e->channel_count; i++) {
-        total += __atomic_load_n(&e->channels[i].credit_total, __ATOMIC_RELAXED);
+    for (uint32_t i = 0; i < e->channel_count; i++)
         left += __atomic_load_n(&e->channels[i].credit, __ATOMIC_RELAXED);
+    e->narrow = is_narrow(e, total);
+    e->sated = e->sated || left <= total / 2;
+}
+
+/*
+ * What sending to a local channel changes was changed last by its reader, mostly on another core: credit, the counts of what
+ * was pushed, the stack of arrivals.  They are asked for some channels ahead, for they would be waited for one by one.
+ */
+enum { AHEAD_OUT = 12, AHEAD_IN = 8, AHEAD_GATE = 4 };
+FETCHES_FOR_WRITING static void fetch_ahead(const struct wk_edge *e, uint32_t at)
+{
+    const struct wk_out *out = e->channels + at;
+    uint32_t left = e->channel_count - at;
+
+    if (left > AHEAD_OUT) {
+        __builtin_prefetch(&out[AHEAD_OUT].pending, 1);
+        __builtin_prefetch(&out[AHEAD_OUT].credit, 1);
     }
-    return left <= total / 2;
+    if (left > AHEAD_IN && out[AHEAD_IN].local) {
+        __builtin_prefetch(&out[AHEAD_IN].local->gate);
+        __builtin_prefetch(&out[AHEAD_IN].local->pushed, 1);
+    }
+    if (left > AHEAD_GATE && out[AHEAD_GATE].local)
+        __builtin_prefetch(&out[AHEAD_GATE].local->gate->arrived, 1);
 }
 
 static bool send_waiting(struct wk_edge *e)
@@ -564,8 +604,10 @@ static bool send_waiting(struct wk_edge *e)
         end_splits(e);
     }
     if (e->elements_waiting > 0)
-        for (uint32_t i = 0; i < e->channel_count; i++)
+        for (uint32_t i = 0; i < e->channel_count; i++) {
+            fetch_ahead(e, i);
             any = send_channel(e, i) || any;
+        }
     return any;
 }
 
@@ -573,8 +615,8 @@ static void flush_held(struct wk_edge *e)
 {
     cut(e);
     send_waiting(e);
-    if (wider(e) > 1 && !e->sated)
-        e->sated = is_sated(e);
+    if (wider(e) > 1)
+        look_at_credit(e);
 }
 
 static void hold(struct wk_edge *e, rask_batch *batch)

@@ -153,6 +153,8 @@ void wk_edge_detach(struct wk_edge *e, uint32_t rank);
 void wk_edge_completed(struct wk_edge *e, uint64_t checkpoint);
 /* Nothing is held and nothing waits. */
 bool wk_edge_drained(const struct wk_edge *e);
+/* All of the credit is back: the readers have nothing more of it to do. */
+bool wk_edge_is_consumed(const struct wk_edge *e);
 /* Sent, credit not back yet; in all channels. Any thread. */
 uint64_t wk_edge_in_flight(const struct wk_edge *e);
 

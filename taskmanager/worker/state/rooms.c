@@ -12,7 +12,7 @@
 
 #define CHUNK_BYTES MEM_HUGE_BYTES
 #define CHUNK_ROOMS (CHUNK_BYTES / PAGE_BYTES)
-#define SMALL_STATE_BYTES (4u << 20) /* below, memory is libc's */
+#define SMALL_STATE_BYTES (4u << 20) /* below, memory is that of nursery.c, or libc's */
 
 _Static_assert(CHUNK_ROOMS == 32, "a word has a bit per room");
 
@@ -106,10 +106,15 @@ static bool is_rooms(size_t bytes)
 
 void *wk_room_alloc(struct wk_state *s, size_t bytes)
 {
+    void *p;
+
     if (is_rooms(bytes) && s->used_bytes >= SMALL_STATE_BYTES)
         return chunk_alloc(s, (uint32_t)(bytes / PAGE_BYTES));
     if (!charge(s, bytes))
         return NULL;
+    p = s->used_bytes < SMALL_STATE_BYTES ? wk_nursery_alloc(s->nursery, bytes) : NULL;
+    if (p)
+        return p;
     return bytes % CHUNK_BYTES == 0 ? mem_alloc_huge(bytes) : mem_alloc_lines(bytes);
 }
 
@@ -140,7 +145,8 @@ void wk_room_free(struct wk_state *s, void *p, size_t bytes)
         i++;
     if (!is_rooms(bytes) || i == s->chunk_count) {
         wk_refund(s, bytes);
-        mem_free(p);
+        if (!wk_nursery_free(s->nursery, p, bytes))
+            mem_free(p);
         return;
     }
     c = &s->chunks[i];

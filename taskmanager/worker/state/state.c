@@ -63,6 +63,7 @@ struct wk_state *wk_state_new(const struct wk_state_options *options)
     p = s->options.parallelism;
     max = s->options.max_parallelism;
     s->budget = options->budget;
+    wk_nursery_join(s);
     s->first_group = (uint32_t)((s->options.subtask * max + p - 1) / p);
     s->group_count = (uint32_t)(((s->options.subtask + 1) * max + p - 1) / p) - s->first_group;
     s->epoch = 1;
@@ -93,6 +94,7 @@ void wk_state_unref(struct wk_state *s)
     wk_notes_free(s, true);
     CHECK(s->chunk_count == 0);
     wk_rooms_release(s);
+    wk_nursery_unref(s->nursery);
     wk_disk_release(s);
     mem_free(s->chunks);
     mem_free(s->free_ids);
@@ -122,6 +124,7 @@ void wk_state_free(struct wk_state *s)
     wk_restore_free(s);
     wk_disk_stop(s);
     __atomic_sub_fetch(&s->budget->used_bytes, s->used_bytes, __ATOMIC_RELAXED);
+    wk_nursery_leave(s);
     s->orphaned = (struct wk_state_budget){.used_bytes = s->used_bytes};
     s->budget = &s->orphaned; /* snapshots that are still read may outlive the worker's */
     wk_state_unref(s);

@@ -174,6 +174,7 @@ struct wk_state {
     uint64_t appended;        /* bytes since the last cleaning */
     uint32_t clean_at;        /* table * groups + group: where cleaning goes on */
     uint64_t used_bytes;      /* charged */
+    struct nursery *nursery;  /* a reference */
     struct chunk *chunks;     /* all have something in them */
     uint32_t chunk_count, chunk_room, chunk_at;
     void **kept;             /* chunks that are empty, to be used again; charged */
@@ -423,6 +424,14 @@ static inline void wk_state_range(const struct wk_state *s, uint32_t *ret_first,
 void *wk_room_alloc(struct wk_state *s, size_t bytes);
 void wk_room_free(struct wk_state *s, void *p, size_t bytes);
 void wk_rooms_release(struct wk_state *s); /* what is kept for later */
+
+/* ---- nursery.c: chunks that small states share ---- */
+void wk_nursery_join(struct wk_state *s);  /* a new state, which takes a reference */
+void wk_nursery_leave(struct wk_state *s); /* it lets go of its budget */
+void wk_nursery_unref(struct nursery *n);
+/* NULL: not of such a size, too little is in use for it, or too much. The bytes are charged to the state by the caller. */
+void *wk_nursery_alloc(struct nursery *n, size_t bytes);
+bool wk_nursery_free(struct nursery *n, void *p, size_t bytes); /* false: it is not the nursery's */
 
 /* ---- index.c: slots are numbered over all buckets ---- */
 /* The current entry (a tombstone too); NULL. *ret_at: its slot. */

@@ -227,44 +227,85 @@ static void debloat(struct wk_task *t, uint64_t now)
                       ns[WK_PHASE_RUNNING] + ns[WK_PHASE_READY] + ns[WK_PHASE_SOFT] + ns[WK_PHASE_HARD], t->credit_max);
 }
 
-/* Watermark and status of the task: minimum over the channels that are neither ended nor idle. */
-static void combine(struct wk_task *t)
+static bool holds_back(const struct wk_task *t, const struct wk_in *in)
+{
+    return !in->ended && !in->idle && in->watermark <= t->watermark;
+}
+
+/* The minimum over the channels that are neither ended nor idle, and how many hold the task back then. */
+static rask_ts look_at_channels(struct wk_task *t)
 {
     rask_ts min = RASK_TS_MAX;
-    uint32_t active = 0, live = 0;
 
+    t->holding = 0;
     for (uint32_t i = 0; i < t->gate.channel_count; i++) {
         const struct wk_in *in = &t->gate.channels[i];
 
-        if (in->ended)
+        if (in->ended || in->idle || in->watermark > MAX(min, t->watermark))
             continue;
-        live++;
-        if (in->idle)
-            continue;
-        active++;
+        t->holding = in->watermark < min && min > t->watermark ? 1 : t->holding + 1;
         min = MIN(min, in->watermark);
     }
+    return min;
+}
+
+/*
+ * Watermark and status of the task, after a change of `in`, which held it back before or not.  All channels are looked at
+ * when none of those does any more that did at the last look: of many channels that all tell the time, once for each time.
+ */
+static void combine(struct wk_task *t, const struct wk_in *in, bool held)
+{
+    uint32_t live = t->gate.channel_count - t->gate.ended_count, active = live - t->idle_count;
+    rask_ts min = RASK_TS_MIN;
+
+    if (t->holding > 0) {
+        t->holding -= held;
+        t->holding += holds_back(t, in);
+    }
+    if (active > 0 && t->holding == 0)
+        min = look_at_channels(t);
     /* the last one pushed runs first */
     if (live > 0 && (active == 0) != t->idle_sent) {
         t->idle_sent = active == 0;
         wk_chain_control(&t->chain, WK_STATUS, t->idle_sent);
     }
-    if (active > 0 && min > t->watermark) {
+    if (min > t->watermark) {
         __atomic_store_n(&t->watermark, min, __ATOMIC_RELAXED);
         wk_chain_control(&t->chain, WK_WATERMARK, min);
     }
 }
 
+static void channel_idle(struct wk_task *t, struct wk_in *in, bool idle)
+{
+    bool held = holds_back(t, in);
+
+    t->idle_count += idle;
+    t->idle_count -= in->idle;
+    in->idle = idle;
+    combine(t, in, held);
+}
+
+static void channel_watermark(struct wk_task *t, struct wk_in *in, rask_ts watermark)
+{
+    bool held = holds_back(t, in);
+
+    in->watermark = MAX(in->watermark, watermark);
+    combine(t, in, held);
+}
+
 static int channel_ended(struct wk_task *t, struct wk_in *in)
 {
     struct task_input *input = &t->inputs[in->input];
+    bool held = holds_back(t, in);
 
+    t->idle_count -= in->idle;
     in->ended = true;
+    in->idle = false;
     t->gate.ended_count++;
     input->ended++;
     if (input->ended == input->channels && wk_chain_input_ended(&t->chain, (int)in->input) != 0)
         return -1;
-    combine(t);
+    combine(t, in, held);
     wk_barrier_channel_ended(t, in);
     return 0;
 }
@@ -278,12 +319,10 @@ static int handle_control(struct wk_task *t)
     t->control = NULL;
     switch ((enum wk_element_type)e->type) {
     case WK_WATERMARK:
-        in->watermark = MAX(in->watermark, e->value);
-        combine(t);
+        channel_watermark(t, in, e->value);
         break;
     case WK_STATUS:
-        in->idle = e->value != 0;
-        combine(t);
+        channel_idle(t, in, e->value != 0);
         break;
     case WK_BARRIER:
         wk_barrier_arrived(t, in, e->value);
@@ -393,7 +432,7 @@ static void flush_paced(struct wk_task *t, uint64_t now)
 
     for (uint32_t i = 0; i < t->chain.edge_count; i++) {
         struct wk_edge *e = t->chain.edges[i];
-        uint64_t pace = wk_edge_in_flight(e) < EDGE_BEHIND_BYTES ? EDGE_PACE_NS : EDGE_PACE_BEHIND_NS;
+        uint64_t pace = !e->paced ? 0 : wk_edge_in_flight(e) < EDGE_BEHIND_BYTES ? EDGE_PACE_NS : EDGE_PACE_BEHIND_NS;
 
         if (e->paced && wk_edge_holds(e) && now - e->last_flush_ns < pace) {
             ex->ops->wake_at(ex, &t->run, e->last_flush_ns + pace);
@@ -428,7 +467,7 @@ static void flush_due(struct wk_task *t, uint64_t now, bool step_ends)
             e->last_flush_ns = now;
         if (due && wk_edge_holds(e))
             wk_edge_flush(e);
-        else if (step_ends && wk_edge_in_flight(e) == 0)
+        else if (step_ends && !wk_edge_drained(e) && wk_edge_is_consumed(e))
             wk_edge_feed(e);
     }
 }

@@ -98,6 +98,8 @@ struct wk_task {
     } taken[TASK_SLICES_PER_STEP]; /* consumed when the chain is empty */
     uint32_t taken_count;
     rask_ts watermark;
+    uint32_t holding;       /* live channels whose watermark is not above it, of those that were at the last look; 0: look again */
+    uint32_t idle_count;    /* channels that are idle, and have not ended */
     bool idle_sent;
     int64_t flush_interval_ns; /* execution.buffer-timeout.interval, for its edges */
     bool flush_at_once;        /* an edge has the interval 0 */

@@ -314,6 +314,72 @@ static void memory_that_came_free_is_kept_for_a_while(void **state)
     assert_true(f->budget.used_bytes < 8u << 20);
 }
 
+/* ---- many small states of one worker ---- */
+
+enum { SMALL_STATES = 100, SMALL_KEYS = 3000 };
+
+static uint64_t *small_value(struct wk_state *s, uint64_t n, bool create)
+{
+    return wk_state_get(s, 0, hash_xxh3(&n, sizeof(n)), (rask_str){(const char *)&n, sizeof(n)}, sizeof(uint64_t), create, NULL, NULL);
+}
+
+/* Their memory is mixed in chunks that they share; what each of them has stays its own, and all of it comes back. */
+static void small_states_share_chunks(void **state)
+{
+    struct wk_state_budget budget = {.limit_bytes = 256u << 20};
+    struct wk_state *s[SMALL_STATES];
+    uint64_t most;
+
+    (void)state;
+    for (int i = 0; i < SMALL_STATES; i++)
+        s[i] = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &budget});
+    assert_non_null(budget.nursery);
+    for (uint64_t n = 0; n < SMALL_KEYS; n++)
+        for (uint64_t i = 0; i < SMALL_STATES; i++)
+            *small_value(s[i], n, true) = n << 32 | i;
+    for (uint64_t n = 0; n < SMALL_KEYS; n++)
+        for (uint64_t i = 0; i < SMALL_STATES; i++)
+            assert_int_equal(*small_value(s[i], n, false), n << 32 | i);
+    most = budget.used_bytes;
+    for (int i = 1; i < SMALL_STATES; i += 2)
+        wk_state_free(s[i]);
+    for (int i = 1; i < SMALL_STATES; i += 2) { /* in the room that came free */
+        s[i] = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &budget});
+        for (uint64_t n = 0; n < SMALL_KEYS; n++)
+            *small_value(s[i], n, true) = n;
+    }
+    assert_true(budget.used_bytes <= most + most / 4);
+    for (uint64_t n = 0; n < SMALL_KEYS; n++)
+        for (uint64_t i = 0; i < SMALL_STATES; i++)
+            assert_int_equal(*small_value(s[i], n, false), i % 2 ? n : n << 32 | i);
+    for (int i = 0; i < SMALL_STATES; i++)
+        wk_state_free(s[i]);
+    assert_int_equal(budget.used_bytes, 0);
+    assert_null(budget.nursery);
+}
+
+/* A snapshot that is still read holds its state's memory when the worker, and its budget, are gone. */
+static void shared_chunks_outlive_the_budget(void **state)
+{
+    struct wk_state_budget *budget = calloc(1, sizeof(*budget));
+    struct wk_state *s[SMALL_STATES];
+    struct wk_snapshot *snap;
+
+    (void)state;
+    budget->limit_bytes = 256u << 20;
+    for (int i = 0; i < SMALL_STATES; i++)
+        s[i] = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = budget});
+    for (uint64_t n = 0; n < SMALL_KEYS; n++)
+        for (uint64_t i = 0; i < SMALL_STATES; i++)
+            *small_value(s[i], n, true) = n;
+    snap = wk_state_freeze(s[7], 1, WK_SNAPSHOT_FULL);
+    for (int i = 0; i < SMALL_STATES; i++)
+        wk_state_free(s[i]);
+    assert_int_equal(budget->used_bytes, 0);
+    free(budget);
+    wk_snapshot_free(snap);
+}
+
 /* ---- heads from files ---- */
 
 static int restore_head(const rask_state *decl, uint32_t first, uint32_t last)
@@ -462,6 +528,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(runs_find_what_single_calls_find, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_used_up_budget_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_that_came_free_is_kept_for_a_while, set_up, tear_down),
+        cmocka_unit_test(small_states_share_chunks),
+        cmocka_unit_test(shared_chunks_outlive_the_budget),
         cmocka_unit_test(heads_that_no_list_or_map_has_are_refused),
         cmocka_unit_test(all_of_a_worker_may_overdraw_while_a_store_is_behind),
         cmocka_unit_test(every_checkpoint_after_a_failed_write_says_why_it_failed),

@@ -1,0 +1,264 @@
+/* test_watermark.c - a task's watermark and status follow its channels': random orders, against a look at all of them each time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/mem.h"
+#include "taskmanager/worker/operator/ops.h"
+#include "taskmanager/worker/task/task.h"
+
+enum { CHANNELS_MAX = 7, EVENTS = 120, RUNS = 3000 };
+
+static struct {
+    struct pool *pool;
+    struct wk_task task;
+    struct wk_op op;
+    rask_ts watermark; /* the operator's last */
+    bool idle, ready, finished;
+    uint32_t watermarks;
+    struct {
+        rask_ts watermark;
+        bool idle, ended;
+    } channels[CHANNELS_MAX];
+    rask_ts expected;
+    bool expected_idle;
+    uint64_t random;
+} run;
+
+/* ---- the world around it ---- */
+
+static void set_ready(struct wk_executor *e, struct wk_runnable *r)
+{
+    (void)e;
+    (void)r;
+    run.ready = true;
+}
+static void wake_never(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
+{
+    (void)e;
+    (void)r;
+    (void)at_ns;
+}
+static void forget(struct wk_executor *e, struct wk_runnable *r)
+{
+    (void)e;
+    (void)r;
+}
+static uint64_t now_ns(struct wk_executor *e)
+{
+    (void)e;
+    return 1;
+}
+static int64_t no_date(struct wk_executor *e, uint64_t now_ns)
+{
+    (void)e;
+    (void)now_ns;
+    return 1;
+}
+static const struct wk_executor_ops executor_ops = {
+    .enqueue = set_ready, .wake_at = wake_never, .forget = forget, .now_ns = now_ns, .wall_us = no_date,
+};
+static struct wk_executor executor = {&executor_ops};
+
+static bool never(struct env *env, const char *file, int line)
+{
+    (void)env;
+    (void)file;
+    (void)line;
+    return false;
+}
+static const struct env_ops env_ops = {.buggify = never};
+static struct env still = {.ops = &env_ops};
+
+static void on_state(void *arg, struct wk_task *t, Rask__Control__TaskState state, const struct err *error)
+{
+    (void)arg;
+    (void)t;
+    (void)error;
+    run.finished = run.finished || state == RASK__CONTROL__TASK_STATE__FINISHED;
+}
+static struct wk_task_host host = {.env = &still, .job = "", .on_state = on_state};
+
+static int on_watermark(rask_op *op, rask_ts watermark)
+{
+    (void)op;
+    assert_true(watermark > run.watermark);
+    run.watermark = watermark;
+    run.watermarks++;
+    return 0;
+}
+static int on_status(rask_op *op, bool idle)
+{
+    (void)op;
+    assert_true(idle != run.idle);
+    run.idle = idle;
+    return 0;
+}
+static int take_all(rask_op *op, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
+{
+    (void)op;
+    (void)input;
+    *ret_consumed = in->rows - from;
+    return 0;
+}
+static const rask_operator noting = {
+    .abi = RASK_ABI, .name = "noting", .process = take_all, .on_watermark = on_watermark, .on_status = on_status};
+
+/* ---- building ---- */
+
+static void grant_nobody(struct wk_in *in, uint32_t bytes)
+{
+    (void)in;
+    (void)bytes;
+}
+
+static void begin(uint32_t channels)
+{
+    struct wk_task *t = &run.task;
+    struct wk_op *op = &run.op;
+
+    wk_task_init(t, &host, &executor);
+    t->name = mem_strdup("task");
+    op->chain = &t->chain;
+    op->desc = &noting;
+    op->ctx.ops = &wk_ctx_ops;
+    op->ctx.engine = op;
+    op->ctx.parallelism = 1;
+    op->ctx.name = "noting";
+    op->ctx.watermark = RASK_TS_MIN;
+    op->ctx.full = &op->full;
+    list_init(&op->feeds);
+    arena_init(&op->ctx.scratch);
+    bytes_init(&op->key);
+    t->chain.ops = mem_alloc_array(1, sizeof(*t->chain.ops));
+    t->chain.ops[0] = op;
+    t->chain.op_count = 1;
+    wk_gate_init(&t->gate, &t->run, channels);
+    for (uint32_t i = 0; i < channels; i++) {
+        t->gate.channels[i].grant = grant_nobody;
+        run.channels[i].watermark = RASK_TS_MIN;
+    }
+    t->inputs[0].channels = channels;
+    run.watermark = run.expected = RASK_TS_MIN;
+}
+
+static void end(void)
+{
+    bytes_release(&run.op.key);
+    arena_release(&run.op.ctx.scratch);
+    run.task.chain.op_count = 0; /* it lies in the run */
+    wk_task_release(&run.task);
+}
+
+/* ---- what happens, and what should follow ---- */
+
+static uint32_t any(uint32_t below)
+{
+    run.random = run.random * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)((run.random >> 33) % below);
+}
+
+static void push(uint32_t channel, enum wk_element_type type, int64_t value)
+{
+    struct wk_block *block = wk_block_new(run.pool, NULL, 1);
+
+    wk_in_push(&run.task.gate.channels[channel], wk_block_control(block, type, value));
+    wk_block_unref(block);
+}
+
+static void expect(uint32_t channels)
+{
+    rask_ts min = RASK_TS_MAX;
+    uint32_t live = 0, active = 0;
+
+    for (uint32_t i = 0; i < channels; i++) {
+        live += !run.channels[i].ended;
+        if (run.channels[i].ended || run.channels[i].idle)
+            continue;
+        active++;
+        min = MIN(min, run.channels[i].watermark);
+    }
+    if (live > 0)
+        run.expected_idle = active == 0;
+    if (active > 0)
+        run.expected = MAX(run.expected, min);
+}
+
+static void happen(uint32_t channels)
+{
+    uint32_t c = any(channels), kind = any(10);
+
+    if (run.channels[c].ended)
+        return;
+    if (kind == 0) {
+        run.channels[c].ended = true;
+        push(c, WK_END, 0);
+    } else if (kind < 4) {
+        run.channels[c].idle = any(2);
+        push(c, WK_STATUS, run.channels[c].idle);
+    } else { /* also older ones, which say nothing */
+        rask_ts watermark = any(20) == 0 ? RASK_TS_MAX : (rask_ts)any(12);
+
+        run.channels[c].watermark = MAX(run.channels[c].watermark, watermark);
+        push(c, WK_WATERMARK, watermark);
+    }
+    expect(channels);
+}
+
+static void steps(void)
+{
+    while (run.ready) {
+        uint64_t now = 1;
+
+        run.ready = false;
+        if (wk_run_once(&run.task.run, &now))
+            run.ready = true;
+    }
+}
+
+static void follows_its_channels(void **state)
+{
+    struct pool *pool = pool_new(0);
+
+    (void)state;
+    for (uint32_t r = 0; r < RUNS; r++) {
+        uint32_t channels = 1 + r % CHANNELS_MAX, live = 0;
+
+        memset(&run, 0, sizeof(run));
+        run.pool = host.pool = pool;
+        run.random = r;
+        begin(channels);
+        wk_ready(&run.task.run);
+        steps();
+        for (uint32_t i = 0; i < EVENTS; i++) {
+            happen(channels);
+            steps();
+            live = 0;
+            for (uint32_t c = 0; c < channels; c++)
+                live += !run.channels[c].ended;
+            if (live == 0)
+                break;
+            assert_int_equal(run.watermark, run.expected);
+            assert_int_equal(run.idle, run.expected_idle);
+        }
+        assert_int_equal(run.finished, live == 0);
+        if (live == 0)
+            assert_int_equal(run.watermark, RASK_TS_MAX);
+        end();
+    }
+    pool_free(pool);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(follows_its_channels),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
