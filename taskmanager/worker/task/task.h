@@ -21,7 +21,7 @@
 #define TASK_BUDGET_NS 300000u /* of 5 us to 4 ms the best for 4 and for 384 tasks on 2 cores (docs/performance.md) */
 #define TASK_ROWS_PER_STEP 4096u   /* and what the last slice has beyond it */
 #define TASK_SLICES_PER_STEP 128u
-#define TASK_JOIN_BELOW_ROWS 512u  /* slices that are smaller on average are copied into one batch: cheaper than a call each */
+#define TASK_JOIN_BELOW_ROWS 192u  /* slices that are smaller on average are copied into one batch: cheaper than a call each */
 #define TASK_WATCHED_MAX 16 /* descriptors that a source waits for at once; with more it looks each TASK_POLL_NS */
 #define TASK_POLL_NS 10000000u
 
