@@ -147,6 +147,14 @@ struct env_libevent_options {
 struct env *env_libevent_new(const struct env_libevent_options *options);
 int env_libevent_run(struct env *env);
 void env_libevent_stop(struct env *env);
+/*
+ * Instead of env_libevent_run: the loop is served in turns, by one thread at a time, which is the loop's meanwhile; callers see
+ * to that, and that there is a next turn soon.  A turn calls what is due and, if nothing is, waits for it until that time of
+ * now_ns (0: not at all, UINT64_MAX: for ever).  False: the loop was stopped.
+ */
+void env_libevent_take_turns(struct env *env); /* before the first one */
+bool env_libevent_turn(struct env *env, uint64_t until_ns);
+void env_libevent_interrupt(struct env *env); /* any thread: the turn that waits, or else the next one, does so no more */
 /* Owners have cancelled their timers and closed their connections. Waits for what is in env_work; NULL is legal. */
 void env_libevent_free(struct env *env);
 /* Calls cb on the loop when the signal arrives. */

@@ -57,6 +57,10 @@ struct loop {
     pthread_mutex_t mutex; /* guards posted, posted_tail and woken */
     struct env_task *posted, **posted_tail;
     bool woken;             /* a write to wake_fd is under way for what is posted */
+    bool turns;             /* threads take turns: who posts writes to wake_fd only if one of them waits */
+    bool waiting;           /* one does: set under the mutex */
+    bool posts_only;        /* the last turn was */
+    struct event until;     /* the end of such a wait */
     struct env_task *batch; /* being run by on_wake */
 
     struct env_pool *pool;
@@ -106,7 +110,11 @@ static uint64_t loop_rand_u64(struct env *env)
 
 uint64_t env_libevent_enter(struct env *env)
 {
-    loop_of(env)->depth++;
+    struct loop *loop = loop_of(env);
+
+    loop->depth++;
+    if (loop->turns) /* not asleep: what is posted is looked for before the next wait */
+        __atomic_store_n(&loop->waiting, false, __ATOMIC_RELAXED);
     return clock_ns(CLOCK_MONOTONIC);
 }
 
@@ -247,8 +255,8 @@ static void loop_post(struct env *env, struct env_task *task)
     task->next = NULL;
     *loop->posted_tail = task;
     loop->posted_tail = &task->next;
-    need_wake = !loop->woken;
-    loop->woken = true;
+    need_wake = !loop->woken && (!loop->turns || __atomic_load_n(&loop->waiting, __ATOMIC_RELAXED));
+    loop->woken = loop->woken || need_wake;
     pthread_mutex_unlock(&loop->mutex);
     if (need_wake)
         wake(loop);
@@ -286,13 +294,17 @@ static void loop_unpost(struct env *env, struct env_task *task)
     __atomic_store_n(&task->queued, 0, __ATOMIC_RELEASE);
 }
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void on_until(evutil_socket_t fd, short what, void *arg)
 {
-    struct loop *loop = arg;
-    struct env_task *task;
-
     (void)fd;
     (void)what;
+    (void)arg;
+}
+
+static void run_posted(struct loop *loop)
+{
+    struct env_task *task;
+
     pthread_mutex_lock(&loop->mutex);
     CHECK(loop->batch == NULL);
     loop->batch = loop->posted;
@@ -310,6 +322,15 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
         note_duration(loop, start);
     }
     env_libevent_leave(&loop->env, 0); /* not timed as one: each of the batch was timed by itself */
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *loop = arg;
+
+    (void)fd;
+    (void)what;
+    run_posted(loop);
     if (__atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE))
         event_base_loopbreak(loop->base);
 }
@@ -470,6 +491,7 @@ struct env *env_libevent_new(const struct env_libevent_options *options)
     CHECK(event_assign(&loop->wake_event, loop->base, loop->wake_fd, EV_READ | EV_PERSIST | EV_ET,
                        on_wake, loop) == 0);
     CHECK(event_add(&loop->wake_event, NULL) == 0);
+    CHECK(event_assign(&loop->until, loop->base, -1, 0, on_until, loop) == 0);
     loop->pool_task.cb = on_pool_done;
     loop->pool = env_pool_new(threads == 0 ? BLOCKING_THREADS_DEFAULT : threads, notify_pool, loop);
     loop->env.net = net_libevent_new(&loop->env);
@@ -486,6 +508,73 @@ int env_libevent_run(struct env *env)
         rc = event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
     __atomic_store_n(&loop->stop, 0, __ATOMIC_RELEASE);
     return rc < 0 ? ERR_INTERNAL : 0;
+}
+
+/* Nothing is posted: the calling thread may wait, and who posts from now on wakes it. */
+static bool begin_wait(struct loop *loop)
+{
+    bool empty;
+
+    pthread_mutex_lock(&loop->mutex);
+    empty = loop->posted == NULL;
+    __atomic_store_n(&loop->waiting, empty, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&loop->mutex);
+    return empty;
+}
+
+/* What is posted, and nothing else, but not twice in a row: who posts all the time must not keep out what has arrived. */
+static bool turn_of_posts(struct loop *loop)
+{
+    if (begin_wait(loop)) {
+        loop->posts_only = false;
+        return false;
+    }
+    run_posted(loop);
+    loop->posts_only = !loop->posts_only;
+    return loop->posts_only;
+}
+
+/* Registers the end of a wait. False: it is over. */
+static bool wait_until(struct loop *loop, uint64_t until_ns)
+{
+    uint64_t now = until_ns == UINT64_MAX ? 0 : loop_now_ns(&loop->env), ns;
+    struct timeval tv;
+
+    if (until_ns <= now)
+        return false;
+    if (until_ns == UINT64_MAX)
+        return event_del(&loop->until) == 0;
+    ns = MIN(until_ns - now, DELAY_MAX_NS) + 999;
+    tv = (struct timeval){(time_t)(ns / NS_PER_S), (suseconds_t)(ns % NS_PER_S / 1000)};
+    return event_add(&loop->until, &tv) == 0;
+}
+
+bool env_libevent_turn(struct env *env, uint64_t until_ns)
+{
+    struct loop *loop = loop_of(env);
+    int flags = EVLOOP_ONCE | EVLOOP_NO_EXIT_ON_EMPTY;
+
+    if (!turn_of_posts(loop) && !__atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE)) {
+        if (!__atomic_load_n(&loop->waiting, __ATOMIC_RELAXED) || until_ns == 0 || !wait_until(loop, until_ns))
+            flags |= EVLOOP_NONBLOCK;
+        CHECK(event_base_loop(loop->base, flags) >= 0);
+    }
+    __atomic_store_n(&loop->waiting, false, __ATOMIC_RELAXED);
+    return !__atomic_load_n(&loop->stop, __ATOMIC_ACQUIRE);
+}
+
+void env_libevent_take_turns(struct env *env)
+{
+    struct loop *loop = loop_of(env);
+
+    pthread_mutex_lock(&loop->mutex);
+    loop->turns = true;
+    pthread_mutex_unlock(&loop->mutex);
+}
+
+void env_libevent_interrupt(struct env *env)
+{
+    wake(loop_of(env));
 }
 
 void env_libevent_stop(struct env *env)
@@ -515,6 +604,7 @@ void env_libevent_free(struct env *env)
         mem_free(impl);
     }
     event_del(&loop->wake_event);
+    event_del(&loop->until);
     event_base_free(loop->base);
     close(loop->wake_fd);
     pthread_mutex_destroy(&loop->mutex);

@@ -80,6 +80,16 @@ static void unwatch_fd(void *arg, int fd)
     wk_fd_watch_remove(((struct program *)arg)->fds, fd);
 }
 
+static bool turn(void *arg, uint64_t until_ns)
+{
+    return env_libevent_turn(((struct program *)arg)->env, until_ns);
+}
+
+static void interrupt(void *arg)
+{
+    env_libevent_interrupt(((struct program *)arg)->env);
+}
+
 static int build_plan(void *arg, const Rask__Control__StartWorker *start, struct bytes *ret, struct err *err)
 {
     struct program *p = arg;
@@ -202,7 +212,9 @@ static int run(struct program *p, struct err *err)
     int code;
 
     executor.on_thread = wk_crash_thread_start;
+    executor.loop = (struct wk_executor_loop){turn, interrupt, p};
     p->env = env_libevent_new(NULL);
+    env_libevent_take_turns(p->env);
     p->loader = wk_loader_posix_new(p->start.tmp_dir);
     p->fds = wk_fd_watch_new(p->env);
     p->executor = wk_executor_posix_new(&executor);
@@ -221,8 +233,7 @@ static int run(struct program *p, struct err *err)
         return code;
     env_thread_slice(LOOP_SLICE_NS);
     p->pipe_watch = env_libevent_watch_fd(p->env, PIPE_FD, on_pipe, p);
-    if (env_libevent_run(p->env) < 0)
-        return err_set(err, ERR_INTERNAL, "the event loop has failed");
+    wk_executor_posix_serve(p->executor);
     return 0;
 }
 

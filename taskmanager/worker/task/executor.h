@@ -83,15 +83,27 @@ bool wk_run_once(struct wk_runnable *r, uint64_t *now_ns);
 /* Inside run() only: blocks this step until done(arg) is true; done is asked again after each wk_ready(r). */
 void wk_wait(struct wk_runnable *r, bool (*done)(void *arg), void *arg);
 
+/*
+ * The loop that brings work for the tasks (env_libevent_turn).  Threads that have nothing to do serve it, one at a time, so what
+ * comes over it is worked on by the thread that got it: nobody else has to be woken.
+ */
+struct wk_executor_loop {
+    bool (*turn)(void *arg, uint64_t until_ns); /* false: it was stopped, and is served no more */
+    void (*interrupt)(void *arg);               /* any thread: a turn that waits ends */
+    void *arg;
+};
 struct wk_executor_options {
     uint32_t threads;        /* >= 1: steady size. Others live only while steps overstay or wait. */
     uint32_t threads_max;    /* 0: WK_THREADS_MAX. Beyond it waiting steps lend their threads. */
     uint64_t spin_ns;        /* how long a thread without work looks for some before it sleeps */
     void (*on_thread)(void); /* called first on each thread that runs steps; may be NULL */
+    struct wk_executor_loop loop; /* turn NULL: it is somebody else's */
 };
 #define WK_THREADS_MAX 2048
 /* A step that returns in a forked child ends that child. */
 struct wk_executor *wk_executor_posix_new(const struct wk_executor_options *options);
+/* Serves the loop while no other thread can, until it is stopped: for the main thread. */
+void wk_executor_posix_serve(struct wk_executor *e);
 void wk_executor_posix_free(struct wk_executor *e); /* runs what is queued; nothing may be waiting or go on for ever */
 /* The runnable that the calling thread runs, NULL outside of steps. Async-signal-safe (crash reports). */
 const struct wk_runnable *wk_executor_current(void);

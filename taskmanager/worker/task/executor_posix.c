@@ -10,6 +10,10 @@
  * chain of short steps runs on one thread, and one that has much to do spreads.  One of the runners that sleep keeps the
  * time of all wake_at.  With spin_ns a runner looks for work for so long before it sleeps.
  *
+ * One runner that has nothing to do, the leader, sleeps in the loop instead (wk_executor_loop), if there is one: what comes over
+ * it is handed to a task and worked on by the same thread.  Who comes to be without work while nobody leads does so next; one
+ * that always has work looks at a loop that nobody serves between its steps.  The main thread serves it when no runner can.
+ *
  * Many sources that are ready at the same time do not all go first: what some of them have made is read before others make
  * more, else all of it would leave the caches meanwhile.
  *
@@ -39,6 +43,7 @@
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
 #define SLICE_NS 300000u     /* a step: what waits for a core behind it waits no longer */
 #define WALL_NS 5000000u
+#define LOOK_NS 50000u       /* a thread with work looks at a loop that nobody serves so often */
 #define NESTED_MAX 16u       /* steps on one stack: a waiting step lends its thread */
 
 struct runner {
@@ -53,6 +58,7 @@ struct runner {
     bool active;                 /* lock: counts against `threads` */
     bool woken;                  /* lock: counts in `waking` */
     bool poked;                  /* lock: wk_wait must ask again */
+    bool leads;                  /* atomic, relaxed: it is the leader */
 };
 
 struct queue {
@@ -77,6 +83,13 @@ struct pool_executor {
     struct runner *keeper; /* the sleeper that wakes for the first wake_at; NULL: none */
     uint64_t keeper_until_ns;
     uint64_t steps;       /* taken so far */
+    struct runner *leader; /* serves the loop; NULL: no runner does */
+    bool main_leads;       /* the thread of wk_executor_posix_serve does */
+    bool main_rests;       /* it does not until it is called */
+    pthread_cond_t call;   /* for that thread */
+    uint64_t turns;        /* of the loop, so far */
+    uint64_t looked_ns;    /* when the last one ended */
+    bool loop_over;
     uint64_t wall_read_ns; /* atomic, relaxed */
     int64_t wall_ahead_us; /* atomic, relaxed: of now_ns */
     bool stopping, watcher_idle, threads_exhausted;
@@ -153,14 +166,21 @@ static const struct wk_runnable *unkept(const struct pool_executor *p)
     return r && (!p->keeper || p->keeper_until_ns > r->wake_at_ns) ? r : NULL;
 }
 
-/* A sleeper, rather not the one that keeps the time. */
+/* A sleeper, rather not the one that keeps the time, or the leader. */
 static struct runner *pick_sleeper(struct pool_executor *p)
 {
-    struct runner *r = list_empty(&p->sleepers) ? NULL : LIST_ENTRY(p->sleepers.next, struct runner, node);
+    struct runner *best = NULL;
 
-    if (r && r == p->keeper && r->node.next != &p->sleepers)
-        r = LIST_ENTRY(r->node.next, struct runner, node);
-    return r;
+    LIST_FOREACH(n, &p->sleepers)
+    {
+        struct runner *r = LIST_ENTRY(n, struct runner, node);
+
+        if (r != p->keeper && r != p->leader)
+            return r;
+        if (r != self && (!best || best == p->leader))
+            best = r;
+    }
+    return best;
 }
 
 static struct runner *wake_sleeper(struct pool_executor *p)
@@ -175,10 +195,16 @@ static struct runner *wake_sleeper(struct pool_executor *p)
     return r;
 }
 
+/* The caller is a callback of the loop, on a thread that looks for work after it. */
+static bool is_turning(const struct pool_executor *p)
+{
+    return self && self == p->leader && !self->active;
+}
+
 /* Somebody has to take what is queued. Returns whom the caller is to wake once the lock is free; NULL: nobody. */
 static struct runner *ensure_runner(struct pool_executor *p)
 {
-    uint32_t coming = p->waking + p->spinning;
+    uint32_t coming = p->waking + p->spinning + is_turning(p);
     struct runner *r;
 
     if (p->queued <= coming || p->active + coming >= p->options.threads)
@@ -195,9 +221,12 @@ static struct runner *ensure_runner(struct pool_executor *p)
     return NULL;
 }
 
+/* Not asleep any more: it has looked for work since, or will. */
 static void wake(struct runner *r)
 {
-    if (r)
+    if (r && __atomic_load_n(&r->leads, __ATOMIC_RELAXED))
+        r->pool->options.loop.interrupt(r->pool->options.loop.arg);
+    else if (r)
         sem_post(&r->wake);
 }
 
@@ -205,6 +234,76 @@ static void unlock_and_wake(struct pool_executor *p, struct runner *r)
 {
     pthread_mutex_unlock(&p->lock);
     wake(r);
+}
+
+/* ---- the loop; lock held ---- */
+
+/* There is one, and nobody serves it. */
+static bool is_unled(const struct pool_executor *p)
+{
+    return p->options.loop.turn && !p->leader && !p->main_leads && !p->loop_over;
+}
+
+/* Who is at it does not go on. */
+static void call_main(struct pool_executor *p)
+{
+    p->main_rests = false;
+    pthread_cond_signal(&p->call);
+}
+
+/* Inside a step that is going to wait, perhaps for what the loop brings. */
+static void leave_loop_to_others(struct pool_executor *p)
+{
+    struct runner *r = is_unled(p) ? wake_sleeper(p) : NULL;
+
+    if (r)
+        wake(r);
+    else if (is_unled(p))
+        call_main(p);
+}
+
+/* One turn, which waits until that time of now_ns. */
+static void take_turn(struct pool_executor *p, struct runner *r, uint64_t until_ns)
+{
+    bool more;
+
+    p->leader = r;
+    __atomic_store_n(&r->leads, true, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&p->lock);
+    more = p->options.loop.turn(p->options.loop.arg, until_ns);
+    pthread_mutex_lock(&p->lock);
+    __atomic_store_n(&r->leads, false, __ATOMIC_RELAXED);
+    p->leader = NULL;
+    p->turns++;
+    p->looked_ns = now_ns(&p->base);
+    if (!more) {
+        p->loop_over = true;
+        call_main(p);
+    }
+}
+
+void wk_executor_posix_serve(struct wk_executor *e)
+{
+    struct pool_executor *p = (struct pool_executor *)e;
+    bool more;
+
+    pthread_mutex_lock(&p->lock);
+    while (!p->loop_over) {
+        if (p->main_rests || p->leader) {
+            pthread_cond_wait(&p->call, &p->lock);
+            continue;
+        }
+        p->main_leads = true;
+        pthread_mutex_unlock(&p->lock);
+        more = p->options.loop.turn(p->options.loop.arg, UINT64_MAX);
+        pthread_mutex_lock(&p->lock);
+        p->main_leads = false;
+        p->turns++;
+        p->loop_over = p->loop_over || !more;
+        if (p->main_rests)
+            wake(wake_sleeper(p)); /* who wanted to serve it */
+    }
+    pthread_mutex_unlock(&p->lock);
 }
 
 /* ---- the queue; lock held ---- */
@@ -385,8 +484,8 @@ static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t no
         pthread_cond_signal(&p->watch);
     }
     woken = ensure_runner(p);
-    if (!woken && now - r->busy_since_ns > STREAK_NS && unkept(p))
-        woken = wake_sleeper(p); /* it finds nothing to do and keeps the time */
+    if (!woken && now - r->busy_since_ns > STREAK_NS && p->waking == 0 && (unkept(p) || is_unled(p)))
+        woken = wake_sleeper(p); /* it finds nothing to do, keeps the time and serves the loop */
     unlock_and_wake(p, woken);
     current = next;
     again = wk_run_once(next, &now);
@@ -412,40 +511,66 @@ static void relax(void)
 #endif
 }
 
+static void look_at_loop(struct pool_executor *p, struct runner *r)
+{
+    pthread_mutex_lock(&p->lock);
+    if (is_unled(p))
+        take_turn(p, r, 0);
+    pthread_mutex_unlock(&p->lock);
+}
+
 /* Looks for work without the lock, until there is some or spin_ns are over. */
-static void spin(struct pool_executor *p)
+static void spin(struct pool_executor *p, struct runner *r)
 {
     uint64_t began = now_ns(&p->base), now = began, due;
     const struct wk_runnable *timed = wk_heap_first(&p->wakes);
+    bool looks = is_unled(p);
 
     due = timed ? timed->wake_at_ns : UINT64_MAX; /* an earlier one would be asked for by a step, on another runner */
     p->spinning++;
     pthread_mutex_unlock(&p->lock);
     while (now - began < p->options.spin_ns && now < due && __atomic_load_n(&p->queued, __ATOMIC_RELAXED) == 0) {
-        relax();
+        if (looks)
+            look_at_loop(p, r);
+        else
+            relax();
         now = now_ns(&p->base);
     }
     pthread_mutex_lock(&p->lock);
     p->spinning--;
 }
 
+static void sleep_on(struct pool_executor *p, struct runner *r, uint64_t until_ns)
+{
+    struct timespec until = {(time_t)(until_ns / 1000000000u), (long)(until_ns % 1000000000u)};
+    int rc;
+
+    pthread_mutex_unlock(&p->lock);
+    do {
+        rc = until_ns < UINT64_MAX ? sem_clockwait(&r->wake, CLOCK_MONOTONIC, &until) : sem_wait(&r->wake);
+    } while (rc < 0 && errno == EINTR);
+    pthread_mutex_lock(&p->lock);
+}
+
+/* Asleep, or at the loop if nobody else is: until it is woken, or, of who keeps the time, until the first wake_at. */
 static void sleep_until_woken(struct pool_executor *p, struct runner *r)
 {
     const struct wk_runnable *timed = unkept(p);
-    struct timespec until = {0};
-    int rc;
+    uint64_t until_ns = timed ? timed->wake_at_ns : UINT64_MAX;
 
     if (timed) {
         p->keeper = r;
-        p->keeper_until_ns = timed->wake_at_ns;
-        until = (struct timespec){(time_t)(timed->wake_at_ns / 1000000000u), (long)(timed->wake_at_ns % 1000000000u)};
+        p->keeper_until_ns = until_ns;
+    }
+    if (p->main_leads && !p->main_rests) { /* wakes this thread when it has left */
+        p->main_rests = true;
+        p->options.loop.interrupt(p->options.loop.arg);
     }
     list_push_front(&p->sleepers, &r->node);
-    pthread_mutex_unlock(&p->lock);
-    do {
-        rc = timed ? sem_clockwait(&r->wake, CLOCK_MONOTONIC, &until) : sem_wait(&r->wake);
-    } while (rc < 0 && errno == EINTR);
-    pthread_mutex_lock(&p->lock);
+    if (is_unled(p))
+        take_turn(p, r, until_ns);
+    else
+        sleep_on(p, r, until_ns);
     list_remove(&r->node);
     if (p->keeper == r)
         p->keeper = NULL;
@@ -474,13 +599,17 @@ static void *runner_main(void *arg)
         if (p->queued > 0 && (r->active || p->active < p->options.threads || p->stopping)) {
             now = run_first(p, r, now);
             looked = false;
+            if (is_unled(p) && now - p->looked_ns >= LOOK_NS) {
+                take_turn(p, r, 0);
+                now = p->looked_ns;
+            }
             continue;
         }
         if (p->stopping && p->queued == 0)
             break;
         deactivate(p, r);
         if (!looked && p->options.spin_ns > 0 && p->active + p->spinning < p->options.threads)
-            spin(p);
+            spin(p, r);
         else
             sleep_until_woken(p, r);
         looked = p->options.spin_ns > 0 && !looked;
@@ -522,6 +651,7 @@ static void wait_in_step(struct wk_executor *e, struct wk_runnable *w, bool (*do
     __atomic_store_n(&w->waiter, r, __ATOMIC_SEQ_CST);
     deactivate(p, r);
     wake(ensure_runner(p));
+    leave_loop_to_others(p);
     for (;;) {
         /* done() may take locks of its own; nobody takes this lock while holding those */
         r->poked = false;
@@ -566,17 +696,25 @@ static void look_after(struct pool_executor *p, uint64_t now)
     wake(ensure_runner(p));
 }
 
+/* Steps are long: nobody has looked at the loop since the last time. */
+static void look_after_loop(struct pool_executor *p, uint64_t *turns_before)
+{
+    if (is_unled(p) && p->turns == *turns_before)
+        leave_loop_to_others(p);
+    *turns_before = p->turns;
+}
+
 /* Looks every WATCH_NS until no step was taken between two looks and none is under way. */
 static void *watcher_main(void *arg)
 {
     struct pool_executor *p = arg;
-    uint64_t steps_before = 0;
+    uint64_t steps_before = 0, turns_before = 0;
 
     pthread_mutex_lock(&p->lock);
     while (!p->stopping) {
         struct timespec until;
 
-        if (p->steps == steps_before && p->active == 0 && !unkept(p)) {
+        if (p->steps == steps_before && p->active == 0 && !unkept(p) && !is_unled(p)) {
             p->watcher_idle = true;
             while (p->watcher_idle && !p->stopping)
                 pthread_cond_wait(&p->watch, &p->lock);
@@ -591,6 +729,7 @@ static void *watcher_main(void *arg)
         while (!p->stopping && pthread_cond_timedwait(&p->watch, &p->lock, &until) != ETIMEDOUT)
             continue;
         look_after(p, now_ns(&p->base));
+        look_after_loop(p, &turns_before);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -644,6 +783,7 @@ struct wk_executor *wk_executor_posix_new(const struct wk_executor_options *opti
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&p->watch, &monotonic);
+    pthread_cond_init(&p->call, NULL);
     pthread_condattr_destroy(&monotonic);
     CHECK(pthread_create(&p->watcher, NULL, watcher_main, p) == 0);
     return &p->base;
@@ -675,5 +815,6 @@ void wk_executor_posix_free(struct wk_executor *e)
         munmap(p->parent, sizeof(*p->parent));
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->watch);
+    pthread_cond_destroy(&p->call);
     mem_free(p);
 }

@@ -194,6 +194,65 @@ static void stop_from_another_thread(void **state)
     env_libevent_free(env);
 }
 
+/* ---- turns ---- */
+
+struct turned {
+    struct env_task task; /* first */
+    struct env_timer timer;
+    struct env *env;
+    int runs, fired;
+};
+
+static void count_and_post(struct env_task *task)
+{
+    struct turned *c = CONTAINER_OF(task, struct turned, task);
+
+    c->runs++;
+    env_post(c->env, task);
+}
+
+static void count_fired(struct env_timer *timer)
+{
+    CONTAINER_OF(timer, struct turned, timer)->fired++;
+}
+
+static void *interrupt_soon(void *arg)
+{
+    nanosleep(&(struct timespec){0, 2000000}, NULL);
+    env_libevent_interrupt(arg);
+    return NULL;
+}
+
+static void turns_of_a_loop(void **state)
+{
+    struct env *env = env_libevent_new(NULL);
+    struct turned c = {.task = {.cb = count_and_post}, .timer = {.cb = count_fired}, .env = env};
+    uint64_t began = env_now_ns(env);
+    pthread_t thread;
+
+    (void)state;
+    env_libevent_take_turns(env);
+    assert_true(env_libevent_turn(env, 0)); /* does not wait */
+    assert_true(env_libevent_turn(env, began + 2000000));
+    assert_true(env_now_ns(env) >= began + 2000000);
+    env_timer_arm(env, &c.timer, 1000000); /* comes before the end of the wait, also where tasks are posted all the time */
+    assert_true(env_libevent_turn(env, UINT64_MAX));
+    assert_int_equal(c.fired, 1);
+    env_post(env, &c.task);
+    env_timer_arm(env, &c.timer, 1000000);
+    for (int i = 0; c.fired < 2; i++) {
+        assert_true(env_libevent_turn(env, UINT64_MAX));
+        assert_int_equal(c.runs, i + 1); /* once a turn */
+    }
+    env_unpost(env, &c.task);
+    assert_int_equal(pthread_create(&thread, NULL, interrupt_soon, env), 0);
+    assert_true(env_libevent_turn(env, UINT64_MAX));
+    pthread_join(thread, NULL);
+    env_libevent_stop(env);
+    assert_false(env_libevent_turn(env, UINT64_MAX));
+    env_libevent_free(env);
+}
+
 /* ---- two loops in one process, over inproc: ---- */
 
 struct side {
@@ -282,6 +341,7 @@ int main(void)
         {"signals_and_descriptors", signals_and_descriptors},
         {"long_callbacks_are_seen", long_callbacks_are_seen},
         {"stop_from_another_thread", stop_from_another_thread},
+        {"turns_of_a_loop", turns_of_a_loop},
         {"loops_talk_across_threads", loops_talk_across_threads},
         {NULL, NULL},
     };

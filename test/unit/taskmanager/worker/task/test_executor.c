@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "common/base/check.h"
+#include "common/env/env.h"
 #include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/task/wake_heap.h"
 
@@ -154,8 +155,9 @@ static bool ask_each_ms(struct wk_runnable *r)
 {
     struct step *s = CONTAINER_OF(r, struct step, run);
 
+    if (get(&s->runs) < 29)
+        r->executor->ops->wake_at(r->executor, r, now(r->executor) + 1000000);
     add(&s->runs);
-    r->executor->ops->wake_at(r->executor, r, now(r->executor) + 1000000);
     return false;
 }
 
@@ -486,6 +488,226 @@ static void no_wake_is_lost(void **state)
     }
 }
 
+/* ---- with a loop ---- */
+
+struct world { /* an executor whose threads serve the loop of an env */
+    struct env *env;
+    struct wk_executor *e;
+    pthread_t main;
+};
+
+static bool turn(void *arg, uint64_t until_ns)
+{
+    return env_libevent_turn(((struct world *)arg)->env, until_ns);
+}
+
+static void interrupt(void *arg)
+{
+    env_libevent_interrupt(((struct world *)arg)->env);
+}
+
+static void *serve(void *arg)
+{
+    wk_executor_posix_serve(((struct world *)arg)->e);
+    return NULL;
+}
+
+static void world_init(struct world *w, uint32_t threads, uint64_t spin_ns)
+{
+    struct wk_executor_options o = {.threads = threads, .spin_ns = spin_ns, .loop = {turn, interrupt, w}};
+
+    w->env = env_libevent_new(NULL);
+    env_libevent_take_turns(w->env);
+    w->e = wk_executor_posix_new(&o);
+    assert_int_equal(pthread_create(&w->main, NULL, serve, w), 0);
+}
+
+static void world_end(struct world *w)
+{
+    env_libevent_stop(w->env);
+    pthread_join(w->main, NULL);
+    wk_executor_posix_free(w->e);
+    env_libevent_free(w->env);
+}
+
+struct arrival { /* something that comes over the loop, for a task */
+    struct env_task task; /* first */
+    struct step *to;
+    pthread_t thread;
+    int count; /* atomic */
+};
+
+static void arrive(struct env_task *task)
+{
+    struct arrival *a = CONTAINER_OF(task, struct arrival, task);
+
+    a->thread = pthread_self();
+    add(&a->to->go);
+    add(&a->count);
+    wk_ready(&a->to->run);
+}
+
+static void who_gets_it_works_on_it(void **state)
+{
+    (void)state;
+    for (int spin = 0; spin < 2; spin++) {
+        int same = 0, by_main = 0;
+        struct world w;
+        struct step s;
+        struct arrival a = {.task = {.cb = arrive}, .to = &s};
+
+        world_init(&w, 2, spin ? 100000 : 0);
+        step_init(&s, w.e, note);
+        for (int i = 1; i <= 200; i++) {
+            env_post(w.env, &a.task);
+            until(w.e, &s.runs, i);
+            same += pthread_equal(a.thread, s.thread) != 0;
+            by_main += pthread_equal(a.thread, w.main) != 0;
+            nanosleep(&(struct timespec){0, 200000}, NULL); /* it goes back to the loop */
+        }
+        assert_in_range(same, 150, 200);
+        assert_in_range(by_main, 1, 50);
+        world_end(&w);
+    }
+}
+
+static bool block(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    add(&s->runs);
+    until(r->executor, &s->go, 1);
+    return false;
+}
+
+static void loop_is_served_while_steps_block(void **state)
+{
+    (void)state;
+    for (int round = 0; round < 3; round++) {
+        struct world w;
+        struct step blocked[2], other;
+        struct arrival a = {.task = {.cb = arrive}, .to = &blocked[0]}, b = {.task = {.cb = arrive}, .to = &blocked[1]},
+                       c = {.task = {.cb = arrive}, .to = &other};
+
+        world_init(&w, 2, 0);
+        step_init(&other, w.e, note);
+        for (int i = 0; i < 2; i++)
+            step_init(&blocked[i], w.e, block);
+        for (int i = 0; i < round; i++) { /* a runner leads already, or not yet */
+            env_post(w.env, &c.task);
+            until(w.e, &other.runs, i + 1);
+        }
+        for (int i = 0; i < 2; i++)
+            wk_ready(&blocked[i].run);
+        for (int i = 0; i < 2; i++)
+            until(w.e, &blocked[i].runs, 1);
+        env_post(w.env, &a.task);
+        env_post(w.env, &b.task);
+        until(w.e, &a.count, 1);
+        until(w.e, &b.count, 1);
+        world_end(&w);
+    }
+}
+
+static bool has_go(void *arg)
+{
+    return get(&((struct step *)arg)->go) > 0;
+}
+
+static bool wait_for_loop(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    wk_wait(r, has_go, s);
+    add(&s->runs);
+    return false;
+}
+
+static void waiting_step_gets_what_the_loop_brings(void **state)
+{
+    struct world w;
+    struct step s;
+    struct arrival a = {.task = {.cb = arrive}, .to = &s};
+
+    (void)state;
+    world_init(&w, 1, 0);
+    for (int i = 0; i < 50; i++) {
+        step_init(&s, w.e, wait_for_loop);
+        wk_ready(&s.run);
+        env_post(w.env, &a.task);
+        until(w.e, &s.runs, 1);
+        while (__atomic_load_n(&s.run.state, __ATOMIC_ACQUIRE) != WK_IDLE)
+            nanosleep(&(struct timespec){0, 10000}, NULL);
+    }
+    world_end(&w);
+}
+
+static bool again_in_1_ms(struct wk_runnable *r)
+{
+    struct step *s = CONTAINER_OF(r, struct step, run);
+
+    if (get(&s->runs) < 29)
+        r->executor->ops->wake_at(r->executor, r, now(r->executor) + 1000000);
+    add(&s->runs);
+    return false;
+}
+
+/* Who serves the loop keeps the time, too: nothing else wakes anybody here. */
+static void wakes_come_while_the_loop_waits(void **state)
+{
+    struct world w;
+    struct step s;
+
+    (void)state;
+    world_init(&w, 1, 0);
+    step_init(&s, w.e, again_in_1_ms);
+    wk_ready(&s.run);
+    until(w.e, &s.runs, 30);
+    world_end(&w);
+}
+
+#define POSTERS 4
+
+struct poster {
+    struct step s; /* first */
+    struct world *w;
+    struct arrival a;
+    int left;
+};
+
+static bool post_again(struct wk_runnable *r)
+{
+    struct poster *p = CONTAINER_OF(r, struct poster, s.run);
+
+    if (p->left > 0) {
+        p->left--;
+        env_post(p->w->env, &p->a.task);
+    } else {
+        add(&p->s.runs);
+    }
+    return false;
+}
+
+/* Each step posts what wakes it again: if one post or one wake were lost, it would stop. */
+static void no_post_is_lost(void **state)
+{
+    (void)state;
+    for (int spin = 0; spin < 2; spin++) {
+        struct world w;
+        struct poster posters[POSTERS];
+
+        world_init(&w, 2, spin ? 20000 : 0);
+        for (int i = 0; i < POSTERS; i++) {
+            posters[i] = (struct poster){.w = &w, .a = {.task = {.cb = arrive}, .to = &posters[i].s}, .left = 3000};
+            step_init(&posters[i].s, w.e, post_again);
+            wk_ready(&posters[i].s.run);
+        }
+        for (int i = 0; i < POSTERS; i++)
+            until(w.e, &posters[i].s.runs, 1);
+        world_end(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,7 +716,9 @@ int main(void)
         cmocka_unit_test(ending_step_keeps_its_thread), cmocka_unit_test(long_step_is_told_to_hurry),
         cmocka_unit_test(waiting_steps_lend_their_threads), cmocka_unit_test(no_wake_is_lost),
         cmocka_unit_test(many_are_made_ready_at_once),  cmocka_unit_test(a_step_knows_the_time),
-        cmocka_unit_test(not_all_sources_go_first),
+        cmocka_unit_test(not_all_sources_go_first),     cmocka_unit_test(who_gets_it_works_on_it),
+        cmocka_unit_test(loop_is_served_while_steps_block), cmocka_unit_test(waiting_step_gets_what_the_loop_brings),
+        cmocka_unit_test(wakes_come_while_the_loop_waits), cmocka_unit_test(no_post_is_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
