@@ -9,7 +9,7 @@
 #include "common/base/check.h"
 #include "taskmanager/worker/state/state_private.h"
 
-#define AHEAD 16u /* slots, in walks over all of them */
+#define AHEAD 8u /* buckets, in walks over all of them */
 
 struct entry *wk_find(const struct group *g, uint64_t hash, const struct key *key, uint64_t *ret_at)
 {
@@ -39,7 +39,7 @@ static void put(struct bucket *index, uint64_t mask, uint64_t home, uint32_t nex
 
     while (!(free = bucket_match(&index[at], 0)))
         at = (at + 1) & mask;
-    bucket_put(&index[at], match_first(free), tag, next | (at != (home & mask) ? HIGH_MOVED : 0), e);
+    bucket_put(&index[at], match_first(free), tag, next, (at - home) & mask, e);
 }
 
 static uint32_t bits_of(uint64_t mask)
@@ -47,57 +47,136 @@ static uint32_t bits_of(uint64_t mask)
     return (uint32_t)__builtin_popcountll(mask);
 }
 
-/* Each entry asked for its key. */
-static void fill_anew(const struct group *g, struct bucket *index, uint64_t mask)
+/* ---- growing ---- */
+
+/* How it is known to which of two buckets an entry goes, by bit `bit` of its hash. */
+enum known_by { BY_TAG, BY_NEXT, BY_HASH };
+
+static enum known_by known_by(const struct group *g, uint32_t bit)
 {
-    uint64_t slots = wk_index_slots(g);
+    if (bit >= TAG_BIT && bit < TAG_BIT + TAG_BITS)
+        return BY_TAG;
+    return bit < g->next_bit + 2 ? BY_NEXT : BY_HASH;
+}
 
-    for (uint64_t i = 0; i < slots; i++) {
-        struct entry *e = wk_index_at(g, i), *ahead = i + AHEAD < slots ? wk_index_at(g, i + AHEAD) : NULL;
-        uint64_t hash;
+static void fetch(const struct bucket *b, uint32_t match)
+{
+    for (; match; match &= match - 1)
+        __builtin_prefetch(bucket_entry(b, match_first(match)), 0, NEAR);
+}
 
-        __builtin_prefetch(ahead);
-        if (!e)
-            continue;
-        hash = entry_hash(e);
-        put(index, mask, hash, next_of(hash, bits_of(mask)), g->index[i / BUCKET_SLOTS].tag[i % BUCKET_SLOTS], e);
+/* A bit for each slot: of the two buckets that this one becomes it goes to the second.  BY_HASH: HIGH_NEXT is renewed. */
+static uint32_t sides_of(const struct group *g, struct bucket *b, uint32_t bit, enum known_by how)
+{
+    uint32_t sides = 0;
+
+    for (uint32_t i = 0; i < BUCKET_SLOTS && how == BY_TAG; i++)
+        sides |= (uint32_t)(b->tag[i] >> (bit - TAG_BIT) & 1) << i;
+    for (uint32_t i = 0; i < BUCKET_SLOTS && how == BY_NEXT; i++)
+        sides |= (uint32_t)(b->high[i] >> (HIGH_NEXT_SHIFT + bit - g->next_bit) & 1) << i;
+    for (uint32_t i = 0; i < BUCKET_SLOTS && how == BY_HASH; i++)
+        if (b->tag[i] && !(b->high[i] & HIGH_MOVED)) {
+            uint64_t hash = entry_hash(bucket_entry(b, i));
+
+            b->high[i] = (uint16_t)((b->high[i] & ~HIGH_NEXT) | next_of(hash, bit + 1));
+            sides |= (uint32_t)(hash >> bit & 1) << i;
+        }
+    return sides;
+}
+
+/*
+ * What stands in its own bucket goes to one of two, which are written from the begin and not read: a look at what has just
+ * been stored waits until the store has its line.
+ */
+static void split_bucket(const struct bucket *b, uint32_t sides, struct bucket *first, struct bucket *second)
+{
+    uint32_t used = 0; /* of the first in the low half, of the second in the high one */
+
+    memset(first, 0, sizeof(*first));
+    memset(second, 0, sizeof(*second));
+    for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
+        uint32_t half = (sides >> i & 1) * 16, stays = b->tag[i] != 0 && !(b->high[i] & HIGH_MOVED);
+        struct bucket *to = half ? second : first;
+        uint32_t at = used >> half & (BUCKET_SLOTS - 1);
+
+        to->tag[at] = stays ? b->tag[i] : 0;
+        to->high[at] = b->high[i];
+        to->low[at] = b->low[i];
+        used += stays << half;
     }
 }
 
-/* To twice the size, by the bits that are kept. */
-static void split(const struct group *g, struct bucket *index, uint64_t mask)
+/* Which slots hold something that is not in its own bucket: as bucket_match has them. */
+static uint32_t bucket_moved(const struct bucket *b)
 {
+    uint32_t moved = 0;
+
+#ifdef __SSE2__
+    moved = (uint32_t)_mm_movemask_epi8(_mm_loadu_si128((const __m128i *)(const void *)b->high)) >> 1 & 0x5555u;
+#else
+    for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
+        moved |= (uint32_t)(b->high[i] >> 15) << 2 * i;
+#endif
+    return moved ? moved & ~bucket_match(b, 0) : 0;
+}
+
+/* Once the others have their places. */
+static void put_moved(const struct group *g, uint64_t from, struct bucket *index, enum known_by how)
+{
+    const struct bucket *b = &g->index[from];
+    uint64_t mask = 2 * g->mask + 1;
     uint32_t bit = bits_of(g->mask);
 
-    for (uint64_t at = 0; at <= g->mask; at++) {
-        const struct bucket *b = &g->index[at];
+    for (uint32_t moved = bucket_moved(b); moved; moved &= moved - 1) {
+        uint32_t slot = match_first(moved), distance = (b->high[slot] & HIGH_NEXT) >> HIGH_NEXT_SHIFT;
+        struct entry *e = bucket_entry(b, slot);
+        uint64_t home;
 
-        for (uint32_t i = 0; i < BUCKET_SLOTS; i++) {
-            uint32_t next = b->high[i] & HIGH_NEXT;
-            uint64_t home = at | (uint64_t)(next >> (HIGH_NEXT_SHIFT + bit - g->next_bit) & 1) << bit;
-
-            if (!b->tag[i])
-                continue;
-            if (b->high[i] & HIGH_MOVED) {
-                home = entry_hash(bucket_entry(b, i));
-                next = next_of(home, g->next_bit);
-            }
-            put(index, mask, home, next, b->tag[i], bucket_entry(b, i));
-        }
+        if (how == BY_TAG && distance < FAR_MOVED)
+            home = ((from - distance) & g->mask) | (uint64_t)(b->tag[slot] >> (bit - TAG_BIT) & 1) << bit;
+        else
+            home = entry_hash(e);
+        put(index, mask, home, next_of(home, g->next_bit), b->tag[slot], e);
     }
 }
 
+/* To twice the size, of which nothing is written yet. */
+static void split(struct group *g, struct bucket *index)
+{
+    uint64_t buckets = g->mask + 1;
+    uint32_t bit = bits_of(g->mask);
+    enum known_by how = known_by(g, bit);
+
+    for (uint64_t at = 0; at < buckets; at++) {
+        const struct bucket *ahead = &g->index[(at + AHEAD) & g->mask];
+
+        if (how == BY_HASH)
+            fetch(ahead, ~bucket_match(ahead, 0) & 0x5555u);
+        split_bucket(&g->index[at], sides_of(g, &g->index[at], bit, how), &index[at], &index[at + buckets]);
+    }
+    if (how != BY_NEXT) /* BY_TAG: they are of no use any more */
+        g->next_bit = how == BY_HASH ? bit + 1 : 0;
+    for (uint64_t at = 0; at < buckets; at++) {
+        const struct bucket *ahead = &g->index[(at + AHEAD) & g->mask];
+
+        if (how != BY_TAG)
+            fetch(ahead, bucket_moved(ahead));
+        put_moved(g, at, index, how);
+    }
+}
+
+/* buckets: any number where there is no index, else twice as many. */
 static bool resize(struct wk_state *s, struct group *g, uint64_t buckets)
 {
     struct bucket *index = wk_room_alloc(s, buckets * sizeof(*index));
 
     if (!index)
         return false;
-    memset(index, 0, buckets * sizeof(*index));
-    if (g->index && buckets == 2 * (g->mask + 1) && bits_of(g->mask) < g->next_bit + 2) {
-        split(g, index, buckets - 1);
+    if (g->index) {
+        CHECK(buckets == 2 * (g->mask + 1));
+        split(g, index);
     } else {
-        fill_anew(g, index, buckets - 1);
+        memset(index, 0, buckets * sizeof(*index));
         g->next_bit = bits_of(buckets - 1);
     }
     wk_room_free(s, g->index, wk_index_slots(g) / BUCKET_SLOTS * sizeof(*index));
@@ -169,8 +248,7 @@ void wk_index_remove(struct group *g, uint64_t at)
             continue;
         e = bucket_entry(&g->index[next], (uint32_t)moves);
         hash = entry_hash(e);
-        bucket_put(&g->index[hole], slot, g->index[next].tag[moves],
-                   next_of(hash, g->next_bit) | (hole != (hash & g->mask) ? HIGH_MOVED : 0), e);
+        bucket_put(&g->index[hole], slot, g->index[next].tag[moves], next_of(hash, g->next_bit), (hole - hash) & g->mask, e);
         g->index[next].tag[moves] = 0;
         hole = next;
         slot = (uint32_t)moves;

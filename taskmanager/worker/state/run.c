@@ -225,9 +225,44 @@ static void clear(struct entry *e, size_t bytes)
 }
 
 /*
- * New keys, of which a stream has many at its begin: with room in the page and in the bucket they are made here.
- * The bits of all that need another look stay.
+ * A new key where that is little work: there is room in page and index, and nothing of its tag where it is looked for.
+ * NULL: the long way finds out.  The caller counts it for the table and the state. Keys of at most KEY_HEAD_BYTES.
  */
+INLINE struct entry *insert_short(struct table *t, uint64_t hash, const uint64_t *head, uint32_t len, size_t size, uint32_t epoch,
+                                  size_t *ret_bytes)
+{
+    struct group *g = wk_group_of(t, hash);
+    struct entry_room room = entry_room(t, len, 0, size);
+    uint64_t at = hash & g->mask;
+    uint32_t free, distance = 0;
+    struct entry *e;
+
+    if (!g->index || !wk_index_holds(g->mask + 1, g->words + 1) || room.has_more || !page_fits(g->tail, room.bytes))
+        return NULL;
+    for (;; at = (at + 1) & g->mask, distance++) {
+        if (bucket_match(&g->index[at], tag_of(hash)))
+            return NULL;
+        free = bucket_match(&g->index[at], 0);
+        if (free)
+            break;
+    }
+    e = page_append(g->tail, room.bytes, epoch);
+    clear(e, room.bytes);
+    entry_fill(e, epoch, len, 0, size, &room);
+    e->fresh = 1;
+    key_of(e)[0] = head[0];
+    if (len > 8)
+        key_of(e)[1] = head[1];
+    bucket_put(&g->index[at], match_first(free), tag_of(hash), next_of(hash, g->next_bit), distance, e);
+    g->words++;
+    g->keys++;
+    g->log_bytes += room.bytes;
+    g->changed[1] += room.bytes;
+    *ret_bytes = room.bytes;
+    return e;
+}
+
+/* New keys, of which a stream has many at its begin. The bits of all that need another look stay. */
 static uint64_t insert_absent(const struct wk_runs *r, struct table *t, const struct key_run *keys, size_t size, void **values,
                               uint64_t others)
 {
@@ -235,30 +270,16 @@ static uint64_t insert_absent(const struct wk_runs *r, struct table *t, const st
     uint64_t bytes = 0, made = 0;
 
     for (uint64_t left = t->cold ? 0 : others & ~keys->is_long; left; left &= left - 1) {
-        uint32_t i = (uint32_t)__builtin_ctzll(left), free;
-        uint64_t hash = r->hash[r->at + i];
-        struct group *g = wk_group_of(t, hash);
-        struct bucket *b = &g->index[hash & g->mask];
-        struct entry_room room = entry_room(t, keys->len[i], 0, size);
-        struct entry *e;
+        uint32_t i = (uint32_t)__builtin_ctzll(left);
+        struct entry *e = NULL;
+        size_t more = 0;
 
-        if (entry[i] != &nothing.entry || !g->index || !wk_index_holds(g->mask + 1, g->words + 1) || room.has_more ||
-            !page_fits(g->tail, room.bytes) || bucket_match(b, tag_of(hash)) || !(free = bucket_match(b, 0)))
+        if (entry[i] == &nothing.entry)
+            e = insert_short(t, r->hash[r->at + i], keys->head[i], keys->len[i], size, r->epoch, &more);
+        if (!e)
             continue;
-        e = page_append(g->tail, room.bytes, r->epoch);
-        clear(e, room.bytes);
-        entry_fill(e, r->epoch, keys->len[i], 0, size, &room);
-        e->fresh = 1;
-        key_of(e)[0] = keys->head[i][0];
-        if (keys->len[i] > 8)
-            key_of(e)[1] = keys->head[i][1];
         values[i] = value_of(t, e);
-        bucket_put(b, match_first(free), tag_of(hash), next_of(hash, g->next_bit), e);
-        g->words++;
-        g->keys++;
-        g->log_bytes += room.bytes;
-        g->changed[1] += room.bytes;
-        bytes += room.bytes;
+        bytes += more;
         made |= UINT64_C(1) << i;
     }
     t->keys += (uint64_t)__builtin_popcountll(made);
@@ -373,6 +394,23 @@ void wk_runs_next_found(struct wk_runs *r, const struct key_run *keys, size_t si
     for (; others; others &= others - 1)
         values[__builtin_ctzll(others)] = NULL;
     r->at += keys->rows;
+}
+
+void *wk_runs_make(struct wk_runs *r, const struct key_run *keys, uint32_t i, size_t size)
+{
+    uint32_t run = r->at - keys->rows;
+    struct table *t = wk_table_of(r->state, r->number);
+    struct entry *e = NULL;
+    size_t bytes;
+
+    if ((keys->is_long >> i & 1) == 0)
+        e = insert_short(t, r->hash[run + i], keys->head[i], keys->len[i], size, r->epoch, &bytes);
+    if (!e)
+        return NULL;
+    t->keys++;
+    t->state->appended += bytes;
+    r->entry[run / KEY_RUN_ROWS % 2][i] = e;
+    return value_of(t, e);
 }
 
 bool wk_runs_has(const struct wk_runs *r, uint32_t i)

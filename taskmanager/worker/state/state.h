@@ -91,6 +91,8 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
 bool wk_runs_begin_found(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows) MUST_CHECK;
 void wk_runs_next_found(struct wk_runs *r, const struct key_run *keys, size_t size, void **values);
 bool wk_runs_has(const struct wk_runs *r, uint32_t i); /* of the run that came last */
+/* Key i of it, which has none, gets a value of zeros where that is little work; NULL: wk_state_get has to. */
+void *wk_runs_make(struct wk_runs *r, const struct key_run *keys, uint32_t i, size_t size);
 /* Values of changing size (packed rows). */
 const void *wk_state_read(struct wk_state *s, int state, uint64_t hash, rask_str key, size_t *ret_len);
 int wk_state_write(struct wk_state *s, int state, uint64_t hash, rask_str key, const void *value, size_t len,

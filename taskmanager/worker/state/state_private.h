@@ -80,9 +80,9 @@ struct page {
 _Static_assert(sizeof(struct page) <= PAGE_HEAD_BYTES, "the first entry is behind it");
 
 /*
- * Entries begin at multiples of 8 bytes, and of the word for an address three bits are free.  They spare a growing index most
- * looks at entries, each a line that is far away: where an entry stands in the bucket of its hash, two more bits of that say
- * where it will stand in an index of twice and four times the size.
+ * Entries begin at multiples of 8 bytes, and of the word for an address three bits are free.  They and the tags spare a growing
+ * index most looks at entries, each a line that is far away: the tag is the hash from TAG_BIT on, so it says where an entry
+ * goes in an index that has more bits than that, and up to there the free bits do.
  */
 struct bucket {
     uint16_t tag[BUCKET_SLOTS]; /* 0: free */
@@ -90,9 +90,13 @@ struct bucket {
     uint32_t low[BUCKET_SLOTS];
 };
 #define HIGH_MOVED 0x8000u /* its own bucket was full: it stands in another one */
-#define HIGH_NEXT_SHIFT 13u /* two bits of its hash, from the group's `next_bit` on */
+/* Two bits: of what stands in its own bucket those of its hash from the group's `next_bit` on, of others how far it has moved. */
+#define HIGH_NEXT_SHIFT 13u
 #define HIGH_NEXT (3u << HIGH_NEXT_SHIFT)
 #define HIGH_ADDRESS 0x1fffu
+#define FAR_MOVED 3u /* or farther */
+#define TAG_BIT 11u
+#define TAG_BITS 15u /* that are the hash's; with the last one it is kept from being 0 */
 _Static_assert(sizeof(struct bucket) == LINE_BYTES, "a bucket is a line");
 
 struct group {
@@ -282,12 +286,12 @@ static inline struct page *page_of(struct entry *e)
 {
     return (struct page *)(void *)((char *)e - e->offset);
 }
-/* Of 16 bits that neither the group nor the bucket is made of; not 0. */
+/* Of 16 bits that neither the group is made of nor the bucket, as long as there are few; not 0. */
 static inline uint16_t tag_of(uint64_t hash)
 {
-    uint16_t tag = (uint16_t)(hash >> 32);
+    uint16_t tag = (uint16_t)(hash >> TAG_BIT);
 
-    return (uint16_t)(tag + (tag == 0));
+    return tag ? tag : 1u << TAG_BITS;
 }
 /* Which slots have the tag (0: are free): a bit for each, for match_first. */
 static inline uint32_t bucket_match(const struct bucket *b, uint16_t tag)
@@ -321,16 +325,16 @@ static inline void bucket_point(struct bucket *b, uint32_t slot, const struct en
     b->high[slot] = (uint16_t)((b->high[slot] & ~HIGH_ADDRESS) | address >> 32);
     b->low[slot] = (uint32_t)address;
 }
-/* next: HIGH_NEXT of its hash, and HIGH_MOVED. The slot is free. */
-static inline void bucket_put(struct bucket *b, uint32_t slot, uint16_t tag, uint32_t next, const struct entry *e)
-{
-    b->tag[slot] = tag;
-    b->high[slot] = (uint16_t)next;
-    bucket_point(b, slot, e);
-}
 static inline uint32_t next_of(uint64_t hash, uint32_t bit)
 {
     return (uint32_t)(hash >> bit) << HIGH_NEXT_SHIFT & HIGH_NEXT;
+}
+/* next: HIGH_NEXT of its hash; distance: to its own bucket. The slot is free. */
+static inline void bucket_put(struct bucket *b, uint32_t slot, uint16_t tag, uint32_t next, uint64_t distance, const struct entry *e)
+{
+    b->tag[slot] = tag;
+    b->high[slot] = (uint16_t)(distance ? HIGH_MOVED | (uint32_t)MIN(distance, FAR_MOVED) << HIGH_NEXT_SHIFT : next);
+    bucket_point(b, slot, e);
 }
 static inline struct key key_from(rask_str bytes, uint32_t part)
 {

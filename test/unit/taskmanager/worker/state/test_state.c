@@ -188,6 +188,21 @@ static void runs_find_what_single_calls_find(void **state)
     }
 }
 
+/* The value of key k of a run, which was not found ahead: it is absent, or another row of the run has made it. */
+static uint64_t *make_one(struct fixture *f, struct wk_runs *runs, const struct key_run *run, uint32_t k, uint64_t hash, rask_str key)
+{
+    const uint64_t *before = wk_state_get(f->s, 0, hash, key, sizeof(*before), false, NULL, NULL);
+    uint64_t *v = runs ? wk_runs_make(runs, run, k, sizeof(*v)) : NULL;
+
+    if (!v)
+        return wk_state_get(f->s, 0, hash, key, sizeof(*v), true, NULL, NULL);
+    assert_null(before);
+    assert_true(wk_runs_has(runs, k));
+    assert_ptr_equal(v, wk_state_get(f->s, 0, hash, key, sizeof(*v), false, NULL, NULL));
+    assert_null(wk_runs_make(runs, run, k, sizeof(*v)));
+    return v;
+}
+
 /* As a row function does: the key at hand is changed, removed, asked for again. */
 static void use_one_by_one(struct fixture *f, const rask_batch *b, uint64_t *so_far, uint32_t first, uint32_t distinct)
 {
@@ -218,7 +233,7 @@ static void use_one_by_one(struct fixture *f, const rask_batch *b, uint64_t *so_
         if (v)
             assert_ptr_equal(v, wk_state_get(f->s, 0, hash[i], key, sizeof(*v), false, NULL, NULL));
         else
-            v = wk_state_get(f->s, 0, hash[i], key, sizeof(*v), true, NULL, NULL);
+            v = make_one(f, begun ? &runs : NULL, &run, k, hash[i], key);
         assert_int_equal(*v, so_far[n]);
         so_far[n] = ++*v;
         if (n % 5 == i % 3) {
@@ -380,6 +395,29 @@ static void shared_chunks_outlive_the_budget(void **state)
     wk_snapshot_free(snap);
 }
 
+/* An index that grows to thousands of buckets, while keys come and go: nothing is lost, and nothing found that has gone. */
+static void a_growing_index_keeps_all_keys(void **state)
+{
+    enum { MANY = 150000, STEP = 1000 };
+    struct fixture *f = *state;
+
+    for (uint64_t n = 0; n < MANY; n++) {
+        rask_str key = {(const char *)&n, sizeof(n)};
+
+        *(uint64_t *)wk_state_get(f->s, 0, hash_xxh3(&n, 8), key, 8, true, NULL, NULL) = n;
+        if (n % STEP == STEP - 1)
+            for (uint64_t gone = n - STEP + 1, last = n; gone < last; gone += 3)
+                assert_int_equal(wk_state_clear(f->s, 0, hash_xxh3(&gone, 8), (rask_str){(const char *)&gone, 8}, NULL), 0);
+        if (n % (MANY / 8))
+            continue;
+        for (uint64_t old = 0; old < n / STEP * STEP; old++) {
+            const uint64_t *v = wk_state_get(f->s, 0, hash_xxh3(&old, 8), (rask_str){(const char *)&old, 8}, 8, false, NULL, NULL);
+
+            assert_true(old % STEP % 3 == 0 && old % STEP != STEP - 1 ? !v : v && *v == old);
+        }
+    }
+}
+
 /* ---- heads from files ---- */
 
 static int restore_head(const rask_state *decl, uint32_t first, uint32_t last)
@@ -530,6 +568,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(memory_that_came_free_is_kept_for_a_while, set_up, tear_down),
         cmocka_unit_test(small_states_share_chunks),
         cmocka_unit_test(shared_chunks_outlive_the_budget),
+        cmocka_unit_test_setup_teardown(a_growing_index_keeps_all_keys, set_up, tear_down),
         cmocka_unit_test(heads_that_no_list_or_map_has_are_refused),
         cmocka_unit_test(all_of_a_worker_may_overdraw_while_a_store_is_behind),
         cmocka_unit_test(every_checkpoint_after_a_failed_write_says_why_it_failed),
