@@ -181,27 +181,39 @@ static bool in_place(struct wk_op *op, int state, const rask_schema *schema, siz
     return is_usable(op, state, VALUES, "a value in place", false) && is_in_place(op, state, schema, size);
 }
 
-/* The value of the current key, when the run of its row has found it. */
-static void *found_ahead(const struct wk_op *op, int state, const rask_schema *schema, size_t size)
+/* What the run of the current row has of such a value; NULL: the row is not of a run, or there is none. */
+static struct ahead *run_of(const struct wk_op *op, int state, const rask_schema *schema, size_t size)
 {
     const struct wk_kept *k = op->kept;
-    const struct ahead *a;
+    struct ahead *a;
 
     if (!k || (uint32_t)state >= k->count || !op->ctx.key.data || op->ctx.key.data != k->run.key)
         return NULL;
     a = k->of[state].ahead;
     if (!a || !a->begun || k->of[state].value.schema != schema || k->of[state].value.size != size || op->ctx.error.code)
         return NULL;
-    return a->values[k->run.row] && wk_runs_has(&a->runs, k->run.row) ? a->values[k->run.row] : NULL;
+    return a;
+}
+
+static void *found_ahead(const struct wk_op *op, const struct ahead *a)
+{
+    uint32_t row = op->kept->run.row;
+
+    return a->values[row] && wk_runs_has(&a->runs, row) ? a->values[row] : NULL;
 }
 
 void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
 {
     struct wk_op *op = wk_op_of(ctx);
-    void *found = found_ahead(op, state, schema, size);
+    struct ahead *a = run_of(op, state, schema, size);
+    void *value = a ? found_ahead(op, a) : NULL;
 
-    if (found)
-        return found;
+    if (value)
+        return value;
+    if (a)
+        value = a->values[op->kept->run.row] = wk_runs_make(&a->runs, &op->kept->run.keys, op->kept->run.row, size);
+    if (value)
+        return value;
     if (!in_place(op, state, schema, size))
         return NULL;
     return wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, true, NULL, first_error(op));
@@ -210,7 +222,8 @@ void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t s
 const void *wk_ctx_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
 {
     struct wk_op *op = wk_op_of(ctx);
-    const void *found = found_ahead(op, state, schema, size);
+    const struct ahead *a = run_of(op, state, schema, size);
+    const void *found = a ? found_ahead(op, a) : NULL;
 
     if (found)
         return found;
