@@ -225,7 +225,7 @@ class Bench:
     def __init__(self, build, folder, quick, tell, check=False):
         self.build, self.folder, self.tell = os.path.abspath(build), folder, tell
         self.quick, self.check = quick or check, check
-        self.runs = 1 if check else 2 if quick else 5
+        self.runs = 1 if check else 2 if quick else 4
         self.seconds = 0.5 if quick else 1.0  # that a measured run should take at least
 
     def program(self, name):

@@ -44,7 +44,7 @@ def through_c(bench):
 
 
 def tell(bench, name, job, rate, goals, base=None):
-    runs, seconds = ([], []), 2 if bench.quick else 4
+    runs, seconds = ([], []), 2 if bench.quick else 3
     for _ in range(2 if bench.quick else 3):
         for measured, kept in zip((job, base), runs):
             if measured:
@@ -85,7 +85,7 @@ def latency_half(bench):
 
 def one_row(bench):
     """One row a second, to each of two sinks."""
-    seconds = 10 if bench.quick else 30
+    seconds = 10 if bench.quick else 20
     with Cluster(bench, **TWO).start() as cluster:
         got = Latency(bench, cluster, *job_of(bench, TWO))(1, seconds)
     bench.tell(Figure("one row a second, two processes: p99", "us", [got["p99"]], goal="<= 1000"))

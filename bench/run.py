@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True  # the source tree stays as it is
 
@@ -85,7 +86,7 @@ def main():
     parts = list(CHECKED) if args.check else args.only.split(",")
     if not set(parts) <= set(PARTS):
         options.error(f"--only: of {','.join(PARTS)}")
-    figures = []
+    figures, begun = [], time.monotonic()
 
     def tell(figure):
         figures.append(figure)
@@ -102,6 +103,8 @@ def main():
                 part(bench)
                 if args.check:
                     print(f"ok {name}", flush=True)
+    if parts == list(PARTS):
+        tell(Figure("all of these figures", "minutes", [(time.monotonic() - begun) / 60], goal="<= 15"))
     if args.json:
         json.dump([f.object() for f in figures], sys.stdout, indent=1)
         print()
