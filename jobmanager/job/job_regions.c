@@ -273,6 +273,8 @@ static void redeploy(struct jm_job *job)
     jm_regions_forget(job);
     jm_job_set_reason(job, NULL);
     jm_job_set_state(job, JM_JOB_RUNNING);
+    if (job->graph.open == 0) /* the last of the others has ended meanwhile: nobody will report again */
+        jm_job_turn_soon(job);
 }
 
 void jm_regions_turn(struct jm_job *job)

@@ -292,6 +292,29 @@ static void what_ends_a_region_s_wait_is_the_reason(void **state)
     world_free(w);
 }
 
+/* Found by the simulator: a worker is lost whose tasks have ended, and the last ones end while it is replaced. */
+static void what_ends_while_regions_start_again_ends_the_job(void **state)
+{
+    struct world *w = world_with(2, 1);
+
+    (void)state;
+    world_set(w, "restart-strategy.type", "fixed-delay");
+    submit_two_pipelines(w);
+    world_run_ms(w, 100);
+    fake_report_all(world_worker(w, 0, 1), T(FINISHED));
+    world_run_ms(w, 100);
+    fake_die(world_worker(w, 0, 1), true, false, false, NULL); /* its obituary is waited for */
+    world_run_ms(w, 100);
+    assert_state(w, 1, RESTARTING);
+    fake_report_all(world_worker(w, 1, 1), T(FINISHED));
+    world_run_ms(w, 100);
+    fake_die(world_worker(w, 0, 1), false, true, false, "killed by signal 9 (SIGKILL)");
+    world_run_ms(w, 100);
+    assert_state(w, 1, FINISHED);
+    assert_all_free(w, 2);
+    world_free(w);
+}
+
 static void a_wait_may_be_canceled(void **state)
 {
     struct world *w = world_with(1, 1);
@@ -346,6 +369,7 @@ int main(void)
         cmocka_unit_test(it_waits_for_slots_and_may_be_canceled),
         cmocka_unit_test(a_region_says_what_it_waits_for),
         cmocka_unit_test(what_ends_a_region_s_wait_is_the_reason),
+        cmocka_unit_test(what_ends_while_regions_start_again_ends_the_job),
         cmocka_unit_test(a_wait_may_be_canceled),
         cmocka_unit_test(what_an_earlier_epoch_says_is_refused),
     };
