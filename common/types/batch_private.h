@@ -70,6 +70,11 @@ void batch_runs_add_cells(struct runs *r, const rask_batch *b, uint32_t column, 
 /* The runs as one batch, which can be a child; strings as in batch_gather. */
 rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const struct runs *runs);
 
+/* batch_partition for up to FEW_PLACES_MAX places of rows with plain cells (part.c). NULL: not on this processor. */
+#define FEW_PLACES_MAX 4
+rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
+                           uint32_t rows, const uint64_t *hash, uint32_t *ret_end);
+
 /* A view as two words, little-endian: length and prefix; buffer and offset. Parts of a view written
  * one by one and then copied whole would stall the copy. */
 typedef struct {

@@ -1,9 +1,9 @@
 /*
- * part.c - rows put into the order of a few places without a number for each: batch_partition of batch.h.
+ * part.c - rows put into the order of a few places without a number for each: of batch_partition (part_many.c).
  *
  * Eight cells are read at once, and for each place those that go there are moved together and written, so a row costs a share
  * of a few instructions where the general form (gather.c) has a look at its number and a store for each cell.  It wants AVX-512,
- * and cells that are moved as they are; whoever asks for more gets NULL and takes the general form.
+ * and who asks elsewhere gets NULL.
  */
 #include "common/base/check.h"
 #include "common/base/cpu.h"
@@ -17,21 +17,8 @@ enum { GROUP = 8, INPUTS_MAX = 64, GROUPS_MAX = RASK_BATCH_ROWS_MAX / GROUP + IN
 
 /* Whose bits say which rows of each eight of an input go to a place. Each input begins with a group of its own. */
 struct masks {
-    uint8_t of[BATCH_PLACES_MAX][GROUPS_MAX + 32 / GROUP]; /* 32 rows are compared at once */
+    uint8_t of[FEW_PLACES_MAX][GROUPS_MAX + 32 / GROUP]; /* 32 rows are compared at once */
 };
-
-static bool is_plain(const rask_batch *b)
-{
-    if (b->sel || b->buffer_count || b->event_time.data || b->kind.data)
-        return false;
-    for (uint32_t c = 0; c < b->schema->columns; c++) {
-        uint32_t width = schema_width(&b->schema->fields[c]);
-
-        if (b->columns[c].validity || schema_is_nested(&b->schema->fields[c]) || (width != 4 && width != 8 && width != 16))
-            return false;
-    }
-    return true;
-}
 
 /* Of one input; returns its groups. Adds to count. */
 WIDE static uint32_t masks_of(const uint16_t *place, uint32_t rows, uint32_t places, struct masks *m, uint32_t group, uint32_t *count)
@@ -124,7 +111,7 @@ WIDE static void part(uint32_t width, const void *from, uint32_t rows, const str
 static void part_column(rask_batch *const *in, uint32_t in_count, uint32_t column, const uint64_t *hash, uint32_t width,
                         const struct masks *m, const uint32_t *end, void *result, uint32_t places)
 {
-    uint8_t *to[BATCH_PLACES_MAX] = {result};
+    uint8_t *to[FEW_PLACES_MAX] = {result};
     uint32_t group = 0;
 
     for (uint32_t p = 1; p < places; p++)
@@ -140,8 +127,8 @@ static void part_column(rask_batch *const *in, uint32_t in_count, uint32_t colum
     }
 }
 
-rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
-                            uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
+rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
+                           uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
 {
     const rask_schema *schema = in[0]->schema;
     uint32_t group = 0, done = 0;
@@ -149,11 +136,9 @@ rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t i
     struct cells cells;
     struct masks masks;
 
-    if (!cpu_has_avx512() || !__builtin_cpu_supports("bmi2") || places < 2 || places > BATCH_PLACES_MAX || rows > RASK_BATCH_ROWS_MAX || in_count > INPUTS_MAX)
+    if (!cpu_has_avx512() || !__builtin_cpu_supports("bmi2") || rows > RASK_BATCH_ROWS_MAX || in_count > INPUTS_MAX)
         return NULL;
-    for (uint32_t i = 0; i < in_count; i++)
-        if (!is_plain(in[i]))
-            return NULL;
+    CHECK(places >= 2 && places <= FEW_PLACES_MAX);
     memset(ret_end, 0, places * sizeof(*ret_end));
     for (uint32_t i = 0; i < in_count; i++) {
         CHECK(in[i]->rows <= rows - done);
@@ -173,8 +158,8 @@ rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t i
     return batch_over_cells(pool, schema, &cells, 0, rows);
 }
 #else
-rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
-                            uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
+rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
+                           uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
 {
     (void)pool;
     (void)in;
