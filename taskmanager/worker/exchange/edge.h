@@ -32,7 +32,7 @@
  */
 #define EDGE_PACE_NS 30000u
 #define EDGE_PACE_BEHIND_NS 100000u
-#define EDGE_BEHIND_BYTES (64u << 10)
+#define EDGE_BEHIND_BYTES (128u << 10) /* up to a quarter of 256 KiB of credit, or what comes in 0.2 ms, is on its way back */
 #define EDGE_OVERDRAFT_BYTES (16ull << 20) /* that may wait while a barrier is to overtake them */
 
 typedef uint32_t wk_partition_fn(const rask_row *row, uint32_t channels);

@@ -57,6 +57,7 @@ bool wk_run_once(struct wk_runnable *r, uint64_t *now_ns)
     r->ended_ns = 0;
     more = r->run(r);
     r->ending = false;
+    r->slow = r->ended_ns != 0 && r->ended_ns - r->began_ns > WK_SLOW_NS;
     *now_ns = r->ended_ns; /* before somebody else may run it */
     if (!more && __atomic_compare_exchange_n(&r->state, &expected, WK_IDLE, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return false;

@@ -18,6 +18,8 @@
 struct wk_executor;
 struct wk_runnable;
 
+#define WK_SLOW_NS 1000000u
+
 enum { WK_IDLE, WK_QUEUED, WK_RUNNING, WK_RUNNING_AGAIN };
 
 struct wk_runnable {
@@ -30,6 +32,7 @@ struct wk_runnable {
     int hurry;                /* atomic: the step is long, loops over rows should return; wk_hurries */
     bool ending;              /* step: it wakes others and returns at once, so its thread may run one of them */
     bool is_source;           /* set once: what it makes is work for others */
+    bool slow;                /* its last step took longer than WK_SLOW_NS; owned by the executor */
     uint64_t began_ns;        /* of now_ns: when the step began; owned by the executor */
     uint64_t ended_ns;        /* step: when it ended, if it has looked; 0: it has not */
     struct wk_runnable *next; /* owned by the executor while queued */

@@ -12,7 +12,8 @@
  *
  * One runner that has nothing to do, the leader, sleeps in the loop instead (wk_executor_loop), if there is one: what comes over
  * it is handed to a task and worked on by the same thread.  Who comes to be without work while nobody leads does so next; one
- * that always has work looks at a loop that nobody serves between its steps.  The main thread serves it when no runner can.
+ * that always has work looks at a loop that nobody serves between its steps.  The main thread serves it when no runner can, and
+ * while a step takes much longer than steps should.
  *
  * Many sources that are ready at the same time do not all go first: what some of them have made is read before others make
  * more, else all of it would leave the caches meanwhile.
@@ -251,7 +252,7 @@ static void call_main(struct pool_executor *p)
     pthread_cond_signal(&p->call);
 }
 
-/* Inside a step that is going to wait, perhaps for what the loop brings. */
+/* A step is going to wait, perhaps for what the loop brings, or takes long. */
 static void leave_loop_to_others(struct pool_executor *p)
 {
     struct runner *r = is_unled(p) ? wake_sleeper(p) : NULL;
@@ -484,8 +485,10 @@ static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t no
         pthread_cond_signal(&p->watch);
     }
     woken = ensure_runner(p);
-    if (!woken && now - r->busy_since_ns > STREAK_NS && p->waking == 0 && (unkept(p) || is_unled(p)))
-        woken = wake_sleeper(p); /* it finds nothing to do, keeps the time and serves the loop */
+    if (!woken && now - r->busy_since_ns > STREAK_NS && unkept(p))
+        woken = wake_sleeper(p); /* it finds nothing to do and keeps the time */
+    if (next->slow)
+        leave_loop_to_others(p);
     unlock_and_wake(p, woken);
     current = next;
     again = wk_run_once(next, &now);
