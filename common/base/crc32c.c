@@ -207,3 +207,24 @@ uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len)
 {
     return crc32c_here(crc, data, len);
 }
+
+/* Of two polynomials modulo the CRC's, bits reflected: the highest is x^0. */
+static uint32_t product(uint32_t a, uint32_t b)
+{
+    uint32_t sum = 0;
+
+    for (uint32_t bit = 1u << 31; bit; bit >>= 1) {
+        sum ^= a & bit ? b : 0;
+        b = b & 1 ? POLY_REFLECTED ^ b >> 1 : b >> 1;
+    }
+    return sum;
+}
+
+/* The first part stands second_len bytes further on: it is multiplied by x^(8 * second_len). */
+uint32_t hash_crc32c_join(uint32_t first, uint32_t second, uint64_t second_len)
+{
+    for (uint32_t power = 1u << 23; second_len; second_len >>= 1, power = product(power, power)) /* x^8, x^16, x^32 ... */
+        if (second_len & 1)
+            first = product(first, power);
+    return first ^ second;
+}

@@ -15,6 +15,8 @@ void hash_xxh3_signed64(const int64_t *number, uint32_t count, uint64_t *hash);
 void hash_xxh3_signed32(const int32_t *number, uint32_t count, uint64_t *hash);
 /* CRC-32C (Castagnoli). Start with crc = 0; feed parts in order. SSE4.2 where the processor has it, else tables. */
 uint32_t hash_crc32c(uint32_t crc, const void *data, size_t len);
+/* Of two parts, one behind the other, by the CRC of each: second is of so many bytes. */
+uint32_t hash_crc32c_join(uint32_t first, uint32_t second, uint64_t second_len);
 uint32_t hash_crc32c_portable(uint32_t crc, const void *data, size_t len); /* always tables; the same result */
 /* FIPS 180-4; for content addresses (blobs, compiler cache). */
 void hash_sha256(const void *data, size_t len, uint8_t out[32]);

@@ -162,6 +162,7 @@ struct ckpt_writer {
     uint32_t count, room;
     uint64_t size;
     uint32_t crc;
+    size_t head_bytes; /* of the section that comes next, most likely */
     struct arena arena;
 };
 
@@ -171,6 +172,7 @@ struct ckpt_writer *ckpt_writer_new(const struct ckpt_file_head *head, enum ckpt
 
     w->head = *head;
     w->codec = codec;
+    w->head_bytes = RECORD_FIXED_BYTES;
     arena_init(&w->arena);
     return w;
 }
@@ -207,12 +209,11 @@ void ckpt_writer_begin(struct ckpt_writer *w, struct bytes *out)
     given(w, out, start);
 }
 
-void ckpt_writer_section(struct ckpt_writer *w, struct ckpt_section *section, const void *payload, size_t len, struct bytes *out)
+/* A section, whose record is the last of out. */
+static void given_section(struct ckpt_writer *w, struct ckpt_section *section, const struct bytes *out)
 {
-    size_t start = out->len;
+    uint32_t crc;
 
-    CHECK(w->size > 0);
-    ckpt_record_add(section, payload, len, w->codec, out);
     section->offset = w->size;
     if (w->count == w->room) {
         w->room = MAX(w->room * 2, 16u);
@@ -221,7 +222,49 @@ void ckpt_writer_section(struct ckpt_writer *w, struct ckpt_section *section, co
     w->sections[w->count] = *section;
     w->sections[w->count].state = arena_strdup(&w->arena, section->state);
     w->sections[w->count++].file = 0;
-    given(w, out, start);
+    w->size += section->stored_bytes;
+    memcpy(&crc, out->data + out->len - sizeof(crc), sizeof(crc)); /* it ends with that of what is before it */
+    w->crc = hash_crc32c_join(w->crc, crc, section->stored_bytes - sizeof(crc));
+    w->crc = hash_crc32c(w->crc, out->data + out->len - sizeof(crc), sizeof(crc));
+    w->head_bytes = RECORD_FIXED_BYTES + strlen(section->state);
+}
+
+void ckpt_writer_section(struct ckpt_writer *w, struct ckpt_section *section, const void *payload, size_t len, struct bytes *out)
+{
+    CHECK(w->size > 0);
+    ckpt_record_add(section, payload, len, w->codec, out);
+    given_section(w, section, out);
+}
+
+size_t ckpt_writer_room(const struct ckpt_writer *w, struct bytes *out)
+{
+    size_t begin = out->len;
+
+    bytes_reserve(out, w->head_bytes);
+    out->len += w->head_bytes;
+    return begin;
+}
+
+void ckpt_writer_made(struct ckpt_writer *w, struct ckpt_section *section, size_t begin, struct bytes *out)
+{
+    size_t len = out->len - begin - w->head_bytes, bytes = RECORD_FIXED_BYTES + strlen(section->state);
+    struct bytes head;
+
+    CHECK(w->size > 0 && w->codec == CKPT_PLAIN && bytes <= RECORD_FIXED_BYTES + RECORD_NAME_MAX);
+    bytes_reserve(out, bytes);
+    if (bytes != w->head_bytes)
+        memmove(out->data + begin + bytes, out->data + begin + w->head_bytes, len);
+    section->raw_bytes = len;
+    section->codec = CKPT_PLAIN;
+    bytes_init(&head);
+    add_head(section, len, &head);
+    CHECK(head.len == bytes);
+    memcpy(out->data + begin, head.data, bytes);
+    bytes_release(&head);
+    out->len = begin + bytes + len;
+    bytes_add_u32(out, hash_crc32c(0, out->data + begin, out->len - begin));
+    section->stored_bytes = out->len - begin;
+    given_section(w, section, out);
 }
 
 /* Index: u64 length of the message, then a rask.ckpt.Metadata of this file alone: operators, states, sections. */

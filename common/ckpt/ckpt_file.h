@@ -55,6 +55,13 @@ void ckpt_writer_begin(struct ckpt_writer *w, struct bytes *out);
 /* Also sets section->offset. section is copied into the index. */
 void ckpt_writer_section(struct ckpt_writer *w, struct ckpt_section *section, const void *payload, size_t len,
                          struct bytes *out);
+/*
+ * The same of a payload that is made where it is to stand, and has no codec: `room` leaves room for what comes before it, and says
+ * where the section begins; the payload is appended to out; `made` puts the rest around it.  Where there is no section after
+ * all, out->len is set back to its begin.
+ */
+size_t ckpt_writer_room(const struct ckpt_writer *w, struct bytes *out);
+void ckpt_writer_made(struct ckpt_writer *w, struct ckpt_section *section, size_t begin, struct bytes *out);
 /* schemas: a meta whose operators and states the file describes itself with (sections of it are ignored). */
 void ckpt_writer_end(struct ckpt_writer *w, const struct ckpt_meta *schemas, struct bytes *out);
 uint64_t ckpt_writer_size(const struct ckpt_writer *w); /* bytes given out so far */

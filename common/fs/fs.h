@@ -25,7 +25,7 @@ struct fs_result {
     struct fs_file *file;      /* open */
     const uint8_t *data;       /* read */
     size_t len;
-    uint8_t **owner;           /* read: fs_take */
+    uint8_t **owner;           /* read, append_taken: fs_take */
     uint64_t size;             /* stat */
     char **names;              /* list: sorted, borrowed */
     size_t name_count;
@@ -34,11 +34,12 @@ typedef void fs_cb(void *arg, const struct fs_result *result);
 
 /*
  * FS_CREATE truncates, FS_APPEND creates what is missing; both may be read too.  FS_CREATE_UNCACHED: as FS_CREATE, and what is
- * written is not kept in memory where the system can do so: of files that are large and will hardly be read.
+ * written is not kept in memory where the system can do so (append_taken): of files that are large and will hardly be read.
  */
+#define FS_BLOCK_BYTES 4096u
 enum fs_open_mode { FS_READ, FS_CREATE, FS_APPEND, FS_CREATE_UNCACHED };
 
-/* What was read becomes the caller's: mem_free. In the callback, once. */
+/* What was read, or is appended and taken, becomes the caller's: mem_free. In the callback, once. */
 static inline uint8_t *fs_take(const struct fs_result *result)
 {
     uint8_t *data = *result->owner;
@@ -52,6 +53,9 @@ struct fs_ops {
     void (*pread)(struct fs *fs, struct fs_file *file, uint64_t offset, size_t len, fs_cb *cb, void *arg);
     void (*append)(struct fs *fs, struct fs_file *file, const void *data, size_t len, fs_cb *cb,
                    void *arg); /* data is copied */
+    /* Data is taken: mem_free, or fs_take in the callback. Blocks of FS_BLOCK_BYTES that begin at a multiple of it in memory and
+     * in the file (FS_CREATE_UNCACHED, nothing but such before, and the file not read) go from there to the disk. */
+    void (*append_taken)(struct fs *fs, struct fs_file *file, uint8_t *data, size_t len, fs_cb *cb, void *arg);
     void (*sync)(struct fs *fs, struct fs_file *file, fs_cb *cb, void *arg);
     void (*close)(struct fs *fs, struct fs_file *file); /* after the calls made before it; the handle is gone */
     /* Whole files: read all of it (ERR_LIMIT if longer than max); or write to a temporary name, sync, rename, sync

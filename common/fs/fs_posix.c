@@ -11,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/base/bytes.h"
@@ -24,7 +23,6 @@
 #define READ_MAX    (256u << 20)
 #define TEMP_MARK   ".tmp-"
 #define TEMP_DIGITS 16
-#define WRITE_UNCACHED 0x80 /* RWF_DONTCACHE of Linux 6.14, which not every libc has */
 
 struct fs_posix {
     struct fs fs; /* first */
@@ -37,7 +35,7 @@ struct fs_file {
     int fd;
     struct list queue; /* ops that wait for their turn */
     bool busy;
-    bool uncached; /* the op under way: what is appended leaves the cache when it is on disk */
+    bool direct; /* the op under way: what is appended goes past the page cache, in whole blocks */
 };
 
 struct op {
@@ -79,13 +77,22 @@ static int run_open(struct op *op)
     op->file = MEM_NEW(struct fs_file);
     op->file->fd = fd;
     op->file->path = mem_strdup(op->path);
-    op->file->uncached = op->mode == FS_CREATE_UNCACHED;
+    op->file->direct = op->mode == FS_CREATE_UNCACHED && fcntl(fd, F_SETFL, O_APPEND | O_DIRECT) == 0;
     list_init(&op->file->queue);
     return 0;
 }
 
+/* From now on all goes through the page cache. */
+static void end_direct(struct fs_file *file)
+{
+    if (file->direct)
+        (void)fcntl(file->fd, F_SETFL, O_APPEND);
+    file->direct = false;
+}
+
 static int run_pread(struct op *op)
 {
+    end_direct(op->file);
     if (op->len > READ_MAX)
         return err_set(&op->result.err, ERR_LIMIT,
                        "cannot read %zu bytes of %s at once, the limit is %u", op->len, op->path,
@@ -122,19 +129,20 @@ static int write_fully(int fd, const uint8_t *data, size_t len)
     return 0;
 }
 
-/* As much as can be; the rest, and where the system or this disk cannot all of it, goes as ever. */
-static size_t write_uncached(struct fs_file *file, const uint8_t *data, size_t len)
+/* As much as can be; the rest, and where this disk cannot all of it, goes as ever. */
+static size_t write_direct(struct op *op)
 {
-    struct iovec piece = {(void *)(uintptr_t)data, len};
-    ssize_t n = pwritev2(file->fd, &piece, 1, -1, WRITE_UNCACHED);
+    bool blocks = op->len % FS_BLOCK_BYTES == 0 && (uintptr_t)op->data % FS_BLOCK_BYTES == 0;
+    ssize_t n = blocks ? write(op->file->fd, op->data, op->len) : 0;
 
-    file->uncached = n >= 0 || errno == EINTR;
+    if (n != (ssize_t)op->len)
+        end_direct(op->file);
     return n > 0 ? (size_t)n : 0;
 }
 
 static int run_append(struct op *op)
 {
-    size_t done = op->file->uncached ? write_uncached(op->file, op->data, op->len) : 0;
+    size_t done = op->file->direct ? write_direct(op) : 0;
 
     return write_fully(op->file->fd, op->data + done, op->len - done) == 0 ? 0 : failed(op, "write to");
 }
@@ -455,6 +463,17 @@ static void posix_append(struct fs *fs, struct fs_file *file, const void *data, 
     start(op);
 }
 
+static void posix_append_taken(struct fs *fs, struct fs_file *file, uint8_t *data, size_t len, fs_cb *cb, void *arg)
+{
+    struct op *op = op_new(fs, run_append, file->path, cb, arg);
+
+    op->file = file;
+    op->data = data;
+    op->len = len;
+    op->result.owner = &op->data;
+    start(op);
+}
+
 static void posix_sync(struct fs *fs, struct fs_file *file, fs_cb *cb, void *arg)
 {
     struct op *op = op_new(fs, run_sync, file->path, cb, arg);
@@ -545,6 +564,7 @@ static const struct fs_ops posix_ops = {
     .open = posix_open,
     .pread = posix_pread,
     .append = posix_append,
+    .append_taken = posix_append_taken,
     .sync = posix_sync,
     .close = posix_close,
     .read_all = posix_read_all,

@@ -146,6 +146,48 @@ static void appending(void **state)
     mem_free(c.text);
 }
 
+static void on_given_back(void *arg, const struct fs_result *r)
+{
+    struct call *c = arg;
+
+    mem_free(c->text);
+    c->text = (char *)fs_take(r);
+    c->code = r->code;
+    c->done = true;
+}
+
+/* Blocks, with memory that comes back, and then what is none. */
+static void appending_what_is_taken(void **state)
+{
+    struct call c = call_on(state);
+    struct fs_file *f = open_file(&c, "log", FS_CREATE_UNCACHED);
+    size_t size = 3 * FS_BLOCK_BYTES;
+    uint8_t *data = mem_alloc_huge(MEM_HUGE_BYTES);
+
+    for (size_t i = 0; i < size; i++)
+        data[i] = (uint8_t)(i / 7);
+    call_begin(&c);
+    c.fs->ops->append_taken(c.fs, f, data, size, on_given_back, &c);
+    assert_true(world_until_true(c.w, &c.done));
+    assert_int_equal(c.code, 0);
+    assert_ptr_equal(c.text, data);
+    c.text = NULL;
+    call_begin(&c);
+    c.fs->ops->append_taken(c.fs, f, data, size, on_given_back, &c);
+    assert_true(world_until_true(c.w, &c.done));
+    assert_int_equal(CALL(&c, append, f, "end", 3), 0);
+    c.fs->ops->append_taken(c.fs, f, mem_dup("ed", 2), 2, NULL, NULL);
+    assert_int_equal(CALL(&c, sync, f), 0);
+    assert_int_equal(CALL(&c, pread, f, 0, 3 * size), 0);
+    assert_int_equal(c.len, 2 * size + 5);
+    for (size_t i = 0; i < size; i++)
+        assert_true((uint8_t)c.text[i] == (uint8_t)(i / 7) && c.text[size + i] == c.text[i]);
+    assert_memory_equal(c.text + 2 * size, "ended", 5);
+    c.fs->ops->close(c.fs, f);
+    world_settle(c.w);
+    mem_free(c.text);
+}
+
 static void on_taken(void *arg, const struct fs_result *r)
 {
     struct call *c = arg;
@@ -265,6 +307,7 @@ static void folders_are_not_files(void **state)
 const struct contract contract_fs[] = {
     {"whole_files", whole_files},
     {"appending", appending},
+    {"appending_what_is_taken", appending_what_is_taken},
     {"what_was_read_may_be_taken", what_was_read_may_be_taken},
     {"calls_on_a_file_keep_their_order", calls_on_a_file_keep_their_order},
     {"names", names},

@@ -448,8 +448,10 @@ static void start(struct fs *fs, struct op op, const void *data, fs_cb *cb, void
     struct sim_env *env = sim_fs->env;
     struct op *copy;
 
-    if (env->muted)
+    if (env->muted) {
+        mem_free(op.data);
         return;
+    }
     copy = mem_dup(&op, sizeof(op));
     copy->fs = sim_fs;
     copy->path = mem_strdup(op.file != NULL ? op.file->path : op.path);
@@ -458,7 +460,8 @@ static void start(struct fs *fs, struct op op, const void *data, fs_cb *cb, void
         copy->path[0] = '\0';
     copy->to = mem_strdup(op.to);
     copy->disk = sim_path_is_shared(copy->path) ? env->sim->shared_disk : env->node->host->disk;
-    copy->data = data == NULL ? NULL : mem_dup(data, op.len);
+    copy->data = data == NULL ? op.data : mem_dup(data, op.len);
+    copy->result.owner = &copy->data;
     copy->cb = cb;
     copy->arg = arg;
     list_init(&copy->queue_node);
@@ -490,6 +493,11 @@ static void fs_sim_append(struct fs *fs, struct fs_file *file, const void *data,
 {
     start(fs, (struct op){.type = OP_APPEND, .file = file, .len = len}, len == 0 ? "" : data, cb,
           arg);
+}
+
+static void fs_sim_append_taken(struct fs *fs, struct fs_file *file, uint8_t *data, size_t len, fs_cb *cb, void *arg)
+{
+    start(fs, (struct op){.type = OP_APPEND, .file = file, .len = len, .data = data}, NULL, cb, arg);
 }
 
 static void fs_sim_sync(struct fs *fs, struct fs_file *file, fs_cb *cb, void *arg)
@@ -564,6 +572,7 @@ static const struct fs_ops sim_fs_ops = {
     .open = fs_sim_open,
     .pread = fs_sim_pread,
     .append = fs_sim_append,
+    .append_taken = fs_sim_append_taken,
     .sync = fs_sim_sync,
     .close = fs_sim_close,
     .read_all = fs_sim_read_all,

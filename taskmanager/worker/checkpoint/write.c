@@ -14,6 +14,7 @@
 #include "taskmanager/worker/task/task.h"
 
 #define PIECE_BYTES      (2u << 20)
+#define UNCACHED_BYTES   (2 * MEM_HUGE_BYTES) /* for a piece, a section and what else there may be */
 #define INLINE_ALL_BYTES (64u << 10) /* of records in one acknowledgement */
 /*
  * Tasks that want all cores keep nearly all: then so much is written in a second for each thread of theirs, which costs about
@@ -22,6 +23,7 @@
 #define PACE_BYTES (110u << 20)
 #define PACE_NS 10000000000u
 #define PACE_LATE_NS 200000000u
+#define BUSY_NS 50000000u /* so long tasks that were seen busy are taken for it: a step that takes long does not count as one */
 #define TABLES_BYTES (1u << 20) /* a file with so much of tables ends with one: so it goes when they go */
 
 struct output {
@@ -34,9 +36,11 @@ struct output {
     uint32_t first, last;       /* snapshots that are in it */
     char *path;
     struct bytes piece; /* made, not appended yet */
+    struct bytes rest;  /* of a piece that is appended: less than a block */
+    size_t sent, room;  /* of that piece: bytes that are appended, and what it has room for */
     struct fs_file *handle;
     struct wk_copy *copy; /* NULL: not begun, or none is kept */
-    bool appended;        /* the piece; not to the copy yet */
+    bool uncached;        /* in whole blocks, from memory that is aligned to them */
     bool ended, synced, used;
 };
 enum { EXCLUSIVE, SHARED, OUTPUTS };
@@ -52,7 +56,7 @@ struct wk_writing {
     pthread_mutex_t rows_lock; /* of those: they end with the worker, which does not wait for the thread */
     bool rows_dropped;         /* rows_lock */
     struct output outputs[OUTPUTS];
-    const struct output *busy; /* that the call of fs under way is for */
+    struct output *busy; /* that the call of fs under way is for */
     struct bytes payload, record;
     size_t inline_bytes;
     struct wk_tables **tables; /* references: where pieces of tables are written */
@@ -61,6 +65,8 @@ struct wk_writing {
     uint32_t dirs_synced;
     struct env_work work;
     struct env_timer pause;
+    uint64_t busy_ns; /* when `threads` tasks were seen busy; 0: never */
+    uint32_t threads;
     uint64_t began_ns, due_ns; /* due_ns: when the next piece may be made, if the tasks are busy */
     uint64_t unpaid;           /* bytes written that due_ns does not know of */
     struct err err;
@@ -79,6 +85,7 @@ static void writing_free(struct wk_writing *w)
         wk_copy_end(o->copy);
         ckpt_writer_free(o->writer);
         bytes_release(&o->piece);
+        bytes_release(&o->rest);
         mem_free(o->path);
     }
     for (uint32_t i = 0; i < w->count; i++)
@@ -135,6 +142,11 @@ static void begin_file(struct wk_writing *w, struct output *o)
     memcpy(head.job, w->options.job, sizeof(head.job));
     head.created_ms = w->meta->created_ms;
     o->number++;
+    o->uncached = o->number > 1;
+    if (o->uncached && (o->piece.cap < UNCACHED_BYTES || (uintptr_t)o->piece.data % FS_BLOCK_BYTES != 0)) {
+        bytes_release(&o->piece);
+        o->piece = (struct bytes){mem_alloc_huge(UNCACHED_BYTES), 0, UNCACHED_BYTES};
+    }
     o->used = true;
     o->ended = o->synced = false;
     o->path = mem_printf("%s/%s", o->dir, name);
@@ -154,12 +166,32 @@ static void end_file(struct wk_writing *w, struct output *o)
     o->ended = true;
 }
 
-/* last: of a table. */
+static struct output *output_of(struct wk_writing *w, enum ckpt_section_kind kind)
+{
+    return &w->outputs[ckpt_is_placed(kind) && w->options.shared_dir ? SHARED : EXCLUSIVE];
+}
+
+static bool goes_inline(const struct wk_writing *w, size_t bytes)
+{
+    return bytes <= CKPT_INLINE_MAX / 2 && w->inline_bytes + bytes <= INLINE_ALL_BYTES;
+}
+
+/* A section is in its record or file. last: of a table. */
+static void section_is_put(struct wk_writing *w, struct ckpt_section *s, bool last)
+{
+    struct output *o = output_of(w, s->kind);
+
+    if (s->file != CKPT_NO_FILE && ckpt_writer_size(o->writer) > (last ? TABLES_BYTES : CKPT_FILE_SPLIT_BYTES))
+        end_file(w, o);
+    w->stored[w->at] += s->stored_bytes;
+    ckpt_meta_add(w->meta, s);
+}
+
 static void put_section(struct wk_writing *w, struct ckpt_section *s, bool last)
 {
-    struct output *o = &w->outputs[ckpt_is_placed(s->kind) && w->options.shared_dir ? SHARED : EXCLUSIVE];
+    struct output *o = output_of(w, s->kind);
 
-    if (w->payload.len <= CKPT_INLINE_MAX / 2 && w->inline_bytes + w->payload.len <= INLINE_ALL_BYTES) {
+    if (goes_inline(w, w->payload.len)) {
         bytes_clear(&w->record);
         ckpt_record_add(s, w->payload.data, w->payload.len, CKPT_PLAIN, &w->record);
         s->file = CKPT_NO_FILE;
@@ -171,11 +203,40 @@ static void put_section(struct wk_writing *w, struct ckpt_section *s, bool last)
         s->file = o->file;
         o->last = w->at;
         ckpt_writer_section(o->writer, s, w->payload.data, w->payload.len, &o->piece);
-        if (ckpt_writer_size(o->writer) > (last ? TABLES_BYTES : CKPT_FILE_SPLIT_BYTES))
-            end_file(w, o);
     }
-    w->stored[w->at] += s->stored_bytes;
-    ckpt_meta_add(w->meta, s);
+    section_is_put(w, s, last);
+}
+
+/* The next section of what is in memory. Once there is a file for most of them it is made where it stands there. */
+static int put_made(struct wk_writing *w, struct wk_snapshot *snap)
+{
+    struct output *o = output_of(w, CKPT_IMAGE);
+    struct ckpt_section section = {.kind = 0};
+    size_t begin, payload;
+    int rc;
+
+    if (!o->writer) {
+        rc = wk_snapshot_next(snap, &section, &w->payload);
+        if (rc == 1)
+            put_section(w, &section, false);
+        return rc;
+    }
+    begin = ckpt_writer_room(o->writer, &o->piece);
+    payload = o->piece.len;
+    rc = wk_snapshot_add(snap, &section, &o->piece);
+    if (rc == 1 && o == output_of(w, section.kind) && !goes_inline(w, o->piece.len - payload)) {
+        section.file = o->file;
+        o->last = w->at;
+        ckpt_writer_made(o->writer, &section, begin, &o->piece);
+        section_is_put(w, &section, false);
+        return rc;
+    }
+    bytes_clear(&w->payload);
+    bytes_add(&w->payload, o->piece.data + payload, o->piece.len - payload);
+    o->piece.len = begin;
+    if (rc == 1)
+        put_section(w, &section, false);
+    return rc;
 }
 
 /* A section that an earlier checkpoint has written. */
@@ -207,10 +268,11 @@ static int put_next(struct wk_writing *w, struct wk_snapshot *snap)
     struct ckpt_section section = {.kind = 0};
     struct wk_place place = {0};
     bool last = false;
-    int rc = wk_snapshot_next(snap, &section, &w->payload);
+    int rc = put_made(w, snap);
 
-    if (rc == 0)
-        rc = wk_snapshot_next_stored(snap, &section, &w->payload, &place, &last, &w->err);
+    if (rc != 0)
+        return rc;
+    rc = wk_snapshot_next_stored(snap, &section, &w->payload, &place, &last, &w->err);
     if (rc == 2)
         name_section(w, &section, &place);
     else if (rc == 1)
@@ -346,22 +408,40 @@ static void on_copy(void *arg)
     next(arg);
 }
 
-/* The piece goes to the file, then to its copy. */
+/* The piece is in the file: its memory is used again, behind what has been left over, and it goes to the copy too. */
+static void on_appended(void *arg, const struct fs_result *result)
+{
+    struct wk_writing *w = arg;
+    struct output *o = w->busy;
+    bool copying = false;
+
+    o->piece = (struct bytes){fs_take(result), 0, o->room};
+    if (result->code == 0)
+        copying = o->copy && wk_copy_append(o->copy, o->piece.data, o->sent);
+    bytes_add(&o->piece, o->rest.data, o->rest.len);
+    bytes_clear(&o->rest);
+    if (!copying)
+        on_fs(arg, result);
+}
+
+/* false: it is not worth it yet. */
 static bool push_piece(struct wk_writing *w, struct output *o)
 {
     struct fs *fs = w->options.env->fs;
-    bool copying;
+    uint8_t *data = o->piece.data;
+    size_t len = o->piece.len;
 
-    if (!o->appended) {
-        o->appended = true;
-        w->unpaid += o->piece.len;
-        fs->ops->append(fs, o->handle, o->piece.data, o->piece.len, on_fs, w);
-        return true;
-    }
-    o->appended = false;
-    copying = o->copy && wk_copy_append(o->copy, o->piece.data, o->piece.len);
-    bytes_clear(&o->piece);
-    return copying;
+    if (o->uncached && len >= FS_BLOCK_BYTES)
+        len -= len % FS_BLOCK_BYTES;
+    else if (o->uncached && !o->ended)
+        return false;
+    bytes_add(&o->rest, data + len, o->piece.len - len);
+    o->sent = len;
+    o->room = o->piece.cap;
+    w->unpaid += len;
+    bytes_init(&o->piece);
+    fs->ops->append_taken(fs, o->handle, data, len, on_appended, w);
+    return true;
 }
 
 /* Starts the next call of fs for this file; false: it wants none. */
@@ -412,6 +492,12 @@ static bool pauses(struct wk_writing *w)
     struct wk_executor *e = w->options.executor;
     uint64_t now = env_now_ns(w->options.env), threads = e && e->ops->busy ? e->ops->busy(e) : 0;
 
+    if (threads > 0) {
+        w->busy_ns = now;
+        w->threads = (uint32_t)threads;
+    } else if (w->busy_ns > 0 && now - w->busy_ns < BUSY_NS) {
+        threads = w->threads;
+    }
     if (threads == 0) {
         w->due_ns = now;
         w->unpaid = 0;

@@ -287,6 +287,57 @@ static uint64_t insert_absent(const struct wk_runs *r, struct table *t, const st
     return others & ~made;
 }
 
+/*
+ * Keys of an older epoch whose block has been written down for the snapshot that is read: they become keys of this one, as
+ * wk_redate does it.  Behind a barrier most are such.  The bits of all that need another look stay.
+ */
+static uint64_t redate_free(const struct wk_runs *r, struct table *t, const struct key_run *keys, size_t size, uint64_t others)
+{
+    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
+    uint64_t put = (uint64_t)size << SECOND_VALUE_LEN, done = 0;
+
+    for (uint64_t left = others & ~keys->is_long; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(left), len = keys->len[i];
+        const uint64_t *head = keys->head[i];
+        struct entry *e = entry[i];
+        const uint64_t *key = (const uint64_t *)(const void *)(e + 1);
+        uint64_t second;
+
+        memcpy(&second, (const char *)e + 8, sizeof(second));
+        if ((e->dead ^ (ENTRY_FREE | r->epoch)) | ((second & SECOND_MASK) ^ (put | (uint64_t)len << SECOND_KEY_LEN)) |
+            (key[0] ^ head[0]) | (key[len > 8] ^ head[len > 8]))
+            continue;
+        __atomic_store_n(&e->dead, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&e->born, r->epoch, __ATOMIC_RELAXED);
+        e->fresh = 0;
+        wk_group_of(t, r->hash[r->at + i])->changed[1] += room_of(t, e);
+        done |= UINT64_C(1) << i;
+    }
+    return others & ~done;
+}
+
+/* Blocks that keys of an older epoch stand in are written down for the one snapshot that is read. */
+static void write_down(const struct wk_runs *r, struct table *t, uint64_t others)
+{
+    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
+    const struct group *group[KEY_RUN_ROWS];
+    struct entry *old[KEY_RUN_ROWS];
+    uint32_t n = 0;
+
+    for (; others; others &= others - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(others);
+        struct entry *e = entry[i];
+
+        if (e->born == r->epoch || e == &nothing.entry || !is_current(e))
+            continue;
+        __builtin_prefetch(page_of(e), 1, NEAR);
+        __builtin_prefetch((char *)page_of(e) + LINE_BYTES, 1, NEAR);
+        group[n] = wk_group_of(t, r->hash[r->at + i]);
+        old[n++] = e;
+    }
+    wk_snapshot_release_all(r->state->reading[0], t, group, old, n);
+}
+
 /* The first change after a checkpoint marks the old entry dead, and that is counted in its page. */
 static void fetch_pages_of_old(const struct wk_runs *r, void *const *entry, uint64_t others)
 {
@@ -361,6 +412,12 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
     struct table *t = wk_table_of(r->state, r->number);
     uint64_t others = next(r, t, keys, size, values);
 
+    if (others && r->state->reading_count > 0)
+        others = redate_free(r, t, keys, size, others);
+    if (others && r->state->reading_count == 1 && !t->stored) {
+        write_down(r, t, others);
+        others = redate_free(r, t, keys, size, others);
+    }
     if (others)
         others = insert_absent(r, t, keys, size, values, others);
     fetch_pages_of_old(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);

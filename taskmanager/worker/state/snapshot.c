@@ -48,7 +48,10 @@ struct note {
     uint8_t data[];
 };
 #define NOTES_FIRST_BYTES 16384u
-#define NOTE_SLACK 128u     /* beside entries: its head, the rest of a line, what ckpt_entry_add reserves */
+#define NOTE_SLACK 128u     /* beside entries: its head, the rest of a line, what an entry may have more in a file */
+#define NOTE_NEAR_BYTES 4096u /* a larger one is made where it is to stand */
+#define NOTES_HEAD_BYTES LINE_BYTES
+#define FETCHED_BLOCKS 2u   /* on their way while one is written down */
 #define NOTES_FREED_MAX 4u  /* in a step */
 
 struct wk_snapshot {
@@ -59,6 +62,7 @@ struct wk_snapshot {
     struct frozen_table *tables;
     struct frozen_list *lists;
     uintptr_t *blocks;        /* atomic: PAGE_BLOCKS for each page, by id; NULL: there is none */
+    size_t block_bytes;
     struct notes *notes;      /* the task's until wk_snapshot_end, the newest first */
     struct wk_stored *stored; /* owned; NULL: nothing is on disk */
     bool hides_tables;        /* not said yet */
@@ -67,6 +71,7 @@ struct wk_snapshot {
     enum pass pass;
     struct page *page; /* NULL: at the begin of the group */
     uint32_t at, end;
+    size_t begin; /* of the section's payload */
     bool in_group;
     int is_read; /* atomic */
     uint32_t refs; /* reader and task; atomic */
@@ -198,6 +203,24 @@ static void remember(struct wk_state *s, const struct wk_snapshot *snap, enum wk
                 snap->tables[t].image || (snap->tables[t].groups && snap->tables[t].groups[g].image);
 }
 
+/* Those of a snapshot before are taken again: the stream comes to all of them at once, and fresh memory is slow. */
+static void take_blocks(struct wk_snapshot *snap)
+{
+    struct wk_state *s = snap->state;
+    size_t bytes = (size_t)s->page_ids * PAGE_BLOCKS * sizeof(*snap->blocks);
+
+    if (s->blocks_kept_bytes >= bytes) {
+        snap->blocks = s->blocks_kept;
+        snap->block_bytes = s->blocks_kept_bytes;
+        s->blocks_kept = NULL;
+        s->blocks_kept_bytes = 0;
+        memset(snap->blocks, 0, bytes);
+    } else {
+        snap->block_bytes = bytes + bytes / 8; /* there will be a few pages more */
+        snap->blocks = mem_alloc(snap->block_bytes);
+    }
+}
+
 struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enum wk_snapshot_kind kind)
 {
     struct wk_snapshot *snap = MEM_NEW(struct wk_snapshot);
@@ -221,7 +244,7 @@ struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enu
     if (s->disk)
         snap->stored = wk_stored_freeze(s, checkpoint, kind);
     if (s->page_ids > 0)
-        snap->blocks = mem_alloc_array(s->page_ids, PAGE_BLOCKS * sizeof(*snap->blocks));
+        take_blocks(snap);
     snap->hides_tables = s->hides_tables && kind != WK_SNAPSHOT_SAVEPOINT;
     remember(s, snap, kind);
     s->reading = room_for_one(s->reading, s->reading_count, &s->reading_room, sizeof(struct wk_snapshot *));
@@ -345,7 +368,7 @@ static bool wanted(const struct wk_snapshot *snap, const struct table *t, uint32
     return e->kind == ENTRY_DELETE || !t->time_bytes || *time_of(e) + t->decl->ttl_ms > snap->now_ms;
 }
 
-static void add_entry(const struct table *t, struct entry *e, struct bytes *payload)
+static inline void add_entry(const struct table *t, struct entry *e, size_t room, struct bytes *payload)
 {
     struct ckpt_entry out = {.deleted = e->kind == ENTRY_DELETE, .part = entry_part(e), .key = (const uint8_t *)key_of(e),
                              .key_len = key_len_of(e), .value = (const uint8_t *)value_of(t, e), .value_len = value_len_of(e)};
@@ -353,7 +376,9 @@ static void add_entry(const struct table *t, struct entry *e, struct bytes *payl
     out.has_time = t->time_bytes && !out.deleted;
     if (out.has_time)
         out.time_ms = *time_of(e);
-    ckpt_entry_add(payload, &out);
+    if (payload->cap - payload->len < room + CKPT_ENTRY_HEAD_MAX)
+        bytes_reserve(payload, room + CKPT_ENTRY_HEAD_MAX);
+    payload->len = (size_t)(ckpt_entry_put(payload->data + payload->len, &out) - payload->data);
 }
 
 /* The wanted entries that begin in the block that `at` is in, up to `end`. Where the next block's begin. */
@@ -365,10 +390,11 @@ static uint32_t take_block(const struct wk_snapshot *snap, const struct table *t
     *ret_rows = 0;
     for (; at < end && at / BLOCK_BYTES == block;) {
         struct entry *e = (struct entry *)(void *)((char *)p + at);
+        size_t room = room_of(t, e);
 
-        at += (uint32_t)room_of(t, e);
+        at += (uint32_t)room;
         if (wanted(snap, t, base, e)) {
-            add_entry(t, e, out);
+            add_entry(t, e, room, out);
             ++*ret_rows;
         }
     }
@@ -412,7 +438,7 @@ static bool read_group(struct wk_snapshot *snap, const struct table *t, const st
     }
     while (snap->page) {
         while (snap->at < snap->end) {
-            if (payload->len >= SECTION_BYTES)
+            if (payload->len - snap->begin >= SECTION_BYTES)
                 return false;
             read_block(snap, t, payload, rows);
         }
@@ -479,7 +505,7 @@ static bool next_image(struct wk_snapshot *snap, struct ckpt_section *section, s
     if (snap->group >= groups)
         return false;
     first = snap->group;
-    while (snap->group < groups && payload->len < SECTION_BYTES && (f->image || f->groups[snap->group].image)) {
+    while (snap->group < groups && payload->len - snap->begin < SECTION_BYTES && (f->image || f->groups[snap->group].image)) {
         if (f->groups && !read_group(snap, t, &f->groups[snap->group], payload, &section->rows)) {
             interval(snap, first, snap->group, section);
             return true;
@@ -507,42 +533,103 @@ static int next_section(struct wk_snapshot *snap, struct ckpt_section *section, 
 int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload)
 {
     bytes_clear(payload);
-    return next_section(snap, section, payload);
+    return wk_snapshot_add(snap, section, payload);
+}
+
+int wk_snapshot_add(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *out)
+{
+    snap->begin = out->len;
+    return next_section(snap, section, out);
 }
 
 /* ---- the task, while it is read ---- */
 
-/* Room for a note of so many bytes; NULL: over budget. What is used of it is counted later. */
+/* Room for a note of so many bytes, where a line of the cache begins; NULL: over budget. What is used of it is counted later. */
 static struct note *note_room(struct wk_snapshot *snap, size_t bytes)
 {
     struct notes *n = snap->notes;
-    size_t size = MEM_HUGE_BYTES;
+    size_t size = MEM_HUGE_BYTES, all = bytes + NOTES_HEAD_BYTES;
 
     if (n && n->bytes - n->used >= bytes)
         return (struct note *)(void *)((char *)n + n->used);
-    if (bytes + sizeof(*n) > size / 2)
-        size = bytes + sizeof(*n);
+    if (all > size / 2)
+        size = (all + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
     else
-        while (size > NOTES_FIRST_BYTES && size / 2 > MAX(bytes + sizeof(*n), n ? n->bytes : 0))
+        while (size > NOTES_FIRST_BYTES && size / 2 > MAX(all, n ? n->bytes : 0))
             size /= 2;
     n = wk_room_alloc(snap->state, size);
     if (!n)
         return NULL;
-    *n = (struct notes){.next = snap->notes, .bytes = size, .used = pad8(sizeof(*n))};
+    *n = (struct notes){.next = snap->notes, .bytes = size, .used = NOTES_HEAD_BYTES};
     snap->notes = n;
     return (struct note *)(void *)((char *)n + n->used);
+}
+
+/* Both begin a line, and have whole ones. Past the cache, which has no use for notes: the reader comes seconds later. */
+static void copy_out(struct note *to, const struct note *from, size_t bytes)
+{
+#ifdef __SSE2__
+    __m128i *out = (__m128i *)(void *)to;
+    const __m128i *in = (const __m128i *)(const void *)from;
+
+    for (size_t i = 0; i < bytes; i += LINE_BYTES, in += 4, out += 4) {
+        __m128i a = _mm_load_si128(in), b = _mm_load_si128(in + 1), c = _mm_load_si128(in + 2), d = _mm_load_si128(in + 3);
+
+        _mm_stream_si128(out, a);
+        _mm_stream_si128(out + 1, b);
+        _mm_stream_si128(out + 2, c);
+        _mm_stream_si128(out + 3, d);
+    }
+#else
+    memcpy(to, from, bytes);
+#endif
+}
+
+/* Before notes are published. */
+static void copies_are_out(void)
+{
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
+}
+
+/* What the snapshot takes of a block. NULL: no memory. */
+static struct note *note_of(struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block)
+{
+    _Alignas(64) uint8_t near[NOTE_NEAR_BYTES];
+    uint32_t next = block + 1;
+    struct note *n, *made;
+    struct bytes out;
+    size_t most;
+
+    while (next < PAGE_BLOCKS && p->first[next] == 0)
+        next++;
+    most = (next < PAGE_BLOCKS ? p->first[next] : p->used) - p->first[block] + NOTE_SLACK;
+    n = note_room(snap, most);
+    if (!n)
+        return NULL;
+    made = most <= sizeof(near) ? (struct note *)(void *)near : n;
+    out = (struct bytes){.data = made->data, .cap = most - sizeof(*n)};
+    made->end = take_block(snap, t, base, p, p->first[block], p->used, &out, &made->rows);
+    CHECK(out.data == made->data); /* entries are never longer in a file */
+    made->len = (uint32_t)out.len;
+    most = (sizeof(*n) + out.len + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
+    if (made != n)
+        copy_out(n, made, most);
+    snap->notes->used += most;
+    return n;
 }
 
 /*
  * What was written down is of no use to any snapshot: the next changes there need not look for the note, which is one line
  * more that is not in the cache.
  */
-static void set_free(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t at, uint32_t end)
+static void set_free(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block)
 {
-    uint32_t epoch = snap->state->epoch;
+    uint32_t epoch = snap->state->epoch, at = p->first[block];
 
     wk_note_newest(p, epoch);
-    while (at < end) {
+    while (at < p->used && at / BLOCK_BYTES == block) {
         struct entry *e = (struct entry *)(void *)((char *)p + at);
 
         at += (uint32_t)room_of(t, e);
@@ -551,49 +638,99 @@ static void set_free(const struct wk_snapshot *snap, const struct table *t, uint
     }
 }
 
-/*
- * Before the first change in a block, whose word is given: the reader finds the note in place of it. false: it has come first, or
- * no memory.
- */
-static bool write_down(struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block, uintptr_t *word)
+/* The reader finds the note in place of the block, whose word is given. false: it has come first. */
+static bool publish(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block,
+                    uintptr_t *word, struct note *n)
 {
     uintptr_t was = BLOCK_UNREAD;
-    uint32_t next = block + 1;
-    struct bytes out;
-    struct note *n;
-    size_t most;
 
-    while (next < PAGE_BLOCKS && p->first[next] == 0)
-        next++;
-    most = (next < PAGE_BLOCKS ? p->first[next] : p->used) - p->first[block] + NOTE_SLACK;
-    n = note_room(snap, most);
-    if (!n)
-        return false;
-    out = (struct bytes){.data = n->data, .cap = most - sizeof(*n)};
-    n->end = take_block(snap, t, base, p, p->first[block], p->used, &out, &n->rows);
-    CHECK(out.data == n->data); /* entries are never longer in a file */
-    n->len = (uint32_t)out.len;
     if (!__atomic_compare_exchange_n(word, &was, (uintptr_t)n, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
         return false;
-    snap->notes->used += pad8(sizeof(*n) + n->len);
     if (snap->state->reading_count == 1)
-        set_free(snap, t, base, p, p->first[block], n->end);
+        set_free(snap, t, base, p, block);
     return true;
+}
+
+static uint32_t base_of(const struct wk_snapshot *snap, const struct table *t, const struct group *g)
+{
+    const struct frozen_table *f = &snap->tables[t - snap->state->tables];
+
+    return f->image || f->groups[g - t->groups].image ? 0 : snap->base_epoch;
 }
 
 bool wk_snapshot_release(struct wk_snapshot *snap, const struct table *t, const struct group *g, struct entry *e)
 {
-    const struct frozen_table *f = &snap->tables[t - snap->state->tables];
-    uint32_t base = f->image || f->groups[g - t->groups].image ? 0 : snap->base_epoch;
+    uint32_t base = base_of(snap, t, g), block = e->offset / BLOCK_BYTES;
+    struct page *p = page_of(e);
     uintptr_t *word, is;
+    struct note *n;
 
     if (e->born > snap->epoch || e->born <= base)
         return true;
-    word = block_of(snap, page_of(e), e->offset);
+    word = block_of(snap, p, e->offset);
     is = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-    if (is == BLOCK_UNREAD)
-        return write_down(snap, t, base, page_of(e), e->offset / BLOCK_BYTES, word);
-    return is != BLOCK_BUSY;
+    if (is != BLOCK_UNREAD)
+        return is != BLOCK_BUSY;
+    n = note_of(snap, t, base, p, block);
+    copies_are_out();
+    return n && publish(snap, t, base, p, block, word, n);
+}
+
+/* A block in hand that may have to be written down. */
+struct asked {
+    struct entry *entry;
+    struct page *page;
+    uintptr_t *word;
+    struct note *note;
+    uint32_t base;
+};
+
+static void fetch_block(const struct asked *a)
+{
+    const char *data = (const char *)a->page + a->entry->offset / BLOCK_BYTES * BLOCK_BYTES;
+
+    for (uint32_t i = 0; i < BLOCK_BYTES; i += LINE_BYTES)
+        __builtin_prefetch(data + i, 1, NEAR);
+}
+
+void wk_snapshot_release_all(struct wk_snapshot *snap, const struct table *t, const struct group *const *group,
+                             struct entry *const *entry, uint32_t count)
+{
+    struct asked asked[KEY_RUN_ROWS];
+    uint32_t n = 0, made = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct asked a = {.entry = entry[i], .page = page_of(entry[i]), .base = base_of(snap, t, group[i])};
+
+        if (a.entry->born <= snap->epoch && a.entry->born > a.base)
+            asked[n++] = a;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        asked[i].word = block_of(snap, asked[i].page, asked[i].entry->offset);
+        __builtin_prefetch(asked[i].word, 1, NEAR);
+    }
+    count = n;
+    n = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (__atomic_load_n(asked[i].word, __ATOMIC_RELAXED) == BLOCK_UNREAD)
+            asked[n++] = asked[i];
+    for (uint32_t i = 0; i < MIN(n, FETCHED_BLOCKS); i++)
+        fetch_block(&asked[i]);
+    for (; made < n; made++) {
+        struct asked *a = &asked[made];
+
+        if (made + FETCHED_BLOCKS < n)
+            fetch_block(&asked[made + FETCHED_BLOCKS]);
+        a->note = note_of(snap, t, a->base, a->page, a->entry->offset / BLOCK_BYTES);
+        if (!a->note)
+            break;
+    }
+    copies_are_out();
+    for (uint32_t i = 0; i < made; i++) {
+        const struct asked *a = &asked[i];
+
+        (void)publish(snap, t, a->base, a->page, a->entry->offset / BLOCK_BYTES, a->word, a->note);
+    }
 }
 
 void wk_snapshot_end(struct wk_snapshot *snap)
@@ -605,6 +742,12 @@ void wk_snapshot_end(struct wk_snapshot *snap)
     *last = snap->state->notes;
     snap->state->notes = snap->notes;
     snap->notes = NULL;
+    if (wk_snapshot_is_read(snap) && snap->block_bytes > snap->state->blocks_kept_bytes) {
+        mem_free(snap->state->blocks_kept);
+        snap->state->blocks_kept = snap->blocks;
+        snap->state->blocks_kept_bytes = snap->block_bytes;
+        snap->blocks = NULL;
+    }
 }
 
 void wk_notes_free(struct wk_state *s, bool all)

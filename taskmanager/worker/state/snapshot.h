@@ -52,6 +52,8 @@ struct wk_place { /* of a piece */
  * 0: there are no more. The payload is about 1 MiB at most, unless one entry is larger.
  */
 int wk_snapshot_next(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload);
+/* The same, but the payload is appended to what is in out. */
+int wk_snapshot_add(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *out);
 /*
  * After the last: those of state on disk; the first call waits until the store has been written. 1: as above, of a piece of a
  * table *ret_last says that it is its last one. 2: there is no payload, *ret_place has it. 0: there are no more.

@@ -188,6 +188,8 @@ struct wk_state {
     struct wk_snapshot **reading; /* their pages are held */
     uint32_t reading_count, reading_room;
     struct notes *notes;      /* of snapshots that have been read: they go step by step */
+    uintptr_t *blocks_kept;   /* of a snapshot that has been read; NULL: there are none */
+    size_t blocks_kept_bytes;
     uint32_t page_ids;        /* given so far */
     uint32_t *free_ids, free_id_count, free_id_room;
     uint32_t refs;            /* the task and the snapshots; atomic */
@@ -581,6 +583,12 @@ uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap);
  * begins in is written down now.  false: it is just reading there, or there is no memory.
  */
 bool wk_snapshot_release(struct wk_snapshot *snap, const struct table *t, const struct group *g, struct entry *e);
+/*
+ * The same of up to KEY_RUN_ROWS entries with their groups, as far as nobody reads there and there is memory: many at once take
+ * half the time, as memory is waited for together.
+ */
+void wk_snapshot_release_all(struct wk_snapshot *snap, const struct table *t, const struct group *const *group,
+                             struct entry *const *entry, uint32_t count);
 /* Has been read: what was written down for it is the state's to free. */
 void wk_snapshot_end(struct wk_snapshot *snap);
 void wk_snapshot_unref(struct wk_snapshot *snap);

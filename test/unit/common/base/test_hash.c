@@ -94,6 +94,7 @@ static void crc32c_forms_agree(void **state)
 
         assert_int_equal(whole, hash_crc32c_portable(0, p, n));
         assert_int_equal(whole, hash_crc32c(hash_crc32c(0, p, n / 3), p + n / 3, n - n / 3));
+        assert_int_equal(whole, hash_crc32c_join(hash_crc32c(0, p, n / 3), hash_crc32c(0, p + n / 3, n - n / 3), n - n / 3));
     }
 }
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "common/base/check.h"
+#include "common/base/hash.h"
 #include "common/ckpt/ckpt_file.h"
 
 static const uint8_t op_id[16] = "operator id 16";
@@ -152,6 +153,48 @@ static void file_is_checked(void **state)
     }
 }
 
+/* Bytes and index are the same; names of another length come in between. */
+static void sections_may_be_made_where_they_stand(void **state)
+{
+    struct ckpt_file_head head = {.checkpoint = 4, .worker = 1, .created_ms = 12345};
+    struct ckpt_writer *w[2] = {ckpt_writer_new(&head, CKPT_PLAIN), ckpt_writer_new(&head, CKPT_PLAIN)};
+    struct ckpt_state other = {.name = "a name that is rather long", .kind = RASK_VALUE, .key = &key, .value = &row};
+    struct ckpt_meta *m = meta_of(4);
+    struct bytes out[2];
+    char payload[300];
+
+    (void)state;
+    assert_int_equal(ckpt_meta_state(m, 0, &other, NULL), 0);
+    memset(payload, 'a', sizeof(payload));
+    for (int i = 0; i < 2; i++) {
+        bytes_init(&out[i]);
+        ckpt_writer_begin(w[i], &out[i]);
+    }
+    for (uint32_t i = 0; i < 5; i++) {
+        struct ckpt_section s[2] = {section_of(CKPT_DELTA, i, i, 1, 4)};
+        size_t begin = ckpt_writer_room(w[1], &out[1]);
+
+        s[0].state = i % 2 ? "a name that is rather long" : "total";
+        s[1] = s[0];
+        ckpt_writer_section(w[0], &s[0], payload, i * 50, &out[0]);
+        bytes_add(&out[1], payload, i * 50);
+        ckpt_writer_made(w[1], &s[1], begin, &out[1]);
+        assert_int_equal(s[0].stored_bytes, s[1].stored_bytes);
+        assert_int_equal(s[0].offset, s[1].offset);
+    }
+    for (int i = 0; i < 2; i++) {
+        ckpt_writer_end(w[i], m, &out[i]);
+        assert_int_equal(ckpt_writer_crc(w[i]), hash_crc32c(0, out[i].data, out[i].len));
+    }
+    assert_int_equal(out[0].len, out[1].len);
+    assert_memory_equal(out[0].data, out[1].data, out[0].len);
+    for (int i = 0; i < 2; i++) {
+        ckpt_writer_free(w[i]);
+        bytes_release(&out[i]);
+    }
+    ckpt_meta_free(m);
+}
+
 static uint32_t count_to(const struct ckpt_meta *m, enum ckpt_section_kind kind, uint64_t to)
 {
     uint32_t n = 0;
@@ -269,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metadata_comes_back),
         cmocka_unit_test(file_is_checked),
+        cmocka_unit_test(sections_may_be_made_where_they_stand),
         cmocka_unit_test(only_what_newer_images_do_not_hide_is_carried),
         cmocka_unit_test(delta_without_its_base_is_refused),
         cmocka_unit_test(plan_feeds_images_newest_first),

@@ -202,10 +202,113 @@ static void snapshots_hold_what_was_there_when_they_were_taken(void **state)
     assert_int_equal(w->budget.used_bytes, 0);
 }
 
+enum { NUMBERS = 60000, BATCH = 4096, NUMBER_ROUNDS = 12 };
+static const rask_state numbers[] = {{.kind = RASK_VALUE, .name = "number"}, {0}};
+
+struct numbers {
+    struct wk_state_budget budget;
+    struct wk_state *s;
+    uint64_t random, now[NUMBERS], frozen[NUMBERS], image[NUMBERS];
+    struct wk_snapshot *snap;
+};
+
+static uint64_t draw_number(struct numbers *n, uint64_t below)
+{
+    n->random = n->random * 6364136223846793005ull + 1442695040888963407ull;
+    return (n->random >> 33) % below;
+}
+
+static void *read_numbers(void *arg)
+{
+    struct numbers *n = arg;
+    struct ckpt_section section;
+    struct bytes payload;
+    struct ckpt_entry e;
+    uint64_t key;
+
+    bytes_init(&payload);
+    while (wk_snapshot_next(n->snap, &section, &payload))
+        for (struct reader in = reader_of(payload.data, payload.len); in.at < in.end;) {
+            CHECK(ckpt_entry_take(&in, &e, "here", NULL) == 0 && e.key_len == 8 && e.value_len == 96);
+            memcpy(&key, e.key, 8);
+            CHECK(key < NUMBERS && n->image[key] == 0);
+            memcpy(&n->image[key], e.value, 8);
+            CHECK(memcmp(e.value, e.value + 88, 8) == 0);
+        }
+    bytes_release(&payload);
+    wk_snapshot_free(n->snap);
+    return NULL;
+}
+
+/* A batch of numbers, some of them several times, is increased. */
+static void increase(struct numbers *n, uint64_t below)
+{
+    static uint64_t hash[BATCH], at[BATCH];
+    void *values[KEY_RUN_ROWS];
+    struct wk_runs runs;
+    struct key_run keys = {.rows = 0};
+
+    for (uint32_t i = 0; i < BATCH; i++) {
+        at[i] = draw_number(n, below);
+        hash[i] = hash_xxh3(&at[i], 8);
+    }
+    assert_int_equal(wk_runs_begin(&runs, n->s, 0, hash, BATCH, NULL), 0);
+    for (uint32_t i = 0; i < BATCH; i += KEY_RUN_ROWS) {
+        keys.rows = KEY_RUN_ROWS;
+        for (uint32_t k = 0; k < KEY_RUN_ROWS; k++) {
+            keys.len[k] = 8;
+            keys.head[k][0] = at[i + k];
+        }
+        assert_int_equal(wk_runs_next(&runs, &keys, 96, values, NULL), 0);
+        for (uint32_t k = 0; k < KEY_RUN_ROWS; k++) {
+            uint64_t number = ++n->now[at[i + k]];
+
+            assert_int_equal(*(uint64_t *)values[k], number - 1);
+            memcpy(values[k], &number, 8);
+            memcpy((char *)values[k] + 88, &number, 8);
+        }
+    }
+    wk_state_settle(n->s, 0);
+}
+
+static void runs_write_down_what_snapshots_want(void **state)
+{
+    struct numbers *n = MEM_NEW(struct numbers);
+    pthread_t thread;
+
+    (void)state;
+    n->budget.limit_bytes = 1u << 30;
+    n->s = wk_state_new(&(struct wk_state_options){.decl = numbers, .budget = &n->budget, .parallelism = 1, .max_parallelism = 128});
+    for (uint32_t i = 0; i < 40; i++)
+        increase(n, NUMBERS);
+    for (uint32_t round = 1; round <= NUMBER_ROUNDS; round++) {
+        bool late = round % 3 == 0;
+
+        n->snap = wk_state_freeze(n->s, round, round % 4 == 0 ? WK_SNAPSHOT_SAVEPOINT : WK_SNAPSHOT_FULL);
+        memcpy(n->frozen, n->now, sizeof(n->now));
+        memset(n->image, 0, sizeof(n->image));
+        if (!late)
+            assert_int_equal(pthread_create(&thread, NULL, read_numbers, n), 0);
+        for (uint32_t i = 0; i < round % 5 * 8; i++)
+            increase(n, round % 2 ? NUMBERS : NUMBERS / 50);
+        if (late)
+            assert_int_equal(pthread_create(&thread, NULL, read_numbers, n), 0);
+        increase(n, NUMBERS);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_memory_equal(n->image, n->frozen, sizeof(n->frozen));
+        wk_state_completed(n->s, round);
+        increase(n, NUMBERS);
+    }
+    wk_state_free(n->s);
+    assert_int_equal(n->budget.used_bytes, 0);
+    mem_free(n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(snapshots_hold_what_was_there_when_they_were_taken),
+        cmocka_unit_test(runs_write_down_what_snapshots_want),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
