@@ -36,6 +36,8 @@ struct jm {
     uint64_t published_ns, pictures; /* pictures: so far */
     struct env_timer publish_timer;
     uint64_t publish_at_ns; /* when the timer is armed: its time */
+    struct jm_cluster_snapshot *outdated; /* the one before, to let go of */
+    struct env_timer outdated_timer;
 };
 
 /* One connection of a TaskManager or a worker. */

@@ -28,15 +28,28 @@ static struct jm_cluster_snapshot *make(struct jm *jm)
     return s;
 }
 
+static void let_go(struct jm *jm)
+{
+    jm_cluster_snapshot_unref(jm->outdated);
+    jm->outdated = NULL;
+}
+
+static void on_outdated(struct env_timer *timer)
+{
+    let_go(CONTAINER_OF(timer, struct jm, outdated_timer));
+}
+
 static void publish(struct jm *jm)
 {
-    struct jm_cluster_snapshot *made = make(jm), *before;
+    struct jm_cluster_snapshot *made = make(jm);
 
+    let_go(jm);
     pthread_mutex_lock(&jm->lock);
-    before = jm->published;
+    jm->outdated = jm->published;
     jm->published = made;
     pthread_mutex_unlock(&jm->lock);
-    jm_cluster_snapshot_unref(before);
+    if (jm->outdated && !jm->outdated_timer.armed) /* large pictures take time to free: a turn of its own */
+        env_timer_arm(jm->env, &jm->outdated_timer, 0);
     jm->published_ns = env_now_ns(jm->env);
     jm->pictures++;
 }
@@ -75,6 +88,7 @@ static void on_publish(struct env_timer *timer)
 void jm_publish_init(struct jm *jm)
 {
     jm->publish_timer.cb = on_publish;
+    jm->outdated_timer.cb = on_outdated;
     publish(jm);
 }
 
@@ -113,6 +127,8 @@ void jm_publish_soon(void *arg, bool now)
 void jm_publish_clear(struct jm *jm)
 {
     env_timer_cancel(jm->env, &jm->publish_timer);
+    env_timer_cancel(jm->env, &jm->outdated_timer);
+    let_go(jm);
     jm_cluster_snapshot_unref(jm->published);
     jm->published = NULL;
 }

@@ -91,31 +91,28 @@ static bool readers_are_one(uint32_t *parent, const uint32_t *base, const Rask__
     return true;
 }
 
-static void add_splits(struct graph_regions *r, const Rask__Graph__JobEdge *e, uint32_t readers)
-{
-    struct graph_split_region pair = {e->source_vertex, r->of[e->source_vertex][0], readers};
-
-    for (uint32_t i = 0; i < r->split_count; i++)
-        if (r->splits[i].vertex == pair.vertex && r->splits[i].readers == pair.readers)
-            return;
-    r->splits[r->split_count++] = pair;
-}
-
 /* Enumerators that were not joined with their readers. */
 static void find_splits(struct graph_regions *r, const Rask__Graph__JobGraph *job)
 {
-    uint32_t most = 0;
+    uint32_t most = 0, *seen;
 
     for (size_t i = 0; i < job->n_edges; i++)
         most += is_splits(job->edges[i]) ? job->vertices[job->edges[i]->target_vertex]->parallelism : 0;
     r->splits = mem_alloc_array(most + 1, sizeof(*r->splits));
-    for (size_t i = 0; i < job->n_edges; i++) {
-        const Rask__Graph__JobEdge *e = job->edges[i];
+    seen = mem_alloc_array(r->count + 1, sizeof(*seen)); /* by region: who gives it splits, + 1, that was found last */
+    for (uint32_t v = 0; v < r->vertex_count && most > 0; v++)
+        for (size_t i = 0; i < job->n_edges; i++) {
+            const Rask__Graph__JobEdge *e = job->edges[i];
 
-        for (uint32_t t = 0; is_splits(e) && t < job->vertices[e->target_vertex]->parallelism; t++)
-            if (r->of[e->target_vertex][t] != r->of[e->source_vertex][0])
-                add_splits(r, e, r->of[e->target_vertex][t]);
-    }
+            for (uint32_t t = 0; is_splits(e) && e->source_vertex == v && t < job->vertices[e->target_vertex]->parallelism; t++) {
+                uint32_t readers = r->of[e->target_vertex][t];
+
+                if (readers != r->of[v][0] && seen[readers] != v + 1)
+                    r->splits[r->split_count++] = (struct graph_split_region){v, r->of[v][0], readers};
+                seen[readers] = v + 1;
+            }
+        }
+    mem_free(seen);
 }
 
 bool graph_gives_splits(const struct graph_regions *r, uint32_t vertex)

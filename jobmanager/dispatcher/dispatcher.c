@@ -281,8 +281,7 @@ int jm_dispatcher_submit(struct jm_dispatcher *d, struct jm_command *command, st
         return code;
     }
     map_put(d->jobs, job->id.bytes, sizeof(job->id.bytes), job);
-    if (jm_job_is_waiting(job))
-        jm_job_try_start(job);
+    jm_job_start_soon(job);
     d->hooks->changed(d->arg, true);
     return 0;
 }

@@ -32,7 +32,7 @@ void jm_counts_clear(struct jm_counts *counts)
 
 void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int64_t now_ms)
 {
-    *graph = (struct jm_graph){.job = job};
+    *graph = (struct jm_graph){.job = job, .made_ms = now_ms};
     graph->vertices = mem_alloc_array(job->n_vertices, sizeof(*graph->vertices));
     for (size_t v = 0; v < job->n_vertices; v++) {
         struct jm_vertex *vertex = &graph->vertices[v];
@@ -43,13 +43,26 @@ void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int
         vertex->counts[STATE(CREATED)] = parallelism;
         vertex->start_ms = vertex->end_ms = -1;
         vertex->open = parallelism;
-        for (uint32_t i = 0; i < parallelism; i++) {
-            jm_task_life_init(&vertex->subtasks[i].life, now_ms);
-            vertex->subtasks[i].worker = JM_NO_WORKER;
-        }
         graph->total += parallelism;
     }
     graph->open = graph->total;
+}
+
+bool jm_graph_make(struct jm_graph *graph, uint32_t *left)
+{
+    while (graph->made_vertices < graph->job->n_vertices) {
+        struct jm_vertex *vertex = &graph->vertices[graph->made_vertices];
+
+        for (; graph->made_subtasks < vertex->spec->parallelism; graph->made_subtasks++, (*left)--) {
+            if (*left == 0)
+                return false;
+            jm_task_life_init(&vertex->subtasks[graph->made_subtasks].life, graph->made_ms);
+            vertex->subtasks[graph->made_subtasks].worker = JM_NO_WORKER;
+        }
+        graph->made_vertices++;
+        graph->made_subtasks = 0;
+    }
+    return true;
 }
 
 static void subtask_release(struct jm_subtask *task)

@@ -40,9 +40,14 @@ struct jm_graph {
     struct jm_vertex *vertices;       /* job->n_vertices of them */
     uint32_t open, total;             /* subtasks, hidden ones included */
     uint32_t failed;                  /* those that are FAILED */
+    int64_t made_ms;                  /* when it was begun */
+    uint32_t made_vertices, made_subtasks; /* vertices whose subtasks are made, and subtasks of the next one */
 };
 
+/* Without its subtasks, which may be many: nothing else is done with it before jm_graph_make has made them. */
 void jm_graph_init(struct jm_graph *graph, const Rask__Graph__JobGraph *job, int64_t now_ms);
+/* Makes up to *left subtasks, which it counts down. True: all are made. */
+bool jm_graph_make(struct jm_graph *graph, uint32_t *left);
 void jm_graph_release(struct jm_graph *graph);
 /* The next attempt of every subtask: CREATED, nowhere. All are final. */
 void jm_graph_reset(struct jm_graph *graph, int64_t now_ms);

@@ -256,7 +256,7 @@ void jm_job_try_start(struct jm_job *job)
     struct bytes text;
 
     CHECK(jm_job_is_waiting(job));
-    if (job->regional) {
+    if (job->regional || job->graph.made_vertices < job->graph.job->n_vertices) {
         jm_job_turn_soon(job);
         return;
     }
@@ -276,6 +276,18 @@ void jm_job_try_start(struct jm_job *job)
                      &job->schedule);
     jm_job_start_workers(job, &grant);
     env_timer_arm_ms(job->ctx->env, &job->wait_timer, JM_REGISTER_TIMEOUT_MS);
+}
+
+void jm_job_start_soon(struct jm_job *job)
+{
+    uint32_t left = JM_TASKS_PER_TURN;
+
+    if (!jm_job_is_waiting(job))
+        return; /* it reads what it begins with, and goes on by itself */
+    if (jm_graph_make(&job->graph, &left))
+        jm_job_try_start(job);
+    else
+        jm_job_turn_soon(job);
 }
 
 /* Slots did not come, or a worker did not. */
@@ -360,7 +372,9 @@ static void tear_down(struct jm_job *job)
 {
     uint64_t timeout_ms = conf_duration_ms(job->conf, OPT_TASK_CANCELLATION_TIMEOUT);
     struct env *env = job->ctx->env;
+    uint32_t all = UINT32_MAX;
 
+    CHECK(jm_graph_make(&job->graph, &all));
     job->ending = true;
     jm_regions_forget(job);
     jm_ckpt_epoch_end(job->ckpt, "the job ended, or started again, before it was complete");
@@ -577,6 +591,10 @@ static void on_turn(struct env_timer *timer)
             job->ctx->hooks->over(job->ctx->arg, job);
         else
             jm_job_turn_soon(job);
+        return;
+    }
+    if (!jm_graph_make(&job->graph, &left)) {
+        jm_job_turn_soon(job);
         return;
     }
     if (job->regional) {

@@ -175,6 +175,7 @@ void jm_job_hash(const Rask__Graph__StreamGraph *graph, uint32_t client_parallel
 bool jm_job_is_waiting(const struct jm_job *job); /* for slots */
 /* takes slots if there are enough, else says what is missing */
 void jm_job_try_start(struct jm_job *job);
+void jm_job_start_soon(struct jm_job *job); /* the same if it is waiting; a large one in turns of its own */
 void jm_job_cancel(struct jm_job *job); /* over or canceling already: no-op */
 
 /* ---- workers (job_workers.c) ---- */

@@ -230,6 +230,8 @@ bool jm_job_draw(struct jm_job *job, uint32_t *left)
 {
     if (jm_job_is_drawn(job))
         return true;
+    if (!jm_graph_make(&job->graph, left))
+        return false;
     if (job->drawing && (job->drawn_epoch != job->epoch || job->drawing->worker_count != job->worker_count))
         drop(job); /* its workers are others now */
     if (!job->drawing)

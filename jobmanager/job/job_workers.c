@@ -170,13 +170,13 @@ static void worker_init(struct jm_worker *w, struct jm_allocation *allocation)
     w->timer.cb = on_worker_timer;
 }
 
-static void place_tasks(struct jm_job *job, const struct jm_grant *grant)
+static void place_tasks(struct jm_job *job)
 {
     int64_t now_ms = jm_job_now_ms(job);
 
     for (uint32_t v = 0; v < job->schedule.vertex_count; v++)
         for (uint32_t i = 0; i < job->graph.vertices[v].spec->parallelism; i++) {
-            uint32_t worker = grant->slot_host[job->schedule.slot_of[v][i]];
+            uint32_t worker = job->slot_workers[job->schedule.slot_of[v][i]];
 
             job->graph.vertices[v].subtasks[i].worker = worker;
             job->workers[worker].task_count++;
@@ -196,6 +196,18 @@ static void place_tasks(struct jm_job *job, const struct jm_grant *grant)
         }
 }
 
+/* In a turn of its own: large jobs have many tasks. */
+static void on_place(struct env_timer *timer)
+{
+    struct jm_job *job = CONTAINER_OF(timer, struct jm_job, send_timer);
+
+    place_tasks(job);
+    job->send_next = 0;
+    job->send_timer.cb = on_send_starts;
+    on_send_starts(timer);
+    jm_job_changed(job, true);
+}
+
 void jm_job_start_workers(struct jm_job *job, struct jm_grant *grant)
 {
     job->worker_count = grant->host_count;
@@ -204,12 +216,10 @@ void jm_job_start_workers(struct jm_job *job, struct jm_grant *grant)
         job->workers[i] = (struct jm_worker){.job = job, .index = i};
         worker_init(&job->workers[i], grant->hosts[i]);
     }
-    place_tasks(job, grant);
     job->slot_workers = mem_dup(grant->slot_host, grant->slot_count * sizeof(*grant->slot_host));
     jm_grant_release(grant);
-    job->send_next = 0;
-    job->send_timer.cb = on_send_starts;
-    on_send_starts(&job->send_timer);
+    job->send_timer.cb = on_place;
+    env_timer_arm(job->ctx->env, &job->send_timer, 0);
     jm_job_changed(job, true);
 }
 
@@ -355,7 +365,7 @@ void jm_job_deploy(struct jm_job *job)
     job->send_next = 0;
     job->deployments++;
     job->send_timer.cb = on_send_deploys;
-    on_send_deploys(&job->send_timer);
+    env_timer_arm(job->ctx->env, &job->send_timer, 0); /* in a turn of its own, as those of large jobs */
     jm_ckpt_restored(job->ckpt);
     jm_ckpt_epoch_begin(job->ckpt);
 }
