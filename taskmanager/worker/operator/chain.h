@@ -43,6 +43,14 @@ struct wk_output { /* main or side output of an operator */
     struct wk_edge **edges;
 };
 
+/* Where a row function is in the run of keys that was found ahead of it: ctx_state.c */
+struct wk_row_run {
+    const struct key_run *keys;
+    const uint64_t *hash; /* of each of them */
+    const char *key;      /* of the current row; NULL: none */
+    uint32_t row;         /* it, in the run */
+};
+
 struct wk_op {
     rask_ctx ctx; /* first: a rask_ctx * of a callback is a struct wk_op * */
     struct wk_chain *chain;
@@ -64,6 +72,7 @@ struct wk_op {
     void *adapter;             /* of the built-in that implements desc; mem_free'd */
     struct connector_args connector;
     struct wk_state *state;
+    struct wk_row_run run;
     struct wk_kept *kept;      /* how structs are kept in it (ctx_state.c); wk_kept_free */
     bool may_broadcast;        /* the row at hand reaches every subtask: broadcast state may be changed */
     bool wants_timers;         /* has a function for those that are due */

@@ -24,8 +24,9 @@ struct shape {
 };
 /* The values in place of the rows that a row function is about to get. */
 struct ahead {
+    const rask_schema *schema; /* and size: as the value is declared; NULL: there is no run */
+    size_t size;
     struct wk_runs runs;
-    bool begun;
     void *values[KEY_RUN_ROWS]; /* NULL: absent, or asked for when it is used */
 };
 struct wk_kept {
@@ -36,8 +37,7 @@ struct wk_kept {
         const rask_batch *in;    /* they are of */
         const uint64_t *hash;    /* of its rows */
         uint64_t *room;          /* owned; where they are not in the batch */
-        uint32_t at, row;        /* where the run begins in it; the current row in the run */
-        const char *key;         /* of the current row; NULL: none */
+        uint32_t at;             /* where the run begins in it */
     } run;
     uint32_t count;
     struct {
@@ -182,48 +182,52 @@ static bool in_place(struct wk_op *op, int state, const rask_schema *schema, siz
 }
 
 /* What the run of the current row has of such a value; NULL: the row is not of a run, or there is none. */
-static struct ahead *run_of(const struct wk_op *op, int state, const rask_schema *schema, size_t size)
+static inline struct ahead *run_of(const struct wk_op *op, int state, const rask_schema *schema, size_t size)
 {
     const struct wk_kept *k = op->kept;
     struct ahead *a;
 
-    if (!k || (uint32_t)state >= k->count || !op->ctx.key.data || op->ctx.key.data != k->run.key)
+    if (!k || (uint32_t)state >= k->count || !op->ctx.key.data || op->ctx.key.data != op->run.key)
         return NULL;
     a = k->of[state].ahead;
-    if (!a || !a->begun || k->of[state].value.schema != schema || k->of[state].value.size != size || op->ctx.error.code)
-        return NULL;
-    return a;
+    return a && a->schema == schema && a->size == size && !op->ctx.error.code ? a : NULL;
 }
 
 static void *found_ahead(const struct wk_op *op, const struct ahead *a)
 {
-    uint32_t row = op->kept->run.row;
+    void *value = a ? a->values[op->run.row] : NULL;
 
-    return a->values[row] && wk_runs_has(&a->runs, row) ? a->values[row] : NULL;
+    return value && wk_runs_has(&a->runs, op->run.row) ? value : NULL;
 }
 
-void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
+static __attribute__((noinline)) void *find_or_make(struct wk_op *op, int state, const rask_schema *schema, size_t size,
+                                                    struct ahead *a)
 {
-    struct wk_op *op = wk_op_of(ctx);
-    struct ahead *a = run_of(op, state, schema, size);
-    void *value = a ? found_ahead(op, a) : NULL;
+    void *value = found_ahead(op, a);
 
-    if (value)
-        return value;
-    if (a)
-        value = a->values[op->kept->run.row] = wk_runs_make(&a->runs, &op->kept->run.keys, op->kept->run.row, size);
+    if (!value && a)
+        value = a->values[op->run.row] = wk_runs_make(&a->runs, op->run.keys, op->run.row, size);
     if (value)
         return value;
     if (!in_place(op, state, schema, size))
         return NULL;
-    return wk_state_get(op->state, state, ctx->key_hash, ctx->key, size, true, NULL, first_error(op));
+    return wk_state_get(op->state, state, op->ctx.key_hash, op->ctx.key, size, true, NULL, first_error(op));
+}
+
+/* For most rows a few comparisons; it calls nothing and so saves no registers. */
+void *wk_ctx_value(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
+{
+    struct wk_op *op = wk_op_of(ctx);
+    struct ahead *a = run_of(op, state, schema, size);
+    void *value = a && wk_runs_has_all(&a->runs) ? a->values[op->run.row] : NULL;
+
+    return value ? value : find_or_make(op, state, schema, size, a);
 }
 
 const void *wk_ctx_peek(rask_ctx *ctx, int state, const rask_schema *schema, size_t size)
 {
     struct wk_op *op = wk_op_of(ctx);
-    const struct ahead *a = run_of(op, state, schema, size);
-    const void *found = a ? found_ahead(op, a) : NULL;
+    const void *found = found_ahead(op, run_of(op, state, schema, size));
 
     if (found)
         return found;
@@ -284,10 +288,12 @@ static void fetch_run(struct wk_op *op, int state, uint32_t n, uint32_t left, bo
     struct ahead *a = ahead_of(op, state);
     const uint64_t *hash = k->run.hash + k->run.at;
 
-    if (a && first)
-        a->begun = wk_runs_begin_found(&a->runs, op->state, state, hash, left);
-    if (a && a->begun) {
-        wk_runs_next_found(&a->runs, &k->run.keys, k->of[state].value.size, a->values);
+    if (a && first) {
+        a->schema = wk_runs_begin_found(&a->runs, op->state, state, hash, left) ? k->of[state].value.schema : NULL;
+        a->size = k->of[state].value.size;
+    }
+    if (a && a->schema) {
+        wk_runs_next_found(&a->runs, &k->run.keys, a->size, a->values);
         return;
     }
     if (first)
@@ -307,24 +313,14 @@ void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t
         k->run.hash = hashes_of(op, input, in, 0, in->rows, k->run.room);
     k->run.in = in;
     k->run.at = from;
+    op->run.keys = &k->run.keys;
+    op->run.hash = k->run.hash + from;
     key_run_fill(&k->run.keys, in, op->key_columns[input], op->key_count[input], from, n);
     for (int i = 0; op->ctx.states && op->ctx.states[i].kind != 0; i++)
         if (op->ctx.states[i].kind < RASK_OPERATOR_LIST)
             fetch_run(op, i, n, left, first);
     if (op->timers)
         wk_timers_fetch(op->timers, k->run.hash + k->run.at, n);
-}
-
-void wk_op_use_key(struct wk_op *op, uint32_t i)
-{
-    struct wk_kept *k = op->kept;
-    const struct key_run *keys = &k->run.keys;
-
-    k->run.key = keys->len[i] <= KEY_HEAD_BYTES ? (const char *)keys->head[i] : (const char *)keys->text.data + keys->place[i];
-    k->run.row = i;
-    op->ctx.key.data = k->run.key;
-    op->ctx.key.len = keys->len[i];
-    op->ctx.key_hash = k->run.hash[k->run.at + i];
 }
 
 int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, uint32_t from, uint32_t count,

@@ -39,7 +39,17 @@ int wk_op_set_key(struct wk_op *op, int input, const rask_row *row);
  * (ctx_state.c)
  */
 void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t from, bool first);
-void wk_op_use_key(struct wk_op *op, uint32_t i);
+static inline void wk_op_use_key(struct wk_op *op, uint32_t i)
+{
+    struct wk_row_run *r = &op->run;
+    const struct key_run *keys = r->keys;
+
+    r->key = keys->len[i] <= KEY_HEAD_BYTES ? (const char *)keys->head[i] : (const char *)keys->text.data + keys->place[i];
+    r->row = i;
+    op->ctx.key.data = r->key;
+    op->ctx.key.len = keys->len[i];
+    op->ctx.key_hash = r->hash[i];
+}
 
 /* op->state, for the states that it declares; its context is filled. budget, stores (as in state.h): borrowed for the
  * state's life. (op_state.c) */

@@ -123,29 +123,38 @@ static int process_open(rask_op *ctx)
     return fn->open ? fn->open(ctx) : 0;
 }
 
+/* Of the rows that the next callback emits. */
+static void set_times(rask_ctx *ctx, rask_ts time)
+{
+    if (ctx->out)
+        ctx->out->event_time = time;
+    for (uint32_t s = 0; s < ctx->side_count; s++)
+        ctx->sides[s]->event_time = time;
+}
+
 static int process_process(rask_op *ctx, int input, const rask_batch *in, uint32_t from, uint32_t *ret_consumed)
 {
     struct wk_op *op = wk_op_of(ctx);
     const rask_process_fn *fn = op->code;
     int (*on_row)(rask_ctx *, const rask_row *, rask_out *) = input == 0 ? fn->on_row : fn->on_row2;
     bool keyed = op->key_count[input] > 0;
+    const rask_ts *times = in->event_time.data;
     uint32_t i = from;
     int rc = 0;
 
     op->may_broadcast = fn->broadcast && input == 1;
+    ctx->key = (rask_str){NULL, 0};
+    if (!times)
+        set_times(ctx, RASK_TS_MIN);
     while (i < in->rows && rc == 0 && !wk_op_stops(op, i - from)) {
         rask_row row = rask_batch_row(in, i);
 
-        if (ctx->out)
-            wk_op_time_of(ctx->out, in, row.position);
-        for (uint32_t s = 0; s < ctx->side_count; s++)
-            wk_op_time_of(ctx->sides[s], in, row.position);
+        if (times)
+            set_times(ctx, times[row.position]);
         if (keyed && (i - from) % KEY_RUN_ROWS == 0)
             wk_op_begin_run(op, input, in, i, i == from);
         if (keyed)
             wk_op_use_key(op, (i - from) % KEY_RUN_ROWS);
-        else
-            ctx->key = (rask_str){NULL, 0};
         rc = on_row(ctx, &row, ctx->out);
         i++;
     }
@@ -162,12 +171,7 @@ static int process_timers(rask_op *ctx, const rask_timers *due, uint32_t from, u
     int rc = 0;
 
     while (i < due->count && rc == 0 && !wk_op_stops(op, i - from)) {
-        rask_ts time = due->event_time ? due->at[i] : RASK_TS_MIN;
-
-        if (ctx->out)
-            ctx->out->event_time = time;
-        for (uint32_t s = 0; s < ctx->side_count; s++)
-            ctx->sides[s]->event_time = time;
+        set_times(ctx, due->event_time ? due->at[i] : RASK_TS_MIN);
         rask_set_timer_key(ctx, due, i);
         rc = fn->on_timer(ctx, due->at[i], ctx->out);
         i++;

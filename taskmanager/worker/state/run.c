@@ -338,13 +338,19 @@ static void write_down(const struct wk_runs *r, struct table *t, uint64_t others
     wk_snapshot_release_all(r->state->reading[0], t, group, old, n);
 }
 
-/* The first change after a checkpoint marks the old entry dead, and that is counted in its page. */
-static void fetch_pages_of_old(const struct wk_runs *r, void *const *entry, uint64_t others)
+/*
+ * A new key goes to the page at its log's end.  The first change after a checkpoint marks the old entry dead, and that is
+ * counted in its page.  Heads of pages lie so that they drive one another out of the cache.
+ */
+static void fetch_pages(const struct wk_runs *r, const struct table *t, void *const *entry, uint64_t others)
 {
     for (; others; others &= others - 1) {
-        struct entry *e = entry[__builtin_ctzll(others)];
+        uint32_t i = (uint32_t)__builtin_ctzll(others);
+        struct entry *e = entry[i];
 
-        if (e->born != r->epoch)
+        if (e == &nothing.entry)
+            __builtin_prefetch(wk_group_of(t, r->hash[r->at + i])->tail, 1);
+        else if (e->born != r->epoch)
             __builtin_prefetch(page_of(e), 1, NEAR);
     }
 }
@@ -378,6 +384,7 @@ static void begin(struct wk_runs *r, struct table *t, const uint64_t *hash, uint
     r->time_bytes = t->time_bytes;
     r->last_byte = LINE_BYTES - 1;
     r->resized = s->resized;
+    r->gone_now = &s->gone;
     find_buckets(r, t, 0);
     find_buckets(r, t, KEY_RUN_ROWS);
     find_entries_here(r, 0);
@@ -418,9 +425,9 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
         write_down(r, t, others);
         others = redate_free(r, t, keys, size, others);
     }
+    fetch_pages(r, t, r->entry[r->at / KEY_RUN_ROWS % 2], others);
     if (others)
         others = insert_absent(r, t, keys, size, values, others);
-    fetch_pages_of_old(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);
     for (; others; others &= others - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(others);
         struct entry *e = get_other(r, t, keys, i, size, err);
@@ -445,11 +452,13 @@ bool wk_runs_begin_found(struct wk_runs *r, struct wk_state *s, int state, const
 
 void wk_runs_next_found(struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
 {
-    uint64_t others = next(r, wk_table_of(r->state, r->number), keys, size, values);
+    const struct table *t = wk_table_of(r->state, r->number);
+    uint64_t others = next(r, t, keys, size, values);
 
-    fetch_pages_of_old(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);
+    fetch_pages(r, t, r->entry[r->at / KEY_RUN_ROWS % 2], others);
     for (; others; others &= others - 1)
         values[__builtin_ctzll(others)] = NULL;
+    r->gone = r->state->gone;
     r->at += keys->rows;
 }
 

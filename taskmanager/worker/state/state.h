@@ -75,6 +75,8 @@ struct wk_runs { /* the caller's memory; no other reads it */
     const uint64_t *hash;
     uint32_t rows, at, epoch, time_bytes;
     uint32_t resized;
+    const uint32_t *gone_now;
+    uint32_t gone;
     size_t last_byte; /* of most entries: they may lie across two lines */
     const void *bucket[2][KEY_RUN_ROWS];
     void *entry[2][KEY_RUN_ROWS];
@@ -91,6 +93,10 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
 bool wk_runs_begin_found(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows) MUST_CHECK;
 void wk_runs_next_found(struct wk_runs *r, const struct key_run *keys, size_t size, void **values);
 bool wk_runs_has(const struct wk_runs *r, uint32_t i); /* of the run that came last */
+static inline bool wk_runs_has_all(const struct wk_runs *r) /* no call has removed any; false: it may have */
+{
+    return *r->gone_now == r->gone;
+}
 /* Key i of it, which has none, gets a value of zeros where that is little work; NULL: wk_state_get has to. */
 void *wk_runs_make(struct wk_runs *r, const struct key_run *keys, uint32_t i, size_t size);
 /* Values of changing size (packed rows). */

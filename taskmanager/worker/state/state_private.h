@@ -171,6 +171,7 @@ struct wk_state {
     uint32_t first_group, group_count;
     uint32_t epoch;           /* 1 .. */
     uint32_t resized;         /* how often an index has moved */
+    uint32_t gone;            /* how often an entry was replaced or deleted */
     uint32_t held;            /* epoch of the newest snapshot that is being read; 0: none */
     uint64_t base;            /* checkpoint that deltas start at; 0: none */
     uint32_t base_epoch;      /* the last one that it holds */

@@ -151,6 +151,7 @@ static void mark_dead(struct table *t, struct group *g, struct entry *e, uint32_
     uint32_t bytes = (uint32_t)room_of(t, e);
 
     __atomic_store_n(&e->dead, epoch, __ATOMIC_RELAXED);
+    t->state->gone++;
     p->dead += bytes;
     g->dead_bytes += bytes;
     if (e->kind == ENTRY_DELETE) {
@@ -313,6 +314,7 @@ bool wk_delete(struct table *t, struct group *g, uint64_t at, struct entry *e)
         mark_dead(t, g, e, epoch);
     }
     tomb->kind = ENTRY_DELETE;
+    t->state->gone++;
     set_value_len(tomb, 0);
     count_tomb(t, g, tomb);
     count_key(t, g, tomb, -1);
