@@ -18,9 +18,9 @@
 #define INLINE_ALL_BYTES (64u << 10) /* of records in one acknowledgement */
 /*
  * Tasks that want all cores keep nearly all: then so much is written in a second for each thread of theirs, which costs about
- * a tenth of them.  What takes longer than PACE_NS becomes faster and faster.  Up to PACE_LATE_NS are made up for.
+ * a twentieth of them.  What takes longer than PACE_NS becomes faster and faster.  Up to PACE_LATE_NS are made up for.
  */
-#define PACE_BYTES (110u << 20)
+#define PACE_BYTES (96u << 20)
 #define PACE_NS 10000000000u
 #define PACE_LATE_NS 200000000u
 #define BUSY_NS 50000000u /* so long tasks that were seen busy are taken for it: a step that takes long does not count as one */
