@@ -19,6 +19,17 @@
 
 extern const rask_schema wk_split_schema;
 
+/*
+ * Does a barrier on an edge of this kind wait for its turn in any case?  Flink's list: on a pointwise edge the order of a key's
+ * rows is that of its source and is lost when they are given out anew to other subtasks; of broadcast rows some subtasks would
+ * have acted on more than others.  Splits are state of the enumerator.
+ */
+static bool is_aligned_only(Rask__Graph__Partitioner p)
+{
+    return p == RASK__GRAPH__PARTITIONER__FORWARD || p == RASK__GRAPH__PARTITIONER__RESCALE ||
+           p == RASK__GRAPH__PARTITIONER__BROADCAST || p == RASK__GRAPH__PARTITIONER__SPLITS;
+}
+
 static const Rask__Graph__JobGraph *graph_of(const struct wk *wk)
 {
     return wk->deploy->graph;
@@ -107,7 +118,7 @@ static void name_edge(struct wk *wk, const Rask__Graph__JobEdge *e, const struct
         .target = {.uid = to->uid, .name = to->name, .parallelism = info->targets,
                    .max_parallelism = graph_of(wk)->vertices[e->target_vertex]->max_parallelism},
         .schema = info->schema,
-        .aligned_only = wk_edge_is_aligned_only(e->partitioner),
+        .aligned_only = is_aligned_only(e->partitioner),
     };
     memcpy(n->source.id, from->operator_id.data, CKPT_OPERATOR_ID_BYTES);
     memcpy(n->target.id, to->operator_id.data, CKPT_OPERATOR_ID_BYTES);
@@ -354,7 +365,7 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
     e->source_subtask = t->subtask;
     e->side = je->side;
     e->partitioner = je->partitioner;
-    e->aligned_only = wk_edge_is_aligned_only(je->partitioner) || !wk->edge_names[je->id].known;
+    e->aligned_only = is_aligned_only(je->partitioner) || !wk->edge_names[je->id].known;
     e->inflight = &t->barriers.inflight;
     e->pool = wk->pool;
     e->target_parallelism = info->targets;
@@ -468,7 +479,7 @@ static void build_gate(struct wk *wk, struct wk_task *t)
             in->source_subtask = s;
             in->target_subtask = t->subtask;
             in->input = info->edge->input;
-            in->aligned_only = wk_edge_is_aligned_only(info->edge->partitioner) || !wk->edge_names[i].known;
+            in->aligned_only = is_aligned_only(info->edge->partitioner) || !wk->edge_names[i].known;
             t->inputs[in->input].channels++;
             info->in[t->subtask][s] = in;
         }

@@ -56,16 +56,6 @@ static uint32_t wider(const struct wk_edge *e)
     return MAX(e->wider, 1u);
 }
 
-/*
- * Flink's list: on a pointwise edge the order of a key's rows is that of its source and is lost when they are given out anew to
- * other subtasks; of broadcast rows some subtasks would have acted on more than others.  Splits are state of the enumerator.
- */
-bool wk_edge_is_aligned_only(Rask__Graph__Partitioner p)
-{
-    return p == RASK__GRAPH__PARTITIONER__FORWARD || p == RASK__GRAPH__PARTITIONER__RESCALE ||
-           p == RASK__GRAPH__PARTITIONER__BROADCAST || p == RASK__GRAPH__PARTITIONER__SPLITS;
-}
-
 bool wk_edge_full(const struct wk_edge *e)
 {
     if (e->overdraws)

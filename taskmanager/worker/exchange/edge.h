@@ -134,8 +134,6 @@ void wk_edge_hurry(struct wk_edge *e, int64_t value);
 bool wk_edge_settled(const struct wk_edge *e);
 /* Restored rows, in their order; taken. target WK_ANY_SUBTASK: as if they had been emitted now. */
 void wk_edge_replay(struct wk_edge *e, uint32_t target, rask_batch *rows);
-/* Does a barrier on an edge of this kind wait for its turn in any case? */
-bool wk_edge_is_aligned_only(Rask__Graph__Partitioner p);
 /* A latency marker, to one channel, behind what is held of a block: it does not cut it. */
 void wk_edge_marker(struct wk_edge *e, int64_t value);
 /* SPLITS: those that no reader has got go nowhere: the job stops. */

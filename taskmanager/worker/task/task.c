@@ -339,6 +339,8 @@ static int handle_control(struct wk_task *t)
     case WK_DATA:
         break;
     }
+    if (!in->ended)
+        wk_in_consumed(in, 0); /* the channel may be empty now, and what waits at the sender may need all of its credit */
     wk_element_free(e);
     return rc;
 }
