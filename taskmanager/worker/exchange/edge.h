@@ -30,7 +30,7 @@
  * A frame to another worker costs both ends some 15 us, however few rows it has: tasks that wait for more after each row send no
  * more than one in so long.  While a good part of the credit is out, the reader does not keep up, and larger frames help it.
  */
-#define EDGE_PACE_NS 30000u
+#define EDGE_PACE_NS 50000u
 #define EDGE_PACE_BEHIND_NS 100000u
 #define EDGE_BEHIND_BYTES (128u << 10) /* up to a quarter of 256 KiB of credit, or what comes in 0.2 ms, is on its way back */
 #define EDGE_OVERDRAFT_BYTES (16ull << 20) /* that may wait while a barrier is to overtake them */

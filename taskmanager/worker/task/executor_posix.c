@@ -42,7 +42,7 @@
 #define AHEAD_NS 20000000u    /* then others have theirs, though not all of that has been read: steps may be long */
 #define STREAK_NS 100000u
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
-#define SLICE_NS 300000u     /* a step: what waits for a core behind it waits no longer */
+#define SLICE_NS 100000u     /* less than a step: rows of all tasks go through the leader, which goes first when it wakes */
 #define WALL_NS 5000000u
 #define LOOK_NS 50000u       /* a thread with work looks at a loop that nobody serves so often */
 #define NESTED_MAX 16u       /* steps on one stack: a waiting step lends its thread */
@@ -603,6 +603,7 @@ static void *runner_main(void *arg)
             now = run_first(p, r, now);
             looked = false;
             if (is_unled(p) && now - p->looked_ns >= LOOK_NS) {
+                deactivate(p, r); /* nobody else is woken for what it takes next */
                 take_turn(p, r, 0);
                 now = p->looked_ns;
             }
