@@ -144,7 +144,12 @@ bounded() { # docs/flow-control.md: two channels of 256 KiB of credit, and five 
     run curl -s -m 5 "http://127.0.0.1:$port/jobs/$id"
     local source
     source=$(grep -o '"vertices":\[{"id":"[0-9a-f]*' <<<"$out" | grep -o '[0-9a-f]*$')
-    run curl -s -m 5 "http://127.0.0.1:$port/jobs/$id/vertices/$source/subtasks/metrics?get=inFlightBytes,buffers.outputQueueSize&agg=max"
+    local i
+    for ((i = 0; i < 100; i++)); do # they are there from the second look of the JobManager on
+        run curl -s -m 5 "http://127.0.0.1:$port/jobs/$id/vertices/$source/subtasks/metrics?get=inFlightBytes,buffers.outputQueueSize&agg=max"
+        [[ $out == "[]" ]] || break
+        sleep 0.1
+    done
     python3 -c 'import json, sys; m = json.loads(sys.argv[1]); sys.exit(not (len(m) == 2 and 0 < sum(x["max"] for x in m) <= (2 * 256 + 5 * 128) << 10))' "$out"
 }
 check "what waits is bounded" bounded
