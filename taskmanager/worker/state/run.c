@@ -288,8 +288,8 @@ static uint64_t insert_absent(const struct wk_runs *r, struct table *t, const st
 }
 
 /*
- * Keys of an older epoch whose block has been written down for the snapshot that is read: they become keys of this one, as
- * wk_redate does it.  Behind a barrier most are such.  The bits of all that need another look stay.
+ * Keys of an older epoch whose block has been written down for the snapshot that is read: they become keys of this one.
+ * Behind a barrier most are such.  The bits of all that need another look stay.
  */
 static uint64_t redate_free(const struct wk_runs *r, struct table *t, const struct key_run *keys, size_t size, uint64_t others)
 {
@@ -307,10 +307,7 @@ static uint64_t redate_free(const struct wk_runs *r, struct table *t, const stru
         if ((e->dead ^ (ENTRY_FREE | r->epoch)) | ((second & SECOND_MASK) ^ (put | (uint64_t)len << SECOND_KEY_LEN)) |
             (key[0] ^ head[0]) | (key[len > 8] ^ head[len > 8]))
             continue;
-        __atomic_store_n(&e->dead, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&e->born, r->epoch, __ATOMIC_RELAXED);
-        e->fresh = 0;
-        wk_group_of(t, r->hash[r->at + i])->changed[1] += room_of(t, e);
+        entry_redate(t, wk_group_of(t, r->hash[r->at + i]), e, r->epoch);
         done |= UINT64_C(1) << i;
     }
     return others & ~done;

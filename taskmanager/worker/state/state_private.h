@@ -289,6 +289,14 @@ static inline struct page *page_of(struct entry *e)
 {
     return (struct page *)(void *)((char *)e - e->offset);
 }
+/* No snapshot wants it as it was, and its page knows of the epoch: it becomes an entry of that. */
+static inline void entry_redate(const struct table *t, struct group *g, struct entry *e, uint32_t epoch)
+{
+    __atomic_store_n(&e->dead, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&e->born, epoch, __ATOMIC_RELAXED);
+    e->fresh = 0;
+    g->changed[1] += room_of(t, e); /* the next delta has it */
+}
 /* Of 16 bits that neither the group is made of nor the bucket, as long as there are few; not 0. */
 static inline uint16_t tag_of(uint64_t hash)
 {

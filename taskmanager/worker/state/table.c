@@ -241,20 +241,15 @@ bool wk_redate(struct table *t, struct group *g, struct entry *e)
 {
     const struct wk_state *s = t->state;
 
-    if (e->dead == (ENTRY_FREE | s->epoch)) { /* and the page has been told */
-        __atomic_store_n(&e->dead, 0, __ATOMIC_RELAXED);
-    } else {
+    if (e->dead != (ENTRY_FREE | s->epoch)) { /* else the page has been told */
         if (t->stored)
             return false;
         for (uint32_t i = 0; i < s->reading_count; i++)
             if (!wk_snapshot_release(s->reading[i], t, g, e))
                 return false;
         wk_note_newest(page_of(e), s->epoch);
-        __atomic_store_n(&e->dead, 0, __ATOMIC_RELAXED);
     }
-    __atomic_store_n(&e->born, s->epoch, __ATOMIC_RELAXED);
-    e->fresh = 0;
-    g->changed[1] += room_of(t, e); /* the next delta has it */
+    entry_redate(t, g, e, s->epoch);
     return true;
 }
 
