@@ -146,12 +146,13 @@ static void appending(void **state)
     mem_free(c.text);
 }
 
-static void on_given_back(void *arg, const struct fs_result *r)
+static void on_taken(void *arg, const struct fs_result *r)
 {
     struct call *c = arg;
 
     mem_free(c->text);
     c->text = (char *)fs_take(r);
+    c->len = r->len;
     c->code = r->code;
     c->done = true;
 }
@@ -167,13 +168,13 @@ static void appending_what_is_taken(void **state)
     for (size_t i = 0; i < size; i++)
         data[i] = (uint8_t)(i / 7);
     call_begin(&c);
-    c.fs->ops->append_taken(c.fs, f, data, size, on_given_back, &c);
+    c.fs->ops->append_taken(c.fs, f, data, size, on_taken, &c);
     assert_true(world_until_true(c.w, &c.done));
     assert_int_equal(c.code, 0);
     assert_ptr_equal(c.text, data);
     c.text = NULL;
     call_begin(&c);
-    c.fs->ops->append_taken(c.fs, f, data, size, on_given_back, &c);
+    c.fs->ops->append_taken(c.fs, f, data, size, on_taken, &c);
     assert_true(world_until_true(c.w, &c.done));
     assert_int_equal(CALL(&c, append, f, "end", 3), 0);
     c.fs->ops->append_taken(c.fs, f, mem_dup("ed", 2), 2, NULL, NULL);
@@ -186,15 +187,6 @@ static void appending_what_is_taken(void **state)
     c.fs->ops->close(c.fs, f);
     world_settle(c.w);
     mem_free(c.text);
-}
-
-static void on_taken(void *arg, const struct fs_result *r)
-{
-    struct call *c = arg;
-
-    c->text = (char *)fs_take(r);
-    c->len = r->len;
-    c->done = true;
 }
 
 static void what_was_read_may_be_taken(void **state)

@@ -39,10 +39,7 @@ restart-strategy.fixed-delay.attempts: 100
 restart-strategy.fixed-delay.delay: 50 ms
 CONF
 compile unaligned
-start jm rask-jobmanager
-start tm1 rask-taskmanager
-start tm2 rask-taskmanager
-check cluster_is_there eventually has_taskmanagers 2
+start_cluster 2
 
 # ---- nothing fails ----
 check job_is_taken submit_slow out1 1000

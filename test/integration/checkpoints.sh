@@ -13,10 +13,7 @@ execution.checkpointing.dir: file://$top/ckpt
 execution.checkpointing.interval: 200 ms
 CONF
 compile exact
-start jm rask-jobmanager
-start tm1 rask-taskmanager
-start tm2 rask-taskmanager
-check cluster_is_there eventually has_taskmanagers 2
+start_cluster 2
 seq 1 40000 >"$top/input.txt"
 
 # ---- nothing fails ----

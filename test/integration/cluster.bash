@@ -43,6 +43,13 @@ start_taskmanager() {
     tm_at[$port]=$1
     start "$1" rask-taskmanager -D "taskmanager.data.port=$port"
 }
+# start_cluster N: a JobManager jm, and N TaskManagers tm1, tm2 ...
+start_cluster() {
+    local i
+    start jm rask-jobmanager
+    for ((i = 1; i <= $1; i++)); do start "tm$i" rask-taskmanager; done
+    check cluster_is_there eventually has_taskmanagers "$1"
+}
 # compile NAME...: jobs/NAME.c to $top/NAME.so
 compile() {
     local name

@@ -28,10 +28,7 @@ task.cancellation.timeout: 1 s
 CONF
 compile misbehave healthy
 rask_timeout=30
-start jm rask-jobmanager
-start tm1 rask-taskmanager
-start tm2 rask-taskmanager
-check cluster_is_there eventually has_taskmanagers 2
+start_cluster 2
 
 # ---- bytes that nobody asked for, on the RPC port and on the data ports ----
 # throw PORT COMMAND...: what the command prints goes there; the answer is read until the other side closes

@@ -36,10 +36,7 @@ restart-strategy.fixed-delay.attempts: 100
 restart-strategy.fixed-delay.delay: 50 ms
 CONF
 compile unaligned
-start jm rask-jobmanager
-start tm1 rask-taskmanager
-start tm2 rask-taskmanager
-check cluster_is_there eventually has_taskmanagers 2
+start_cluster 2
 unaligned=(-D execution.checkpointing.unaligned.enabled=true)
 
 # ---- what cannot be ----

@@ -19,8 +19,7 @@
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
-#include "taskmanager/worker/operator/ops.h"
-#include "taskmanager/worker/task/task.h"
+#include "test/unit/taskmanager/worker/still.h"
 
 enum { CHANNELS = 3, TASKS = 2, CHECKPOINTS = 2, CHOICES_MAX = 256 };
 
@@ -134,17 +133,6 @@ static void set_ready(struct wk_executor *e, struct wk_runnable *r)
         if (r == &run.tasks[i].run)
             run.ready[i] = true;
 }
-static void wake_never(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
-{
-    (void)e;
-    (void)r;
-    (void)at_ns;
-}
-static void forget(struct wk_executor *e, struct wk_runnable *r)
-{
-    (void)e;
-    (void)r;
-}
 /* None passes; in slow cases it does whenever somebody looks. */
 static uint64_t now_ns(struct wk_executor *e)
 {
@@ -153,26 +141,10 @@ static uint64_t now_ns(struct wk_executor *e)
         run.passed_ns += TASK_BUDGET_NS;
     return 1 + run.passed_ns;
 }
-static int64_t no_date(struct wk_executor *e, uint64_t now_ns)
-{
-    (void)e;
-    (void)now_ns;
-    return 1;
-}
 static const struct wk_executor_ops executor_ops = {
     .enqueue = set_ready, .wake_at = wake_never, .forget = forget, .now_ns = now_ns, .wall_us = no_date,
 };
 static struct wk_executor executor = {&executor_ops};
-
-static bool never(struct env *env, const char *file, int line)
-{
-    (void)env;
-    (void)file;
-    (void)line;
-    return false;
-}
-static const struct env_ops env_ops = {.buggify = never};
-static struct env still = {.ops = &env_ops};
 
 static void on_state(void *arg, struct wk_task *t, Rask__Control__TaskState state, const struct err *error)
 {
@@ -299,26 +271,12 @@ static void task_build(uint32_t number)
     t->checkpointing = true;
     t->barriers.exactly_once = !run.c->at_least_once;
     t->barriers.may_overtake = run.c->unaligned || run.c->timeout;
-    op->chain = &t->chain;
-    op->desc = &tally_op;
-    op->ctx.ops = &wk_ctx_ops;
-    op->ctx.engine = op;
-    op->ctx.subtask = number;
-    op->ctx.parallelism = 1;
-    op->ctx.name = "tally";
-    op->ctx.watermark = RASK_TS_MIN;
-    op->ctx.full = &op->full;
-    list_init(&op->feeds);
-    arena_init(&op->ctx.scratch);
-    bytes_init(&op->key);
+    still_place(t, op, &tally_op);
     op->output_count = 1;
     op->outputs = mem_alloc_array(1, sizeof(*op->outputs));
     op->outputs[0].op = op;
     op->outputs[0].out = out_new(run.pool, &row_schema, 0, &wk_op_out_hooks, &op->outputs[0]);
     op->ctx.out = op->outputs[0].out;
-    t->chain.ops = mem_alloc_array(1, sizeof(*t->chain.ops));
-    t->chain.ops[0] = op;
-    t->chain.op_count = 1;
     for (uint32_t i = 0; i < CHANNELS; i++)
         channels += is_read_by(i, number);
     wk_gate_init(&t->gate, &t->run, channels);
@@ -361,13 +319,10 @@ static void task_drop(uint32_t number)
     struct wk_task *t = &run.tasks[number];
     struct wk_op *op = &run.ops[number];
 
-    out_free(op->outputs[0].out); /* the task frees operators of its own: this one lies in the run */
+    out_free(op->outputs[0].out);
     mem_free(op->outputs[0].edges);
     mem_free(op->outputs);
-    bytes_release(&op->key);
-    arena_release(&op->ctx.scratch);
-    t->chain.op_count = 0;
-    wk_task_release(t);
+    still_release(t, op);
 }
 
 static void run_begin(const struct graph_case *c, struct pool *pool)

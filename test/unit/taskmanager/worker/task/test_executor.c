@@ -644,16 +644,6 @@ static void waiting_step_gets_what_the_loop_brings(void **state)
     world_end(&w);
 }
 
-static bool again_in_1_ms(struct wk_runnable *r)
-{
-    struct step *s = CONTAINER_OF(r, struct step, run);
-
-    if (get(&s->runs) < 29)
-        r->executor->ops->wake_at(r->executor, r, now(r->executor) + 1000000);
-    add(&s->runs);
-    return false;
-}
-
 /* Who serves the loop keeps the time, too: nothing else wakes anybody here. */
 static void wakes_come_while_the_loop_waits(void **state)
 {
@@ -662,7 +652,7 @@ static void wakes_come_while_the_loop_waits(void **state)
 
     (void)state;
     world_init(&w, 1, 0);
-    step_init(&s, w.e, again_in_1_ms);
+    step_init(&s, w.e, ask_each_ms);
     wk_ready(&s.run);
     until(w.e, &s.runs, 30);
     world_end(&w);

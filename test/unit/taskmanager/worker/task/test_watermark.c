@@ -11,9 +11,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/mem.h"
-#include "taskmanager/worker/operator/ops.h"
-#include "taskmanager/worker/task/task.h"
+#include "test/unit/taskmanager/worker/still.h"
 
 enum { CHANNELS_MAX = 7, EVENTS = 120, RUNS = 3000 };
 
@@ -41,42 +39,15 @@ static void set_ready(struct wk_executor *e, struct wk_runnable *r)
     (void)r;
     run.ready = true;
 }
-static void wake_never(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
-{
-    (void)e;
-    (void)r;
-    (void)at_ns;
-}
-static void forget(struct wk_executor *e, struct wk_runnable *r)
-{
-    (void)e;
-    (void)r;
-}
 static uint64_t now_ns(struct wk_executor *e)
 {
     (void)e;
-    return 1;
-}
-static int64_t no_date(struct wk_executor *e, uint64_t now_ns)
-{
-    (void)e;
-    (void)now_ns;
     return 1;
 }
 static const struct wk_executor_ops executor_ops = {
     .enqueue = set_ready, .wake_at = wake_never, .forget = forget, .now_ns = now_ns, .wall_us = no_date,
 };
 static struct wk_executor executor = {&executor_ops};
-
-static bool never(struct env *env, const char *file, int line)
-{
-    (void)env;
-    (void)file;
-    (void)line;
-    return false;
-}
-static const struct env_ops env_ops = {.buggify = never};
-static struct env still = {.ops = &env_ops};
 
 static void on_state(void *arg, struct wk_task *t, Rask__Control__TaskState state, const struct err *error)
 {
@@ -123,24 +94,10 @@ static void grant_counted(struct wk_in *in, uint32_t bytes)
 static void begin(uint32_t channels)
 {
     struct wk_task *t = &run.task;
-    struct wk_op *op = &run.op;
 
     wk_task_init(t, &host, &executor);
     t->name = mem_strdup("task");
-    op->chain = &t->chain;
-    op->desc = &noting;
-    op->ctx.ops = &wk_ctx_ops;
-    op->ctx.engine = op;
-    op->ctx.parallelism = 1;
-    op->ctx.name = "noting";
-    op->ctx.watermark = RASK_TS_MIN;
-    op->ctx.full = &op->full;
-    list_init(&op->feeds);
-    arena_init(&op->ctx.scratch);
-    bytes_init(&op->key);
-    t->chain.ops = mem_alloc_array(1, sizeof(*t->chain.ops));
-    t->chain.ops[0] = op;
-    t->chain.op_count = 1;
+    still_place(t, &run.op, &noting);
     wk_gate_init(&t->gate, &t->run, channels);
     for (uint32_t i = 0; i < channels; i++) {
         t->gate.channels[i].grant = grant_counted;
@@ -152,10 +109,7 @@ static void begin(uint32_t channels)
 
 static void end(void)
 {
-    bytes_release(&run.op.key);
-    arena_release(&run.op.ctx.scratch);
-    run.task.chain.op_count = 0; /* it lies in the run */
-    wk_task_release(&run.task);
+    still_release(&run.task, &run.op);
 }
 
 /* ---- what happens, and what should follow ---- */
