@@ -15,9 +15,6 @@
  * that always has work looks at a loop that nobody serves between its steps.  The main thread serves it when no runner can, and
  * while a step takes much longer than steps should.
  *
- * Many sources that are ready at the same time do not all go first: what some of them have made is read before others make
- * more, else all of it would leave the caches meanwhile.
- *
  * A watcher thread looks after long steps and late wake_ats, only while steps run.
  */
 #include <errno.h>
@@ -33,13 +30,12 @@
 #include "common/base/mem.h"
 #include "common/env/slice_posix.h"
 #include "taskmanager/worker/task/executor.h"
+#include "taskmanager/worker/task/run_queue.h"
 #include "taskmanager/worker/task/wake_heap.h"
 
 #define OVERSTAY_NS 20000000u
 #define HURRY_NS 5000000u
 #define WATCH_NS 10000000u
-#define AHEAD_MAX 8u         /* steps of sources: some 8 blocks that wait to be read, which the caches hold */
-#define AHEAD_NS 20000000u    /* then others have theirs, though not all of that has been read: steps may be long */
 #define STREAK_NS 100000u
 #define TIMER_SLACK_NS 1000u /* the kernel's 50 us would be most of a short sleep */
 #define SLICE_NS 100000u     /* less than a step: rows of all tasks go through the leader, which goes first when it wakes */
@@ -62,20 +58,12 @@ struct runner {
     bool leads;                  /* atomic, relaxed: it is the leader */
 };
 
-struct queue {
-    struct wk_runnable *head, *tail;
-};
-
 struct pool_executor {
     struct wk_executor base;
     struct wk_executor_options options;
     pthread_mutex_t lock;
     pthread_cond_t watch;
-    struct queue others, sources;    /* the run queue */
-    uint32_t queued;                 /* in both; atomic for spinners */
-    uint64_t pushes;                 /* so far: the order between both */
-    uint32_t ahead;                  /* steps of sources since there was nothing else to do */
-    uint64_t ahead_ns;               /* when that became AHEAD_MAX */
+    struct wk_run_queue queue;
     struct wk_heap wakes;            /* pending wake_at */
     struct runner **runners;
     uint32_t runner_count, active, waking, spinning;
@@ -208,7 +196,7 @@ static struct runner *ensure_runner(struct pool_executor *p)
     uint32_t coming = p->waking + p->spinning + is_turning(p);
     struct runner *r;
 
-    if (p->queued <= coming || p->active + coming >= p->options.threads)
+    if (p->queue.count <= coming || p->active + coming >= p->options.threads)
         return NULL;
     r = wake_sleeper(p);
     if (r || more_threads(p))
@@ -307,51 +295,7 @@ void wk_executor_posix_serve(struct wk_executor *e)
     pthread_mutex_unlock(&p->lock);
 }
 
-/* ---- the queue; lock held ---- */
-
-static void push(struct pool_executor *p, struct wk_runnable *r)
-{
-    struct queue *q = r->is_source ? &p->sources : &p->others;
-
-    r->next = NULL;
-    r->turn = p->pushes++;
-    if (q->tail)
-        q->tail->next = r;
-    else
-        q->head = r;
-    q->tail = r;
-    __atomic_store_n(&p->queued, p->queued + 1, __ATOMIC_RELAXED);
-}
-
-/* In the order in which they came; but when AHEAD_MAX sources had their turn, what they made is worked off first. */
-static bool is_turn_of_source(const struct pool_executor *p)
-{
-    const struct wk_runnable *source = p->sources.head, *other = p->others.head;
-
-    if (!source || !other)
-        return source != NULL;
-    return p->ahead < AHEAD_MAX && source->turn < other->turn;
-}
-
-static struct wk_runnable *pop(struct pool_executor *p, uint64_t now)
-{
-    struct wk_runnable *r;
-    struct queue *q;
-    bool source;
-
-    if (!p->others.head || (p->ahead >= AHEAD_MAX && (int64_t)(now - p->ahead_ns) >= (int64_t)AHEAD_NS))
-        p->ahead = 0;
-    source = is_turn_of_source(p);
-    if (source && ++p->ahead == AHEAD_MAX)
-        p->ahead_ns = now;
-    q = source ? &p->sources : &p->others;
-    r = q->head;
-    q->head = r->next;
-    if (!q->head)
-        q->tail = NULL;
-    __atomic_store_n(&p->queued, p->queued - 1, __ATOMIC_RELAXED);
-    return r;
-}
+/* ---- whose time has come; lock held ---- */
 
 static struct runner *poke(struct wk_runnable *w)
 {
@@ -370,7 +314,7 @@ static void fire_due(struct pool_executor *p, uint64_t now)
     while ((r = wk_heap_first(&p->wakes)) != NULL && r->wake_at_ns <= now) {
         wk_heap_remove(&p->wakes, r);
         if (wk_mark_ready(r))
-            push(p, r);
+            wk_run_queue_push(&p->queue, r);
         else
             wake(poke(r));
     }
@@ -381,7 +325,7 @@ static void fire_due(struct pool_executor *p, uint64_t now)
 /* The calling step ends now: its thread is free for what it has just queued. */
 static bool takes_over(const struct pool_executor *p)
 {
-    return self && self->pool == p && self->current && self->current->ending && self->active && p->queued == 1 &&
+    return self && self->pool == p && self->current && self->current->ending && self->active && p->queue.count == 1 &&
            self->started_ns - self->busy_since_ns < STREAK_NS;
 }
 
@@ -391,7 +335,7 @@ static void enqueue(struct wk_executor *e, struct wk_runnable *r)
     struct runner *woken = NULL;
 
     pthread_mutex_lock(&p->lock);
-    push(p, r);
+    wk_run_queue_push(&p->queue, r);
     if (!takes_over(p))
         woken = ensure_runner(p);
     unlock_and_wake(p, woken);
@@ -404,7 +348,7 @@ static void enqueue_all(struct wk_executor *e, struct wk_runnable *const *r, uin
 
     pthread_mutex_lock(&p->lock);
     for (uint32_t i = 0; i < n; i++)
-        push(p, r[i]);
+        wk_run_queue_push(&p->queue, r[i]);
     if (!takes_over(p))
         woken = ensure_runner(p); /* who wakes the next one, if there is more to do */
     unlock_and_wake(p, woken);
@@ -471,7 +415,7 @@ static void activate(struct pool_executor *p, struct runner *r)
 /* Runs the first of the queue. Returns the time after it. */
 static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t now)
 {
-    struct wk_runnable *next = pop(p, now), *outer = r->current;
+    struct wk_runnable *next = wk_run_queue_pop(&p->queue, now), *outer = r->current;
     const struct wk_runnable *outer_shown = current;
     struct runner *woken;
     bool again;
@@ -501,7 +445,7 @@ static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t no
     r->current = outer;
     r->started_ns = 0;
     if (again)
-        push(p, next);
+        wk_run_queue_push(&p->queue, next);
     return now;
 }
 
@@ -532,7 +476,7 @@ static void spin(struct pool_executor *p, struct runner *r)
     due = timed ? timed->wake_at_ns : UINT64_MAX; /* an earlier one would be asked for by a step, on another runner */
     p->spinning++;
     pthread_mutex_unlock(&p->lock);
-    while (now - began < p->options.spin_ns && now < due && __atomic_load_n(&p->queued, __ATOMIC_RELAXED) == 0) {
+    while (now - began < p->options.spin_ns && now < due && wk_run_queue_looks_empty(&p->queue)) {
         if (looks)
             look_at_loop(p, r);
         else
@@ -599,7 +543,7 @@ static void *runner_main(void *arg)
     now = r->busy_since_ns = now_ns(&p->base);
     for (;;) {
         fire_due(p, now);
-        if (p->queued > 0 && (r->active || p->active < p->options.threads || p->stopping)) {
+        if (p->queue.count > 0 && (r->active || p->active < p->options.threads || p->stopping)) {
             now = run_first(p, r, now);
             looked = false;
             if (is_unled(p) && now - p->looked_ns >= LOOK_NS) {
@@ -609,7 +553,7 @@ static void *runner_main(void *arg)
             }
             continue;
         }
-        if (p->stopping && p->queued == 0)
+        if (p->stopping && p->queue.count == 0)
             break;
         deactivate(p, r);
         if (!looked && p->options.spin_ns > 0 && p->active + p->spinning < p->options.threads)
@@ -627,7 +571,7 @@ static void *runner_main(void *arg)
 /* A thread that waits inside a row may run other steps when there is no other thread for them. */
 static bool may_lend(const struct pool_executor *p, const struct runner *r)
 {
-    return p->queued > 0 && p->active < p->options.threads && list_empty(&p->sleepers) && p->waking + p->spinning == 0 &&
+    return p->queue.count > 0 && p->active < p->options.threads && list_empty(&p->sleepers) && p->waking + p->spinning == 0 &&
            (p->runner_count >= p->options.threads_max || p->threads_exhausted) && r->nested < NESTED_MAX;
 }
 
@@ -808,7 +752,7 @@ void wk_executor_posix_free(struct wk_executor *e)
     pthread_join(p->watcher, NULL);
     for (uint32_t i = 0; i < p->runner_count; i++)
         pthread_join(p->runners[i]->thread, NULL);
-    CHECK(p->queued == 0);
+    CHECK(p->queue.count == 0);
     for (uint32_t i = 0; i < p->runner_count; i++) {
         sem_destroy(&p->runners[i]->wake);
         mem_free(p->runners[i]);
