@@ -83,6 +83,7 @@ static int err_code_of_errno(int errno_value)
     case ENOENT:
     case ENXIO:
     case ENODEV:
+    case ENOTDIR: /* what should be a folder on the way is none, so nothing is there */
         return ERR_NOT_FOUND;
     case EEXIST:
     case ENOTEMPTY:
@@ -119,7 +120,6 @@ static int err_code_of_errno(int errno_value)
         return ERR_UNAVAILABLE;
     case EINVAL:
     case ENAMETOOLONG:
-    case ENOTDIR:
     case EISDIR:
     case ELOOP:
     case EADDRNOTAVAIL:

@@ -142,7 +142,9 @@ static void on_unlink(void *arg, const struct fs_result *result)
     struct fs *fs = sweep->sweeper->env->fs;
 
     if (result->code != 0 && result->code != ERR_NOT_FOUND && !item->listed && item->depth < DEPTH_MAX) {
-        fs->ops->list(fs, item->path, on_list, sweep); /* a folder that is not empty */
+        if (result->code != ERR_EXISTS) /* a file, or a folder of which the rest may go */
+            complain(sweep, result);
+        fs->ops->list(fs, item->path, on_list, sweep);
         return;
     }
     if (result->code != 0 && result->code != ERR_NOT_FOUND) {

@@ -291,7 +291,12 @@ static void folders_are_not_files(void **state)
     assert_int_equal(CALL(&c, write_all, path(&c, "f"), "1", 1), 0);
     assert_true(CALL(&c, write_all, path(&c, "d"), "1", 1) < 0);
     assert_true(CALL(&c, open, path(&c, "d"), FS_CREATE) < 0);
-    assert_true(CALL(&c, mkdirs, path(&c, "f/g")) < 0);
+    assert_int_equal(CALL(&c, mkdirs, path(&c, "f/g")), ERR_NOT_FOUND);
+    assert_int_equal(CALL(&c, unlink, path(&c, "f/g")), ERR_NOT_FOUND);
+    assert_int_equal(CALL(&c, list, path(&c, "f/g")), ERR_NOT_FOUND);
+    assert_int_equal(CALL(&c, stat, path(&c, "f/g/h")), ERR_NOT_FOUND);
+    assert_int_equal(CALL(&c, read_all, path(&c, "f/g"), 10), ERR_NOT_FOUND);
+    assert_int_equal(CALL(&c, list, path(&c, "f")), ERR_NOT_FOUND);
     assert_int_equal(CALL(&c, stat, path(&c, "d")), 0);
     mem_free(c.text);
 }

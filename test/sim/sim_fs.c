@@ -283,7 +283,7 @@ static int do_mkdirs(struct op *op)
             sim_disk_sync_folder(op->disk, parent);
             mem_free(parent);
         } else if (!inode->folder) {
-            int rc = fails(op, ERR_INVALID, "Not a directory");
+            int rc = fails(op, ERR_NOT_FOUND, "Not a directory");
 
             *p = c;
             return rc;
