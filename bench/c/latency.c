@@ -1,11 +1,12 @@
 /*
  * latency.c - how long a row takes from one process to another over TCP of the loopback, with nothing in between.
  *
- *     latency --rate 50000 --seconds 5 [--hops 1]
+ *     latency --rate 50000 --seconds 5 [--hops 1] [--row-ns 40]
  *
  * A thread of the first process stamps each row when it is due and writes those that are due together; a thread of the
  * second reads and keeps histograms.  It sleeps in between and no core is reserved for anything, as in a job.
  * --hops 1: in each process a thread of its own has the socket, so that a row is handed over twice more, as in the engine.
+ * --row-ns: each end is busy for so long with each row, as an engine is: what its ends could reach at best.
  * Prints the line of bench/histogram.h.  The first fifth of the rows does not count.
  */
 #include <errno.h>
@@ -33,7 +34,7 @@ struct queue {
 };
 
 struct end {
-    uint64_t rate, count;
+    uint64_t rate, count, row_ns;
     int socket;
     struct queue *queue; /* NULL: no thread in between */
 };
@@ -99,6 +100,14 @@ static void sleep_until(int64_t ns)
         continue;
 }
 
+static void spend(uint64_t ns)
+{
+    int64_t until = now_ns() + (int64_t)ns;
+
+    while (ns > 0 && now_ns() < until)
+        continue;
+}
+
 static void *source(void *arg)
 {
     const struct end *e = arg;
@@ -116,6 +125,7 @@ static void *source(void *arg)
                 break;
             rows[n] = (struct row){(int64_t)(i % KEYS), now, due, i >= e->count / 5};
         }
+        spend(n * e->row_ns);
         if (n == 0)
             sleep_until(due);
         else if (e->queue)
@@ -166,6 +176,7 @@ static void *receiver(void *arg)
             break;
         have += (size_t)got;
         whole = have / sizeof(*rows);
+        spend(whole * e->row_ns);
         if (e->queue)
             queue_put(e->queue, rows, whole);
         else
@@ -206,7 +217,7 @@ int main(int argc, char **argv)
 {
     uint64_t rate = bench_option(argc, argv, "rate", 50000), seconds = bench_option(argc, argv, "seconds", 5);
     bool hops = bench_option(argc, argv, "hops", 0) > 0;
-    struct end here = {.rate = rate, .count = rate * seconds}, there = here;
+    struct end here = {.rate = rate, .count = rate * seconds, .row_ns = bench_option(argc, argv, "row-ns", 0)}, there = here;
     int status;
     pid_t child;
 
