@@ -93,7 +93,8 @@ void jm_regions_hit_worker(struct jm_job *job, const struct jm_worker *w)
 
 bool jm_regions_may_restart(const struct jm_job *job)
 {
-    bool deployed = job->life.state == JM_JOB_RUNNING || job->regional;
+    bool all_sent = job->send_next == job->worker_count; /* else some wait for all of their tasks, not those of regions alone */
+    bool deployed = (job->life.state == JM_JOB_RUNNING && all_sent) || job->regional;
 
     if (!job->region_failover || !deployed || jm_ckpt_is_stopping(job->ckpt))
         return false;

@@ -96,6 +96,7 @@ void sim_crash(struct sim_node *node); /* power cut of the whole host: peers lea
 void sim_pause(struct sim_node *node, uint64_t ns); /* frozen; then everything that was due happens at once */
 bool sim_reachable(const struct sim_node *a, const struct sim_node *b); /* both live and run, no path is cut */
 bool sim_paused(const struct sim_node *node);
+bool sim_paused_since(const struct sim_node *node, uint64_t ns); /* is, or was at that time or later */
 void sim_slow(struct sim_node *node, uint32_t factor); /* of everything that the host does; 1: as before */
 void sim_wall_jump(struct sim_node *node, int64_t ms);
 

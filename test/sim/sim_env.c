@@ -496,6 +496,11 @@ bool sim_paused(const struct sim_node *node)
     return node->host->paused_until_ns > node->sim->now_ns;
 }
 
+bool sim_paused_since(const struct sim_node *node, uint64_t ns)
+{
+    return node->host->paused_until_ns > ns;
+}
+
 bool sim_reachable(const struct sim_node *a, const struct sim_node *b)
 {
     return sim_alive(a) && sim_alive(b) && !sim_paused(a) && !sim_paused(b) && !sim_is_cut(a->sim, a->host, b->host);

@@ -154,7 +154,7 @@ static void check_owners(struct cluster *c)
 
         if (!w->wk || sim_paused(w->node) || (c->jm && is_owned(c, w)))
             w->orphan_ns = 0;
-        else if (w->orphan_ns == 0)
+        else if (w->orphan_ns == 0 || sim_paused_since(w->node, w->orphan_ns)) /* perhaps nobody looked meanwhile */
             w->orphan_ns = now_ns;
         else if (now_ns - w->orphan_ns > ORPHAN_MAX_NS)
             sim_fail(c->sim, "%s has had no owner for %llu s", sim_name(w->node),
@@ -172,7 +172,7 @@ static void check_heartbeats(struct cluster *c)
 
         if (!c->jm || sim_paused(c->jm_node) || sim_reachable(c->jm_node, tm->node))
             tm->silent_ns = 0;
-        else if (tm->silent_ns == 0)
+        else if (tm->silent_ns == 0 || sim_paused_since(c->jm_node, tm->silent_ns)) /* perhaps nobody looked meanwhile */
             tm->silent_ns = now_ns;
         else if (now_ns - tm->silent_ns > SILENT_MAX_NS && jm_resource_find(&c->jm->resource, &tm->id))
             sim_fail(c->sim, "tm%u is registered, though it is silent for %llu s", i,

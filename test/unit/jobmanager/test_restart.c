@@ -315,6 +315,42 @@ static void what_ends_while_regions_start_again_ends_the_job(void **state)
     world_free(w);
 }
 
+/*
+ * Found by the simulator: a worker is lost between RUNNING and its deployment, which goes out in a turn of its own. Nobody has
+ * tasks yet that could run on.
+ */
+static void a_worker_that_is_lost_before_it_is_deployed(void **state)
+{
+    struct world *w = world_with(3, 1);
+    struct jm_job_snapshot *job;
+    const struct jm_job *inside;
+    struct id id;
+    uint32_t tm = 0;
+
+    (void)state;
+    world_set(w, "restart-strategy.type", "fixed-delay");
+    submit_two_pipelines(w);
+    job = world_job(w, 1);
+    id = job->id;
+    jm_job_snapshot_unref(job);
+    do {
+        assert_true(sim_step(w->sim));
+        inside = jm_dispatcher_job(&w->jm->dispatcher, &id);
+    } while (!inside || inside->life.state != JM_JOB_RUNNING);
+    while (!w->tms[tm]->workers[0].used)
+        tm++;
+    sim_break_connections(w->places[tm].node, NULL);
+    world_run_ms(w, 5000);
+    job = world_job(w, 1);
+    assert_int_equal(job->state, JM_JOB_RUNNING);
+    assert_int_equal(job->tasks[T(RUNNING)], 4);
+    assert_int_equal(job->restarts, 1);
+    assert_int_equal(job->vertices[0].subtasks[0].attempt, 1);
+    assert_int_equal(job->vertices[2].subtasks[0].attempt, 1);
+    jm_job_snapshot_unref(job);
+    world_free(w);
+}
+
 static void a_wait_may_be_canceled(void **state)
 {
     struct world *w = world_with(1, 1);
@@ -370,6 +406,7 @@ int main(void)
         cmocka_unit_test(a_region_says_what_it_waits_for),
         cmocka_unit_test(what_ends_a_region_s_wait_is_the_reason),
         cmocka_unit_test(what_ends_while_regions_start_again_ends_the_job),
+        cmocka_unit_test(a_worker_that_is_lost_before_it_is_deployed),
         cmocka_unit_test(a_wait_may_be_canceled),
         cmocka_unit_test(what_an_earlier_epoch_says_is_refused),
     };
