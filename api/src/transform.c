@@ -67,6 +67,10 @@ static bool check_states(struct node *n, const rask_state *states, bool keyed)
                 env, ERR_INVALID,
                 "%s is kept per key, but the input has no key: put rask_key_by before the operator",
                 where);
+        else if (st->ttl_ms < 0 || (st->ttl_ms > 0 && !is_keyed_state(st->kind)))
+            api_fail(env, ERR_INVALID, st->ttl_ms < 0 ? "%s has a time to live of %lld ms; 0 is for ever"
+                                                      : "%s has a time to live of %lld ms, and only state of a key can expire",
+                     where, (long long)st->ttl_ms);
         else if ((st->kind == RASK_MAP || st->map_key) &&
                  !api_check_schema(env, where, st->map_key))
             return false;

@@ -40,6 +40,13 @@ struct key_run {
 /* Rows from .. from + rows - 1 of the batch, at most KEY_RUN_ROWS; what was there before is gone. */
 void key_run_fill(struct key_run *run, const rask_batch *b, const uint16_t *columns, uint32_t column_count,
                   uint32_t from, uint32_t rows);
+/* Key i; borrowed from the run. */
+static inline rask_str key_run_at(const struct key_run *run, uint32_t i)
+{
+    const void *key = run->len[i] <= KEY_HEAD_BYTES ? (const void *)run->head[i] : run->text.data + run->place[i];
+
+    return (rask_str){key, run->len[i]};
+}
 /* hash[i] of each key of the run. */
 void key_run_hash(const struct key_run *run, uint64_t *hash);
 

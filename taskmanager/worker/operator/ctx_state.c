@@ -323,6 +323,19 @@ void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t
         wk_timers_fetch(op->timers, k->run.hash + k->run.at, n);
 }
 
+/* With a time to live each value is dated as it is found, and what has expired begins anew. */
+static int values_with_times(struct wk_op *op, int state, const struct key_run *keys, const uint64_t *hash, size_t size, void **values)
+{
+    wk_state_fetch(op->state, state, hash, keys->rows);
+    wk_state_fetch_entries(op->state, state, hash, keys->rows);
+    for (uint32_t i = 0; i < keys->rows; i++) {
+        values[i] = wk_state_get(op->state, state, hash[i], key_run_at(keys, i), size, true, NULL, first_error(op));
+        if (!values[i])
+            return op->ctx.error.code;
+    }
+    return 0;
+}
+
 int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, uint32_t from, uint32_t count,
                      const rask_schema *schema, size_t size, void **values)
 {
@@ -331,6 +344,7 @@ int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, u
     const uint64_t *hash;
     struct wk_runs runs;
     struct key_run *keys;
+    bool timed;
     int rc;
 
     if (input < 0 || input > 1 || op->key_count[input] == 0 || from > in->rows || count > in->rows - from)
@@ -338,11 +352,13 @@ int wk_ctx_values_of(rask_op *ctx, int input, int state, const rask_batch *in, u
     if (!is_usable(op, state, VALUES, "rask_values_of", true) || !is_in_place(op, state, schema, size))
         return ctx->error.code;
     keys = &kept(op)->keys;
+    timed = ctx->states[state].ttl_ms > 0;
     hash = hashes_of(op, input, in, from, count, room);
-    rc = wk_runs_begin(&runs, op->state, state, hash, count, &ctx->error);
+    rc = timed ? 0 : wk_runs_begin(&runs, op->state, state, hash, count, &ctx->error);
     for (uint32_t i = 0; i < count && rc == 0; i += KEY_RUN_ROWS) {
         key_run_fill(keys, in, op->key_columns[input], op->key_count[input], from + i, MIN(count - i, (uint32_t)KEY_RUN_ROWS));
-        rc = wk_runs_next(&runs, keys, size, values + i, &ctx->error);
+        rc = timed ? values_with_times(op, state, keys, hash + i, size, values + i)
+                   : wk_runs_next(&runs, keys, size, values + i, &ctx->error);
     }
     return rc;
 }

@@ -42,12 +42,10 @@ void wk_op_begin_run(struct wk_op *op, int input, const rask_batch *in, uint32_t
 static inline void wk_op_use_key(struct wk_op *op, uint32_t i)
 {
     struct wk_row_run *r = &op->run;
-    const struct key_run *keys = r->keys;
 
-    r->key = keys->len[i] <= KEY_HEAD_BYTES ? (const char *)keys->head[i] : (const char *)keys->text.data + keys->place[i];
+    op->ctx.key = key_run_at(r->keys, i);
+    r->key = op->ctx.key.data;
     r->row = i;
-    op->ctx.key.data = r->key;
-    op->ctx.key.len = keys->len[i];
     op->ctx.key_hash = r->hash[i];
 }
 

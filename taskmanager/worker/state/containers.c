@@ -33,13 +33,14 @@ struct box {
     uint64_t hash;
     rask_str key;
     uint32_t time_bytes; /* before each element */
+    int64_t time_ms;     /* of what is put in */
 };
 
 static struct box box_of(struct wk_state *s, int state, uint64_t hash, rask_str key)
 {
     struct table *t = wk_table_of(s, state);
 
-    return (struct box){t, hash, key, t->decl->ttl_ms > 0 ? (uint32_t)sizeof(int64_t) : 0};
+    return (struct box){t, hash, key, t->decl->ttl_ms > 0 ? (uint32_t)sizeof(int64_t) : 0, s->now_ms};
 }
 static bool is_map(const struct box *b)
 {
@@ -49,9 +50,17 @@ static struct entry *part_of(const struct box *b, uint32_t part)
 {
     return wk_read_entry(b->t, b->hash, b->key, part);
 }
+/* The page that it is in now is as young as this change: with a TTL pages go when the youngest in them has expired (cleaning). */
 static struct entry *part_to_change(const struct box *b, uint32_t part, size_t size, size_t keep, struct err *err)
 {
-    return wk_write_entry(b->t, b->hash, b->key, part, size, keep, NULL, err);
+    struct entry *e = wk_write_entry(b->t, b->hash, b->key, part, size, keep, NULL, err);
+
+    if (e && b->time_bytes) {
+        struct page *p = page_of(e);
+
+        p->newest_ms = MAX(p->newest_ms, b->t->state->now_ms);
+    }
+    return e;
 }
 static struct head head_of(const struct box *b, struct entry *e)
 {
@@ -73,29 +82,39 @@ static int set_head(const struct box *b, struct head h, size_t size, struct err 
     return 0;
 }
 
-/* A page is as young as the youngest element in it (cleaning). */
-static void note_time(const struct box *b, struct entry *e)
-{
-    if (b->time_bytes) {
-        struct page *p = page_of(e);
-
-        p->newest_ms = MAX(p->newest_ms, b->t->state->now_ms);
-    }
-}
 static char *put_time(const struct box *b, char *to)
 {
     if (b->time_bytes)
-        memcpy(to, &b->t->state->now_ms, sizeof(int64_t));
+        memcpy(to, &b->time_ms, sizeof(int64_t));
     return to + b->time_bytes;
 }
-static bool is_over(const struct box *b, const char *element)
+static bool has_expired(const struct box *b, const char *element)
 {
     int64_t time;
 
-    if (!b->time_bytes || b->t->decl->ttl_show_expired)
+    if (!b->time_bytes)
         return false;
     memcpy(&time, element, sizeof(time));
     return time + b->t->decl->ttl_ms <= b->t->state->now_ms;
+}
+static bool is_hidden(const struct box *b, const char *element)
+{
+    return !b->t->decl->ttl_show_expired && has_expired(b, element);
+}
+/* The element at `offset` of part e is read, which may prolong it. The part, as it is now; it lies elsewhere perhaps. */
+static struct entry *note_read(const struct box *b, uint32_t part, struct entry *e, size_t offset)
+{
+    const char *element = value_of(b->t, e) + offset;
+    struct entry *fresh;
+
+    if (!b->time_bytes || !b->t->decl->ttl_on_read || has_expired(b, element) ||
+        memcmp(element, &b->time_ms, sizeof(int64_t)) == 0)
+        return e;
+    fresh = part_to_change(b, part, value_len_of(e), value_len_of(e), NULL);
+    if (!fresh)
+        return e; /* no memory for it: it stays as old as it is */
+    (void)put_time(b, value_of(b->t, fresh) + offset);
+    return fresh;
 }
 
 /* The element at an offset: its size with everything; parts of it. */
@@ -130,7 +149,6 @@ static void put_element(const struct box *b, struct entry *e, size_t offset, ras
 
     memcpy(to, &element.len, 4);
     memcpy(to + 4, element.data, element.len);
-    note_time(b, e);
 }
 
 /* The elements that stand in the head move to part 1. */
@@ -142,7 +160,6 @@ static int unfold(const struct box *b, struct entry *e, struct err *err)
     if (!chunk)
         return ERR_LIMIT;
     memcpy(value_of(b->t, chunk), value_of(b->t, e) + HEAD_BYTES, len);
-    note_time(b, chunk);
     return set_head(b, (struct head){1, 1}, HEAD_BYTES, err);
 }
 
@@ -296,7 +313,6 @@ static int put_in_part(const struct box *b, uint32_t part, struct entry *e, stru
         memmove(data + p.offset, data + p.offset + p.size, len - p.offset - p.size);
     put_pair(b, data + to, at, value);
     set_value_len(e, fresh);
-    note_time(b, e);
     *ret_more = p.size == 0;
     p.pairs += p.size == 0;
     *ret_full = p.pairs > 1 && (p.pairs > BUCKET_PAIRS || fresh > BUCKET_BYTES);
@@ -306,7 +322,7 @@ static int put_in_part(const struct box *b, uint32_t part, struct entry *e, stru
 /* All pairs of a copied part go where they belong now, as old as they are. */
 static int spread(const struct box *b, const struct head *h, const struct bytes *pairs, struct err *err)
 {
-    int64_t now_ms = b->t->state->now_ms;
+    struct box old = *b;
     int rc = 0;
 
     for (size_t o = 0; o < pairs->len && rc == 0;) {
@@ -318,12 +334,11 @@ static int spread(const struct box *b, const struct head *h, const struct bytes 
 
         o += element_at(b, data, &at, &value);
         if (b->time_bytes)
-            memcpy(&b->t->state->now_ms, data, sizeof(now_ms));
+            memcpy(&old.time_ms, data, sizeof(old.time_ms));
         part = place_of(h, at);
         e = part_of(b, part);
-        rc = put_in_part(b, part, e, find_pair(b, e, first_pair(part), at), at, value, &more, &full, err);
+        rc = put_in_part(&old, part, e, find_pair(b, e, first_pair(part), at), at, value, &more, &full, err);
     }
-    b->t->state->now_ms = now_ms;
     return rc;
 }
 
@@ -357,7 +372,6 @@ static int put_in_head(const struct box *b, struct entry *e, struct head h, rask
         return ERR_LIMIT;
     memcpy(value_of(b->t, e), &h, sizeof(h));
     put_pair(b, value_of(b->t, e) + len, at, value);
-    note_time(b, e);
     return 0;
 }
 
@@ -404,17 +418,10 @@ bool wk_map_get(struct wk_state *s, int state, uint64_t hash, rask_str key, rask
     if (part > 0)
         e = part_of(&b, part);
     p = find_pair(&b, e, first_pair(part), at);
-    if (p.size == 0 || is_over(&b, value_of(b.t, e) + p.offset))
+    if (p.size == 0 || is_hidden(&b, value_of(b.t, e) + p.offset))
         return false;
-    if (b.time_bytes && b.t->decl->ttl_on_read) {
-        struct entry *fresh = part_to_change(&b, part, value_len_of(e), value_len_of(e), NULL);
-
-        if (fresh) {
-            (void)put_time(&b, value_of(b.t, fresh) + p.offset);
-            note_time(&b, fresh);
-        }
-    }
-    *ret = p.value;
+    e = note_read(&b, part, e, p.offset);
+    (void)element_at(&b, value_of(b.t, e) + p.offset, &at, ret);
     return true;
 }
 
@@ -518,8 +525,11 @@ bool wk_cursor_next(struct wk_cursor *c)
 
             c->offset = c->next;
             c->next += (uint32_t)element_at(&b, data, &c->at, &c->value);
-            if (!is_over(&b, data))
-                return true;
+            if (is_hidden(&b, data))
+                continue;
+            e = note_read(&b, c->part, e, c->offset);
+            (void)element_at(&b, value_of(b.t, e) + c->offset, &c->at, &c->value);
+            return true;
         }
     }
     return false;
@@ -575,13 +585,14 @@ bool wk_container_check(const rask_state *decl, uint32_t part, const char *data,
     return at == len;
 }
 
-bool wk_container_is_over(const rask_state *decl, uint32_t part, const char *data, size_t len, int64_t now_ms)
+bool wk_container_newest(const rask_state *decl, uint32_t part, const char *data, size_t len, int64_t *ret_ms)
 {
     bool map = decl->kind == RASK_MAP;
     size_t at = part == 0 ? HEAD_BYTES : 0;
     uint32_t size[2] = {0, 0};
     int64_t time;
 
+    *ret_ms = 0;
     if (decl->ttl_ms == 0 || !wk_container_check(decl, part, data, len))
         return false;
     if (part == 0)
@@ -590,8 +601,7 @@ bool wk_container_is_over(const rask_state *decl, uint32_t part, const char *dat
         return false; /* the elements are elsewhere */
     while (at < len) {
         memcpy(&time, data + at, sizeof(time));
-        if (time + decl->ttl_ms > now_ms)
-            return false;
+        *ret_ms = MAX(*ret_ms, time);
         size[1] = 0;
         memcpy(size, data + at + sizeof(time), map ? 8 : 4);
         at += sizeof(time) + (map ? 8u : 4u) + (size_t)size[0] + size[1];

@@ -114,6 +114,10 @@ static int match(struct wk_state *s, uint32_t number, const struct ckpt_state *h
 
     if (has->kind != (uint32_t)decl->kind)
         return kinds_differ(s, decl, has, err);
+    if ((has->ttl_ms > 0) != (decl->ttl_ms > 0)) /* what is kept has a time, or none */
+        return err_set(err, ERR_INVALID, "operator \"%s\": state \"%s\" has %s time to live in the checkpoint, and %s in the job: it may get "
+                       "another one, but not its first or none", s->options.name, decl->name, has->ttl_ms > 0 ? "a" : "no",
+                       decl->ttl_ms > 0 ? "one" : "none");
     rc = check_schema(s, decl, "key", has->key, now->key, err);
     if (rc == 0)
         rc = check_schema(s, decl, "map key", has->map_key, now->map_key, err);
@@ -191,8 +195,13 @@ static int restore_entry(struct table *t, uint64_t hash, const struct ckpt_entry
         *time_of(e) = in->has_time ? in->time_ms : t->state->now_ms;
     if (t->decl->ttl_ms > 0) {
         struct page *p = page_of(e);
+        int64_t newest_ms = 0;
 
-        p->newest_ms = MAX(p->newest_ms, t->time_bytes ? *time_of(e) : t->state->now_ms);
+        if (t->time_bytes)
+            newest_ms = *time_of(e);
+        else
+            (void)wk_container_newest(t->decl, in->part, (const char *)in->value, in->value_len, &newest_ms);
+        p->newest_ms = MAX(p->newest_ms, newest_ms);
     }
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "taskmanager/worker/state/state_private.h"
 
 #define SMALL_BYTES (16u << 20)
+#define TTL_MAX_MS (INT64_C(1000) * 366 * 86400 * 1000) /* for ever, and a time and it make no overflow */
 
 /* ---- birth and death ---- */
 
@@ -34,6 +35,7 @@ static void copy_options(struct wk_state *s, const struct wk_state_options *opti
         decl[i].name = arena_strdup(&s->arena, options->decl[i].name);
         decl[i].schema = copy_schema(s, options->decl[i].schema);
         decl[i].map_key = copy_schema(s, options->decl[i].map_key);
+        decl[i].ttl_ms = MIN(options->decl[i].ttl_ms, TTL_MAX_MS);
     }
     s->options = *options;
     s->options.decl = decl;
@@ -189,7 +191,7 @@ void *wk_state_get(struct wk_state *s, int state, uint64_t hash, rask_str key, s
     struct entry *e;
 
     e = create ? wk_write_entry(t, hash, key, 0, size, size, &created, err) : look(t, hash, key);
-    if (create && e && !created && is_expired(t, e)) {
+    if (create && e && !created && is_expired(t, e) && !t->decl->ttl_show_expired) {
         memset(value_of(t, e), 0, size);
         created = true;
     }

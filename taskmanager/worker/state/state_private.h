@@ -626,8 +626,8 @@ void wk_state_unref(struct wk_state *s);
 /* ---- containers.c ---- */
 /* Whether a part of a list or map that comes from a file is one. */
 bool wk_container_check(const rask_state *decl, uint32_t part, const char *data, size_t len);
-/* Whether all elements of such a part have expired, and nothing else needs it. */
-bool wk_container_is_over(const rask_state *decl, uint32_t part, const char *data, size_t len, int64_t now_ms);
+/* The time of the newest element of such a part, with a TTL. false, and 0: its elements are elsewhere, or it is none. */
+bool wk_container_newest(const rask_state *decl, uint32_t part, const char *data, size_t len, int64_t *ret_ms);
 
 /* ---- operator_state.c ---- */
 void wk_elements_free(struct wk_state *s, struct elements *l);

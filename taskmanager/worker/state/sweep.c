@@ -36,7 +36,7 @@ static bool is_over(const struct table *t, uint32_t part, const uint8_t *data, s
     int64_t time;
 
     if (t->time_bytes == 0)
-        return wk_container_is_over(t->decl, part, (const char *)data, len, now_ms);
+        return wk_container_newest(t->decl, part, (const char *)data, len, &time) && time + t->decl->ttl_ms <= now_ms;
     if (len < sizeof(time))
         return false;
     memcpy(&time, data, sizeof(time));

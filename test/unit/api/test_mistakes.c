@@ -263,6 +263,24 @@ static rask_stream *state_without_key(rask_env *env)
 
     return rask_process(words(env), &fn);
 }
+static const rask_state negative_state[] = {{.kind = RASK_VALUE, .name = "seen", .schema = &seen_schema, .ttl_ms = -5},
+                                            {.kind = (enum rask_state_kind)0}};
+static const rask_state list_for_a_time[] = {{.kind = RASK_OPERATOR_LIST, .name = "seen", .schema = &seen_schema, .ttl_ms = 5},
+                                             {.kind = (enum rask_state_kind)0}};
+static rask_stream *negative_time(rask_env *env)
+{
+    static const rask_process_fn fn = {
+        .abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = negative_state, .on_row = row_fn};
+
+    return rask_process(rask_key_by(words(env), "word"), &fn);
+}
+static rask_stream *time_without_key(rask_env *env)
+{
+    static const rask_process_fn fn = {
+        .abi = RASK_ABI, .name = "watch", .out = &count_schema, .states = list_for_a_time, .on_row = row_fn};
+
+    return rask_process(words(env), &fn);
+}
 static rask_stream *state_twice(rask_env *env)
 {
     static const rask_state states[] = {{.kind = RASK_VALUE, .name = "seen", .schema = &seen_schema},
@@ -513,6 +531,9 @@ static const struct mistake {
     {state_without_key,
      "rask_process: operator 'watch': state 0 ('seen') is kept per key, but the input has no key: put rask_key_by "
      "before the operator"},
+    {negative_time, "rask_process: operator 'watch': state 0 ('seen') has a time to live of -5 ms; 0 is for ever"},
+    {time_without_key,
+     "rask_process: operator 'watch': state 0 ('seen') has a time to live of 5 ms, and only state of a key can expire"},
     {state_twice, "rask_process: states 0 and 1 of operator 'watch' have the same name 'seen'"},
     {map_without_key_schema,
      "rask_process: operator 'watch': state 0 ('seen'): the schema is NULL"},

@@ -18,7 +18,7 @@ RASK_ROW(channel, (STRING, name), (SMALLINT, kind));
 RASK_ROW(rule, (STRING, item), (INT, least));
 RASK_STATE(total, (BIGINT, cents), (INT, bids));
 
-enum { LAST, ALL, BY_NOTE, SUM, STATS, RULES, OLD, SEEN };
+enum { LAST, ALL, BY_NOTE, SUM, STATS, RULES, OLD, SEEN, YOUNG };
 
 static void add_totals(void *value, const void *more)
 {
@@ -44,6 +44,7 @@ static const rask_state states[] = {
     [RULES] = {.kind = RASK_BROADCAST, .name = "rules", .schema = &rule_schema, .map_key = &channel_schema},
     [OLD] = {.kind = RASK_VALUE, .name = "old", .schema = &bid_schema, .ttl_ms = 1000},
     [SEEN] = {.kind = RASK_LIST, .name = "seen", .schema = &bid_schema, .ttl_ms = 1000},
+    [YOUNG] = {.kind = RASK_VALUE, .name = "young", .schema = &total_schema, .ttl_ms = 1000},
     {0}};
 
 static int say(rask_out *out, rask_str item, const char *text, int64_t n)
@@ -261,6 +262,53 @@ static void keys_of_a_batch_at_once(void **state)
     rask_kit_free(kit);
 }
 
+static const rask_operator young_totals = {.abi = RASK_ABI, .name = "young totals", .in = &bid_schema, .out = &said_schema,
+                                           .states = &states[YOUNG], .process = totals_process};
+
+static rask_stream *totalled_for_a_time(rask_env *env, rask_stream *in, rask_stream *in2)
+{
+    (void)env;
+    (void)in2;
+    return rask_transform(rask_key_by(in, "item"), &young_totals);
+}
+
+enum { YOUNG_KEYS = 100 };
+
+/* Each key once, and all have the same total then. */
+static void all_have(rask_kit *kit, rask_ts now, int total)
+{
+    const char *text;
+    int count = 0;
+
+    rask_kit_set_time(kit, now);
+    bid(kit, "x", 0, NULL); /* an own batch first, as above */
+    assert_int_equal(rask_kit_push(kit), 0);
+    rask_kit_clear(kit);
+    for (int i = 0; i < YOUNG_KEYS; i++) {
+        char item[48];
+
+        snprintf(item, sizeof(item), "%d%s", i, i % 2 ? "" : " is longer than sixteen bytes");
+        bid(kit, item, 1, NULL);
+    }
+    text = rask_kit_text(kit, RASK_KIT_MAIN);
+    for (const char *at = text; (at = strstr(at, ",total,")) != NULL; at++, count++)
+        assert_int_equal(strtol(at + 7, NULL, 10), total);
+    assert_int_equal(count, YOUNG_KEYS);
+}
+
+static void keys_of_a_batch_have_their_time(void **state)
+{
+    rask_kit *kit = rask_kit_new(totalled_for_a_time, &bid_schema, NULL);
+
+    (void)state;
+    all_have(kit, 10000, 1);
+    all_have(kit, 10900, 2); /* each change is a new date */
+    all_have(kit, 11800, 3);
+    all_have(kit, 12800, 1);
+    all_have(kit, 12900, 2);
+    rask_kit_free(kit);
+}
+
 /* ---- mistakes ---- */
 
 static int wrong_row(rask_ctx *ctx, const rask_row *row, rask_out *out)
@@ -309,6 +357,7 @@ int main(void)
         cmocka_unit_test(every_kind_by_row),
         cmocka_unit_test(what_is_old_is_gone),
         cmocka_unit_test(keys_of_a_batch_at_once),
+        cmocka_unit_test(keys_of_a_batch_have_their_time),
         cmocka_unit_test(mistakes_are_sentences),
     };
 
