@@ -190,6 +190,33 @@ sys.exit(not 0.6 <= share <= 1) # of a sample' "$out"
 }
 run "$rask" cancel "$id"
 check "the slow job ends" until_said "$id : slow \(CANCELED\)" "$rask" list -a
+# Four tasks that sleep get a thread each, though there is one for each core, here one: they wait for nobody but themselves.
+none_waits_for_a_thread() {
+    local slow i
+    slow=$(vertex_of 1)
+    for ((i = 0; i < 100; i++)); do
+        run curl -s -m 5 "http://127.0.0.1:$port/jobs/$id/vertices/$slow/subtasks/metrics?get=busyTimeMsPerSecond,readyTimeMsPerSecond"
+        python3 -c 'import json, sys
+m = {x["id"]: x for x in json.loads(sys.argv[1])}
+sys.exit(not (m["busyTimeMsPerSecond"]["min"] >= 900 and m["readyTimeMsPerSecond"]["max"] < 300))' "$out" 2>/dev/null && return 0
+        sleep 0.1
+    done
+    return 1
+}
+run "$rask" run -d -p 4 -D rask.executor.threads=1 slow.c
+id=${out##* }
+check "four slow tasks run on a worker of one thread" until_said "$id : slow \(RUNNING\)" "$rask" list
+check "none of them waits for a thread" none_waits_for_a_thread
+marked_in_time() {
+    local i
+    for ((i = 0; i < 5; i++)); do
+        marked && return 0
+    done
+    return 1
+}
+check "rask top does not blame the host" marked_in_time
+run "$rask" cancel "$id"
+check "they end" until_said "$id : slow \(CANCELED\)" "$rask" list -a
 sed -e 's/nanosleep.*/sleep(1);/' -e 's/<time.h>/<unistd.h>/' -e 's/"slow")/"still")/' -e 's/{index}/{index % 10 ? 7 : index}/' \
     -e 's/rask_rebalance(\(.*\)), slow,/rask_key_by(\1, "n"), slow,/' slow.c >still.c
 run "$rask" run -d -p 2 still.c

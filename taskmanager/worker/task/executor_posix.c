@@ -3,7 +3,8 @@
  *
  * One run queue under one lock: steps last up to 0.3 ms, so the lock is taken some thousand times a second.
  * `threads` runners are active at a time.  A runner that waits (wk_wait) or overstays OVERSTAY_NS stops counting as
- * active, and another one takes its place; when it comes back and there are too many, it sleeps.
+ * active, and another one takes its place; when it comes back and there are too many, it sleeps.  For steps that sleep for less than that,
+ * again and again, there are as many more as sleep on average (sleep_share.h).
  *
  * Waking a thread takes as long as hundreds of rows, so as few as possible are woken.  A step that ends with handing
  * something over keeps its thread for whoever got it, as long as the thread has been busy for less than STREAK_NS: a
@@ -31,6 +32,7 @@
 #include "common/env/slice_posix.h"
 #include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/task/run_queue.h"
+#include "taskmanager/worker/task/sleep_share.h"
 #include "taskmanager/worker/task/wake_heap.h"
 
 #define OVERSTAY_NS 20000000u
@@ -72,6 +74,8 @@ struct pool_executor {
     struct runner *keeper; /* the sleeper that wakes for the first wake_at; NULL: none */
     uint64_t keeper_until_ns;
     uint64_t steps;       /* taken so far */
+    struct wk_sleep_share asleep;
+    uint64_t asleep_looked_ns;
     struct runner *leader; /* serves the loop; NULL: no runner does */
     bool main_leads;       /* the thread of wk_executor_posix_serve does */
     bool main_rests;       /* it does not until it is called */
@@ -122,6 +126,12 @@ static int64_t wall_us(struct wk_executor *e, uint64_t now)
 /* ---- finding a thread; lock held ---- */
 
 static void *runner_main(void *arg);
+
+/* How many runners may be active. */
+static uint32_t width(const struct pool_executor *p)
+{
+    return p->options.threads + wk_sleepers(&p->asleep);
+}
 
 static bool more_threads(struct pool_executor *p)
 {
@@ -196,7 +206,7 @@ static struct runner *ensure_runner(struct pool_executor *p)
     uint32_t coming = p->waking + p->spinning + is_turning(p);
     struct runner *r;
 
-    if (p->queue.count <= coming || p->active + coming >= p->options.threads)
+    if (p->queue.count <= coming || p->active + coming >= width(p))
         return NULL;
     r = wake_sleeper(p);
     if (r || more_threads(p))
@@ -417,8 +427,10 @@ static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t no
 {
     struct wk_runnable *next = wk_run_queue_pop(&p->queue, now), *outer = r->current;
     const struct wk_runnable *outer_shown = current;
+    uint64_t began = now, slept_ns = 0;
+    bool again, slow = next->slow;
     struct runner *woken;
-    bool again;
+    struct rusage before;
 
     activate(p, r);
     r->current = next;
@@ -431,9 +443,11 @@ static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t no
     woken = ensure_runner(p);
     if (!woken && now - r->busy_since_ns > STREAK_NS && unkept(p))
         woken = wake_sleeper(p); /* it finds nothing to do and keeps the time */
-    if (next->slow)
+    if (slow)
         leave_loop_to_others(p);
     unlock_and_wake(p, woken);
+    if (slow)
+        wk_sleep_began(&before);
     current = next;
     again = wk_run_once(next, &now);
     current = outer_shown;
@@ -441,7 +455,11 @@ static uint64_t run_first(struct pool_executor *p, struct runner *r, uint64_t no
         now = now_ns(&p->base);
     if (p->parent ? !*p->parent : getpid() != p->pid)
         _exit(127); /* forked by a function of the user that came back: the task belongs to the parent */
+    if (slow)
+        slept_ns = wk_sleep_ended(&before, now - began);
     pthread_mutex_lock(&p->lock);
+    if (r->active) /* else another one has its place already */
+        p->asleep.slept_ns += slept_ns;
     r->current = outer;
     r->started_ns = 0;
     if (again)
@@ -543,7 +561,7 @@ static void *runner_main(void *arg)
     now = r->busy_since_ns = now_ns(&p->base);
     for (;;) {
         fire_due(p, now);
-        if (p->queue.count > 0 && (r->active || p->active < p->options.threads || p->stopping)) {
+        if (p->queue.count > 0 && (p->active < width(p) + r->active || p->stopping)) {
             now = run_first(p, r, now);
             looked = false;
             if (is_unled(p) && now - p->looked_ns >= LOOK_NS) {
@@ -571,7 +589,7 @@ static void *runner_main(void *arg)
 /* A thread that waits inside a row may run other steps when there is no other thread for them. */
 static bool may_lend(const struct pool_executor *p, const struct runner *r)
 {
-    return p->queue.count > 0 && p->active < p->options.threads && list_empty(&p->sleepers) && p->waking + p->spinning == 0 &&
+    return p->queue.count > 0 && p->active < width(p) && list_empty(&p->sleepers) && p->waking + p->spinning == 0 &&
            (p->runner_count >= p->options.threads_max || p->threads_exhausted) && r->nested < NESTED_MAX;
 }
 
@@ -644,6 +662,12 @@ static void look_after(struct pool_executor *p, uint64_t now)
     wake(ensure_runner(p));
 }
 
+static void look_after_sleep(struct pool_executor *p, uint64_t now)
+{
+    wk_sleep_share_look(&p->asleep, now - p->asleep_looked_ns);
+    p->asleep_looked_ns = now;
+}
+
 /* Steps are long: nobody has looked at the loop since the last time. */
 static void look_after_loop(struct pool_executor *p, uint64_t *turns_before)
 {
@@ -676,6 +700,7 @@ static void *watcher_main(void *arg)
         }
         while (!p->stopping && pthread_cond_timedwait(&p->watch, &p->lock, &until) != ETIMEDOUT)
             continue;
+        look_after_sleep(p, now_ns(&p->base));
         look_after(p, now_ns(&p->base));
         look_after_loop(p, &turns_before);
     }

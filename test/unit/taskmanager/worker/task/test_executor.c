@@ -261,6 +261,78 @@ static void long_step_is_told_to_hurry(void **state)
     wk_executor_posix_free(e);
 }
 
+/* ---- functions that sleep for less than a step may overstay ---- */
+
+enum { SLEEPERS = 8, LONG_NS = 3000000 };
+static struct step many[SLEEPERS];
+static int inside, most_inside, is_over; /* atomic */
+
+static bool leave_step(struct wk_runnable *r)
+{
+    __atomic_fetch_sub(&inside, 1, __ATOMIC_SEQ_CST);
+    add(&CONTAINER_OF(r, struct step, run)->runs);
+    r->ended_ns = now(r->executor);
+    return !get(&is_over);
+}
+
+static void enter_step(void)
+{
+    int here = __atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST), most = get(&most_inside);
+
+    while (here > most && !__atomic_compare_exchange_n(&most_inside, &most, here, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        continue;
+}
+
+static bool sleep_for_3_ms(struct wk_runnable *r)
+{
+    enter_step();
+    nanosleep(&(struct timespec){0, LONG_NS}, NULL);
+    return leave_step(r);
+}
+
+static bool compute_for_3_ms(struct wk_runnable *r)
+{
+    struct timespec used;
+    int64_t end;
+
+    enter_step();
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    end = used.tv_sec * 1000000000ll + used.tv_nsec + LONG_NS;
+    while (used.tv_sec * 1000000000ll + used.tv_nsec < end)
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    return leave_step(r);
+}
+
+/* Eight tasks on one thread. Returns how many were in their steps at the same time, once that is `enough` or each ran so many times. */
+static int most_at_a_time(bool (*run)(struct wk_runnable *r), int enough, int runs)
+{
+    struct wk_executor *e = pool(1, 0, 0);
+
+    inside = most_inside = is_over = 0;
+    for (int i = 0; i < SLEEPERS; i++) {
+        step_init(&many[i], e, run);
+        wk_ready(&many[i].run);
+    }
+    for (int i = 0; i < SLEEPERS; i++)
+        while (get(&many[i].runs) < runs && get(&most_inside) < enough)
+            nanosleep(&(struct timespec){0, 100000}, NULL);
+    add(&is_over);
+    wk_executor_posix_free(e);
+    return most_inside;
+}
+
+static void steps_that_sleep_get_more_threads(void **state)
+{
+    (void)state;
+    assert_int_equal(most_at_a_time(sleep_for_3_ms, SLEEPERS, 1000), SLEEPERS);
+}
+
+static void steps_that_compute_do_not(void **state)
+{
+    (void)state;
+    assert_int_equal(most_at_a_time(compute_for_3_ms, SLEEPERS, 10), 1);
+}
+
 /* ---- waiting inside a step ---- */
 
 #define WAITERS 12
@@ -706,6 +778,7 @@ int main(void)
         cmocka_unit_test(heap_knows_the_first),        cmocka_unit_test(earlier_wake_stands),
         cmocka_unit_test(forgotten_wake_does_not_come), cmocka_unit_test(blocked_thread_is_replaced),
         cmocka_unit_test(ending_step_keeps_its_thread), cmocka_unit_test(long_step_is_told_to_hurry),
+        cmocka_unit_test(steps_that_sleep_get_more_threads), cmocka_unit_test(steps_that_compute_do_not),
         cmocka_unit_test(waiting_steps_lend_their_threads), cmocka_unit_test(no_wake_is_lost),
         cmocka_unit_test(many_are_made_ready_at_once),  cmocka_unit_test(a_step_knows_the_time),
         cmocka_unit_test(not_all_sources_go_first),     cmocka_unit_test(who_gets_it_works_on_it),
