@@ -426,6 +426,21 @@ static void flush_edges(struct wk_task *t, uint64_t now)
     }
 }
 
+/* The next split is on its way: what is merged waits a little for rows of the same keys. */
+static bool waits_for_split(struct wk_task *t, const struct wk_edge *e, uint64_t now)
+{
+    struct wk_executor *ex = t->run.executor;
+
+    if (!e->merge || e->flush_interval_ns == 0 || !t->is_source || t->chain.ended || wk_source_reading(t->chain.ops[0]))
+        return false;
+    if (t->split_over_ns == 0)
+        t->split_over_ns = now;
+    if (now - t->split_over_ns >= TASK_SPLIT_PAUSE_NS)
+        return false;
+    ex->ops->wake_at(ex, &t->run, t->split_over_ns + TASK_SPLIT_PAUSE_NS);
+    return true;
+}
+
 /* The task has nothing to do: what is held leaves, but over a connection not more often than pays. Then it is woken for it. */
 static void flush_paced(struct wk_task *t, uint64_t now)
 {
@@ -436,7 +451,9 @@ static void flush_paced(struct wk_task *t, uint64_t now)
         struct wk_edge *e = t->chain.edges[i];
         uint64_t pace = !e->paced ? 0 : wk_edge_in_flight(e) < EDGE_BEHIND_BYTES ? EDGE_PACE_NS : EDGE_PACE_BEHIND_NS;
 
-        if (e->paced && wk_edge_holds(e) && now - e->last_flush_ns < pace) {
+        if (wk_edge_holds(e) && waits_for_split(t, e, now)) {
+            pace = 0;
+        } else if (e->paced && wk_edge_holds(e) && now - e->last_flush_ns < pace) {
             ex->ops->wake_at(ex, &t->run, e->last_flush_ns + pace);
         } else if (!e->paced || wk_edge_holds(e)) {
             if (wk_edge_holds(e))
@@ -526,6 +543,7 @@ static enum more read_source(struct wk_task *t)
     uint64_t before = head->rows_out;
     int rc = RASK_WAIT;
 
+    t->split_over_ns = 0;
     if (t->gate.ended_count < t->gate.channel_count && take_input(t)) /* no split comes while it has one, but barriers do */
         return MORE_YES;
     if (!wk_op_blocked(head)) {

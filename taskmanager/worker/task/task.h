@@ -23,6 +23,7 @@
 #define TASK_SLICES_PER_STEP 128u
 #define TASK_JOIN_BELOW_ROWS 192u  /* slices that are smaller on average are copied into one batch: cheaper than a call each */
 #define TASK_WATCHED_MAX 16 /* descriptors that a source waits for at once; with more it looks each TASK_POLL_NS */
+#define TASK_SPLIT_PAUSE_NS 1000000u /* for which merged rows of a split wait for those of the next one */
 #define TASK_POLL_NS 10000000u
 
 struct wk_task;
@@ -86,6 +87,7 @@ struct wk_task {
     bool is_source, is_enumerator;
     uint64_t source_wake_ns;     /* step: when the source has asked to be polled again; 0: it has not */
     uint64_t paced_until_ns;     /* step: before that no edge would send what the source gives */
+    uint64_t split_over_ns;      /* step: since when a reader has none and an edge waits for the next; 0: it does not */
     bool has_sink;          /* one of its operators is a sink */
     bool end_sent;          /* END was given to the chain */
     int cancel;             /* atomic */

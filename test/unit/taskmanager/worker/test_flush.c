@@ -227,15 +227,39 @@ static void start_merged(struct master *m, rask_env *env, const rask_source *sou
     start(m, env, 1);
 }
 
+/* The rows of busy in splits of 20. */
+#define PIECE 20
+static int many_splits(rask_ctx *ctx, rask_splits *found)
+{
+    int rc = 0;
+
+    (void)ctx;
+    for (uint32_t i = 0; i < ROWS / PIECE && rc == 0; i++)
+        rc = rask_split_add(found, (rask_str){(const char *)&i, sizeof(i)}, RASK_STR(""));
+    return rc;
+}
+
+static int piece_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    struct cursor *c = split->self;
+
+    (void)ctx;
+    if (c->at == PIECE)
+        return RASK_END;
+    return number_emit(out, &(struct number){c->at++}) ? -1 : RASK_MORE;
+}
+static const rask_source pieces_source = {.abi = RASK_ABI, .name = "pieces", .out = &number_schema,
+                                          .split_size = sizeof(struct cursor), .discover = many_splits, .poll = piece_poll};
+
 /* Returns how many updates there were. */
-static int updates(const char *interval)
+static int updates(const rask_source *source, const char *interval)
 {
     rask_env *env = building();
     struct master m;
     int64_t all = 0;
 
     rask_set(env, "execution.buffer-timeout.interval", interval);
-    start_merged(&m, env, &busy);
+    start_merged(&m, env, source);
     finish(&m, env);
     for (uint32_t i = 0; i < ARRAY_LEN(last); i++)
         all += last[i];
@@ -247,8 +271,33 @@ static int updates(const char *interval)
 static void merged_rows_wait_for_the_buffer_timeout(void **state)
 {
     (void)state;
-    assert_int_equal(updates("0"), ROWS);
-    assert_true(updates("1 h") < ROWS / 10);
+    assert_int_equal(updates(&busy, "0"), ROWS);
+    assert_true(updates(&busy, "1 h") < ROWS / 10);
+}
+
+/* It was 7 for each of the 100 splits. */
+static void merged_rows_wait_for_the_next_split(void **state)
+{
+    (void)state;
+    assert_true(updates(&pieces_source, "1 h") < ROWS / PIECE * 7 / 2);
+}
+
+/* One split, and an enumerator that goes on looking: nothing follows, and nobody ends it. */
+static const rask_source watching = {.abi = RASK_ABI, .name = "watching", .out = &number_schema,
+                                     .split_size = sizeof(struct cursor), .discover = one_split, .poll = piece_poll,
+                                     .discover_ms = 3600000};
+
+static void merged_rows_do_not_wait_for_a_split_that_does_not_come(void **state)
+{
+    rask_env *env = building();
+    struct master m;
+
+    (void)state;
+    rask_set(env, "execution.buffer-timeout.enabled", "false");
+    start_merged(&m, env, &watching);
+    loop_until(m.env, &written, 7);
+    master_cancel(&m);
+    finish(&m, env);
 }
 
 static void merged_row_does_not_wait_for_a_source_without_rows(void **state)
@@ -352,6 +401,8 @@ int main(void)
         cmocka_unit_test(row_that_waits_for_more_leaves_without_it),
         cmocka_unit_test(a_source_is_polled_when_its_rows_can_leave),
         cmocka_unit_test(merged_rows_wait_for_the_buffer_timeout),
+        cmocka_unit_test(merged_rows_wait_for_the_next_split),
+        cmocka_unit_test(merged_rows_do_not_wait_for_a_split_that_does_not_come),
         cmocka_unit_test(merged_row_does_not_wait_for_a_source_without_rows),
         cmocka_unit_test(markers_reach_every_operator),
         cmocka_unit_test(no_markers_unless_asked_for),
