@@ -302,7 +302,7 @@ static void deliver_body(struct net_conn *conn)
     struct net_buffer *body = conn->body;
 
     conn->body = NULL;
-    conn->bulk = conn->tls == NULL && conn->frame.length >= BULK_BYTES; /* TLS wants room for a record */
+    conn->bulk = conn->tls == NULL && conn->frame.length >= BULK_BYTES; /* TLS wants room for all that it has read */
     conn->frame.payload = body->data;
     conn->frame.impl = body;
     deliver(conn, conn->header, &conn->frame, conn->frame_crc);
@@ -431,15 +431,19 @@ static void read_exactly(struct net_conn *conn)
         deliver_body(conn);
 }
 
-/* One read, and the frames that it ends. */
-static void read_once(struct net_conn *conn)
+void net_conn_read(struct net_conn *conn)
 {
-    struct net_buffer *buffer = take_spare(conn->net);
+    struct net_buffer *buffer;
     struct iovec iov[2];
     size_t body_want = 0, begin = 0, end;
     int n = 0;
     ssize_t got;
 
+    if (conn->exact) {
+        read_exactly(conn);
+        return;
+    }
+    buffer = take_spare(conn->net);
     if (conn->body != NULL) {
         body_want = conn->frame.length - conn->body_len;
         iov[n++] = (struct iovec){conn->body->data + conn->body_len, body_want};
@@ -448,7 +452,7 @@ static void read_once(struct net_conn *conn)
         memcpy(buffer->data, conn->header, begin);
     }
     iov[n++] = (struct iovec){buffer->data + begin, conn->bulk ? BULK_TAIL_BYTES : buffer->cap - begin};
-    got = conn->tls != NULL ? net_conn_readv_tls(conn, iov, n, MAX(body_want, 1)) : readv(conn->fd, iov, n);
+    got = conn->tls != NULL ? net_conn_readv_tls(conn, iov, n) : readv(conn->fd, iov, n);
     if (got <= 0) {
         end_of_input(conn, got);
     } else {
@@ -464,19 +468,6 @@ static void read_once(struct net_conn *conn)
             parse(conn, buffer, 0, end);
     }
     give_spare(conn->net, buffer);
-}
-
-void net_conn_read(struct net_conn *conn)
-{
-    if (conn->exact) {
-        read_exactly(conn);
-        return;
-    }
-    do
-        read_once(conn);
-    while (net_conn_has_records(conn));
-    if (conn->tls != NULL)
-        tls_keep(conn->tls);
     net_conn_update(conn);
 }
 
@@ -490,8 +481,5 @@ void net_conn_resume(struct net_conn *conn)
         parse(conn, held, at, end);
         net_buffer_unref(held);
     }
-    if (net_conn_has_records(conn))
-        net_conn_read(conn);
-    else
-        net_conn_update(conn);
+    net_conn_update(conn);
 }

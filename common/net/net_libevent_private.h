@@ -156,9 +156,8 @@ bool net_conn_proven(struct net_conn *conn, const char *psk_name);
 bool net_conn_handshaking(const struct net_conn *conn);
 void net_conn_begin_tls(struct net_conn *conn); /* it is open: the handshake may start */
 void net_conn_tls_timeout(struct net_conn *conn);
-/* As readv, but up to one record more than enough. A failure breaks the connection, and is told as EAGAIN. */
-ssize_t net_conn_readv_tls(struct net_conn *conn, const struct iovec *iov, int n, size_t enough);
-bool net_conn_has_records(const struct net_conn *conn); /* and takes them */
+/* As readv. A failure breaks the connection, and is told as EAGAIN. */
+ssize_t net_conn_readv_tls(struct net_conn *conn, const struct iovec *iov, int n);
 /* One turn of writing; false: nothing more can be written now, or the connection is dead. */
 bool net_conn_write_tls(struct net_conn *conn);
 

@@ -1,9 +1,8 @@
 /*
  * net_tls_libevent.c - between a connection's socket and its TLS: the handshake's start and end, reading, writing.
  *
- * Records that a read brings are decrypted into the buffers that clear bytes would have been read to, one turn for each
- * frame that they end, so that nearly all of a large one goes to where it stays.  What is left is half a record, and what
- * came for a connection that was paused meanwhile.
+ * Everything encrypted that a read brings is decrypted at once, into the buffers that clear bytes would have been read
+ * to; so nothing of it waits anywhere, and the rest of the receiving side does not know of TLS.
  */
 #include <errno.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #include "common/base/mem.h"
 #include "common/net/net_libevent_private.h"
 
-/* A read's encrypted bytes, and what the one before has left. */
+/* A read's encrypted bytes. With what waits inside TLS, never more than the receive buffer has room for. */
 #define INPUT_BYTES (192u << 10)
 
 bool net_conn_handshaking(const struct net_conn *conn)
@@ -114,44 +113,29 @@ void net_conn_tls_timeout(struct net_conn *conn)
     net_conn_break(conn, &err);
 }
 
-/* Bytes of the socket, behind what is left of those before. */
-static ssize_t receive(struct net_conn *conn)
+ssize_t net_conn_readv_tls(struct net_conn *conn, const struct iovec *iov, int n)
 {
     struct net_loop *net = conn->net;
-    size_t rest;
+    struct err err;
+    bool end = false;
     ssize_t got;
 
     if (net->tls_input == NULL)
-        net->tls_input = mem_realloc(NULL, INPUT_BYTES); /* not zeroed */
-    rest = tls_take_rest(conn->tls, net->tls_input);
-    got = recv(conn->fd, net->tls_input + rest, INPUT_BYTES - rest, MSG_DONTWAIT);
-    tls_feed(conn->tls, net->tls_input, rest + (got > 0 ? (size_t)got : 0));
-    return got;
-}
-
-bool net_conn_has_records(const struct net_conn *conn)
-{
-    return conn->tls != NULL && net_conn_receiving(conn) && tls_has_more(conn->tls);
-}
-
-ssize_t net_conn_readv_tls(struct net_conn *conn, const struct iovec *iov, int n, size_t enough)
-{
-    ssize_t got = tls_has_more(conn->tls) ? 1 : receive(conn);
-    struct err err;
-    bool end = false;
-
+        net->tls_input = mem_alloc(INPUT_BYTES);
+    got = recv(conn->fd, net->tls_input, INPUT_BYTES, MSG_DONTWAIT);
     if (got <= 0)
         return got;
+    tls_feed(conn->tls, net->tls_input, (size_t)got);
     if (!tls_established(conn->tls) && !handshake(conn)) {
         errno = EAGAIN;
         return -1;
     }
-    got = tls_read(conn->tls, iov, n, enough, &end, &err);
+    got = tls_read(conn->tls, iov, n, &end, &err);
     if (got < 0)
         fail(conn, &err);
     else if (tls_pending(conn->tls, NULL) > 0)
         net_conn_mark_dirty(conn);
-    if (got > 0 || end)
+    if (got > 0 || (got == 0 && end))
         return got;
     errno = EAGAIN;
     return -1;
@@ -180,6 +164,8 @@ static bool flush(struct net_conn *conn)
 bool net_conn_write_tls(struct net_conn *conn)
 {
     struct iovec iov[NET_WRITE_PARTS_MAX];
+    struct err err;
+    ssize_t taken;
 
     if (!flush(conn) || !tls_established(conn->tls))
         return false;
@@ -191,6 +177,11 @@ bool net_conn_write_tls(struct net_conn *conn)
         }
         return false;
     }
-    net_conn_advance(conn, tls_write(conn->tls, iov, net_conn_gather(conn, iov)));
+    taken = tls_write(conn->tls, iov, net_conn_gather(conn, iov), &err);
+    if (taken < 0) {
+        net_conn_write_failed(conn, err.text);
+        return false;
+    }
+    net_conn_advance(conn, (size_t)taken);
     return conn->state != CONN_DEAD && flush(conn) && conn->state != CONN_DEAD;
 }

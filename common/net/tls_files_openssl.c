@@ -382,7 +382,6 @@ static void set_rules(struct net_tls *tls, const struct tls_options *o)
     CHECK(SSL_CTX_set_session_id_context(ctx, (const uint8_t *)TLS_CONTEXT_ID, sizeof(TLS_CONTEXT_ID) - 1) == 1);
     SSL_CTX_set_max_cert_list(ctx, CERTIFICATE_BYTES_MAX);
     SSL_CTX_set_app_data(ctx, tls);
-    SSL_CTX_set_keylog_callback(ctx, tls_take_secret);
     X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(ctx), X509_V_FLAG_PARTIAL_CHAIN);
     if (!o->ask_no_certificate)
         SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, check_pinned);

@@ -1,9 +1,8 @@
 /*
  * tls_openssl.c - TLS 1.3 of one connection, bytes in and bytes out, by OpenSSL.
  *
- * OpenSSL makes the handshake: it reads from the buffer that was fed and writes to one that waits for the socket, never
- * blocks and never sees a file descriptor.  Then it is let go, and records are sealed and opened with its ciphers and the
- * secrets that it agreed on (tls_records.h).  Small pieces share a record: what one costs is per record.
+ * OpenSSL reads from the buffer that was fed and writes to one that waits for the socket; it never blocks and never
+ * sees a file descriptor.  Small pieces are gathered to full records first: the cost of a record is per record.
  * Not here: certificates and files (tls_files_openssl.c), sockets (net_tls_libevent.c).
  */
 #include <pthread.h>
@@ -13,14 +12,10 @@
 #include "common/base/mem.h"
 #include "common/net/tls_openssl_private.h"
 #include "common/net/tls_private.h"
-#include "common/net/tls_records.h"
 
 /* A peer may change its keys once per MiB that it sends, and a few times more: each change costs us work. */
 #define KEY_UPDATES_FREE 32
 #define KEY_UPDATE_BYTES (1u << 20)
-#define RECORDS_PER_KEY  (UINT64_C(1) << 23) /* AES-GCM is good for 2^24.5 full ones, RFC 8446 5.5 */
-#define MESSAGE_HEADER   4u                  /* of a message of the handshake: type, three bytes of length */
-#define MESSAGE_TICKET   4u
 
 struct tls_out {
     struct tls_out *next;
@@ -29,7 +24,7 @@ struct tls_out {
 };
 
 struct tls {
-    SSL *ssl; /* until the handshake is over */
+    SSL *ssl;
     struct net_tls *context;
     struct tls_pool *pool;
     bool accepting, established, failed;
@@ -39,17 +34,9 @@ struct tls {
     void *arg;
     char *claimed; /* owned: the name of the secret that the other side claims, and that is known here */
     bool unknown;  /* it claims one that is not */
-    bool by_secret, by_certificate; /* what the handshake has proved */
-    struct { /* as the handshake tells it */
-        uint8_t bytes[EVP_MAX_MD_SIZE];
-        size_t len;
-    } secret[2]; /* of what the connecting side seals, of what the accepting one does */
-    struct tls_flow *sealing, *opening; /* behind the handshake */
-    const uint8_t *in; /* what was received and not looked at: borrowed, or in rest */
+    const uint8_t *in;
     size_t in_len;
-    uint8_t *rest;     /* owned; NULL: in is borrowed, or nothing */
     bool began; /* a byte has arrived */
-    bool ended; /* the other side has said that nothing follows */
     uint64_t received_bytes, key_updates, sent_since_key;
     struct tls_out *out; /* NULL: nothing waits */
 };
@@ -64,7 +51,7 @@ void tls_pool_release(struct tls_pool *pool)
         pool->spares = out->next;
         mem_free(out);
     }
-    mem_free(pool->scratch);
+    mem_free(pool->stage);
     *pool = (struct tls_pool){0};
 }
 
@@ -97,26 +84,20 @@ static void out_put(struct tls_pool *pool, struct tls_out *out)
     pool->spare_count++;
 }
 
-/* The end of what waits, with room for len bytes. */
-static uint8_t *out_reserve(struct tls *tls, size_t len)
+static void out_add(struct tls *tls, const void *data, size_t len)
 {
     struct tls_out *out = tls->out;
 
     if (out == NULL)
         out = tls->out = out_get(tls->pool);
-    if (out->cap - out->len < len) { /* handshakes and what answers the other side: tls_write looks for room first */
+    if (out->cap - out->len < len) { /* long handshakes alone: tls_write looks for room first */
         size_t cap = out->len + len;
 
         out = tls->out = mem_realloc(out, sizeof(*out) + cap);
         out->cap = cap;
     }
-    return out->bytes + out->len;
-}
-
-static void out_add(struct tls *tls, const void *data, size_t len)
-{
-    memcpy(out_reserve(tls, len), data, len);
-    tls->out->len += len;
+    memcpy(out->bytes + out->len, data, len);
+    out->len += len;
 }
 
 static size_t out_room(const struct tls *tls)
@@ -257,17 +238,16 @@ static int find_psk(SSL *ssl, const unsigned char *name, size_t len, SSL_SESSION
 
 /* ---- life ---- */
 
-/* A line of a key log, "LABEL RANDOM SECRET", the last two in hex. */
-void tls_take_secret(const SSL *ssl, const char *line)
+static void count_key_updates(int writes, int version, int type, const void *data, size_t len,
+                              SSL *ssl, void *arg)
 {
-    static const char *const labels[2] = {"CLIENT_TRAFFIC_SECRET_0 ", "SERVER_TRAFFIC_SECRET_0 "};
-    struct tls *tls = SSL_get_app_data(ssl);
-    const char *hex = strrchr(line, ' ');
+    struct tls *tls = arg;
 
-    for (int side = 0; tls != NULL && hex != NULL && side < 2; side++)
-        if (strncmp(line, labels[side], strlen(labels[side])) == 0)
-            CHECK(OPENSSL_hexstr2buf_ex(tls->secret[side].bytes, sizeof(tls->secret[side].bytes), &tls->secret[side].len,
-                                        hex + 1, '\0') == 1);
+    (void)version;
+    (void)ssl;
+    if (!writes && type == SSL3_RT_HANDSHAKE && len > 0 &&
+        *(const uint8_t *)data == SSL3_MT_KEY_UPDATE)
+        tls->key_updates++;
 }
 
 static void set_up(struct tls *tls, const struct net_secure *how)
@@ -282,7 +262,10 @@ static void set_up(struct tls *tls, const struct net_secure *how)
     BIO_set_init(bio, 1);
     SSL_set_bio(ssl, bio, bio); /* taken */
     SSL_set_app_data(ssl, tls);
-    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS);
+    SSL_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_clear_mode(ssl, SSL_MODE_AUTO_RETRY); /* each message that is no data gives us a look at it */
+    SSL_set_msg_callback(ssl, count_key_updates);
+    SSL_set_msg_callback_arg(ssl, tls);
     if (how->accepting)
         SSL_set_accept_state(ssl);
     else
@@ -325,14 +308,10 @@ void tls_free(struct tls *tls)
     if (tls == NULL)
         return;
     SSL_free(tls->ssl);
-    tls_flow_free(tls->sealing);
-    tls_flow_free(tls->opening);
-    mem_free(tls->rest);
     out_put(tls->pool, tls->out);
     mem_free(tls->psk_name);
     mem_free(tls->claimed);
     OPENSSL_cleanse(tls->psk, sizeof(tls->psk));
-    OPENSSL_cleanse(tls->secret, sizeof(tls->secret));
     mem_free(tls);
 }
 
@@ -354,12 +333,15 @@ uint64_t tls_close_ns(const struct tls *tls)
 bool tls_proven(const struct tls *tls, const char *psk_name)
 {
     const char *is = tls->accepting ? tls->claimed : tls->psk_name;
+    bool by_secret;
 
     if (!tls->established)
         return false;
+    by_secret = SSL_session_reused(tls->ssl) == 1;
     if (psk_name != NULL)
-        return tls->by_secret && is != NULL && strcmp(is, psk_name) == 0;
-    return tls->by_certificate;
+        return by_secret && is != NULL && strcmp(is, psk_name) == 0;
+    return !by_secret && SSL_get0_peer_certificate(tls->ssl) != NULL &&
+           SSL_get_verify_result(tls->ssl) == X509_V_OK;
 }
 
 /* ---- what went wrong, in words ---- */
@@ -442,32 +424,9 @@ static int explain(struct tls *tls, struct err *err)
 
 void tls_feed(struct tls *tls, const uint8_t *data, size_t len)
 {
-    CHECK(tls->in_len == 0 && tls->rest == NULL);
+    CHECK(tls->in_len == 0);
     tls->in = data;
     tls->in_len = len;
-}
-
-void tls_keep(struct tls *tls)
-{
-    if (tls->in_len > 0 && tls->rest == NULL) {
-        tls->rest = mem_dup(tls->in, tls->in_len);
-        tls->in = tls->rest;
-    } else if (tls->in_len == 0) {
-        mem_free(tls->rest);
-        tls->rest = NULL;
-    }
-}
-
-size_t tls_take_rest(struct tls *tls, uint8_t *to)
-{
-    size_t len = tls->in_len;
-
-    if (len > 0)
-        memmove(to, tls->in, len);
-    mem_free(tls->rest);
-    tls->rest = NULL;
-    tls->in_len = 0;
-    return len;
 }
 
 /* What is not TLS at all gets not even an alert. */
@@ -489,24 +448,12 @@ static int check_first_bytes(struct tls *tls, struct err *err)
 
 static int finished(struct tls *tls, struct err *err)
 {
-    const SSL_CIPHER *suite = SSL_get_current_cipher(tls->ssl);
-    int ours = tls->accepting ? 1 : 0;
-
     tls->established = true;
-    tls->by_secret = SSL_session_reused(tls->ssl) == 1;
-    tls->by_certificate = !tls->by_secret && SSL_get0_peer_certificate(tls->ssl) != NULL &&
-                          SSL_get_verify_result(tls->ssl) == X509_V_OK;
     if (tls->psk_name != NULL && !tls_proven(tls, tls->psk_name)) {
         tls->established = false;
         tls->failed = true;
         return err_set(err, ERR_AUTH, "the other side did not prove that it knows the job's secret");
     }
-    CHECK(SSL_has_pending(tls->ssl) == 0); /* it has read no further than its own records */
-    tls->sealing = tls_flow_new(suite, true, tls->secret[ours].bytes, tls->secret[ours].len);
-    tls->opening = tls_flow_new(suite, false, tls->secret[!ours].bytes, tls->secret[!ours].len);
-    SSL_free(tls->ssl);
-    tls->ssl = NULL;
-    OPENSSL_cleanse(tls->secret, sizeof(tls->secret));
     OPENSSL_cleanse(tls->psk, sizeof(tls->psk));
     return 1;
 }
@@ -532,180 +479,131 @@ int tls_handshake(struct tls *tls, struct err *err)
 
 /* ---- data ---- */
 
-/* Seals up to len of the next bytes. */
-static void add_record(struct tls *tls, uint8_t type, struct tls_cursor *from, size_t len)
+static int check_key_updates(struct tls *tls, struct err *err)
 {
-    uint8_t *to = out_reserve(tls, len + TLS_RECORD_EXTRA);
-
-    tls->out->len += tls_seal(tls->sealing, type, from, len, to);
-}
-
-static void add_message(struct tls *tls, uint8_t type, const void *message, size_t len)
-{
-    struct iovec iov = {(void *)(uintptr_t)message, len};
-    struct tls_cursor from = {&iov, 1, 0};
-
-    add_record(tls, type, &from, len);
-}
-
-/* The other side answers none of ours with its own. */
-static void change_key(struct tls *tls)
-{
-    static const uint8_t message[] = {SSL3_MT_KEY_UPDATE, 0, 0, 1, SSL_KEY_UPDATE_NOT_REQUESTED};
-
-    add_message(tls, SSL3_RT_HANDSHAKE, message, sizeof(message));
-    tls_flow_next_key(tls->sealing);
-    tls->sent_since_key = 0;
-}
-
-static void say_alert(struct tls *tls, uint8_t level, uint8_t what)
-{
-    add_message(tls, SSL3_RT_ALERT, (uint8_t[]){level, what}, 2);
-}
-
-/* Says what is wrong to the other side, too. */
-static int refuse(struct tls *tls, uint8_t alert, struct err *err, const char *what)
-{
-    tls->failed = true;
-    tls->in_len = 0;
-    say_alert(tls, SSL3_AL_FATAL, alert);
-    return err_set(err, ERR_PROTOCOL, "%s", what);
-}
-
-static int on_key_update(struct tls *tls, const uint8_t *body, size_t len, struct err *err)
-{
-    if (len != 1 || body[0] > SSL_KEY_UPDATE_REQUESTED)
-        return refuse(tls, SSL_AD_DECODE_ERROR, err, "the other side changes its key in a way that there is not");
-    tls->key_updates++;
-    if (tls->key_updates > KEY_UPDATES_FREE + tls->received_bytes / KEY_UPDATE_BYTES) {
-        tls->failed = true;
-        tls->in_len = 0;
-        return err_set(err, ERR_PROTOCOL, "the other side changes its key over and over (%llu times in %llu bytes)",
-                       (unsigned long long)tls->key_updates, (unsigned long long)tls->received_bytes);
-    }
-    tls_flow_next_key(tls->opening);
-    if (body[0] == SSL_KEY_UPDATE_REQUESTED)
-        change_key(tls);
-    return 0;
-}
-
-/* Whole messages: nobody has reason to cut those that there are. A key update is the last one of its record. */
-static int on_messages(struct tls *tls, const uint8_t *at, size_t len, struct err *err)
-{
-    while (len > 0) {
-        size_t body;
-
-        if (len < MESSAGE_HEADER)
-            return refuse(tls, SSL_AD_DECODE_ERROR, err, "half a message");
-        body = (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
-        if (body > len - MESSAGE_HEADER)
-            return refuse(tls, SSL_AD_DECODE_ERROR, err, "half a message");
-        if (at[0] == SSL3_MT_KEY_UPDATE && body == len - MESSAGE_HEADER)
-            return on_key_update(tls, at + MESSAGE_HEADER, body, err);
-        if (at[0] != MESSAGE_TICKET || tls->accepting) /* tickets are not used */
-            return refuse(tls, SSL_AD_UNEXPECTED_MESSAGE, err, "a message that does not belong here");
-        at += MESSAGE_HEADER + body;
-        len -= MESSAGE_HEADER + body;
-    }
-    return 0;
-}
-
-static int on_alert(struct tls *tls, const uint8_t *alert, size_t len, struct err *err)
-{
-    const char *text;
-
-    if (len != 2)
-        return refuse(tls, SSL_AD_DECODE_ERROR, err, "an alert that is none");
-    if (alert[1] == SSL_AD_CLOSE_NOTIFY) {
-        tls->ended = true;
+    if (tls->key_updates <= KEY_UPDATES_FREE + tls->received_bytes / KEY_UPDATE_BYTES)
         return 0;
-    }
     tls->failed = true;
-    tls->in_len = 0;
-    text = alert_text(SSL_AD_REASON_OFFSET + alert[1]);
-    if (text != NULL)
-        return err_set(err, ERR_AUTH, "%s", text);
-    return err_set(err, ERR_PROTOCOL, "the other side says: %s", SSL_alert_desc_string_long(alert[1]));
+    return err_set(err, ERR_PROTOCOL, "the other side changes its key over and over (%llu times in %llu bytes)",
+                   (unsigned long long)tls->key_updates, (unsigned long long)tls->received_bytes);
 }
 
-/* The record that in begins with. Returns bytes of data. */
-static ssize_t read_record(struct tls *tls, size_t len, struct tls_cursor *to, struct err *err)
+/* Into one buffer. 0: nothing more for now. */
+static ssize_t read_some(struct tls *tls, void *to, size_t size, bool *ret_end, struct err *err)
 {
-    struct tls_opened opened;
-    int rc = 0;
+    size_t got;
+    int rc, why;
 
-    if (tls->pool->scratch == NULL)
-        tls->pool->scratch = mem_alloc(TLS_RECORD_BYTES + TLS_RECORD_EXTRA);
-    if (!tls_open(tls->opening, tls->in, len, to, tls->pool->scratch, &opened))
-        return refuse(tls, SSL_AD_BAD_RECORD_MAC, err, "a record was changed on its way, or does not belong here");
-    tls->in += len;
-    tls->in_len -= len;
-    if (opened.content == NULL) {
-        tls->received_bytes += opened.len;
-        return (ssize_t)opened.len;
+    for (;;) {
+        ERR_clear_error();
+        rc = SSL_read_ex(tls->ssl, to, size, &got);
+        if (check_key_updates(tls, err) < 0)
+            return err->code;
+        if (rc == 1)
+            return (ssize_t)got;
+        why = SSL_get_error(tls->ssl, rc);
+        if (why == SSL_ERROR_ZERO_RETURN) {
+            *ret_end = true;
+            tls->in_len = 0;
+            return 0;
+        }
+        if (why != SSL_ERROR_WANT_READ)
+            return explain(tls, err);
+        if (tls->in_len == 0 && SSL_has_pending(tls->ssl) == 0)
+            return 0;
+        if (tls->in_len == 0)
+            return 0; /* a part of a record, which the next bytes complete */
     }
-    if (opened.type == SSL3_RT_HANDSHAKE && opened.len > 0)
-        rc = on_messages(tls, opened.content, opened.len, err);
-    else if (opened.type == SSL3_RT_ALERT)
-        rc = on_alert(tls, opened.content, opened.len, err);
-    else
-        rc = refuse(tls, SSL_AD_UNEXPECTED_MESSAGE, err, "a record of a kind that does not belong here");
-    return rc;
 }
 
-bool tls_has_more(const struct tls *tls)
+ssize_t tls_read(struct tls *tls, const struct iovec *iov, int n, bool *ret_end, struct err *err)
 {
-    return tls->established && !tls->failed && (tls->ended || tls_record_length(tls->in, tls->in_len) != 0);
-}
-
-ssize_t tls_read(struct tls *tls, const struct iovec *iov, int n, size_t enough, bool *ret_end, struct err *err)
-{
-    struct tls_cursor to = {iov, n, 0};
-    size_t total = 0;
+    size_t total = 0, at = 0;
 
     CHECK(tls->established);
-    while (total < enough && !tls->ended) {
-        int len = tls_record_length(tls->in, tls->in_len);
+    for (int i = 0; i < n;) {
         ssize_t got;
 
-        if (len == 0)
-            break;
-        if (len < 0)
-            return refuse(tls, SSL_AD_UNEXPECTED_MESSAGE, err, "bytes that are no record of TLS 1.3");
-        got = read_record(tls, (size_t)len, &to, err);
+        if (at == iov[i].iov_len) {
+            at = 0;
+            i++;
+            continue;
+        }
+        got = read_some(tls, (uint8_t *)iov[i].iov_base + at, iov[i].iov_len - at, ret_end, err);
         if (got < 0)
             return got;
+        if (got == 0)
+            break;
+        at += (size_t)got;
         total += (size_t)got;
     }
-    if (tls->ended)
-        tls->in_len = 0;
-    *ret_end = tls->ended && total == 0;
+    CHECK(tls->in_len == 0);
+    tls->received_bytes += total;
     return (ssize_t)total;
 }
 
-size_t tls_write(struct tls *tls, const struct iovec *iov, int n)
+static int write_record(struct tls *tls, const void *data, size_t len, struct err *err)
+{
+    size_t written;
+
+    if (tls->sent_since_key > tls->context->rekey_bytes) {
+        tls->sent_since_key = 0;
+        if (SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1)
+            return explain(tls, err);
+    }
+    ERR_clear_error();
+    if (SSL_write_ex(tls->ssl, data, len, &written) != 1)
+        return explain(tls, err);
+    CHECK(written == len);
+    tls->sent_since_key += len;
+    return 0;
+}
+
+ssize_t tls_write(struct tls *tls, const struct iovec *iov, int n, struct err *err)
 {
     const size_t enough = TLS_RECORD_BYTES + 2 * TLS_RECORD_EXTRA; /* a key update may go before */
-    struct tls_cursor from = {iov, n, 0};
-    size_t left = 0, taken = 0;
+    size_t taken = 0, at = 0;
 
     CHECK(tls->established);
-    for (int i = 0; i < n; i++)
-        left += iov[i].iov_len;
-    while (taken < left && out_room(tls) >= enough) {
-        size_t len = MIN(left - taken, TLS_RECORD_BYTES);
+    if (tls->pool->stage == NULL)
+        tls->pool->stage = mem_alloc(TLS_RECORD_BYTES);
+    for (int i = 0; i < n && out_room(tls) >= enough;) {
+        const uint8_t *data = (const uint8_t *)iov[i].iov_base + at;
+        size_t len = iov[i].iov_len - at;
 
-        if (tls->sent_since_key > tls->context->rekey_bytes || tls_flow_records(tls->sealing) >= RECORDS_PER_KEY)
-            change_key(tls);
-        add_record(tls, SSL3_RT_APPLICATION_DATA, &from, len);
-        tls->sent_since_key += len;
+        if (len >= TLS_RECORD_BYTES) {
+            len = TLS_RECORD_BYTES;
+            at += len;
+        } else {
+            data = tls->pool->stage;
+            for (len = 0; i < n && len < TLS_RECORD_BYTES;) {
+                size_t more = MIN(iov[i].iov_len - at, TLS_RECORD_BYTES - len);
+
+                memcpy(tls->pool->stage + len, (const uint8_t *)iov[i].iov_base + at, more);
+                len += more;
+                at += more;
+                if (at == iov[i].iov_len) {
+                    at = 0;
+                    i++;
+                }
+            }
+        }
+        if (write_record(tls, data, len, err) < 0)
+            return err->code;
         taken += len;
+        if (i < n && at == iov[i].iov_len) {
+            at = 0;
+            i++;
+        }
     }
-    return taken;
+    return (ssize_t)taken;
 }
 
 void tls_say_end(struct tls *tls)
 {
-    if (tls->established && !tls->failed)
-        say_alert(tls, SSL3_AL_WARNING, SSL_AD_CLOSE_NOTIFY);
+    if (!tls->established || tls->failed)
+        return;
+    ERR_clear_error();
+    if (SSL_shutdown(tls->ssl) < 0)
+        ERR_clear_error();
 }

@@ -11,8 +11,9 @@
 
 #include "common/net/net.h"
 #include "common/net/tls.h"
-#include "common/net/tls_records.h"
 
+#define TLS_RECORD_BYTES   16384u /* of plaintext, the most that TLS allows */
+#define TLS_RECORD_EXTRA   256u   /* more than header, tag and padding need */
 #define TLS_OUT_BYTES      (9 * (TLS_RECORD_BYTES + TLS_RECORD_EXTRA)) /* encrypted ahead of the socket */
 #define TLS_SPARES_MAX     8
 
@@ -22,7 +23,7 @@ struct tls_out;
 struct tls_pool {
     struct tls_out *spares;
     size_t spare_count;
-    uint8_t *scratch; /* content of a record that is no data */
+    uint8_t *stage; /* one record's plaintext, gathered from small pieces */
 };
 void tls_pool_release(struct tls_pool *pool);
 
@@ -33,22 +34,15 @@ void tls_free(struct tls *tls); /* NULL is legal */
 /* Bytes that leave in clear, before everything else. */
 void tls_add_clear(struct tls *tls, const void *data, size_t len);
 
-/* Received bytes, borrowed until tls_keep or tls_take_rest; nothing is left of those before. */
+/* Received bytes, borrowed until tls_handshake and tls_read have asked for more: they use up everything. */
 void tls_feed(struct tls *tls, const uint8_t *data, size_t len);
-/* What is left of them is copied. */
-void tls_keep(struct tls *tls);
-/* What is left of them is moved to the start of `to`, to be fed again with what follows. Returns how much. */
-size_t tls_take_rest(struct tls *tls, uint8_t *to);
 /* 1: it is over, both sides are known. 0: it wants more bytes. */
 int tls_handshake(struct tls *tls, struct err *err) MUST_CHECK;
-/* tls_read has something to say about what was fed. */
-bool tls_has_more(const struct tls *tls);
-/* Plaintext of whole records of what was fed, into iov, which has room for one more behind `enough` bytes, with which it
- * stops. ret_end: there is none, and the other side has said that nothing follows. */
-ssize_t tls_read(struct tls *tls, const struct iovec *iov, int n, size_t enough, bool *ret_end,
-                 struct err *err) MUST_CHECK;
+/* Plaintext of what was fed, into iov, which has to have room for TLS_RECORD_BYTES more than was fed.
+ * ret_end: the other side has said that nothing follows. */
+ssize_t tls_read(struct tls *tls, const struct iovec *iov, int n, bool *ret_end, struct err *err) MUST_CHECK;
 /* Encrypts from the start of iov what there is room for; returns how many bytes of iov it took. */
-size_t tls_write(struct tls *tls, const struct iovec *iov, int n);
+ssize_t tls_write(struct tls *tls, const struct iovec *iov, int n, struct err *err) MUST_CHECK;
 void tls_say_end(struct tls *tls);
 
 /* What waits for the socket. */
@@ -73,9 +67,6 @@ struct net_tls {
     size_t fingerprint_len; /* 0: not pinned; 20: SHA-1; 32: SHA-256 */
     uint64_t handshake_ns, close_ns, rekey_bytes;
 };
-/* OpenSSL's key log of each connection, in tls_openssl.c. */
-struct ssl_st;
-void tls_take_secret(const struct ssl_st *ssl, const char *line);
 /* What OpenSSL says about the last failure on this thread, in a word; empties its queue. */
 const char *tls_reason(char out[200]);
 
