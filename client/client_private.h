@@ -8,8 +8,9 @@
 
 #define CLI_FILE_MAX (1u << 30)
 
-/* A whole regular file, read-only. *ret_data is NULL for an empty one. */
+/* A whole regular file, read-only. *ret_data is NULL for an empty one. Of at most CLI_FILE_MAX bytes; or of any size. */
 int cli_file_map(const char *path, const uint8_t **ret_data, size_t *ret_len, struct err *err) MUST_CHECK;
+int cli_file_map_large(const char *path, const uint8_t **ret_data, size_t *ret_len, struct err *err) MUST_CHECK;
 void cli_file_unmap(const uint8_t *data, size_t len);
 
 /* ---- http_tls_openssl.c: an encrypted socket ---- */

@@ -85,7 +85,7 @@ static int words_split(struct words *w, const char *text, struct err *err)
 }
 
 /* ---- files ---- */
-int cli_file_map(const char *path, const uint8_t **ret_data, size_t *ret_len, struct err *err)
+static int map_file(const char *path, off_t max, const uint8_t **ret_data, size_t *ret_len, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), code = 0;
     struct stat st;
@@ -96,12 +96,11 @@ int cli_file_map(const char *path, const uint8_t **ret_data, size_t *ret_len, st
     if (fstat(fd, &st) < 0)
         code = err_errno(err, errno, "cannot read %s", path);
     else if (S_ISDIR(st.st_mode))
-        code = err_set(err, ERR_INVALID, "%s is a directory; a job is a C file (*.c) or a shared object (*.so)", path);
+        code = err_set(err, ERR_INVALID, "%s is a directory, and should be a file", path);
     else if (!S_ISREG(st.st_mode))
         code = err_set(err, ERR_INVALID, "%s is not a regular file", path);
-    else if (st.st_size > (off_t)CLI_FILE_MAX)
-        code = err_set(err, ERR_LIMIT, "%s has %lld bytes; at most %u are taken", path, (long long)st.st_size,
-                       CLI_FILE_MAX);
+    else if (st.st_size > max)
+        code = err_set(err, ERR_LIMIT, "%s has %lld bytes; at most %lld are taken", path, (long long)st.st_size, (long long)max);
     else if (st.st_size > 0) {
         p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (p == MAP_FAILED)
@@ -113,6 +112,16 @@ int cli_file_map(const char *path, const uint8_t **ret_data, size_t *ret_len, st
     *ret_data = p;
     *ret_len = (size_t)st.st_size;
     return 0;
+}
+
+int cli_file_map(const char *path, const uint8_t **ret_data, size_t *ret_len, struct err *err)
+{
+    return map_file(path, CLI_FILE_MAX, ret_data, ret_len, err);
+}
+
+int cli_file_map_large(const char *path, const uint8_t **ret_data, size_t *ret_len, struct err *err)
+{
+    return map_file(path, INT64_MAX, ret_data, ret_len, err);
 }
 
 void cli_file_unmap(const uint8_t *data, size_t len)

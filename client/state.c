@@ -79,7 +79,7 @@ int cli_state_section(const struct cli_state *s, const struct ckpt_section *sect
         rc = ckpt_record_open(section->data.data, section->data.len, section, "_metadata", &arena, NULL, room, &payload, err);
     } else {
         path = cli_state_path(s, s->meta->files[section->file].path);
-        rc = cli_file_map(path, &data, &len, err);
+        rc = cli_file_map_large(path, &data, &len, err);
         if (rc == 0 && (section->offset > len || section->stored_bytes > len - section->offset))
             rc = err_set(err, ERR_CORRUPT, "%s: it has %zu bytes, and a section ends behind them: cut off", path, len);
         if (rc == 0)

@@ -12,6 +12,7 @@
 #include "common/base/mem.h"
 #include "common/ckpt/ckpt_entry.h"
 #include "common/ckpt/ckpt_rows.h"
+#include "common/graph/ops.h"
 #include "common/types/schema_proto.h"
 
 struct checker {
@@ -34,7 +35,7 @@ static void check_file(struct checker *c, const struct ckpt_file *f)
     const uint8_t *data = NULL;
     struct err err = {0};
     size_t len = 0;
-    int rc = cli_file_map(path, &data, &len, &err);
+    int rc = cli_file_map_large(path, &data, &len, &err);
 
     if (rc == 0 && len != f->size)
         rc = err_set(&err, ERR_CORRUPT, "%s: it has %zu bytes, and _metadata says %" PRIu64 ": cut off or another file", path, len,
@@ -113,7 +114,9 @@ static uint32_t report_unnamed(const char *folder, const struct map *names)
     while (dir && (d = readdir(dir)) != NULL) {
         size_t len = strlen(d->d_name);
 
-        if (len < 6 || strcmp(d->d_name + len - 6, ".state") != 0 || map_get_str(names, d->d_name))
+        bool state = len >= 6 && strcmp(d->d_name + len - 6, ".state") == 0;
+
+        if ((!state && strncmp(d->d_name, "_metadata.tmp-", 14) != 0) || map_get_str(names, d->d_name))
             continue;
         printf("%s/%s: nothing names it\n", folder, d->d_name);
         n++;
@@ -171,28 +174,92 @@ static const Rask__Graph__StreamNode *node_of(const Rask__Graph__StreamGraph *jo
     return NULL;
 }
 
-static int match_state(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
-                       const Rask__Graph__DeclaredState *now, struct err *err)
+/* Of an operator whose states are all declared; what those of the engine keep is their own business. */
+static bool declares_all(const Rask__Graph__StreamNode *node)
 {
-    enum schema_change change;
-    const rask_schema *schema;
+    static const char *const types[] = {OP_PROCESS, OP_BATCH, OP_MAP, OP_FLAT_MAP, OP_FILTER, OP_PROJECT};
+
+    for (size_t i = 0; i < ARRAY_LEN(types); i++)
+        if (strcmp(node->op->type, types[i]) == 0)
+            return true;
+    return false;
+}
+
+static bool is_keyed(uint32_t kind)
+{
+    return kind < RASK_OPERATOR_LIST;
+}
+
+/* The columns that the operator's input is keyed by. NULL: none. */
+static int key_of(struct arena *arena, const Rask__Graph__StreamNode *node, const rask_schema **ret, struct err *err)
+{
+    rask_schema *key = arena_alloc(arena, sizeof(*key));
+    rask_field *fields = arena_alloc(arena, (node->n_key_columns + 1) * sizeof(*fields));
+    const rask_schema *in;
     int rc;
 
-    if (now->kind != has->kind)
-        return err_set(err, ERR_INVALID, "operator \"%s\": state \"%s\" is a %s here, and the job declares a %s", op->name,
-                       has->name, ckpt_state_kind_name(has->kind), ckpt_state_kind_name(now->kind));
-    if (!now->schema || !has->value)
+    *ret = NULL;
+    if (node->n_key_columns == 0 || !node->in)
         return 0;
-    rc = schema_from_proto(arena, now->schema, &schema, err);
-    if (rc == 0)
-        rc = schema_compatible(has->value, schema, has->name, &change, err);
-    if (rc != 0) {
-        err_wrap(err, "operator \"%s\"", op->name);
-        return rc;
+    rc = schema_from_proto(arena, node->in, &in, err);
+    *key = (rask_schema){RASK_ABI, (uint16_t)node->n_key_columns, "key", fields};
+    for (size_t i = 0; i < node->n_key_columns && rc == 0; i++) {
+        if (node->key_columns[i] >= in->columns)
+            return err_set(err, ERR_PROTOCOL, "operator \"%s\" has no key column %u", node->name, node->key_columns[i]);
+        fields[i] = in->fields[node->key_columns[i]];
     }
+    *ret = key;
+    return rc;
+}
+
+static int match_state(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
+                       const Rask__Graph__StreamNode *node, const Rask__Graph__DeclaredState *decl, struct err *err)
+{
+    struct ckpt_state now = {.name = decl->name, .kind = decl->kind, .ttl_ms = decl->ttl_ms};
+    enum schema_change change = SCHEMA_SAME;
+    int rc = is_keyed(decl->kind) ? key_of(arena, node, &now.key, err) : 0;
+
+    if (rc == 0 && decl->schema)
+        rc = schema_from_proto(arena, decl->schema, &now.value, err);
+    if (rc == 0 && decl->map_key)
+        rc = schema_from_proto(arena, decl->map_key, &now.map_key, err);
+    if (rc == 0)
+        rc = ckpt_state_match(op->name, has, &now, &change, err);
     if (change == SCHEMA_MIGRATE)
         printf("operator \"%s\": state \"%s\" would be rewritten for its new schema\n", op->name, has->name);
-    return 0;
+    return rc;
+}
+
+/* What an operator of the engine keeps by key is found by the key that it has now. */
+static int match_key(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
+                     const Rask__Graph__StreamNode *node, struct err *err)
+{
+    struct ckpt_state now = *has;
+    enum schema_change change;
+    int rc = is_keyed(has->kind) ? key_of(arena, node, &now.key, err) : 0;
+
+    return rc == 0 ? ckpt_state_match(op->name, has, &now, &change, err) : rc;
+}
+
+static int check_state(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
+                       const Rask__Graph__StreamNode *node, struct err *err)
+{
+    for (size_t k = 0; k < node->n_states; k++)
+        if (strcmp(node->states[k]->name, has->name) == 0)
+            return match_state(arena, op, has, node, node->states[k], err);
+    if (!declares_all(node) || strncmp(has->name, "rask.", 5) == 0) /* timers */
+        return match_key(arena, op, has, node, err);
+    return err_set(err, ERR_INVALID, "operator \"%s\" has a state \"%s\", and the job declares none of this name: restore "
+                   "with --allowNonRestoredState to drop it", op->name, has->name);
+}
+
+/* As the JobManager sees it: what has no entry is not missed. */
+static bool has_entries(const struct ckpt_meta *m, const struct ckpt_operator *op)
+{
+    for (uint32_t i = 0; i < m->section_count; i++)
+        if (m->sections[i].rows > 0 && memcmp(m->sections[i].operator_id, op->id, CKPT_OPERATOR_ID_BYTES) == 0)
+            return true;
+    return false;
 }
 
 static void check_operator(struct checker *c, const Rask__Graph__StreamGraph *job, const struct ckpt_operator *op)
@@ -201,32 +268,19 @@ static void check_operator(struct checker *c, const Rask__Graph__StreamGraph *jo
     struct err err = {0};
     struct arena arena;
 
-    if (!node && op->state_count == 0 && cli_state_in_flight(c->s->meta, op, NULL) > 0) {
-        err_set(&err, ERR_INVALID, "rows are in flight to operator \"%s\", and the job has no such operator: restore with "
-                "--allowNonRestoredState to drop them", op->name);
+    if (!node && has_entries(c->s->meta, op)) {
+        if (op->state_count == 0)
+            err_set(&err, ERR_INVALID, "rows are in flight to operator \"%s\", and the job has no such operator: restore with "
+                    "--allowNonRestoredState to drop them", op->name);
+        else
+            err_set(&err, ERR_INVALID, "operator \"%s\"%s%s has state, and the job has no such operator: restore with "
+                    "--allowNonRestoredState to drop it, or give it its uid again", op->name, op->uid[0] ? ", uid " : "", op->uid);
         complain(c, &err);
     }
-    if (!node && op->state_count > 0) {
-        err_set(&err, ERR_INVALID, "operator \"%s\"%s%s has state, and the job has no such operator: restore with "
-                "--allowNonRestoredState to drop it, or give it its uid again", op->name, op->uid[0] ? ", uid " : "", op->uid);
-        complain(c, &err);
-    }
-    if (!node || node->n_states == 0)
-        return;
     arena_init(&arena);
-    for (uint32_t i = 0; i < op->state_count; i++) {
-        const Rask__Graph__DeclaredState *now = NULL;
-        int rc;
-
-        for (size_t k = 0; k < node->n_states; k++)
-            if (strcmp(node->states[k]->name, op->states[i].name) == 0)
-                now = node->states[k];
-        rc = now ? match_state(&arena, op, &op->states[i], now, &err)
-                 : err_set(&err, ERR_INVALID, "operator \"%s\" has a state \"%s\", and the job declares none of this name: restore "
-                           "with --allowNonRestoredState to drop it", op->name, op->states[i].name);
-        if (rc != 0)
+    for (uint32_t i = 0; node && i < op->state_count; i++)
+        if (check_state(&arena, op, &op->states[i], node, &err) != 0)
             complain(c, &err);
-    }
     arena_release(&arena);
 }
 

@@ -140,6 +140,9 @@ int ckpt_meta_unpack(const void *data, size_t len, const char *where, struct ckp
 /* -1: not there. */
 int ckpt_meta_find_operator(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYTES]);
 int ckpt_meta_find_state(const struct ckpt_operator *op, const char *name);
+/* Whether a state of this name can go on as the one that the job declares now. ERR_INVALID: a text with both. (ckpt_match.c) */
+int ckpt_state_match(const char *operator, const struct ckpt_state *has, const struct ckpt_state *now, enum schema_change *ret,
+                     struct err *err) MUST_CHECK;
 /*
  * The keyed sections of an operator that meet the interval, and no more, in the order in which wk_state_restore wants
  * them: tables, images, newest first, then deltas, oldest first.  Pointers into m, in an array of the arena.

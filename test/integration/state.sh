@@ -77,8 +77,10 @@ check a_lost_uid_is_said said 1 '--allowNonRestoredState'
 
 cp -r "$chk" "$top/copy"
 : >"$top/copy/9-9.state"
+: >"$top/copy/_metadata.tmp-0123456789abcdef"
+: >"$top/copy/mine.txt"
 state check "$top/copy"
-check what_nothing_names_is_found said 0 '9-9.state: nothing names it'
+check what_nothing_names_is_found said 0 '9-9.state: nothing names it' '2 files could be deleted'
 dd if=/dev/zero of="$top/copy/_metadata" bs=1 seek=40 count=3 conv=notrunc 2>/dev/null
 state check "$top/copy"
 check damage_is_said said 1 '_metadata: it is damaged'
@@ -89,6 +91,49 @@ state check "$top/nowhere"
 check nothing_there said 1 'nowhere/_metadata'
 state
 check usage said 1 'rask state ls PATH'
+
+# ---- the verdict of check, without running anything, is that of a restore, whatever has changed in the job ----
+changed() { # changed N: the job with change N
+    { echo "#define CHANGE $1" && cat test/integration/jobs/declared.c; } >"$top/declared-$1.c"
+    echo "$top/declared-$1.c"
+}
+has_declared() {
+    local meta
+    for meta in "$top"/declared/*/chk-*/_metadata; do
+        [[ -e $meta ]] || continue
+        rm -rf "$top/kept"
+        cp -r "${meta%/_metadata}" "$top/kept" 2>/dev/null || continue
+        run "$build/bin/rask" state get "$top/kept" watch times
+        [[ $status -eq 0 && -n $out ]] && return 0
+    done
+    return 1
+}
+job=$(changed 0)
+"$build/bin/rask" run --target local -D execution.checkpointing.interval=100ms -D "execution.checkpointing.dir=file://$top/declared" \
+    "$job" >"$top/log" 2>&1 &
+pid=$!
+check a_checkpoint_of_all_kinds_is_there eventually has_declared
+kill -KILL "$pid"
+wait "$pid" 2>/dev/null
+pid=
+agrees() { # agrees N STATUS WORDS: of check and of a run
+    local job
+    job=$(changed "$1")
+    state check "$top/kept" "$job"
+    said "$2" "$3" || return 1
+    run timeout 60 "$build/bin/rask" run --target local -s "$top/kept" "$job" --rows 1
+    [[ $status -eq $2 ]]
+}
+check nothing_has_changed agrees 0 0 'the job could be restored'
+check columns_are_added_and_widened agrees 1 0 'would be rewritten for its new schema'
+check another_key_of_a_map agrees 2 1 'the map key of state "times" is not the same'
+check another_time_to_live agrees 3 0 'the job could be restored'
+check another_kind agrees 4 1 'is a list state in the checkpoint, and the job declares a value state'
+check a_first_time_to_live agrees 5 1 'state "pages" has no time to live in the checkpoint, and one in the job'
+check a_state_less agrees 6 1 'has a state "times", and the job declares none of this name'
+check no_state_at_all agrees 7 1 'has a state "last", and the job declares none of this name'
+check another_key agrees 8 1 'the key of state "last" is not the same'
+check another_uid agrees 9 1 'has state, and the job has no such operator'
 
 echo "$failures failed"
 [[ $failures -eq 0 ]]

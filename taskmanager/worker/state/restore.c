@@ -58,70 +58,18 @@ void wk_state_describe(const struct wk_state *s, struct ckpt_operator *ret)
     ret->state_count = s->table_count;
 }
 
-static int kinds_differ(const struct wk_state *s, const rask_state *decl, const struct ckpt_state *has, struct err *err)
-{
-    return err_set(err, ERR_INVALID, "operator \"%s\": state \"%s\" is a %s in the checkpoint, and the job declares a %s",
-                   s->options.name, decl->name, ckpt_state_kind_name(has->kind), ckpt_state_kind_name(decl->kind));
-}
-
-static int check_schema(const struct wk_state *s, const rask_state *decl, const char *what, const rask_schema *has,
-                        const rask_schema *now, struct err *err)
-{
-    struct bytes text;
-    int rc;
-
-    if (has == now || (has && now && schema_equal(has, now)))
-        return 0;
-    bytes_init(&text);
-    bytes_add_str(&text, "in the checkpoint (");
-    if (has)
-        schema_format(has, &text);
-    bytes_add_str(&text, "), in the job (");
-    if (now)
-        schema_format(now, &text);
-    rc = err_set(err, ERR_INVALID, "operator \"%s\": the %s of state \"%s\" is not the same: %s)", s->options.name, what,
-                 decl->name, (const char *)text.data);
-    bytes_release(&text);
-    return rc;
-}
-
 /* Values may have changed in a way that keeps them readable. */
-static int match_values(struct wk_state *s, uint32_t number, const rask_schema *has, struct err *err)
-{
-    const rask_state *decl = &s->options.decl[number];
-    enum schema_change change = SCHEMA_SAME;
-    int rc;
-
-    if (!has || !decl->schema)
-        return check_schema(s, decl, "value", has, decl->schema, err);
-    rc = schema_compatible(has, decl->schema, decl->name, &change, err);
-    if (rc != 0) {
-        err_wrap(err, "operator \"%s\": the value of state \"%s\"", s->options.name, decl->name);
-        return rc;
-    }
-    if (change == SCHEMA_MIGRATE) {
-        s->restore->migrates = true;
-        s->restore->tables[number].migration = wk_migration_new(decl, schema_copy(&s->restore->arena, has));
-    }
-    return 0;
-}
-
 static int match(struct wk_state *s, uint32_t number, const struct ckpt_state *has, struct err *err)
 {
     const rask_state *decl = &s->options.decl[number];
-    const struct ckpt_state *now = &s->described[number];
-    int rc;
+    enum schema_change change;
+    int rc = ckpt_state_match(s->options.name, has, &s->described[number], &change, err);
 
-    if (has->kind != (uint32_t)decl->kind)
-        return kinds_differ(s, decl, has, err);
-    if ((has->ttl_ms > 0) != (decl->ttl_ms > 0)) /* what is kept has a time, or none */
-        return err_set(err, ERR_INVALID, "operator \"%s\": state \"%s\" has %s time to live in the checkpoint, and %s in the job: it may get "
-                       "another one, but not its first or none", s->options.name, decl->name, has->ttl_ms > 0 ? "a" : "no",
-                       decl->ttl_ms > 0 ? "one" : "none");
-    rc = check_schema(s, decl, "key", has->key, now->key, err);
-    if (rc == 0)
-        rc = check_schema(s, decl, "map key", has->map_key, now->map_key, err);
-    return rc == 0 ? match_values(s, number, has->value, err) : rc;
+    if (rc == 0 && change == SCHEMA_MIGRATE) {
+        s->restore->migrates = true;
+        s->restore->tables[number].migration = wk_migration_new(decl, schema_copy(&s->restore->arena, has->value));
+    }
+    return rc;
 }
 
 static int number_of(const struct wk_state *s, const char *name)

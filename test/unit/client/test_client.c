@@ -53,6 +53,25 @@ static void test_options_stand_before_files_and_parameters_behind(void **state)
     assert_int_equal(o.param_count, 1);
 }
 
+static void files_of_checkpoints_may_be_large(void **state)
+{
+    char path[] = "/tmp/rask-client-XXXXXX";
+    const uint8_t *data = NULL;
+    struct err err = {0};
+    size_t len = 0;
+    int fd = mkstemp(path);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, (off_t)CLI_FILE_MAX + 1), 0);
+    assert_int_equal(cli_file_map(path, &data, &len, &err), ERR_LIMIT);
+    assert_int_equal(cli_file_map_large(path, &data, &len, &err), 0);
+    assert_int_equal(len, CLI_FILE_MAX + 1);
+    cli_file_unmap(data, len);
+    close(fd);
+    unlink(path);
+}
+
 static void test_bad_options_are_named(void **state)
 {
     static const struct {
@@ -210,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_stand_before_files_and_parameters_behind),
         cmocka_unit_test(test_bad_options_are_named),
+        cmocka_unit_test(files_of_checkpoints_may_be_large),
         cmocka_unit_test(test_answers_of_all_forms_are_read),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_functions_are_found_in_the_symbol_table),
