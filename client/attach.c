@@ -155,7 +155,7 @@ static void note(struct attached *a, const struct json *job)
     a->worker_count = (uint32_t)json_get_int(job, "workers", 0);
     if (now - a->last_ms >= 500 || (a->last_ms == 0 && records)) {
         if (a->last_ms)
-            a->rate = (double)(records - a->last_records) * 1000 / (double)(now - a->last_ms);
+            a->rate = (double)MAX(records - a->last_records, 0) * 1000 / (double)(now - a->last_ms); /* a restart counts anew */
         a->last_ms = now;
         a->last_records = records;
     }

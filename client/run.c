@@ -106,7 +106,7 @@ static int find_savepoint(struct run *r, struct err *err)
     return 0;
 }
 
-/* Job settings of -D go with the graph, where the program did not set them itself. */
+/* Job settings of -D go with the graph, where the program did not set them itself: of two the last one, and -p before both. */
 static void add_settings(struct run *r)
 {
     Rask__Graph__StreamGraph *g = r->graph;
@@ -115,7 +115,7 @@ static void add_settings(struct run *r)
 
     if (g->n_config)
         memcpy(all, g->config, g->n_config * sizeof(all[0]));
-    for (size_t i = 0; i < r->o->setting_count; i++) {
+    for (size_t i = r->o->setting_count; i-- > 0;) {
         const char *pair = r->o->settings[i], *equals = strchr(pair, '=');
         Rask__Graph__Property *p = arena_alloc(&r->arena, sizeof(*p));
         bool known = false, set = false;
@@ -128,10 +128,30 @@ static void add_settings(struct run *r)
             known |= conf_option(id)->when == CONF_JOB && strcmp(conf_option(id)->key, p->key) == 0;
         for (size_t c = 0; c < g->n_config; c++)
             set |= strcmp(all[c]->key, p->key) == 0;
+        set |= r->o->parallelism > 0 && strcmp(p->key, "parallelism.default") == 0;
         if (known && !set)
             all[g->n_config++] = p;
     }
     g->config = all;
+}
+
+/* What daemons read when they start is theirs: a job that brings it along changes nothing. */
+static void warn_settings(const struct run *r)
+{
+    static const char *const of_daemons[] = {"taskmanager.", "jobmanager.", "cluster.", "heartbeat.", "blob.", "jobstore.", "web."};
+
+    for (size_t i = 0; i < r->o->setting_count; i++) {
+        const char *pair = r->o->settings[i];
+        size_t len = (size_t)(strchr(pair, '=') - pair);
+        bool theirs = false;
+
+        for (size_t k = 0; k < ARRAY_LEN(of_daemons); k++)
+            theirs |= strncmp(pair, of_daemons[k], strlen(of_daemons[k])) == 0;
+        for (int id = 0; theirs && id < OPT_COUNT; id++)
+            if (conf_option(id)->when == CONF_START && strncmp(conf_option(id)->key, pair, len) == 0 && !conf_option(id)->key[len])
+                fprintf(stderr, "rask: note: -D: '%.*s' belongs to the daemons, which read it when they start; here it does nothing\n",
+                        (int)len, pair);
+    }
 }
 
 static void pack(const struct run *r, struct bytes *out)
@@ -222,6 +242,7 @@ static int run_remote(struct run *r, int *ret_exit, struct err *err)
     if (graph_has(r->graph, OP_SOURCE, "path", "-"))
         return err_set(err, ERR_INVALID,
                        "the job reads standard input (-), which a cluster does not have; use --target local or name a file");
+    warn_settings(r);
     code = cli_connect(r->o, &client, err);
     if (code == 0) {
         code = submit(r, client, err);

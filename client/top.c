@@ -186,7 +186,8 @@ static void print_compression(struct top *t, const char *job)
         printf("  compressed: %s to %s, %.1f x\n", short_number(bytes[0], plain), short_number(bytes[1], sent), bytes[0] / bytes[1]);
 }
 
-static void print_table(struct top *t, const struct json *job, const struct cli_vertex *v, int64_t count)
+/* more: vertices beyond count. */
+static void print_table(struct top *t, const struct json *job, const struct cli_vertex *v, int64_t count, int64_t more)
 {
     const char *id = json_get_string(job, "jid", "?");
     int64_t worst = cli_worst(v, count);
@@ -204,6 +205,8 @@ static void print_table(struct top *t, const struct json *job, const struct cli_
             print_key(t, id, &v[i], &v[v[i].fed_by]);
         putchar('\n');
     }
+    if (more > 0)
+        printf("  and %lld more vertices\n", (long long)more);
     print_compression(t, id);
     putchar('\n');
 }
@@ -230,7 +233,7 @@ static int top_job(struct top *t, const char *id, bool print)
     state = json_get_string(job, "state", "");
     t->running += strcmp(state, "FINISHED") != 0 && strcmp(state, "FAILED") != 0 && strcmp(state, "CANCELED") != 0;
     if (print)
-        print_table(t, job, v, count);
+        print_table(t, job, v, count, (int64_t)list->u.children.count - count);
     return 0;
 }
 
@@ -238,7 +241,7 @@ static int top_job(struct top *t, const char *id, bool print)
 static int top_round(struct top *t, const char *only, bool print)
 {
     const struct json *answer, *jobs;
-    int code = 0, shown = 0;
+    int code = 0, shown = 0, more = 0;
 
     t->all_known = true;
     t->running = 0;
@@ -246,11 +249,20 @@ static int top_round(struct top *t, const char *only, bool print)
         return top_job(t, only, print);
     code = call(t, &answer, "/jobs/overview");
     jobs = code == 0 ? json_get(answer, "jobs") : NULL;
-    for (const struct json *j = jobs && jobs->type == JSON_ARRAY ? jobs->u.children.first : NULL; j && code == 0; j = j->next)
-        if (strcmp(json_get_string(j, "state", ""), "RUNNING") == 0 && shown++ < JOBS_MAX)
-            code = top_job(t, json_get_string(j, "jid", "?"), print);
+    for (const struct json *j = jobs && jobs->type == JSON_ARRAY ? jobs->u.children.first : NULL; j && code == 0; j = j->next) {
+        if (strcmp(json_get_string(j, "state", ""), "RUNNING") != 0)
+            continue;
+        if (shown == JOBS_MAX) {
+            more++;
+            continue;
+        }
+        shown++;
+        code = top_job(t, json_get_string(j, "jid", "?"), print);
+    }
     if (code == 0 && print && shown == 0)
         puts("No running jobs.");
+    if (code == 0 && print && more > 0)
+        printf("And %d more that run: `rask list` names them, `rask top JOBID` shows one.\n", more);
     return code;
 }
 

@@ -298,7 +298,7 @@
       "Only PEM.")                                                                                 \
     X(SECURITY_SSL_INTERNAL_KEY_PASSWORD, "security.ssl.internal.key-password",                    \
       STRING, NULL, "", START,                                                                     \
-      "Password of the private key, if that is encrypted. Instead of `security.ssl.key- "          \
+      "Password of the private key, if that is encrypted. Instead of `security.ssl.key-"           \
       "password`.")                                                                                \
     X(SECURITY_SSL_INTERNAL_TRUSTSTORE, "security.ssl.internal.truststore",                        \
       STRING, NULL, "", START,                                                                     \
@@ -345,7 +345,7 @@
       ENUM, "PEM", "PEM", START,                                                                   \
       "Only PEM.")                                                                                 \
     X(SECURITY_SSL_REST_KEY_PASSWORD, "security.ssl.rest.key-password", STRING, NULL, "", START,   \
-      "Password of the private key, if that is encrypted. Instead of `security.ssl.key- "          \
+      "Password of the private key, if that is encrypted. Instead of `security.ssl.key-"           \
       "password`.")                                                                                \
     X(SECURITY_SSL_REST_TRUSTSTORE, "security.ssl.rest.truststore", STRING, NULL, "", START,       \
       "PEM file: whose signature clients trust, and with authentication the JobManager. "          \

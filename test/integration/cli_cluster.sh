@@ -97,6 +97,9 @@ C
 run "$rask" run chained.c
 check "a job of one chain counts what it reads" said 0 "FINISHED  1000 records"
 
+run "$rask" run -D taskmanager.memory.network.fraction=0.2 -D rest.port="$port" chained.c
+check "a setting of the daemons is told to do nothing" said 0 "note: -D: 'taskmanager.memory.network.fraction' belongs to the daemons"
+check "one of the client is not" test "$(grep -c 'note:' <<<"$out")" -eq 1
 # ---- an unbounded job ----
 cat >endless.c <<'C'
 #include <rask/rask.h>

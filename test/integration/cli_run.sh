@@ -128,6 +128,59 @@ job hangs.c <<<'for (;;) sleep(1);'
 run "$rask" info hangs.c
 check "an entry point that hangs" said 1 "does not come back: stopped after 9 s"
 
+# ---- a JobManager that says what it is made to say ----
+cat >says.py <<'P'
+"""says.py: prints its port. 20 jobs run, and one that is submitted begins anew after a second, with fewer records than before."""
+import http.server, json, time
+
+began = time.monotonic()
+STATES = [(1.2, "RUNNING", 5000), (2, "RESTARTING", 10), (2.6, "RUNNING", 10), (1e9, "FINISHED", 20)]
+
+class Says(http.server.BaseHTTPRequestHandler):
+    def say(self, what):
+        body = json.dumps(what).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        global began
+        self.rfile.read(int(self.headers["Content-Length"]))
+        began = time.monotonic()
+        self.say({})
+
+    def do_GET(self):
+        if self.path == "/jobs/overview":
+            return self.say({"jobs": [{"jid": "%032x" % i, "state": "RUNNING"} for i in range(20)]})
+        if "/metrics" in self.path:
+            return self.say([])
+        state, records = next(s[1:] for s in STATES if time.monotonic() - began < s[0])
+        job = self.path[6:38]
+        self.say({"jid": job, "state": state, "duration": 1, "plan": {"nodes": []},
+                  "vertices": [{"id": "%032x" % i, "name": "v", "metrics": {"read-records": records}}
+                               for i in range(300 if job == "0" * 32 else 1)]})
+
+    def log_message(self, *args):
+        pass
+
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Says)
+print(server.server_port, flush=True)
+server.serve_forever()
+P
+coproc says { exec python3 says.py; }
+says_pid=$!
+read -r said_port <&"${says[0]}"
+run "$rask" run -m "127.0.0.1:$said_port" tiny.c
+check "an attached job that begins anew" said 0 "RESTARTING  10 records" "FINISHED"
+check "has no rate below nought" test -z "$(grep -E -- 'records, -' <<<"$out")"
+run "$rask" top -n 1 -m "127.0.0.1:$said_port"
+check "rask top says how many jobs it leaves out" said 0 "And 4 more that run"
+check "and how many vertices" said 0 "and 44 more vertices"
+kill "$says_pid"
+wait "$says_pid" 2>/dev/null
+
 # ---- command line ----
 refused "unknown command" 'there is no command `bogus`' bogus
 refused "stop without a job" "Missing JobID" stop
@@ -137,6 +190,12 @@ refused "unknown option" 'unknown option `--bogus`' run --bogus tiny.c
 refused "parallelism that is no number" "must be a positive number: abc" run -p abc tiny.c
 refused "parallelism 0" "must be a positive number: 0" run -p 0 tiny.c
 refused "parallelism over the limit" "must not be over 32768" run -p 40000 tiny.c
+refused "the parallelism of the configuration over the maximum" "parallelism 4 is greater than its max parallelism 2" \
+    run -t local -D pipeline.max-parallelism=2 -D parallelism.default=2 -D parallelism.default=4 tiny.c
+run "$rask" run -t local -D pipeline.max-parallelism=2 -D parallelism.default=4 -D parallelism.default=2 tiny.c
+check "of two settings of a key the last one counts" said 0 ""
+run "$rask" run -t local -D pipeline.max-parallelism=2 -D parallelism.default=4 -p 2 tiny.c
+check "-p wins over a setting" said 0 ""
 refused "a parameter without name" "form --name value" info tiny.c --a b c
 refused "bad job id" 'Cannot parse JobID from "zzz"' cancel zzz
 refused "no job id" "Missing JobID" cancel
