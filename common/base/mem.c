@@ -56,6 +56,18 @@ void *mem_alloc_array(size_t n, size_t size)
     return mem_alloc(total);
 }
 
+void *mem_alloc_array_lines(size_t n, size_t size)
+{
+    size_t total;
+    void *p;
+
+    if (__builtin_mul_overflow(n, size, &total))
+        mem_exhausted(SIZE_MAX);
+    p = mem_alloc_lines(MAX(total, (size_t)1));
+    memset(p, 0, total);
+    return p;
+}
+
 void *mem_realloc(void *p, size_t size)
 {
     void *moved = realloc(p, size ? size : 1);

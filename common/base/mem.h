@@ -19,6 +19,8 @@ void *mem_alloc_huge(size_t size) __attribute__((malloc, returns_nonnull));
 /* Not zeroed; begins a line of the cache. mem_free. */
 #define MEM_LINE_BYTES ((size_t)64)
 void *mem_alloc_lines(size_t size) __attribute__((malloc, returns_nonnull));
+/* The same, zeroed, for types that are aligned so. */
+void *mem_alloc_array_lines(size_t n, size_t size) __attribute__((malloc, returns_nonnull));
 void *mem_realloc(void *p, size_t size) __attribute__((returns_nonnull)); /* the tail is not zeroed */
 char *mem_strdup(const char *s) __attribute__((returns_nonnull)); /* NULL gives "" */
 void *mem_dup(const void *data, size_t size) __attribute__((returns_nonnull));

@@ -14,7 +14,14 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 
-enum { CLASSES = 64, CLASS_MIN = 64, HEADER = 64, POOL_MAGIC = 0x9001 };
+enum {
+    CLASSES = 64,
+    CLASS_MIN = 64,
+    HEADER = 64,
+    POOL_MAGIC = 0x9001,
+    LARGE_BYTES = 128 << 10, /* a new one costs more than a larger one that is there already */
+    LARGER_MAX = 8,          /* classes: up to four times as large */
+};
 
 #if defined(__SANITIZE_ADDRESS__)
 #define POOL_EXACT 1
@@ -162,6 +169,22 @@ static void pool_trim(struct pool *pool)
     }
 }
 
+/* Of a class above, when most of the budget is free; the class becomes its. NULL: none is kept. */
+static void *larger_pop(struct pool *pool, uint32_t *class)
+{
+    uint32_t last = MIN(*class + LARGER_MAX, (uint32_t)CLASSES - 1);
+    void *p = NULL;
+
+    if (class_size(*class) < LARGE_BYTES || __atomic_load_n(&pool->in_use_bytes, __ATOMIC_RELAXED) > pool->budget_bytes / 2)
+        return NULL;
+    for (uint32_t i = *class + 1; i <= last && !p; i++) {
+        p = class_pop(pool, i);
+        if (p)
+            *class = i;
+    }
+    return p;
+}
+
 static void *block_new(struct pool *pool, uint64_t size)
 {
     void *p = NULL;
@@ -173,20 +196,33 @@ static void *block_new(struct pool *pool, uint64_t size)
     return p;
 }
 
-static void *block_get(struct pool *pool, uint64_t size)
+static void count_use(struct pool *pool, uint64_t bytes)
 {
-    uint64_t taken = block_size(size), now, peak;
-    uint32_t class = class_of(size);
-    void *p = NULL;
+    uint64_t now = __atomic_add_fetch(&pool->in_use_bytes, bytes, __ATOMIC_RELAXED);
+    uint64_t peak = __atomic_load_n(&pool->peak_bytes, __ATOMIC_RELAXED);
 
-    now = __atomic_add_fetch(&pool->in_use_bytes, taken, __ATOMIC_RELAXED);
-    peak = __atomic_load_n(&pool->peak_bytes, __ATOMIC_RELAXED);
     while (now > peak && !__atomic_compare_exchange_n(&pool->peak_bytes, &peak, now, true,
                                                       __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
     __atomic_add_fetch(&pool->gets, 1, __ATOMIC_RELAXED);
-    if (class < CLASSES && !POOL_EXACT)
+}
+
+/* ret_size: what it is, if it may be larger; else NULL. */
+static void *block_get(struct pool *pool, uint64_t size, uint64_t *ret_size)
+{
+    uint32_t class = class_of(size);
+    uint64_t taken = block_size(size);
+    void *p = NULL;
+
+    if (class < CLASSES && !POOL_EXACT) {
         p = class_pop(pool, class);
+        if (!p && ret_size)
+            p = larger_pop(pool, &class);
+        taken = class_size(class);
+    }
+    count_use(pool, taken);
+    if (ret_size)
+        *ret_size = taken;
     return p ? p : block_new(pool, taken);
 }
 
@@ -219,13 +255,14 @@ static void buffer_back(rask_buffer *b)
 
 rask_buffer *pool_get(struct pool *pool, uint64_t size)
 {
+    uint64_t taken;
     rask_buffer *b;
 
     CHECK(size < UINT64_MAX / 4);
-    b = block_get(pool, size + HEADER);
+    b = block_get(pool, size + HEADER, &taken);
     b->refs = 1;
     b->used = 0;
-    b->capacity = block_size(size + HEADER) - HEADER;
+    b->capacity = taken - HEADER;
     b->data = (uint8_t *)b + HEADER;
     b->release = buffer_back;
     b->owner = pool;
@@ -234,7 +271,7 @@ rask_buffer *pool_get(struct pool *pool, uint64_t size)
 
 void *pool_small(struct pool *pool, size_t size)
 {
-    return block_get(pool, size ? size : 1);
+    return block_get(pool, size ? size : 1, NULL);
 }
 
 void pool_small_free(struct pool *pool, void *p, size_t size)

@@ -399,7 +399,7 @@ static int init_edge(struct wk *wk, struct wk_task *t, struct wk_edge *e, struct
         rank[i][1] = first + i;
     }
     qsort(rank, count, sizeof(*rank), compare_ranks);
-    e->channels = mem_alloc_array(count + 1, sizeof(*e->channels));
+    e->channels = mem_alloc_array_lines(count + 1, sizeof(*e->channels));
     e->channel_count = count;
     e->rank_of_subtask = mem_alloc_array(info->targets, sizeof(uint16_t));
     for (uint32_t i = 0; i < info->targets; i++)
@@ -420,18 +420,19 @@ static int build_out_edges(struct wk *wk, struct wk_task *t, struct err *err)
     for (uint32_t i = 0; i < wk->edge_count; i++)
         if (wk->edges[i].edge && wk->edges[i].edge->source_vertex == t->vertex)
             n++;
-    t->edges = mem_alloc_array(n + 1, sizeof(*t->edges));
+    t->edges = mem_alloc_array(MAX(n, 1u), sizeof(*t->edges));
     t->edge_list = mem_alloc_array(n + 1, sizeof(*t->edge_list));
     t->chain.edges = t->edge_list;
     for (uint32_t i = 0; i < wk->edge_count; i++) {
         struct wk_edge_info *info = &wk->edges[i];
-        struct wk_edge *e = &t->edges[t->chain.edge_count];
         struct wk_output *o;
+        struct wk_edge *e;
         struct wk_op *op;
         int rc;
 
         if (!info->edge || info->edge->source_vertex != t->vertex)
             continue;
+        e = &t->edges[t->chain.edge_count];
         t->edge_list[t->chain.edge_count++] = e;
         rc = init_edge(wk, t, e, info, err);
         if (rc != 0)

@@ -133,7 +133,7 @@ void wk_gate_init(struct wk_gate *g, struct wk_runnable *task, uint32_t channels
 {
     g->task = task;
     g->channel_count = channels;
-    g->channels = mem_alloc_array(channels ? channels : 1, sizeof(*g->channels));
+    g->channels = mem_alloc_array_lines(channels ? channels : 1, sizeof(*g->channels));
     g->arrived = NULL;
     list_init(&g->queue);
     for (uint32_t i = 0; i < channels; i++) {

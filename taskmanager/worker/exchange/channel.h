@@ -35,7 +35,7 @@ enum wk_element_type {
     WK_STATUS,    /* value: 1 idle, 0 active */
     WK_LATENCY,   /* value: source and time (task/latency.h); to one channel of an edge */
     WK_REPLAYED,  /* the rows that were in flight at the checkpoint that is restored are before it */
-    WK_END,       /* end of input; the last element of a channel */
+    WK_END,       /* end of input; the last element of a channel. value: 1 a watermark of RASK_TS_MAX is before it */
 };
 
 /* The value of a WK_BARRIER element: checkpoint in the low 48 bits, then its kind, then what follows. */
@@ -92,35 +92,35 @@ uint32_t wk_slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count, 
 
 /* ---- receiving end ---- */
 struct wk_gate;
+/* Three lines of the cache: a job of 128 subtasks has 16,384 of them, and makes them while it waits for its first row. */
 struct wk_in {
     struct wk_gate *gate;
     uint32_t edge, source_subtask, target_subtask;
     uint32_t input;              /* 0 or 1 of the head operator */
-    bool by_row;                 /* its credit counts rows, not bytes: splits */
     /* Gives bytes back to the sender, whose whole credit is now credit_bytes. The task, and the loop before it runs. */
     void (*grant)(struct wk_in *in, uint32_t bytes);
     void *peer;                  /* struct wk_out (local) or struct wk_link (remote) */
-    uint8_t apart_1[64];         /* cache lines of different writers */
+    bool by_row;                 /* its credit counts rows, not bytes: splits */
     /* written by who pushes; bytes and elements so far (wk_counted) */
-    uint64_t pushed_bytes, pushed;
     bool end_received;           /* END came over the connection */
-    uint8_t apart_2[64];
-    /* written by the task */
-    uint64_t taken_bytes, taken;
+    uint64_t pushed_bytes, pushed;
+    /* written by the task: first what each slice needs */
+    uint64_t taken_bytes __attribute__((aligned(64)));
+    uint64_t taken;
     uint64_t granted;            /* wk_counted: bytes of credit, all grants together */
+    uint64_t unreturned;         /* consumed, not yet granted again */
     uint32_t credit_bytes;       /* atomic: what may be under way at a time */
     uint32_t wanted_bytes;       /* what credit_bytes is to become: less of what is consumed goes back until then */
     uint32_t told_bytes;         /* credit_bytes as the sender knows it */
-    uint64_t unreturned;         /* consumed, not yet granted again */
-    struct list held;            /* elements that came while it was blocked */
-    bool ended, idle;
     uint8_t blocked;             /* enum wk_block_reason, or-ed: nothing is taken from it */
+    bool ended, idle;
+    rask_ts watermark;
+    uint64_t barrier;            /* checkpoint whose barrier was the last that was taken from it, in its turn */
+    struct list held;            /* elements that came while it was blocked */
     bool aligned_only;           /* no barrier overtakes its rows: they depend on their order, or all subtasks get the same */
     bool recording;              /* its rows are part of a checkpoint until its barrier comes */
-    uint64_t barrier;            /* checkpoint whose barrier was the last that was taken from it, in its turn */
-    rask_ts watermark;
-    uint8_t apart_3[64];
 };
+_Static_assert(sizeof(struct wk_in) == 192, "three lines");
 
 struct wk_inflight;
 struct wk_runnable;
@@ -188,12 +188,11 @@ struct wk_out {
     struct wk_in *local;         /* NULL: remote */
     struct wk_link *link;
     struct list pending;         /* task: elements that wait for credit or behind one that does */
-    uint8_t apart_1[64];
-    int64_t credit;              /* atomic: bytes that may be sent */
+    int64_t credit __attribute__((aligned(64))); /* atomic: bytes that may be sent; a line that both ends write */
     int64_t credit_total;        /* atomic: bytes that may be under way, in all */
     int waits;                   /* atomic: the task has something that needs more credit */
-    uint8_t apart_2[64];
 };
+_Static_assert(sizeof(struct wk_out) == 128, "two lines");
 void wk_out_init(struct wk_out *out, struct wk_runnable *task, uint32_t edge, uint32_t source, uint32_t target);
 void wk_out_release(struct wk_out *out);
 void wk_out_connect_local(struct wk_out *out, struct wk_in *in);

@@ -10,8 +10,10 @@
 
 #define SPLITS_HELD_MAX 2048u
 #define SPLITS_HELD_BATCHES 32 /* what one call adds before it waits is far below the rest */
+#define wider(e) MAX((e)->wider, 1u)
 
 static void control(struct wk_edge *e, enum wk_element_type type, int64_t value);
+static void tell_end_of_time(struct wk_edge *e);
 
 /* Its channels may be changed by the loop, while the task runs. */
 static void lock(struct wk_edge *e)
@@ -26,11 +28,18 @@ static void unlock(struct wk_edge *e)
         pthread_mutex_unlock(&e->splits->lock);
 }
 
-void wk_edge_release(struct wk_edge *e)
+static void drop_held(struct wk_edge *e)
 {
     for (uint32_t i = 0; i < e->held_count; i++)
         batch_unref(e->held[i]);
     e->held_count = 0;
+    e->held_rows = 0;
+    wk_count(&e->held_bytes, -e->held_bytes);
+}
+
+void wk_edge_release(struct wk_edge *e)
+{
+    drop_held(e);
     for (uint32_t i = 0; i < e->channel_count; i++)
         wk_out_release(&e->channels[i]);
     e->channel_count = 0;
@@ -49,11 +58,6 @@ void wk_edge_release(struct wk_edge *e)
     e->rank_of_subtask = NULL;
     e->rank_of_group = NULL;
     e->key_columns = NULL;
-}
-
-static uint32_t wider(const struct wk_edge *e)
-{
-    return MAX(e->wider, 1u);
 }
 
 bool wk_edge_full(const struct wk_edge *e)
@@ -92,7 +96,7 @@ uint64_t wk_edge_in_flight(const struct wk_edge *e)
 
 /* ---- sending ---- */
 
-/* A slice of it left, or is about to: the block may be gone as soon as its receiver has it. */
+/* A slice of it leaves: the block may be gone as soon as its receiver has it. */
 static void slice_sent(struct wk_edge *e, struct wk_block *block)
 {
     if (--block->waiting == 0)
@@ -115,6 +119,13 @@ static struct wk_element *head(struct wk_out *out)
     return list_empty(&out->pending) ? NULL : LIST_ENTRY(out->pending.next, struct wk_element, node);
 }
 
+static void wake_readers(struct wk_edge *e)
+{
+    wk_ready_all(e->unwoken, e->unwoken_count);
+    e->unwoken_count = 0;
+    e->sated = false;
+}
+
 /*
  * A block of many short slices: readers that took each as it comes would pay for a step each time.  They get what the whole
  * step of this task made.
@@ -124,15 +135,14 @@ static void wake_later(struct wk_edge *e, struct wk_runnable *reader)
     if (!e->unwoken)
         e->unwoken = mem_alloc_array(e->channel_count, sizeof(struct wk_runnable *));
     if (e->unwoken_count == e->channel_count)
-        wk_edge_wake(e);
+        wake_readers(e);
     e->unwoken[e->unwoken_count++] = reader;
 }
 
 void wk_edge_wake(struct wk_edge *e)
 {
-    wk_ready_all(e->unwoken, e->unwoken_count);
-    e->unwoken_count = 0;
-    e->sated = false;
+    tell_end_of_time(e);
+    wake_readers(e);
 }
 
 static void send_local(struct wk_edge *e, struct wk_out *out)
@@ -255,15 +265,6 @@ static void add_slice(struct wk_edge *e, uint32_t rank, struct wk_block *block, 
 
 /* ---- destinations ---- */
 
-static uint64_t next_random(uint64_t *state) /* splitmix64 (Steele, Lea, Flood 2014) */
-{
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}
-
 /* Of all key groups; the groups of subtasks that this edge does not lead to never occur. */
 static uint16_t *ranks_of_groups(const struct wk_edge *e)
 {
@@ -307,28 +308,15 @@ static void destinations(struct wk_edge *e, const rask_batch *b, uint16_t *dest,
         dest_custom(e, b, dest);
         break;
     case RASK__GRAPH__PARTITIONER__SHUFFLE:
-        for (uint32_t i = 0; i < b->rows; i++)
-            dest[i] = (uint16_t)((next_random(&e->random) >> 32) * e->channel_count >> 32);
+        wk_partition_at_random(&e->random, b->rows, e->channel_count, dest);
         break;
     case RASK__GRAPH__PARTITIONER__GLOBAL:
         for (uint32_t i = 0; i < b->rows; i++)
             dest[i] = e->rank_of_subtask[0];
         break;
     default: /* REBALANCE, RESCALE and single channels: round robin, row by row */
-        for (uint32_t i = 0; i < b->rows; i++) {
-            dest[i] = (uint16_t)e->next;
-            e->next = e->next + 1 == e->channel_count ? 0 : e->next + 1;
-        }
+        wk_partition_in_turn(&e->next, b->rows, e->channel_count, dest);
     }
-}
-
-static void drop_held(struct wk_edge *e)
-{
-    for (uint32_t i = 0; i < e->held_count; i++)
-        batch_unref(e->held[i]);
-    e->held_count = 0;
-    e->held_rows = 0;
-    wk_count(&e->held_bytes, -e->held_bytes);
 }
 
 /* Less credit than a block over all channels: the receivers want little under way, and one block that waits is plenty. */
@@ -494,11 +482,7 @@ static void dispatch_splits(struct wk_edge *e)
 
 void wk_edge_drop_splits(struct wk_edge *e)
 {
-    for (uint32_t i = 0; i < e->held_count; i++)
-        batch_unref(e->held[i]);
-    e->held_count = 0;
-    e->held_rows = 0;
-    wk_count(&e->held_bytes, -e->held_bytes);
+    drop_held(e);
 }
 
 static void end_splits(struct wk_edge *e)
@@ -614,6 +598,7 @@ static void hold(struct wk_edge *e, rask_batch *batch)
     bool splits = e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
     uint32_t rows_max = wider(e) * RASK_BATCH_ROWS_MAX;
 
+    tell_end_of_time(e);
     if (!splits && e->held_count > 0 &&
         (e->held_rows + batch->rows > rows_max || e->held_count == EDGE_HELD_MAX / EDGE_WIDER_MAX * wider(e)))
         flush_held(e);
@@ -796,8 +781,19 @@ static void control_all(struct wk_edge *e, enum wk_element_type type, int64_t va
         send_channel(e, i);
 }
 
+/* END follows the end of event time in the same step, mostly: one element for each channel instead of two. */
+static void tell_end_of_time(struct wk_edge *e)
+{
+    if (!e->time_ended)
+        return;
+    e->time_ended = false;
+    control_all(e, WK_WATERMARK, RASK_TS_MAX);
+}
+
 static void control(struct wk_edge *e, enum wk_element_type type, int64_t value)
 {
+    if (type != WK_END)
+        tell_end_of_time(e);
     if (type == WK_BARRIER && value & WK_BARRIER_UNALIGNED && !e->aligned_only) {
         overtake(e, value);
         return;
@@ -816,9 +812,16 @@ static void control(struct wk_edge *e, enum wk_element_type type, int64_t value)
     if (e->splits && type == WK_BARRIER)
         e->splits->barrier = wk_barrier_id(value);
     e->ended = type == WK_END;
+    value = e->ended ? e->time_ended : value;
+    e->time_ended = false;
     hold_merged(e);
     if (e->partitioner != RASK__GRAPH__PARTITIONER__SPLITS) /* barriers overtake splits that nobody has: they are state */
         cut(e);
+    if (type == WK_WATERMARK && value == RASK_TS_MAX) {
+        e->time_ended = true;
+        send_waiting(e);
+        return;
+    }
     control_all(e, type, value);
 }
 

@@ -84,6 +84,7 @@ struct wk_edge {
     struct wk_splits *splits;    /* SPLITS, of readers that start again without their enumerator; owned. NULL: there are none */
     bool end_wanted;             /* SPLITS: END follows the last held row */
     bool ended;                  /* END was sent: nothing follows it */
+    bool time_ended;             /* RASK_TS_MAX waits for the end of the step, or for END, which tells it as well */
     uint64_t rows_out, bytes_out; /* counters, read by others */
     struct wk_hot hot;           /* HASH */
     int error;                   /* a custom partitioner returned a channel that does not exist */
@@ -120,7 +121,7 @@ void wk_edge_flush(struct wk_edge *e);
 void wk_edge_feed(struct wk_edge *e);
 /* Credit came: sends what waited. Returns true if anything left. */
 bool wk_edge_send_waiting(struct wk_edge *e);
-/* The step ends, or waits: readers that got something and sleep yet are woken. */
+/* The step ends, or waits: what is kept for that is sent, readers that got something and sleep yet are woken. */
 void wk_edge_wake(struct wk_edge *e);
 /* A control element to all channels, behind everything emitted before. */
 void wk_edge_control(struct wk_edge *e, enum wk_element_type type, int64_t value);

@@ -81,3 +81,26 @@ void wk_partition_by_hash(const uint64_t *hash, uint32_t rows, uint32_t max_para
     for (uint32_t i = 0; i < rows; i++)
         dest[i] = rank_of_group[key_group_of(hash[i], max_parallelism)];
 }
+
+static uint64_t next_random(uint64_t *state) /* splitmix64 (Steele, Lea, Flood 2014) */
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+void wk_partition_at_random(uint64_t *state, uint32_t rows, uint32_t channels, uint16_t *dest)
+{
+    for (uint32_t i = 0; i < rows; i++)
+        dest[i] = (uint16_t)((next_random(state) >> 32) * channels >> 32);
+}
+
+void wk_partition_in_turn(uint32_t *next, uint32_t rows, uint32_t channels, uint16_t *dest)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        dest[i] = (uint16_t)*next;
+        *next = *next + 1 == channels ? 0 : *next + 1;
+    }
+}

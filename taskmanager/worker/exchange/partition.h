@@ -21,5 +21,8 @@ void wk_partition_sort(struct wk_partition *p, const uint16_t *dest, uint32_t ro
 /* dest[i] = rank_of_group[key group of hash[i]]. */
 void wk_partition_by_hash(const uint64_t *hash, uint32_t rows, uint32_t max_parallelism, const uint16_t *rank_of_group,
                           uint16_t *dest);
+void wk_partition_at_random(uint64_t *state, uint32_t rows, uint32_t channels, uint16_t *dest); /* state: any at first */
+/* One after the other, from *next on. */
+void wk_partition_in_turn(uint32_t *next, uint32_t rows, uint32_t channels, uint16_t *dest);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/check.h"
+#include "common/base/mem.h"
 #include "common/types/key_bytes.h"
 #include "common/types/packed_row.h"
 #include "taskmanager/worker/operator/ops.h"
@@ -47,7 +48,7 @@ struct rolling {
     uint32_t kept_bytes;
     struct packed_layout layout;
     rask_state states[3]; /* accumulator, result row; ends with kind 0 */
-    uint64_t hash[RASK_BATCH_ROWS_MAX];
+    uint64_t *hash; /* RASK_BATCH_ROWS_MAX of them, owned; NULL: all batches so far had theirs */
     struct key_run keys; /* columnar form */
     struct wk_runs runs;
     bool plain_sum;      /* the sum of a BIGINT that is NOT NULL */
@@ -235,11 +236,13 @@ static int update(struct wk_op *op, struct rolling *r, struct accumulator *acc, 
 
 static const uint64_t *hashes(struct wk_op *op, struct rolling *r, const rask_batch *in)
 {
-    if (in->hash.data) {
-        const uint64_t *by_position = in->hash.data;
+    const uint64_t *by_position = in->hash.data;
 
-        if (!in->sel)
-            return by_position + in->first;
+    if (by_position && !in->sel)
+        return by_position + in->first;
+    if (!r->hash)
+        r->hash = mem_alloc_array(RASK_BATCH_ROWS_MAX, sizeof(*r->hash));
+    if (by_position) {
         for (uint32_t i = 0; i < in->rows; i++)
             r->hash[i] = by_position[in->sel[i]];
     } else {
@@ -461,7 +464,11 @@ static int rolling_process(rask_op *ctx, int input, const rask_batch *in, uint32
 
 static void rolling_close(rask_op *ctx)
 {
-    bytes_release(&((struct rolling *)wk_op_of(ctx)->adapter)->keys.text);
+    struct rolling *r = wk_op_of(ctx)->adapter;
+
+    bytes_release(&r->keys.text);
+    mem_free(r->hash);
+    r->hash = NULL;
 }
 
 const rask_operator wk_sum_op = {

@@ -5,6 +5,8 @@
 
 #define AHEAD_MAX 8u       /* steps of sources: some 8 blocks that wait to be read, which the caches hold */
 #define AHEAD_NS 20000000u /* then others have theirs, though not all of that has been read: steps may be long */
+/* And later for each step that had been queued: on a machine that has other things to do readers are late, not slow. */
+#define AHEAD_STEP_NS 300000u
 
 void wk_run_queue_push(struct wk_run_queue *q, struct wk_runnable *r)
 {
@@ -35,15 +37,16 @@ struct wk_runnable *wk_run_queue_pop(struct wk_run_queue *q, uint64_t now_ns)
     struct wk_run_line *line;
     struct wk_runnable *r;
 
-    if (!q->others.head || (q->ahead >= AHEAD_MAX && (int64_t)(now_ns - q->ahead_ns) >= (int64_t)AHEAD_NS))
+    if (!q->others.head || (q->ahead >= AHEAD_MAX && now_ns >= q->ahead_until_ns))
         q->ahead = 0;
-    line = &q->others;
-    if (is_turn_of_source(q)) {
-        line = &q->sources;
-        if (++q->ahead == AHEAD_MAX)
-            q->ahead_ns = now_ns;
-    }
+    line = is_turn_of_source(q) ? &q->sources : &q->others;
     r = line->head;
+    if (line == &q->sources && ++q->ahead == AHEAD_MAX) {
+        q->ahead_until_ns = now_ns + AHEAD_NS;
+        q->ahead_pushes = q->pushes;
+    } else if (line == &q->others && r->turn < q->ahead_pushes) {
+        q->ahead_until_ns += AHEAD_STEP_NS;
+    }
     line->head = r->next;
     if (!line->head)
         line->tail = NULL;

@@ -21,7 +21,8 @@ struct wk_run_queue { /* zero-initialised: empty */
     uint32_t count;    /* in both; written with atomics */
     uint64_t pushes;   /* so far: the order between both */
     uint32_t ahead;    /* sources taken since there was nothing else to do */
-    uint64_t ahead_ns; /* when those became too many */
+    uint64_t ahead_until_ns; /* once those are too many: when the next one has its turn anyway */
+    uint64_t ahead_pushes;   /* and the pushes up to then */
 };
 /* r is in no queue. */
 void wk_run_queue_push(struct wk_run_queue *q, struct wk_runnable *r);

@@ -310,6 +310,20 @@ static int channel_ended(struct wk_task *t, struct wk_in *in)
     return 0;
 }
 
+/* What the end of event time does in the chain comes first: then it is looked at again. */
+static int end_of_channel(struct wk_task *t, struct wk_in *in, struct wk_element *e)
+{
+    if (e->value) {
+        e->value = 0;
+        channel_watermark(t, in, RASK_TS_MAX);
+        if (t->chain.control) {
+            t->control = e;
+            return 0;
+        }
+    }
+    return channel_ended(t, in);
+}
+
 static int handle_control(struct wk_task *t)
 {
     struct wk_element *e = t->control;
@@ -328,7 +342,9 @@ static int handle_control(struct wk_task *t)
         wk_barrier_arrived(t, in, e->value);
         break;
     case WK_END:
-        rc = channel_ended(t, in);
+        rc = end_of_channel(t, in, e);
+        if (t->control)
+            return rc;
         break;
     case WK_LATENCY:
         wk_chain_control(&t->chain, WK_LATENCY, e->value);
@@ -535,6 +551,7 @@ static bool open_task(struct wk_task *t)
     return true;
 }
 
+enum { QUICK_MAX = 16 }; /* control elements between two looks at the clock */
 enum more { MORE_YES, MORE_WAIT, MORE_FAILED };
 
 static enum more read_source(struct wk_task *t)
@@ -674,16 +691,36 @@ static bool is_sated(const struct wk_task *t)
     return false;
 }
 
+struct budget {
+    uint64_t deadline;
+    uint32_t quick; /* control elements so far */
+    bool begins;    /* until it has taken input */
+};
+
+static bool is_over_budget(struct wk_task *t, enum wk_chain_result r, struct budget *b)
+{
+    bool rows = t->chain.feeds > 0;
+
+    if (b->begins && rows) { /* no time has passed yet: many a step does no more than this */
+        b->begins = false;
+        return false;
+    }
+    if (r == WK_CHAIN_BUDGET || is_sated(t))
+        return true;
+    if (!t->is_source && !rows && ++b->quick % QUICK_MAX != 0) /* nor with an element that told nothing new */
+        return false;
+    return t->run.executor->ops->now_ns(t->run.executor) >= b->deadline;
+}
+
 static bool step(struct wk_task *t, uint64_t now)
 {
     struct wk_executor *ex = t->run.executor;
-    uint64_t deadline = now + TASK_BUDGET_NS;
     bool waits = false; /* the source asked to be woken: what it gave before is all there is */
-    bool begins = !t->is_source; /* until it has taken input */
+    struct budget budget = {now + TASK_BUDGET_NS, 0, !t->is_source};
 
     if (ENV_BUGGIFY(t->host->env)) {
         ENV_PROBE(t->host->env, "task: a step without time");
-        deadline = now;
+        budget.deadline = now;
     }
     if (ENV_BUGGIFY(t->host->env)) {
         ENV_PROBE(t->host->env, "task: blocks are cut early");
@@ -693,7 +730,7 @@ static bool step(struct wk_task *t, uint64_t now)
         return false;
     wk_task_send_marker(t, now);
     for (;;) {
-        enum wk_chain_result r = wk_chain_run(&t->chain, deadline);
+        enum wk_chain_result r = wk_chain_run(&t->chain, budget.deadline);
         enum more more = MORE_FAILED;
 
         if (t->flush_at_once) /* the rows of one call were there at the same time */
@@ -732,11 +769,7 @@ static bool step(struct wk_task *t, uint64_t now)
         }
         if (task_canceled(t))
             return true;
-        if (begins && t->chain.feeds > 0) { /* no time has passed yet: many a step does no more than this */
-            begins = false;
-            continue;
-        }
-        if (r == WK_CHAIN_BUDGET || is_sated(t) || ex->ops->now_ns(ex) >= deadline) {
+        if (is_over_budget(t, r, &budget)) {
             t->stopped = TASK_STOP_BUDGET;
             flush_due(t, ex->ops->now_ns(ex), true);
             return true;

@@ -111,6 +111,32 @@ static void kept_blocks_do_not_exceed_the_budget(void **state)
     pool_check_empty(pool);
 }
 
+/* The last block of a stream is smaller than those before it, which are there and free. */
+static void large_kept_blocks_serve_smaller_needs(void **state)
+{
+    struct pool *pool = pool_new(8 << 20);
+    rask_buffer *b;
+
+    (void)state;
+    buffer_unref(pool_get(pool, 1 << 20));
+    for (uint32_t bytes = 300000; bytes < 1 << 20; bytes *= 2) {
+        b = pool_get(pool, bytes);
+        assert_true(b->capacity >= bytes);
+        buffer_unref(b);
+    }
+#if !defined(__SANITIZE_ADDRESS__)
+    assert_int_equal(stats_of(pool).allocations, 1);
+#endif
+    buffer_unref(pool_get(pool, 1000)); /* a small one is cheap, and would hold it */
+    b = pool_get(pool, 7 << 20); /* most of the budget is used: nothing is wasted */
+    buffer_unref(pool_get(pool, 700000));
+#if !defined(__SANITIZE_ADDRESS__)
+    assert_int_equal(stats_of(pool).allocations, 4);
+#endif
+    buffer_unref(b);
+    pool_check_empty(pool);
+}
+
 struct hand {
     struct pool *pool;
     rask_buffer *slots[64];
@@ -157,6 +183,7 @@ int main(void)
         cmocka_unit_test(allocations_are_flat_after_warm_up),
         cmocka_unit_test(over_the_budget_it_gives_and_says_so),
         cmocka_unit_test(kept_blocks_do_not_exceed_the_budget),
+        cmocka_unit_test(large_kept_blocks_serve_smaller_needs),
         cmocka_unit_test(threads_share_it),
     };
 

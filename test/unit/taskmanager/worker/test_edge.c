@@ -45,7 +45,7 @@ static void bench_new(struct bench *b, Rask__Graph__Partitioner partitioner, uin
     b->gates = mem_alloc_array(targets, sizeof(*b->gates));
     b->edge = (struct wk_edge){.partitioner = partitioner, .pool = b->pool, .channel_count = targets, .target_parallelism = targets,
                                .max_parallelism = 128, .side = -1, .random = 1};
-    b->edge.channels = mem_alloc_array(targets, sizeof(*b->edge.channels));
+    b->edge.channels = mem_alloc_array_lines(targets, sizeof(*b->edge.channels));
     b->edge.rank_of_subtask = mem_alloc_array(targets, sizeof(uint16_t));
     b->edge.key_columns = mem_alloc_array(1, sizeof(uint16_t));
     b->edge.key_count = 1;
@@ -385,6 +385,48 @@ static void control_elements_stay_behind_the_rows_before_them(void **state)
     bench_free(&b);
 }
 
+/* The types that gate 0 gets, a letter each: d(ata), w(atermark), b(arrier), e(nd); E: with the end of event time. */
+static const char *types_taken(struct bench *b)
+{
+    static const char letters[] = {[WK_DATA] = 'd', [WK_WATERMARK] = 'w', [WK_BARRIER] = 'b', [WK_END] = 'e'};
+    static char taken[16];
+    struct wk_element *e;
+    struct wk_in *in;
+    size_t n = 0;
+
+    while ((e = wk_gate_take(&b->gates[0], &in)) != NULL && n < sizeof(taken) - 1) {
+        taken[n++] = e->type == WK_END && e->value ? 'E' : letters[e->type];
+        wk_element_free(e);
+    }
+    taken[n] = 0;
+    return taken;
+}
+
+static void end_of_time_and_input_are_one_element(void **state)
+{
+    struct bench b;
+
+    (void)state;
+    bench_new(&b, RASK__GRAPH__PARTITIONER__REBALANCE, 2, 100000);
+    wk_edge_emit(&b.edge, rows(&b, 0, 10, 10));
+    wk_edge_control(&b.edge, WK_WATERMARK, RASK_TS_MAX);
+    assert_string_equal(types_taken(&b), "d"); /* rows do not wait for it */
+    wk_edge_wake(&b.edge);
+    assert_string_equal(types_taken(&b), "w"); /* the step has ended */
+    wk_edge_wake(&b.edge);
+    wk_edge_control(&b.edge, WK_WATERMARK, RASK_TS_MAX);
+    wk_edge_emit(&b.edge, rows(&b, 10, 10, 10));
+    wk_edge_control(&b.edge, WK_BARRIER, 1);
+    wk_edge_control(&b.edge, WK_WATERMARK, RASK_TS_MAX);
+    wk_edge_control(&b.edge, WK_BARRIER, 2);
+    assert_string_equal(types_taken(&b), "wdbwb");
+    wk_edge_control(&b.edge, WK_WATERMARK, RASK_TS_MAX);
+    wk_edge_control(&b.edge, WK_END, 0);
+    wk_edge_wake(&b.edge);
+    assert_string_equal(types_taken(&b), "E");
+    bench_free(&b);
+}
+
 static const rask_field one_field[] = {{"id", RASK_T_BIGINT, 0, 0, 0, NULL}};
 static const rask_schema one = {RASK_ABI, 1, "id", one_field};
 
@@ -618,6 +660,7 @@ int main(void)
         cmocka_unit_test(a_wide_edge_is_sated_with_half_of_its_credit),
         cmocka_unit_test(without_credit_a_wide_edge_is_full_with_one_block),
         cmocka_unit_test(alignment_blocks_a_channel_and_keeps_its_order),
+        cmocka_unit_test(end_of_time_and_input_are_one_element),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

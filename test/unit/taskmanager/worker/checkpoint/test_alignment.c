@@ -299,7 +299,7 @@ static void edge_build(void)
     *e = (struct wk_edge){.partitioner = RASK__GRAPH__PARTITIONER__FORWARD, .pool = run.pool, .channel_count = 1,
                           .target_parallelism = 1, .max_parallelism = 1, .side = -1};
     e->inflight = &run.tasks[0].barriers.inflight;
-    e->channels = mem_alloc_array(1, sizeof(*e->channels));
+    e->channels = mem_alloc_array_lines(1, sizeof(*e->channels));
     e->rank_of_subtask = mem_alloc_array(1, sizeof(uint16_t));
     e->key_columns = mem_alloc_array(1, sizeof(uint16_t));
     wk_out_init(&e->channels[0], &run.tasks[0].run, 0, 0, 0);

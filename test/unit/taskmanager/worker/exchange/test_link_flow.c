@@ -97,7 +97,7 @@ static void edge_new(struct pair *p, uint32_t id, Rask__Graph__Partitioner parti
 
     *e = (struct wk_edge){.id = id, .partitioner = partitioner, .pool = p->pool, .channel_count = p->channels,
                           .target_parallelism = p->channels, .max_parallelism = 256, .side = -1, .random = 1};
-    e->channels = mem_alloc_array(p->channels, sizeof(*e->channels));
+    e->channels = mem_alloc_array_lines(p->channels, sizeof(*e->channels));
     e->rank_of_subtask = mem_alloc_array(p->channels, sizeof(uint16_t));
     e->key_columns = mem_alloc_array(1, sizeof(uint16_t));
     e->key_count = 1;

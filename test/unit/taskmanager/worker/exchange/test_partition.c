@@ -148,7 +148,7 @@ static void a_warm_exchange_allocates_nothing(void **state)
 
     (void)state;
     memset(gates, 0, sizeof(gates));
-    edge.channels = mem_alloc_array(TARGETS, sizeof(*edge.channels));
+    edge.channels = mem_alloc_array_lines(TARGETS, sizeof(*edge.channels));
     edge.rank_of_subtask = mem_alloc_array(TARGETS, sizeof(uint16_t));
     edge.key_columns = mem_alloc_array(1, sizeof(uint16_t));
     edge.key_count = 1;

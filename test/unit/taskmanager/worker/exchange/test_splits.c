@@ -79,7 +79,7 @@ static void bench_new(struct bench *b, uint64_t restored)
     b->pool = pool_new(64u << 20);
     b->edge = (struct wk_edge){.partitioner = RASK__GRAPH__PARTITIONER__SPLITS, .pool = b->pool, .channel_count = READERS,
                                .target_parallelism = READERS, .max_parallelism = 128, .side = -1, .aligned_only = true};
-    b->edge.channels = mem_alloc_array(READERS, sizeof(*b->edge.channels));
+    b->edge.channels = mem_alloc_array_lines(READERS, sizeof(*b->edge.channels));
     b->edge.splits = wk_splits_new(&schema, READERS, restored);
     for (uint32_t i = 0; i < READERS; i++)
         wk_out_init(&b->edge.channels[i], &enumerator, 0, 0, i);

@@ -10,6 +10,7 @@
 
 #define AHEAD 8            /* sources that go before what waits to be read */
 #define PATIENCE 20000000u /* ns that others have for it */
+#define MORE 300000u       /* and more for each of those that were there before */
 
 static struct wk_runnable source[3 * AHEAD], other[3];
 
@@ -67,9 +68,26 @@ static void sources_do_not_wait_for_ever(void **state)
     queue_up(&q, other, 3, false);
     takes(&q, 100, source, AHEAD);
     takes(&q, 100 + PATIENCE - 1, other, 1);
-    takes(&q, 100 + PATIENCE, source + AHEAD, AHEAD);
-    takes(&q, 100 + PATIENCE, other + 1, 2);
+    takes(&q, 100 + PATIENCE + MORE - 1, other + 1, 1);
+    takes(&q, 100 + PATIENCE + 2 * MORE, source + AHEAD, AHEAD);
+    takes(&q, 100 + PATIENCE + 2 * MORE, other + 2, 1);
     assert_true(wk_run_queue_looks_empty(&q));
+}
+
+/* Not even for others that come again and again. */
+static void sources_do_not_wait_for_those_that_come_later(void **state)
+{
+    struct wk_run_queue q = {0};
+
+    (void)state;
+    queue_up(&q, source, 2 * AHEAD, true);
+    queue_up(&q, other, 1, false);
+    takes(&q, 100, source, AHEAD);
+    for (uint64_t now = 100; now < 100 + PATIENCE + MORE; now += MORE / 3) {
+        takes(&q, now, other, 1);
+        wk_run_queue_push(&q, other);
+    }
+    takes(&q, 100 + PATIENCE + MORE, source + AHEAD, AHEAD);
 }
 
 int main(void)
@@ -78,6 +96,7 @@ int main(void)
         cmocka_unit_test(first_come_first_served),
         cmocka_unit_test(what_sources_made_is_read_before_more_is_made),
         cmocka_unit_test(sources_do_not_wait_for_ever),
+        cmocka_unit_test(sources_do_not_wait_for_those_that_come_later),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
