@@ -122,6 +122,7 @@ static uint64_t clean_group(struct table *t, struct group *g)
 
     if (t->decl->ttl_ms == 0 && group_gain(g) * 10 <= g->log_bytes * DEAD_PART)
         return 0;
+    group_close(g);
     link = pick(t, g);
     if (!link || (uint64_t)gain_of(t, *link) * 10 <= (uint64_t)(*link)->used * DEAD_PART / 2)
         return 0;

@@ -325,6 +325,7 @@ static struct frozen_log *freeze_table(const struct table *t)
     for (uint32_t i = 0; i < s->group_count; i++) {
         struct page *p = t->groups[i].tail;
 
+        group_close(&t->groups[i]);
         logs[i] = (struct frozen_log){.tail = p, .used = p ? p->used : 0, .newest = p ? p->newest : 0};
     }
     logs->keys = t->keys;
@@ -465,8 +466,10 @@ static void drop_page(struct table *t, struct group *g, struct page **link)
 {
     const struct disk *d = t->state->disk;
     struct page *p = *link;
-    uint32_t at = PAGE_HEAD_BYTES, end = p->used;
+    uint32_t at = PAGE_HEAD_BYTES, end;
 
+    group_close(g);
+    end = p->used;
     p->end = p->used; /* what moves does not come back to it */
     while (at < end) {
         struct entry *e = (struct entry *)(void *)((char *)p + at);

@@ -6,6 +6,11 @@
  */
 #include <string.h>
 
+#if defined(__x86_64__) && !defined(WITHOUT_VECTORS)
+#define VECTORS
+#include <immintrin.h>
+#endif
+
 #include "common/base/check.h"
 #include "taskmanager/worker/state/state_private.h"
 
@@ -65,13 +70,11 @@ static void fetch(const struct bucket *b, uint32_t match)
         __builtin_prefetch(bucket_entry(b, match_first(match)), 0, NEAR);
 }
 
-/* A bit for each slot: of the two buckets that this one becomes it goes to the second.  BY_HASH: HIGH_NEXT is renewed. */
+/* A bit for each slot: of the two buckets that this one becomes it goes to the second.  Not BY_TAG; BY_HASH: HIGH_NEXT is renewed. */
 static uint32_t sides_of(const struct group *g, struct bucket *b, uint32_t bit, enum known_by how)
 {
     uint32_t sides = 0;
 
-    for (uint32_t i = 0; i < BUCKET_SLOTS && how == BY_TAG; i++)
-        sides |= (uint32_t)(b->tag[i] >> (bit - TAG_BIT) & 1) << i;
     for (uint32_t i = 0; i < BUCKET_SLOTS && how == BY_NEXT; i++)
         sides |= (uint32_t)(b->high[i] >> (HIGH_NEXT_SHIFT + bit - g->next_bit) & 1) << i;
     for (uint32_t i = 0; i < BUCKET_SLOTS && how == BY_HASH; i++)
@@ -104,6 +107,57 @@ static void split_bucket(const struct bucket *b, uint32_t sides, struct bucket *
         to->low[at] = b->low[i];
         used += stays << half;
     }
+}
+
+/* As above of many buckets, those of the second half `apart` behind those of the first; by bit `side` of the tag. */
+static void split_by_tag_plain(const struct bucket *from, uint64_t count, uint32_t side, struct bucket *to, uint64_t apart)
+{
+    for (uint64_t at = 0; at < count; at++) {
+        uint32_t sides = 0;
+
+        for (uint32_t i = 0; i < BUCKET_SLOTS; i++)
+            sides |= (uint32_t)(from[at].tag[i] >> side & 1) << i;
+        split_bucket(&from[at], sides, &to[at], &to[at + apart]);
+    }
+}
+
+#ifdef VECTORS
+#define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vbmi2")))
+
+AVX512 static inline void put_slots(struct bucket *to, uint32_t slots, __m128i tag, __m128i high, __m256i low)
+{
+    _mm_storeu_si128((__m128i *)(void *)to->tag, _mm_maskz_compress_epi16((__mmask8)slots, tag));
+    _mm_storeu_si128((__m128i *)(void *)to->high, _mm_maskz_compress_epi16((__mmask8)slots, high));
+    _mm256_storeu_si256((__m256i *)(void *)to->low, _mm256_maskz_compress_epi32((__mmask8)slots, low));
+}
+
+AVX512 static void split_by_tag_avx512(const struct bucket *from, uint64_t count, uint32_t side, struct bucket *to, uint64_t apart)
+{
+    __m128i bit = _mm_set1_epi16((short)(1u << side)), moved = _mm_set1_epi16((short)HIGH_MOVED);
+
+    for (uint64_t at = 0; at < count; at++) {
+        __m128i tag = _mm_loadu_si128((const __m128i *)(const void *)from[at].tag);
+        __m128i high = _mm_loadu_si128((const __m128i *)(const void *)from[at].high);
+        __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)from[at].low);
+        uint32_t stays = _mm_test_epi16_mask(tag, tag) & ~(uint32_t)_mm_test_epi16_mask(high, moved);
+        uint32_t second = stays & _mm_test_epi16_mask(tag, bit);
+
+        put_slots(&to[at], stays ^ second, tag, high, low);
+        put_slots(&to[at + apart], second, tag, high, low);
+    }
+}
+#endif
+
+/* Chosen once before main, read-only afterwards. */
+static void (*split_by_tag)(const struct bucket *, uint64_t, uint32_t, struct bucket *, uint64_t) = split_by_tag_plain;
+
+__attribute__((constructor)) static void choose_split(void)
+{
+#ifdef VECTORS
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vbmi2"))
+        split_by_tag = split_by_tag_avx512;
+#endif
 }
 
 /* Which slots hold something that is not in its own bucket: as bucket_match has them. */
@@ -147,7 +201,9 @@ static void split(struct group *g, struct bucket *index)
     uint32_t bit = bits_of(g->mask);
     enum known_by how = known_by(g, bit);
 
-    for (uint64_t at = 0; at < buckets; at++) {
+    if (how == BY_TAG)
+        split_by_tag(g->index, buckets, bit - TAG_BIT, index, buckets);
+    for (uint64_t at = 0; at < buckets && how != BY_TAG; at++) {
         const struct bucket *ahead = &g->index[(at + AHEAD) & g->mask];
 
         if (how == BY_HASH)

@@ -105,6 +105,8 @@ static void find_buckets(struct wk_runs *r, const struct table *t, uint32_t from
 /* The parts of a header's second word that say: such a key, a value of that size, and there it is. */
 #define SECOND_KEY_LEN 16 /* bits below it */
 #define SECOND_VALUE_LEN 32
+#define SECOND_CAP 48
+#define SECOND_FRESH (UINT64_C(1) << 26)
 #define SECOND_MASK (UINT64_C(0xff) << SECOND_KEY_LEN | UINT64_C(3) << 24 | UINT64_C(0xffff) << SECOND_VALUE_LEN)
 
 _Static_assert(offsetof(struct entry, dead) == offsetof(struct entry, born) + 4, "read as one word");
@@ -210,18 +212,21 @@ static struct entry *get_slow(struct table *t, uint64_t hash, const struct key *
     return e;
 }
 
-/* A call of memset for each would cost more than the rest: most are of these two sizes. The offset stays. */
-static void clear(struct entry *e, size_t bytes)
+/*
+ * A new key of at most KEY_HEAD_BYTES; its value is zeroed.  Four words that nothing is read back from: a load that is wider
+ * than the stores before it waits for them, and a call of memset costs more than all of it.
+ */
+INLINE void fill_short(uint64_t *e, uint64_t offset, uint32_t epoch, const uint64_t *head, uint64_t len, uint64_t size,
+                       const struct entry_room *room)
 {
-    uint16_t offset = e->offset;
-
-    if (bytes == LINE_BYTES / 2)
-        memset(e, 0, LINE_BYTES / 2);
-    else if (bytes == LINE_BYTES)
-        memset(e, 0, LINE_BYTES);
-    else
-        memset(e, 0, bytes);
-    e->offset = offset;
+    e[0] = epoch;
+    e[1] = offset | len << SECOND_KEY_LEN | SECOND_FRESH | size << SECOND_VALUE_LEN | (uint64_t)room->cap << SECOND_CAP;
+    e[2] = head[0];
+    e[3] = head[1];
+    if (room->bytes == LINE_BYTES)
+        memset(e + 4, 0, LINE_BYTES / 2);
+    else if (room->bytes > LINE_BYTES)
+        memset(e + 4, 0, room->bytes - LINE_BYTES / 2);
 }
 
 /*
@@ -236,8 +241,10 @@ INLINE struct entry *insert_short(struct table *t, uint64_t hash, const uint64_t
     uint64_t at = hash & g->mask;
     uint32_t free, distance = 0;
     struct entry *e;
+    uint64_t offset;
 
-    if (!g->index || !wk_index_holds(g->mask + 1, g->words + 1) || room.has_more || !page_fits(g->tail, room.bytes))
+    if (!g->index || !wk_index_holds(g->mask + 1, g->words + 1) || room.has_more ||
+        (g->open_bytes < room.bytes && !group_open(g, room.bytes, epoch)))
         return NULL;
     for (;; at = (at + 1) & g->mask, distance++) {
         if (bucket_match(&g->index[at], tag_of(hash)))
@@ -246,18 +253,12 @@ INLINE struct entry *insert_short(struct table *t, uint64_t hash, const uint64_t
         if (free)
             break;
     }
-    e = page_append(g->tail, room.bytes, epoch);
-    clear(e, room.bytes);
-    entry_fill(e, epoch, len, 0, size, &room);
-    e->fresh = 1;
-    key_of(e)[0] = head[0];
-    if (len > 8)
-        key_of(e)[1] = head[1];
+    offset = (uint64_t)(g->open - (char *)g->tail);
+    e = group_append(g, room.bytes);
+    fill_short((uint64_t *)(void *)e, offset, epoch, head, len, size, &room);
     bucket_put(&g->index[at], match_first(free), tag_of(hash), next_of(hash, g->next_bit), distance, e);
     g->words++;
     g->keys++;
-    g->log_bytes += room.bytes;
-    g->changed[1] += room.bytes;
     *ret_bytes = room.bytes;
     return e;
 }
@@ -336,18 +337,15 @@ static void write_down(const struct wk_runs *r, struct table *t, uint64_t others
 }
 
 /*
- * A new key goes to the page at its log's end.  The first change after a checkpoint marks the old entry dead, and that is
- * counted in its page.  Heads of pages lie so that they drive one another out of the cache.
+ * The first change after a checkpoint marks the old entry dead, and that is counted in its page.  Heads of pages lie so that
+ * they drive one another out of the cache.
  */
-static void fetch_pages(const struct wk_runs *r, const struct table *t, void *const *entry, uint64_t others)
+static void fetch_pages(const struct wk_runs *r, void *const *entry, uint64_t others)
 {
     for (; others; others &= others - 1) {
-        uint32_t i = (uint32_t)__builtin_ctzll(others);
-        struct entry *e = entry[i];
+        struct entry *e = entry[__builtin_ctzll(others)];
 
-        if (e == &nothing.entry)
-            __builtin_prefetch(wk_group_of(t, r->hash[r->at + i])->tail, 1);
-        else if (e->born != r->epoch)
+        if (e != &nothing.entry && e->born != r->epoch)
             __builtin_prefetch(page_of(e), 1, NEAR);
     }
 }
@@ -422,9 +420,9 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
         write_down(r, t, others);
         others = redate_free(r, t, keys, size, others);
     }
-    fetch_pages(r, t, r->entry[r->at / KEY_RUN_ROWS % 2], others);
     if (others)
         others = insert_absent(r, t, keys, size, values, others);
+    fetch_pages(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);
     for (; others; others &= others - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(others);
         struct entry *e = get_other(r, t, keys, i, size, err);
@@ -452,7 +450,7 @@ void wk_runs_next_found(struct wk_runs *r, const struct key_run *keys, size_t si
     const struct table *t = wk_table_of(r->state, r->number);
     uint64_t others = next(r, t, keys, size, values);
 
-    fetch_pages(r, t, r->entry[r->at / KEY_RUN_ROWS % 2], others);
+    fetch_pages(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);
     for (; others; others &= others - 1)
         values[__builtin_ctzll(others)] = NULL;
     r->gone = r->state->gone;

@@ -148,6 +148,7 @@ static void freeze_table(struct wk_snapshot *snap, struct table *t, struct froze
     for (uint32_t i = 0; i < s->group_count; i++) {
         struct group *g = &t->groups[i];
 
+        group_close(g);
         f->groups[i].tail = g->tail;
         f->groups[i].used = g->tail ? g->tail->used : 0;
         f->groups[i].newest = g->tail ? g->tail->newest : 0;

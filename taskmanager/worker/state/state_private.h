@@ -99,19 +99,27 @@ struct bucket {
 #define TAG_BITS 15u /* that are the hash's; with the last one it is kept from being 0 */
 _Static_assert(sizeof(struct bucket) == LINE_BYTES, "a bucket is a line");
 
+/*
+ * A new key changes its bucket, the log's end and the first line of this, and not the page's head: that would be a line more
+ * that is far away, as heads of pages drive one another out of the cache.  So new keys go to an `open` part of the newest page,
+ * of which its head hears when that is closed: before anybody asks how much of a page is in use.
+ */
 struct group {
     struct bucket *index; /* NULL: none yet */
     uint64_t mask;        /* buckets - 1 */
-    uint32_t next_bit;    /* HIGH_NEXT of its buckets */
     struct page *tail;    /* the newest */
+    char *open;           /* where in it the next new key goes; NULL: closed */
+    uint64_t log_bytes;   /* of entries, dead ones too */
+    uint32_t open_bytes;  /* from there on: for entries of the current epoch, in one block */
+    uint32_t next_bit;    /* HIGH_NEXT of its buckets */
     uint32_t words;       /* in the index */
     uint32_t keys;        /* part 0, not deleted */
     uint32_t page_bytes;  /* of the next page */
     uint32_t chain;       /* deltas with something in them since the last image */
-    uint64_t log_bytes;   /* of entries, dead ones too */
     uint64_t dead_bytes, tomb_bytes;
-    uint64_t changed[2];  /* bytes written since the base: up to the last freeze, and after it */
-};
+    uint64_t changed[2];  /* bytes written since the base: up to the last freeze, and after it but for the open part */
+} __attribute__((aligned(LINE_BYTES)));
+_Static_assert(offsetof(struct group, page_bytes) <= LINE_BYTES, "as said above");
 
 struct table {
     const rask_state *decl;
@@ -383,18 +391,52 @@ static inline void wk_note_newest(struct page *p, uint32_t epoch)
     if (p->newest < epoch)
         __atomic_store_n(&p->newest, epoch, __ATOMIC_RELAXED);
 }
-static inline struct entry *page_append(struct page *p, size_t bytes, uint32_t born)
+/* The next one of a page, which begins at p->used, is of that epoch. */
+static inline void page_begin_entry(struct page *p, uint32_t born)
 {
-    struct entry *e = (struct entry *)(void *)((char *)p + p->used);
-
     CHECK(p->used < PAGE_BYTES);
-    e->offset = (uint16_t)p->used;
     if (p->first[p->used / BLOCK_BYTES] == 0)
         p->first[p->used / BLOCK_BYTES] = (uint16_t)p->used;
-    p->used += (uint32_t)bytes;
-    __builtin_prefetch((char *)p + p->used, 1); /* of the next one */
     p->oldest = MIN(p->oldest, born);
     wk_note_newest(p, born);
+}
+/* The page's head hears what has come since. */
+static inline void group_close(struct group *g)
+{
+    uint32_t used;
+
+    if (!g->open)
+        return;
+    used = (uint32_t)(g->open - (char *)g->tail);
+    g->changed[1] += used - g->tail->used;
+    g->tail->used = used;
+    g->open = NULL;
+    g->open_bytes = 0;
+}
+/* A part of the newest page where new keys go, the first with so many bytes. false: it has no room. */
+static inline bool group_open(struct group *g, size_t bytes, uint32_t epoch)
+{
+    struct page *p = g->tail;
+    uint32_t block_end;
+
+    group_close(g);
+    if (!page_fits(p, bytes))
+        return false;
+    page_begin_entry(p, epoch);
+    block_end = MIN((p->used / BLOCK_BYTES + 1) * BLOCK_BYTES, p->end);
+    g->open = (char *)p + p->used;
+    g->open_bytes = MAX(block_end - p->used, (uint32_t)bytes); /* the last one may lie across */
+    return true;
+}
+/* Room for an entry there, of which all is to be written. */
+static inline struct entry *group_append(struct group *g, size_t bytes)
+{
+    struct entry *e = (struct entry *)(void *)g->open;
+
+    g->open += bytes;
+    g->open_bytes -= (uint32_t)bytes;
+    g->log_bytes += bytes;
+    __builtin_prefetch(g->open, 0, NEAR); /* of the next one */
     return e;
 }
 /* All but key, offset and value, and where the key goes. */

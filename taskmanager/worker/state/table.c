@@ -60,7 +60,8 @@ bool wk_table_begin(struct table *t)
 
     if (!wk_charge(s, s->group_count * sizeof(*t->groups)))
         return false;
-    t->groups = mem_alloc_array(s->group_count, sizeof(*t->groups));
+    t->groups = mem_alloc_lines(s->group_count * sizeof(*t->groups));
+    memset(t->groups, 0, s->group_count * sizeof(*t->groups));
     return true;
 }
 
@@ -134,7 +135,9 @@ static struct page *page_new(struct table *t, struct group *g, size_t bytes)
 static struct entry *append(struct table *t, struct group *g, size_t bytes, uint32_t born)
 {
     struct page *p = g->tail;
+    struct entry *e;
 
+    group_close(g);
     if (!page_fits(p, bytes)) {
         p = page_new(t, g, bytes);
         if (!p)
@@ -142,7 +145,11 @@ static struct entry *append(struct table *t, struct group *g, size_t bytes, uint
     }
     g->log_bytes += bytes;
     t->state->appended += bytes;
-    return page_append(p, bytes, born);
+    page_begin_entry(p, born);
+    e = (struct entry *)(void *)((char *)p + p->used);
+    e->offset = (uint16_t)p->used;
+    p->used += (uint32_t)bytes;
+    return e;
 }
 
 static void mark_dead(struct table *t, struct group *g, struct entry *e, uint32_t epoch)

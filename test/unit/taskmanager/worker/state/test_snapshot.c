@@ -176,6 +176,27 @@ static void change_pairs(struct world *w, struct model_key *m, struct wk_state *
     }
 }
 
+/* In a run of one key, as batch functions (0) and row functions have them; NULL: not by such a run. */
+static uint64_t *number_in_run(struct wk_state *s, uint64_t hash, rask_str key, uint32_t way)
+{
+    struct key_run keys = {.rows = 1, .len = {key.len}};
+    struct wk_runs runs;
+    void *value;
+
+    if (key.len > KEY_HEAD_BYTES)
+        return NULL;
+    memcpy(keys.head[0], key.data, key.len);
+    if (way == 0) {
+        assert_int_equal(wk_runs_begin(&runs, s, NUMBER, &hash, 1, NULL), 0);
+        assert_int_equal(wk_runs_next(&runs, &keys, 8, &value, NULL), 0);
+        return value;
+    }
+    if (!wk_runs_begin_found(&runs, s, NUMBER, &hash, 1))
+        return NULL;
+    wk_runs_next_found(&runs, &keys, 8, &value);
+    return value && wk_runs_has(&runs, 0) ? value : wk_runs_make(&runs, &keys, 0, 8);
+}
+
 static void change_value(struct world *w, struct model_key *m, struct wk_state *s, uint64_t hash, rask_str key, uint32_t n)
 {
     char room[700];
@@ -188,9 +209,12 @@ static void change_value(struct world *w, struct model_key *m, struct wk_state *
         return;
     }
     if (draw(w, 2)) {
-        bool created;
-        uint64_t *v = wk_state_get(s, NUMBER, hash, key, 8, true, &created, NULL);
+        uint32_t way = draw(w, 3);
+        uint64_t *v = way < 2 ? number_in_run(s, hash, key, way) : NULL;
+        bool created = !m->has_number;
 
+        if (!v)
+            v = wk_state_get(s, NUMBER, hash, key, 8, true, &created, NULL);
         assert_int_equal(created, !m->has_number);
         assert_int_equal(*v, m->has_number ? m->number : 0);
         m->has_number = true;
