@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # ARRAY, MAP and ROW columns through real daemons: what a job on two TaskManagers prints and writes equals what one task
-# in one process does.  Prints "ok NAME" and "FAIL NAME" lines.
+# in one process does, in clear and with TLS, LZ4, state on disk and checkpoints.  Prints "ok NAME" and "FAIL NAME" lines.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
@@ -72,6 +72,30 @@ check "all orders and all keys" test "$(wc -l <one.sorted)" -eq "$((500 + $(grep
 sort one.csv >one.csv.sorted
 sort four.csv >four.csv.sorted
 check "what they write is the same" cmp one.csv.sorted four.csv.sorted
+
+# The same by way of everything that encodes rows: TLS, LZ4, state on disk, unaligned checkpoints while it runs.
+for pid in "${pids[@]}"; do kill "$pid"; done
+for pid in "${pids[@]}"; do wait "$pid"; done
+pids=()
+"$bin/rask" security init --write-conf >/dev/null
+echo "rask.network.compression: lz4" >>"$top/conf/rask-conf.yaml"
+"$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
+pids+=($!)
+for i in 1 2; do
+    "$bin/rask-taskmanager" --log "$top/log/taskmanager$i.log" &
+    pids+=($!)
+done
+for ((i = 0; i < 200; i++)); do
+    curl -s -m 5 "http://127.0.0.1:$port/overview" | grep -q '"slots-total":4' && break
+    sleep 0.05
+done
+check "the same with TLS, LZ4, LevelDB, unaligned checkpoints" run sealed -p 4 -D state.backend.type=leveldb \
+    -D execution.checkpointing.interval=20ms -D execution.checkpointing.unaligned=true "$job" --rows 500 --csv "$top/sealed.csv"
+results sealed >sealed.sorted
+check "prints the same" cmp one.sorted sealed.sorted
+sort sealed.csv >sealed.csv.sorted
+check "writes the same" cmp one.csv.sorted sealed.csv.sorted
+check "it was by TLS" grep -qF "RPC by TLS 1.3" "$top/log/jobmanager.log"
 
 # Text as Flink's: a tuple, an array, a map.
 check "an order as text" grep -qxF \
