@@ -217,9 +217,10 @@ static int grow(rask_ctx *ctx, struct counts *c, uint64_t slots)
     struct counts old = *c;
 
     c->mask = slots - 1;
-    c->slots = calloc(slots, sizeof(*c->slots));
+    c->slots = malloc(slots * sizeof(*c->slots));
     if (!c->slots)
         return rask_fail(ctx, "no memory for the last counts of %llu words", (unsigned long long)slots);
+    memset(c->slots, 0, slots * sizeof(*c->slots)); /* calloc's pages would fault twice: read, then written */
     for (uint64_t i = 0; old.slots && i <= old.mask; i++)
         if (old.slots[i].count)
             *find(c, old.slots[i].hash) = old.slots[i];
