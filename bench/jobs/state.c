@@ -15,7 +15,8 @@
  * --rate      rows a second of all splits after the fill; 0: as many as go
  * --timeline  file that each subtask of the sink appends to as it ends: a line "MS ROWS GAP" for each TICK_MS in which rows
  *             came: wall clock, rows, the longest time without rows that ended there in microseconds
- * Accumulators: rows, checksum_low, checksum_high, as in rows.c.
+ * Accumulators: rows, checksum_low, checksum_high, as in rows.c; with --text beyond: rows a second after the last new key,
+ * each subtask's added up.
  */
 #define _GNU_SOURCE
 #include <stdio.h>
@@ -195,17 +196,37 @@ static rask_str draw_text(uint64_t key, uint64_t letters, char *to)
     return (rask_str){to, (uint32_t)letters};
 }
 
+struct filling {
+    int64_t rows, rows_when_full, full_us; /* full: when the last new key has come */
+};
+
 static int add_texted_row(rask_ctx *ctx, const rask_row *row, rask_out *out)
 {
     const struct plan *plan = rask_args(ctx);
+    struct filling *f = rask_self(ctx);
     char drawn[TEXT_MAX + 8];
     struct pair r = pair_at(row);
     struct texted k = {.b = 0};
 
-    if (!texted_load(ctx, 0, &k))
+    f->rows++;
+    if (!texted_load(ctx, 0, &k)) {
         k.text = draw_text(r.a, plan->text, drawn);
+        f->rows_when_full = f->rows;
+        f->full_us = now_us(CLOCK_MONOTONIC);
+    }
     r.b = k.b += r.b;
     return texted_store(ctx, 0, &k) ? -1 : pair_emit(out, &r);
+}
+
+static int tell_beyond(rask_ctx *ctx, rask_out *out)
+{
+    const struct filling *f = rask_self(ctx);
+    int64_t took_us = now_us(CLOCK_MONOTONIC) - f->full_us;
+
+    (void)out;
+    if (f->full_us != 0)
+        rask_accumulate(ctx, "beyond", (f->rows - f->rows_when_full) * 1000000 / (took_us > 0 ? took_us : 1));
+    return 0;
 }
 
 /* The sum stands first in either value. */
@@ -254,7 +275,8 @@ static int add_wide_rows(rask_op *op, int input, const rask_batch *in, uint32_t 
 static const rask_process_fn by_row[] = {
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = SUM_STATE, .on_row = add_row},
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = WIDE_STATE, .on_row = add_wide_row},
-    {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = TEXT_STATE, .on_row = add_texted_row},
+    {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = TEXT_STATE, .on_row = add_texted_row,
+     .self_size = sizeof(struct filling), .finish = tell_beyond},
 };
 static const rask_operator by_batch[] = {
     {.abi = RASK_ABI, .name = "add", .in = &pair_schema, .out = &pair_schema, .states = SUM_STATE, .process = add_rows},
