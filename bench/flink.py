@@ -248,19 +248,21 @@ ROCKSDB = {"state.backend.rocksdb.writebuffer.size": "4mb"}
 def on_disk(bench, home):
     """A value of keyed state read, changed and written: RocksDB and LevelDB with the same managed memory, which holds a
     quarter of the state. Rates are those of the rows beyond the fill, each subtask's since its last new key, so that one run
-    tells. Of Flink's object reuse both are measured."""
+    tells. Of Flink's object reuse both are measured with the larger values, the better one with the smaller."""
     managed = {"taskmanager.memory.managed.size": "52m"}
     ours = [f"{key}: {value}" for key, value in managed.items()]
     with Flink(home, tempfile.mkdtemp(dir=bench.folder), {**managed, **ROCKSDB}) as flink, \
             Cluster(bench, settings=["taskmanager.memory.process.size: 8g", "state.backend.type: leveldb", *ours]).start() as cluster:
         with_flink = Comparison(bench, flink, cluster)
-        for text, keys, rows in ((1000, 200_000, 150_000), (92, 1_500_000, 300_000)):
+        settings = [1, 0]
+        for text, keys, rows in ((1000, 200_000, 150_000), (92, 1_500_000, 150_000)):
             rates, theirs, expected = [], [], expected_on_disk(bench, keys, rows)
-            for reuse in (1, 0):
+            for reuse in settings:
                 rates.append(rask_on_disk(cluster, expected, text, keys, rows) / 1e6)
                 got = flink.job(f"state rows={rows} keys={keys} text={text} reuse={reuse}")
                 with_flink.same("state on disk in Flink", got, expected)
                 theirs.append(got[3] / 1e6)
+            settings = [settings[theirs.index(max(theirs))]]
             bench.tell(Figure(f"state 4 x 52 MB, values of {text + 8} bytes; RocksDB", "M rows/s", rates, max, goal=">= 1 x",
                               baseline=theirs, baseline_name="Flink"))
 

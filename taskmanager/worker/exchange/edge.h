@@ -3,7 +3,7 @@
  *
  * Rows are held until 4,096 rows or 128 KiB are there (or a flush), then gathered once, in destination order,
  * into a block; each channel gets a slice of it.  Channels stand in the order (worker, subtask), so what goes to one peer is one
- * run of rows and leaves as one frame.  An edge with EDGE_BLOCKS_MAX blocks that wait for credit is full: its task stops.
+ * run of rows and leaves as one frame.  An edge with EDGE_BLOCKS_MAX blocks that wait for credit (to another worker 1) is full: its task stops.
  * An edge of many channels is wider: it collects up to eight times as much, so that slices do not become too short to pay for
  * their way, and wakes its local readers when its step ends, so that they take several at once; the step ends when half of
  * the credit is under way.
@@ -60,7 +60,8 @@ struct wk_edge {
 
     int64_t flush_interval_ns;   /* for the task: how long rows may be held; -1: until the block is full */
     uint64_t last_flush_ns;
-    bool paced;                  /* for the task: a channel goes to another worker, and a flush waits EDGE_PACE_NS for the next one */
+    bool connected;              /* a channel goes to another worker */
+    bool paced;                  /* for the task: connected, and a flush waits EDGE_PACE_NS for the next one */
 
     rask_batch *held[EDGE_HELD_MAX];
     uint32_t held_count, held_rows;
@@ -99,10 +100,10 @@ static inline uint32_t wk_edge_wider(Rask__Graph__Partitioner p, uint32_t channe
 
     return whole ? 1 : MIN(MAX(channels * EDGE_SLICE_ROWS / RASK_BATCH_ROWS_MAX, 1u), (uint32_t)EDGE_WIDER_MAX);
 }
-/* So many blocks that wait make it full. */
+/* So many blocks that wait make it full. Over a connection more of them are not faster, and rows wait behind them. */
 static inline uint32_t wk_edge_blocks_max(const struct wk_edge *e)
 {
-    return MAX(EDGE_BLOCKS_MAX / MAX(e->wider, 1u), 1u);
+    return e->connected ? 1 : MAX(EDGE_BLOCKS_MAX / MAX(e->wider, 1u), 1u);
 }
 /* Rows of one batch; one reference is taken. Always accepts; ask wk_edge_full before running the operator. */
 void wk_edge_emit(struct wk_edge *e, rask_batch *batch);

@@ -533,7 +533,8 @@ static void open_edge(struct wk_task *t, struct wk_edge *e)
 {
     t->flush_at_once = t->flush_at_once || e->flush_interval_ns == 0;
     for (uint32_t i = 0; i < e->channel_count && e->partitioner != RASK__GRAPH__PARTITIONER__SPLITS; i++)
-        e->paced = e->paced || (e->channels[i].link && e->flush_interval_ns != 0);
+        e->connected = e->connected || e->channels[i].link;
+    e->paced = e->connected && e->flush_interval_ns != 0;
 }
 
 static bool open_task(struct wk_task *t)
