@@ -288,14 +288,14 @@ static uint64_t insert_absent(const struct wk_runs *r, struct table *t, const st
     return others & ~made;
 }
 
-/*
- * Keys of an older epoch whose block has been written down for the snapshot that is read: they become keys of this one.
- * Behind a barrier most are such.  The bits of all that need another look stay.
- */
-static uint64_t redate_free(const struct wk_runs *r, struct table *t, const struct key_run *keys, size_t size, uint64_t others)
+/* Keys of an older epoch become keys of this one: behind a barrier most are such. The bits of all that need another look stay. */
+static uint64_t redate_older(const struct wk_runs *r, struct table *t, const struct key_run *keys, size_t size, uint64_t others)
 {
     void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
-    uint64_t put = (uint64_t)size << SECOND_VALUE_LEN, done = 0;
+    uint64_t put = (uint64_t)size << SECOND_VALUE_LEN, done;
+    struct group *group[KEY_RUN_ROWS];
+    struct entry *old[KEY_RUN_ROWS];
+    uint32_t row[KEY_RUN_ROWS], n = 0;
 
     for (uint64_t left = others & ~keys->is_long; left; left &= left - 1) {
         uint32_t i = (uint32_t)__builtin_ctzll(left), len = keys->len[i];
@@ -305,35 +305,18 @@ static uint64_t redate_free(const struct wk_runs *r, struct table *t, const stru
         uint64_t second;
 
         memcpy(&second, (const char *)e + 8, sizeof(second));
-        if ((e->dead ^ (ENTRY_FREE | r->epoch)) | ((second & SECOND_MASK) ^ (put | (uint64_t)len << SECOND_KEY_LEN)) |
-            (key[0] ^ head[0]) | (key[len > 8] ^ head[len > 8]))
-            continue;
-        entry_redate(t, wk_group_of(t, r->hash[r->at + i]), e, r->epoch);
-        done |= UINT64_C(1) << i;
-    }
-    return others & ~done;
-}
-
-/* Blocks that keys of an older epoch stand in are written down for the one snapshot that is read. */
-static void write_down(const struct wk_runs *r, struct table *t, uint64_t others)
-{
-    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
-    const struct group *group[KEY_RUN_ROWS];
-    struct entry *old[KEY_RUN_ROWS];
-    uint32_t n = 0;
-
-    for (; others; others &= others - 1) {
-        uint32_t i = (uint32_t)__builtin_ctzll(others);
-        struct entry *e = entry[i];
-
-        if (e->born == r->epoch || e == &nothing.entry || !is_current(e))
+        if (e == &nothing.entry || (e->dead | ((second & SECOND_MASK) ^ (put | (uint64_t)len << SECOND_KEY_LEN)) | (key[0] ^ head[0]) |
+            (key[len > 8] ^ head[len > 8])))
             continue;
         __builtin_prefetch(page_of(e), 1, NEAR);
-        __builtin_prefetch((char *)page_of(e) + LINE_BYTES, 1, NEAR);
         group[n] = wk_group_of(t, r->hash[r->at + i]);
+        row[n] = i;
         old[n++] = e;
     }
-    wk_snapshot_release_all(r->state->reading[0], t, group, old, n);
+    done = n > 0 ? wk_redate_all(t, group, old, n) : 0;
+    for (; done; done &= done - 1)
+        others &= ~(UINT64_C(1) << row[__builtin_ctzll(done)]);
+    return others;
 }
 
 /*
@@ -414,12 +397,8 @@ int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, voi
     struct table *t = wk_table_of(r->state, r->number);
     uint64_t others = next(r, t, keys, size, values);
 
-    if (others && r->state->reading_count > 0)
-        others = redate_free(r, t, keys, size, others);
-    if (others && r->state->reading_count == 1 && !t->stored) {
-        write_down(r, t, others);
-        others = redate_free(r, t, keys, size, others);
-    }
+    if (others && !t->stored)
+        others = redate_older(r, t, keys, size, others);
     if (others)
         others = insert_absent(r, t, keys, size, values, others);
     fetch_pages(r, r->entry[r->at / KEY_RUN_ROWS % 2], others);

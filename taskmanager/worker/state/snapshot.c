@@ -5,77 +5,22 @@
  * epoch.  An incremental snapshot consists of deltas, and of images of some groups: bytes of images follow bytes of deltas,
  * in turn over all groups, so that nothing old is needed for ever and about twice the change is written.
  *
- * The task goes on changing entries where they are.  Who comes first to a block of 2 KiB takes it: the reader reads it, or the
- * task, about to change an entry there for the first time, writes down what the reader will want of it, in the form of the file.
- * So all of the state is looked at once, whoever does it, one block after the other, and nobody ever waits: a task that meets
- * the reader in a block appends a new version of the entry to the log, as for one that grows.
+ * The task goes on changing entries where they are, and writes down what they were (notes.c): the reader of a page finds what
+ * has not been changed, and behind the pages of a group what the task wrote down of them.
  */
 #include "taskmanager/worker/state/snapshot.h"
 
+#include <sched.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/base/mem.h"
-#include "taskmanager/worker/state/state_private.h"
+#include "taskmanager/worker/state/snapshot_private.h"
 
 #define SECTION_BYTES (1u << 20)
+#define SPINS_MAX 64u
 #define SMALL_CHAIN 16u          /* a small state is imaged as a whole after so many deltas, or when they come to half of it */
 #define LONG_CHAIN 256u          /* groups with so many deltas are imaged, earned or not */
-
-struct frozen { /* of a group */
-    struct page *tail;
-    uint32_t used, newest; /* of the tail, then */
-    bool image;
-};
-struct frozen_table {
-    struct frozen *groups; /* NULL: the table had no key yet */
-    bool image;            /* all of it */
-};
-struct frozen_list {
-    struct bytes payload;
-    uint64_t rows;
-};
-
-enum pass { PASS_DELTA, PASS_IMAGE, PASS_END };
-
-/* What is in a word of `blocks`: */
-#define BLOCK_UNREAD ((uintptr_t)0)
-#define BLOCK_BUSY ((uintptr_t)1) /* the reader is there */
-#define BLOCK_READ ((uintptr_t)2) /* and was; all else: the address of a */
-struct note {
-    uint32_t len, rows;
-    uint32_t end; /* offset in the page behind the last entry of the block */
-    uint8_t data[];
-};
-#define NOTES_FIRST_BYTES 16384u
-#define NOTE_SLACK 128u     /* beside entries: its head, the rest of a line, what an entry may have more in a file */
-#define NOTE_NEAR_BYTES 4096u /* a larger one is made where it is to stand */
-#define NOTES_HEAD_BYTES LINE_BYTES
-#define FETCHED_BLOCKS 2u   /* on their way while one is written down */
-#define NOTES_FREED_MAX 4u  /* in a step */
-
-struct wk_snapshot {
-    struct wk_state *state;
-    uint64_t checkpoint, base;
-    uint32_t epoch, base_epoch;
-    int64_t now_ms;
-    struct frozen_table *tables;
-    struct frozen_list *lists;
-    uintptr_t *blocks;        /* atomic: PAGE_BLOCKS for each page, by id; NULL: there is none */
-    size_t block_bytes;
-    struct notes *notes;      /* the task's until wk_snapshot_end, the newest first */
-    struct wk_stored *stored; /* owned; NULL: nothing is on disk */
-    bool hides_tables;        /* not said yet */
-    /* where the reader is */
-    uint32_t list, table, group;
-    enum pass pass;
-    struct page *page; /* NULL: at the begin of the group */
-    uint32_t at, end;
-    size_t begin; /* of the section's payload */
-    bool in_group;
-    int is_read; /* atomic */
-    uint32_t refs; /* reader and task; atomic */
-};
 
 bool wk_snapshot_is_read(const struct wk_snapshot *snap)
 {
@@ -96,7 +41,7 @@ void wk_snapshot_unref(struct wk_snapshot *snap)
     }
     mem_free(snap->tables);
     mem_free(snap->lists);
-    mem_free(snap->blocks);
+    mem_free(snap->pages);
     wk_stored_free(snap->stored);
     wk_state_unref(snap->state);
     mem_free(snap);
@@ -151,7 +96,6 @@ static void freeze_table(struct wk_snapshot *snap, struct table *t, struct froze
         group_close(g);
         f->groups[i].tail = g->tail;
         f->groups[i].used = g->tail ? g->tail->used : 0;
-        f->groups[i].newest = g->tail ? g->tail->newest : 0;
         fresh += g->changed[1];
         g->changed[0] += g->changed[1];
         g->changed[1] = 0;
@@ -204,29 +148,11 @@ static void remember(struct wk_state *s, const struct wk_snapshot *snap, enum wk
                 snap->tables[t].image || (snap->tables[t].groups && snap->tables[t].groups[g].image);
 }
 
-/* Those of a snapshot before are taken again: the stream comes to all of them at once, and fresh memory is slow. */
-static void take_blocks(struct wk_snapshot *snap)
-{
-    struct wk_state *s = snap->state;
-    size_t bytes = (size_t)s->page_ids * PAGE_BLOCKS * sizeof(*snap->blocks);
-
-    if (s->blocks_kept_bytes >= bytes) {
-        snap->blocks = s->blocks_kept;
-        snap->block_bytes = s->blocks_kept_bytes;
-        s->blocks_kept = NULL;
-        s->blocks_kept_bytes = 0;
-        memset(snap->blocks, 0, bytes);
-    } else {
-        snap->block_bytes = bytes + bytes / 8; /* there will be a few pages more */
-        snap->blocks = mem_alloc(snap->block_bytes);
-    }
-}
-
 struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enum wk_snapshot_kind kind)
 {
     struct wk_snapshot *snap = MEM_NEW(struct wk_snapshot);
 
-    CHECK(checkpoint > s->base && !s->restore && s->epoch < ENTRY_FREE - 1);
+    CHECK(checkpoint > s->base && !s->restore && s->epoch < UINT32_MAX - 1);
     wk_update_held(s);
     snap->state = s;
     snap->checkpoint = checkpoint;
@@ -244,8 +170,7 @@ struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enu
     }
     if (s->disk)
         snap->stored = wk_stored_freeze(s, checkpoint, kind);
-    if (s->page_ids > 0)
-        take_blocks(snap);
+    snap->pages = mem_alloc_array(s->page_ids, sizeof(*snap->pages));
     snap->hides_tables = s->hides_tables && kind != WK_SNAPSHOT_SAVEPOINT;
     remember(s, snap, kind);
     s->reading = room_for_one(s->reading, s->reading_count, &s->reading_room, sizeof(struct wk_snapshot *));
@@ -361,68 +286,74 @@ static bool next_list(struct wk_snapshot *snap, struct ckpt_section *section, st
     return false;
 }
 
-/* base: epoch that a delta starts at; 0: it is an image. */
-static bool wanted(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct entry *e)
+/* From now on the task changes nothing of the page that the snapshot wants, and what it has written down can be read. */
+static void begin_page(struct wk_snapshot *snap)
 {
-    if (!is_visible(e, base, snap->epoch) || (base == 0 && e->kind == ENTRY_DELETE))
-        return false;
-    return e->kind == ENTRY_DELETE || !t->time_bytes || *time_of(e) + t->decl->ttl_ms > snap->now_ms;
+    const uint32_t *noting = &snap->state->noting;
+    uint32_t was;
+
+    __atomic_store_n(&snap->pages[snap->page->id].read, PAGE_READING, __ATOMIC_SEQ_CST);
+    was = __atomic_load_n(noting, __ATOMIC_SEQ_CST);
+    for (uint32_t i = 1; was % 2 == 1 && __atomic_load_n(noting, __ATOMIC_SEQ_CST) == was; i++)
+        if (i % SPINS_MAX == 0)
+            sched_yield(); /* it may be the one whose core this is */
+    snap->at = PAGE_HEAD_BYTES;
+    snap->page_open = true;
+    if (snap->pages[snap->page->id].noted == snap->end - snap->at)
+        snap->at = snap->end;
 }
 
-static inline void add_entry(const struct table *t, struct entry *e, size_t room, struct bytes *payload)
+/* Entries of the page until the payload is large enough. true: the page is through. */
+static bool read_page(struct wk_snapshot *snap, const struct table *t, struct bytes *payload, uint64_t *rows)
 {
-    struct ckpt_entry out = {.deleted = e->kind == ENTRY_DELETE, .part = entry_part(e), .key = (const uint8_t *)key_of(e),
-                             .key_len = key_len_of(e), .value = (const uint8_t *)value_of(t, e), .value_len = value_len_of(e)};
+    uint32_t base = snap->pass == PASS_DELTA ? snap->base_epoch : 0;
 
-    out.has_time = t->time_bytes && !out.deleted;
-    if (out.has_time)
-        out.time_ms = *time_of(e);
-    if (payload->cap - payload->len < room + CKPT_ENTRY_HEAD_MAX)
-        bytes_reserve(payload, room + CKPT_ENTRY_HEAD_MAX);
-    payload->len = (size_t)(ckpt_entry_put(payload->data + payload->len, &out) - payload->data);
-}
-
-/* The wanted entries that begin in the block that `at` is in, up to `end`. Where the next block's begin. */
-static uint32_t take_block(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t at,
-                           uint32_t end, struct bytes *out, uint32_t *ret_rows)
-{
-    uint32_t block = at / BLOCK_BYTES;
-
-    *ret_rows = 0;
-    for (; at < end && at / BLOCK_BYTES == block;) {
-        struct entry *e = (struct entry *)(void *)((char *)p + at);
+    if (!snap->page_open)
+        begin_page(snap);
+    while (snap->at < snap->end) {
+        struct entry *e = (struct entry *)(void *)((char *)snap->page + snap->at);
         size_t room = room_of(t, e);
 
-        at += (uint32_t)room;
-        if (wanted(snap, t, base, e)) {
-            add_entry(t, e, room, out);
-            ++*ret_rows;
-        }
+        if (payload->len - snap->begin >= SECTION_BYTES)
+            return false;
+        snap->at += (uint32_t)room;
+        if (!wk_snapshot_wants(snap, t, base, e))
+            continue;
+        if (payload->cap - payload->len < room + CKPT_ENTRY_HEAD_MAX)
+            bytes_reserve(payload, room + CKPT_ENTRY_HEAD_MAX);
+        payload->len = (size_t)(wk_snapshot_put(t, e, payload->data + payload->len) - payload->data);
+        ++*rows;
     }
-    return at;
+    __atomic_store_n(&snap->pages[snap->page->id].read, PAGE_READ, __ATOMIC_RELEASE);
+    snap->page_open = false;
+    return true;
 }
 
-static uintptr_t *block_of(const struct wk_snapshot *snap, const struct page *p, uint32_t at)
+/* To that page of the group, or the next older one that has something for this pass. */
+static void go_to(struct wk_snapshot *snap, const struct frozen *f, struct page *p)
 {
-    return &snap->blocks[(size_t)p->id * PAGE_BLOCKS + at / BLOCK_BYTES];
+    uint32_t base = snap->pass == PASS_DELTA ? snap->base_epoch : 0;
+
+    while (p && __atomic_load_n(&p->newest, __ATOMIC_RELAXED) <= base)
+        p = p->prev;
+    snap->page = p;
+    if (p)
+        snap->end = p == f->tail ? f->used : p->used;
 }
 
-static void read_block(struct wk_snapshot *snap, const struct table *t, struct bytes *payload, uint64_t *rows)
+/* What the task wrote down of the group's pages, which all have been read. As above. */
+static bool read_notes(struct wk_snapshot *snap, const struct frozen *f, struct bytes *payload, uint64_t *rows)
 {
-    uint32_t base = snap->pass == PASS_DELTA ? snap->base_epoch : 0, more;
-    uintptr_t *word = block_of(snap, snap->page, snap->at), was = BLOCK_UNREAD;
+    for (; snap->notes_at; snap->notes_at = snap->notes_at->before) {
+        const struct notes *n = snap->notes_at;
+        bool newest = n == f->notes;
 
-    if (__atomic_compare_exchange_n(word, &was, BLOCK_BUSY, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
-        snap->at = take_block(snap, t, base, snap->page, snap->at, snap->end, payload, &more);
-        __atomic_store_n(word, BLOCK_READ, __ATOMIC_RELEASE);
-    } else {
-        const struct note *n = (const struct note *)was;
-
-        bytes_add(payload, n->data, n->len);
-        more = n->rows;
-        snap->at = n->end;
+        if (payload->len - snap->begin >= SECTION_BYTES)
+            return false;
+        bytes_add(payload, n->data, newest ? (size_t)(f->at - n->data) : n->used);
+        *rows += newest ? f->rows : n->rows;
     }
-    *rows += more;
+    return true;
 }
 
 /* Rows of the group until the payload is large enough. true: the group is through. */
@@ -431,27 +362,18 @@ static bool read_group(struct wk_snapshot *snap, const struct table *t, const st
 {
     if (!snap->in_group) {
         snap->in_group = true;
-        snap->page = f->tail;
-        snap->at = PAGE_HEAD_BYTES;
-        snap->end = f->used;
-        if (f->tail && snap->pass == PASS_DELTA && f->newest <= snap->base_epoch)
-            snap->at = snap->end;
+        snap->in_notes = false;
+        go_to(snap, f, f->tail);
     }
-    while (snap->page) {
-        while (snap->at < snap->end) {
-            if (payload->len - snap->begin >= SECTION_BYTES)
-                return false;
-            read_block(snap, t, payload, rows);
-        }
-        snap->page = snap->page->prev;
-        if (snap->page) {
-            uint32_t newest = __atomic_load_n(&snap->page->newest, __ATOMIC_RELAXED);
-            bool skip = snap->pass == PASS_DELTA && newest <= snap->base_epoch;
-
-            snap->at = PAGE_HEAD_BYTES;
-            snap->end = skip ? snap->at : snap->page->used;
-        }
+    for (; snap->page; go_to(snap, f, snap->page->prev))
+        if (!read_page(snap, t, payload, rows))
+            return false;
+    if (!snap->in_notes) {
+        snap->in_notes = true;
+        snap->notes_at = f->notes;
     }
+    if (!read_notes(snap, f, payload, rows))
+        return false;
     snap->in_group = false;
     return true;
 }
@@ -541,224 +463,6 @@ int wk_snapshot_add(struct wk_snapshot *snap, struct ckpt_section *section, stru
 {
     snap->begin = out->len;
     return next_section(snap, section, out);
-}
-
-/* ---- the task, while it is read ---- */
-
-/* Room for a note of so many bytes, where a line of the cache begins; NULL: over budget. What is used of it is counted later. */
-static struct note *note_room(struct wk_snapshot *snap, size_t bytes)
-{
-    struct notes *n = snap->notes;
-    size_t size = MEM_HUGE_BYTES, all = bytes + NOTES_HEAD_BYTES;
-
-    if (n && n->bytes - n->used >= bytes)
-        return (struct note *)(void *)((char *)n + n->used);
-    if (all > size / 2)
-        size = (all + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
-    else
-        while (size > NOTES_FIRST_BYTES && size / 2 > MAX(all, n ? n->bytes : 0))
-            size /= 2;
-    n = wk_room_alloc(snap->state, size);
-    if (!n)
-        return NULL;
-    *n = (struct notes){.next = snap->notes, .bytes = size, .used = NOTES_HEAD_BYTES};
-    snap->notes = n;
-    return (struct note *)(void *)((char *)n + n->used);
-}
-
-/* Both begin a line, and have whole ones. Past the cache, which has no use for notes: the reader comes seconds later. */
-static void copy_out(struct note *to, const struct note *from, size_t bytes)
-{
-#ifdef __SSE2__
-    __m128i *out = (__m128i *)(void *)to;
-    const __m128i *in = (const __m128i *)(const void *)from;
-
-    for (size_t i = 0; i < bytes; i += LINE_BYTES, in += 4, out += 4) {
-        __m128i a = _mm_load_si128(in), b = _mm_load_si128(in + 1), c = _mm_load_si128(in + 2), d = _mm_load_si128(in + 3);
-
-        _mm_stream_si128(out, a);
-        _mm_stream_si128(out + 1, b);
-        _mm_stream_si128(out + 2, c);
-        _mm_stream_si128(out + 3, d);
-    }
-#else
-    memcpy(to, from, bytes);
-#endif
-}
-
-/* Before notes are published. */
-static void copies_are_out(void)
-{
-#ifdef __SSE2__
-    _mm_sfence();
-#endif
-}
-
-/* What the snapshot takes of a block. NULL: no memory. */
-static struct note *note_of(struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block)
-{
-    _Alignas(64) uint8_t near[NOTE_NEAR_BYTES];
-    uint32_t next = block + 1;
-    struct note *n, *made;
-    struct bytes out;
-    size_t most;
-
-    while (next < PAGE_BLOCKS && p->first[next] == 0)
-        next++;
-    most = (next < PAGE_BLOCKS ? p->first[next] : p->used) - p->first[block] + NOTE_SLACK;
-    n = note_room(snap, most);
-    if (!n)
-        return NULL;
-    made = most <= sizeof(near) ? (struct note *)(void *)near : n;
-    out = (struct bytes){.data = made->data, .cap = most - sizeof(*n)};
-    made->end = take_block(snap, t, base, p, p->first[block], p->used, &out, &made->rows);
-    CHECK(out.data == made->data); /* entries are never longer in a file */
-    made->len = (uint32_t)out.len;
-    most = (sizeof(*n) + out.len + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
-    if (made != n)
-        copy_out(n, made, most);
-    snap->notes->used += most;
-    return n;
-}
-
-/*
- * What was written down is of no use to any snapshot: the next changes there need not look for the note, which is one line
- * more that is not in the cache.
- */
-static void set_free(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block)
-{
-    uint32_t epoch = snap->state->epoch, at = p->first[block];
-
-    wk_note_newest(p, epoch);
-    while (at < p->used && at / BLOCK_BYTES == block) {
-        struct entry *e = (struct entry *)(void *)((char *)p + at);
-
-        at += (uint32_t)room_of(t, e);
-        if (e->born > base && e->born <= snap->epoch && is_current(e))
-            __atomic_store_n(&e->dead, ENTRY_FREE | epoch, __ATOMIC_RELAXED);
-    }
-}
-
-/* The reader finds the note in place of the block, whose word is given. false: it has come first. */
-static bool publish(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct page *p, uint32_t block,
-                    uintptr_t *word, struct note *n)
-{
-    uintptr_t was = BLOCK_UNREAD;
-
-    if (!__atomic_compare_exchange_n(word, &was, (uintptr_t)n, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
-        return false;
-    if (snap->state->reading_count == 1)
-        set_free(snap, t, base, p, block);
-    return true;
-}
-
-static uint32_t base_of(const struct wk_snapshot *snap, const struct table *t, const struct group *g)
-{
-    const struct frozen_table *f = &snap->tables[t - snap->state->tables];
-
-    return f->image || f->groups[g - t->groups].image ? 0 : snap->base_epoch;
-}
-
-bool wk_snapshot_release(struct wk_snapshot *snap, const struct table *t, const struct group *g, struct entry *e)
-{
-    uint32_t base = base_of(snap, t, g), block = e->offset / BLOCK_BYTES;
-    struct page *p = page_of(e);
-    uintptr_t *word, is;
-    struct note *n;
-
-    if (e->born > snap->epoch || e->born <= base)
-        return true;
-    word = block_of(snap, p, e->offset);
-    is = __atomic_load_n(word, __ATOMIC_ACQUIRE);
-    if (is != BLOCK_UNREAD)
-        return is != BLOCK_BUSY;
-    n = note_of(snap, t, base, p, block);
-    copies_are_out();
-    return n && publish(snap, t, base, p, block, word, n);
-}
-
-/* A block in hand that may have to be written down. */
-struct asked {
-    struct entry *entry;
-    struct page *page;
-    uintptr_t *word;
-    struct note *note;
-    uint32_t base;
-};
-
-static void fetch_block(const struct asked *a)
-{
-    const char *data = (const char *)a->page + a->entry->offset / BLOCK_BYTES * BLOCK_BYTES;
-
-    for (uint32_t i = 0; i < BLOCK_BYTES; i += LINE_BYTES)
-        __builtin_prefetch(data + i, 1, NEAR);
-}
-
-void wk_snapshot_release_all(struct wk_snapshot *snap, const struct table *t, const struct group *const *group,
-                             struct entry *const *entry, uint32_t count)
-{
-    struct asked asked[KEY_RUN_ROWS];
-    uint32_t n = 0, made = 0;
-
-    for (uint32_t i = 0; i < count; i++) {
-        struct asked a = {.entry = entry[i], .page = page_of(entry[i]), .base = base_of(snap, t, group[i])};
-
-        if (a.entry->born <= snap->epoch && a.entry->born > a.base)
-            asked[n++] = a;
-    }
-    for (uint32_t i = 0; i < n; i++) {
-        asked[i].word = block_of(snap, asked[i].page, asked[i].entry->offset);
-        __builtin_prefetch(asked[i].word, 1, NEAR);
-    }
-    count = n;
-    n = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (__atomic_load_n(asked[i].word, __ATOMIC_RELAXED) == BLOCK_UNREAD)
-            asked[n++] = asked[i];
-    for (uint32_t i = 0; i < MIN(n, FETCHED_BLOCKS); i++)
-        fetch_block(&asked[i]);
-    for (; made < n; made++) {
-        struct asked *a = &asked[made];
-
-        if (made + FETCHED_BLOCKS < n)
-            fetch_block(&asked[made + FETCHED_BLOCKS]);
-        a->note = note_of(snap, t, a->base, a->page, a->entry->offset / BLOCK_BYTES);
-        if (!a->note)
-            break;
-    }
-    copies_are_out();
-    for (uint32_t i = 0; i < made; i++) {
-        const struct asked *a = &asked[i];
-
-        (void)publish(snap, t, a->base, a->page, a->entry->offset / BLOCK_BYTES, a->word, a->note);
-    }
-}
-
-void wk_snapshot_end(struct wk_snapshot *snap)
-{
-    struct notes **last = &snap->notes;
-
-    while (*last)
-        last = &(*last)->next;
-    *last = snap->state->notes;
-    snap->state->notes = snap->notes;
-    snap->notes = NULL;
-    if (wk_snapshot_is_read(snap) && snap->block_bytes > snap->state->blocks_kept_bytes) {
-        mem_free(snap->state->blocks_kept);
-        snap->state->blocks_kept = snap->blocks;
-        snap->state->blocks_kept_bytes = snap->block_bytes;
-        snap->blocks = NULL;
-    }
-}
-
-void wk_notes_free(struct wk_state *s, bool all)
-{
-    for (uint32_t i = 0; s->notes && (all || i < NOTES_FREED_MAX); i++) {
-        struct notes *n = s->notes;
-
-        s->notes = n->next;
-        wk_room_free(s, n, n->bytes);
-    }
 }
 
 int wk_snapshot_next_stored(struct wk_snapshot *snap, struct ckpt_section *section, struct bytes *payload,

@@ -99,7 +99,6 @@ void wk_state_unref(struct wk_state *s)
     wk_nursery_unref(s->nursery);
     wk_disk_release(s);
     mem_free(s->chunks);
-    mem_free(s->blocks_kept);
     mem_free(s->free_ids);
     mem_free(s->tables);
     mem_free(s->lists);

@@ -2,8 +2,8 @@
  * state_private.h - the table: per declared state and key group an epoch log with an index.
  *
  * Log: entries in pages, appended; an entry is changed in place in the epoch that wrote it, and in a later one where no
- * snapshot has to read it any more: then it gets the new date.  Before that the task writes down what the snapshot takes of
- * the 2 KiB around it, if its reader has not been there (snapshot.c).  Where that cannot be, and where the new value needs
+ * snapshot has to read it any more: then it gets the new date.  Before that the task writes it down for the snapshot, if its
+ * reader has not been there (notes.c).  Where that cannot be, and where the new value needs
  * more room, the new version is appended and the old one marked dead.  A deleted key that a checkpoint
  * may know leaves a tombstone, which stays in the index until a checkpoint that holds it is complete: each key has one
  * current entry at most, and the order of entries in the log means nothing.
@@ -32,9 +32,9 @@
 #define LINE_BYTES 64u /* of the cache */
 #define NEAR 2         /* prefetch into the second-level cache, which waits for more lines at a time than the first */
 #define BUCKET_SLOTS 8u
-#define BLOCK_BYTES 2048u /* of a page: what is written down at once for a snapshot */
-#define PAGE_BLOCKS (PAGE_BYTES / BLOCK_BYTES)
-#define PAGE_HEAD_BYTES 128u /* the first entry begins a line */
+#define OPEN_BYTES 2048u /* of a page, for new keys: its head hears of them when they are full */
+#define PAGE_HEAD_BYTES LINE_BYTES /* the first entry begins a line */
+#define PAGE_PLACES 16u /* that whole pages begin at in their rooms: else their heads would drive one another out of the cache */
 
 enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
 
@@ -46,7 +46,7 @@ enum entry_kind { ENTRY_PUT, ENTRY_DELETE };
  */
 struct entry {
     uint32_t born;      /* epoch that wrote it; atomic as `dead` */
-    uint32_t dead;      /* epoch that replaced or deleted it; 0 or with ENTRY_FREE: current. Atomic: both threads see it. */
+    uint32_t dead;      /* epoch that replaced or deleted it; 0: current. Atomic: both threads see it. */
     uint16_t offset;    /* from the begin of its page; one that is larger than PAGE_BYTES stands alone in its page */
     uint8_t key_len;    /* or KEY_MORE */
     uint8_t kind : 2;   /* enum entry_kind */
@@ -60,7 +60,6 @@ struct more { /* of an entry whose key or value is too long for its header, or t
     uint32_t cap;
     uint32_t part; /* 0; of lists and maps: number of the chunk or bucket */
 };
-#define ENTRY_FREE 0x80000000u /* in `dead`, with an epoch: no snapshot needs it any more that was taken up to then */
 #define KEY_MORE 255u
 #define CAP_SHORT_MAX (UINT16_MAX / 8u)
 
@@ -75,7 +74,7 @@ struct page {
     uint32_t tombs, tombs_newest; /* bytes of tombstones, epoch of the newest */
     int64_t newest_ms;            /* with a TTL: of all that is in it */
     uint32_t id;                  /* of all pages that there are, from 0 */
-    uint16_t first[PAGE_BLOCKS];  /* offset of the first entry that begins in each block; 0: none */
+    uint32_t lead;                /* bytes of its room in front of it */
 };
 _Static_assert(sizeof(struct page) <= PAGE_HEAD_BYTES, "the first entry is behind it");
 
@@ -156,12 +155,6 @@ struct pending {
     struct wk_tables *tables; /* a reference; NULL: none */
 };
 
-/* Room for what was written down for a snapshot. */
-struct notes {
-    struct notes *next;
-    size_t bytes, used;
-};
-
 struct chunk { /* rooms.c */
     char *data;
     uint32_t used; /* a bit per room of PAGE_BYTES */
@@ -197,11 +190,10 @@ struct wk_state {
     struct wk_snapshot **reading; /* their pages are held */
     uint32_t reading_count, reading_room;
     struct notes *notes;      /* of snapshots that have been read: they go step by step */
-    uintptr_t *blocks_kept;   /* of a snapshot that has been read; NULL: there are none */
-    size_t blocks_kept_bytes;
     uint32_t page_ids;        /* given so far */
     uint32_t *free_ids, free_id_count, free_id_room;
     uint32_t refs;            /* the task and the snapshots; atomic */
+    uint32_t noting;          /* odd: the task writes down for snapshots; atomic */
     struct restore *restore;
     struct disk *disk;        /* NULL: all of it is in memory */
     uint64_t spare_bytes;     /* charged, and in no page nor index: free rooms of chunks */
@@ -297,14 +289,6 @@ static inline struct page *page_of(struct entry *e)
 {
     return (struct page *)(void *)((char *)e - e->offset);
 }
-/* No snapshot wants it as it was, and its page knows of the epoch: it becomes an entry of that. */
-static inline void entry_redate(const struct table *t, struct group *g, struct entry *e, uint32_t epoch)
-{
-    __atomic_store_n(&e->dead, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&e->born, epoch, __ATOMIC_RELAXED);
-    e->fresh = 0;
-    g->changed[1] += room_of(t, e); /* the next delta has it */
-}
 /* Of 16 bits that neither the group is made of nor the bucket, as long as there are few; not 0. */
 static inline uint16_t tag_of(uint64_t hash)
 {
@@ -395,8 +379,6 @@ static inline void wk_note_newest(struct page *p, uint32_t epoch)
 static inline void page_begin_entry(struct page *p, uint32_t born)
 {
     CHECK(p->used < PAGE_BYTES);
-    if (p->first[p->used / BLOCK_BYTES] == 0)
-        p->first[p->used / BLOCK_BYTES] = (uint16_t)p->used;
     p->oldest = MIN(p->oldest, born);
     wk_note_newest(p, born);
 }
@@ -417,15 +399,13 @@ static inline void group_close(struct group *g)
 static inline bool group_open(struct group *g, size_t bytes, uint32_t epoch)
 {
     struct page *p = g->tail;
-    uint32_t block_end;
 
     group_close(g);
     if (!page_fits(p, bytes))
         return false;
     page_begin_entry(p, epoch);
-    block_end = MIN((p->used / BLOCK_BYTES + 1) * BLOCK_BYTES, p->end);
     g->open = (char *)p + p->used;
-    g->open_bytes = MAX(block_end - p->used, (uint32_t)bytes); /* the last one may lie across */
+    g->open_bytes = MIN(p->end - p->used, MAX(OPEN_BYTES, (uint32_t)bytes));
     return true;
 }
 /* Room for an entry there, of which all is to be written. */
@@ -460,7 +440,7 @@ static inline uint64_t entry_hash(struct entry *e)
 }
 static inline bool is_current(const struct entry *e)
 {
-    return e->dead == 0 || e->dead >= ENTRY_FREE;
+    return e->dead == 0;
 }
 /* Of those born after `base` (0: all). */
 static inline bool is_visible(const struct entry *e, uint32_t base, uint32_t epoch)
@@ -534,8 +514,6 @@ struct entry *wk_insert(struct table *t, struct group *g, uint64_t index_hash, c
  * (`keep` bytes of the value are taken along) that has replaced it.  Its value_len is set.  NULL: over budget.
  */
 struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep);
-/* An older entry that is current becomes one of this epoch where it is. false: a snapshot needs it as it was. */
-bool wk_redate(struct table *t, struct group *g, struct entry *e);
 /* The key is gone. false: over budget (for the tombstone). */
 bool wk_delete(struct table *t, struct group *g, uint64_t at, struct entry *e);
 /* A tombstone that no checkpoint needs any more leaves index and log. */
@@ -629,20 +607,18 @@ void wk_update_held(struct wk_state *s);
 /* ---- snapshot.c ---- */
 bool wk_snapshot_is_read(const struct wk_snapshot *snap); /* nobody reads it any more */
 uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap);
+void wk_snapshot_unref(struct wk_snapshot *snap);
+
+/* ---- notes.c: the task, while snapshots are read ---- */
 /*
- * e, which is current, may be changed: the snapshot does not want it, has read it, or what it takes of the block that e
- * begins in is written down now.  false: it is just reading there, or there is no memory.
+ * An older entry that is current becomes one of this epoch where it is, and is written down for the snapshots that want it.
+ * false: one is just reading there, or there is no memory.
  */
-bool wk_snapshot_release(struct wk_snapshot *snap, const struct table *t, const struct group *g, struct entry *e);
-/*
- * The same of up to KEY_RUN_ROWS entries with their groups, as far as nobody reads there and there is memory: many at once take
- * half the time, as memory is waited for together.
- */
-void wk_snapshot_release_all(struct wk_snapshot *snap, const struct table *t, const struct group *const *group,
-                             struct entry *const *entry, uint32_t count);
+bool wk_redate(struct table *t, struct group *g, struct entry *e);
+/* The same of up to 64 entries with their groups, some perhaps of this epoch by now. Bit i: that one is of this epoch. */
+uint64_t wk_redate_all(struct table *t, struct group *const *group, struct entry *const *entry, uint32_t count);
 /* Has been read: what was written down for it is the state's to free. */
 void wk_snapshot_end(struct wk_snapshot *snap);
-void wk_snapshot_unref(struct wk_snapshot *snap);
 /* Frees some of what was written down for snapshots that have been read; all: all of it. */
 void wk_notes_free(struct wk_state *s, bool all);
 

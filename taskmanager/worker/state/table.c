@@ -79,7 +79,7 @@ static void page_free(struct wk_state *s, struct page *p)
         s->free_ids = mem_realloc(s->free_ids, s->free_id_room * sizeof(*s->free_ids));
     }
     s->free_ids[s->free_id_count++] = p->id;
-    wk_room_free(s, p, p->bytes);
+    wk_room_free(s, (char *)p - p->lead, p->bytes);
 }
 
 static void free_pages(struct wk_state *s, struct group *g)
@@ -113,16 +113,21 @@ static struct page *page_new(struct table *t, struct group *g, size_t bytes)
 {
     struct wk_state *s = t->state;
     size_t size = MAX(g->page_bytes ? g->page_bytes : PAGE_FIRST_BYTES, PAGE_HEAD_BYTES + bytes);
+    char *room = wk_room_alloc(s, size);
+    uint32_t id, lead;
     struct page *p;
 
-    p = wk_room_alloc(s, size);
-    if (!p)
+    if (!room)
         return NULL;
+    id = take_id(s);
+    lead = size == PAGE_BYTES && bytes <= PAGE_BYTES / 2 ? id % PAGE_PLACES * LINE_BYTES : 0;
+    p = (struct page *)(void *)(room + lead);
     memset(p, 0, sizeof(*p));
     p->bytes = size;
-    p->id = take_id(s);
+    p->id = id;
+    p->lead = lead;
     p->used = PAGE_HEAD_BYTES;
-    p->end = (uint32_t)size;
+    p->end = (uint32_t)size - lead;
     p->oldest = UINT32_MAX;
     p->made = s->epoch;
     p->prev = g->tail;
@@ -242,22 +247,6 @@ static struct entry *replace(struct table *t, struct group *g, uint64_t at, stru
     wk_index_point(g, at, copy);
     g->changed[1] += room.bytes;
     return copy;
-}
-
-bool wk_redate(struct table *t, struct group *g, struct entry *e)
-{
-    const struct wk_state *s = t->state;
-
-    if (e->dead != (ENTRY_FREE | s->epoch)) { /* else the page has been told */
-        if (t->stored)
-            return false;
-        for (uint32_t i = 0; i < s->reading_count; i++)
-            if (!wk_snapshot_release(s->reading[i], t, g, e))
-                return false;
-        wk_note_newest(page_of(e), s->epoch);
-    }
-    entry_redate(t, g, e, s->epoch);
-    return true;
 }
 
 struct entry *wk_renew(struct table *t, struct group *g, uint64_t at, struct entry *e, size_t size, size_t keep)

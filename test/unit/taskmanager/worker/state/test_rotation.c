@@ -12,6 +12,8 @@
 
 #include "common/base/check.h"
 #include "common/base/hash.h"
+#include "common/base/mem.h"
+#include "common/ckpt/ckpt_entry.h"
 #include "common/ckpt/ckpt_file.h"
 #include "taskmanager/worker/state/snapshot.h"
 
@@ -165,11 +167,98 @@ static void keys_are_changed_in_place_while_a_snapshot_is_read(void **state)
     assert_int_equal(f->budget.used_bytes, 0);
 }
 
+/* The rest of a snapshot: each key that has not been seen comes once, and its sum is what it was. */
+static void read_rest(struct wk_snapshot *snap, uint8_t *seen, uint64_t sum, uint32_t sections)
+{
+    struct ckpt_section section;
+    struct bytes payload;
+    struct ckpt_entry e;
+    uint64_t key, has;
+
+    bytes_init(&payload);
+    while (sections-- > 0 && wk_snapshot_next(snap, &section, &payload)) {
+        uint64_t rows = 0;
+
+        for (struct reader in = reader_of(payload.data, payload.len); in.at < in.end; rows++) {
+            assert_int_equal(ckpt_entry_take(&in, &e, "here", NULL), 0);
+            memcpy(&key, e.key, 8);
+            memcpy(&has, e.value, 8);
+            assert_true(key < KEYS && !seen[key] && has == sum);
+            seen[key] = 1;
+        }
+        assert_int_equal(rows, section.rows);
+    }
+    bytes_release(&payload);
+}
+
+/* Of two snapshots one stands in a page, so its keys get new versions; each finds all keys once. */
+static void each_snapshot_finds_a_key_once(void **state)
+{
+    struct fixture *f = &(struct fixture){.budget = {.limit_bytes = 1u << 30}};
+    struct wk_snapshot *snap[2];
+    uint8_t *seen[2];
+
+    (void)state;
+    f->s = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &f->budget, .parallelism = 1,
+                                                   .max_parallelism = 2, .small_bytes = 1});
+    for (uint64_t i = 0; i < KEYS; i++)
+        touch(f, i);
+    for (int i = 0; i < 2; i++) {
+        seen[i] = mem_alloc(KEYS);
+        snap[i] = wk_state_freeze(f->s, (uint64_t)i + 1, WK_SNAPSHOT_FULL);
+    }
+    read_rest(snap[0], seen[0], 1, 1); /* it ends within a page */
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < KEYS; i++)
+            touch(f, i);
+        read_rest(snap[1], seen[1], 1, 1);
+        wk_state_settle(f->s, 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        read_rest(snap[i], seen[i], 1, UINT32_MAX);
+        for (uint64_t k = 0; k < KEYS; k++)
+            assert_int_equal(seen[i][k], 1);
+        wk_snapshot_free(snap[i]);
+        mem_free(seen[i]);
+    }
+    wk_state_free(f->s);
+    assert_int_equal(f->budget.used_bytes, 0);
+}
+
+/* A table gets its first key while a delta is read, and another snapshot begins: the delta knows nothing of it. */
+static void a_table_may_begin_while_a_delta_is_read(void **state)
+{
+    struct fixture *f = &(struct fixture){.budget = {.limit_bytes = 1u << 30}};
+    struct wk_snapshot *snap[2];
+    uint8_t *seen = mem_alloc(KEYS);
+
+    (void)state;
+    f->s = wk_state_new(&(struct wk_state_options){.decl = declared, .budget = &f->budget, .parallelism = 1,
+                                                   .max_parallelism = 2, .small_bytes = 1});
+    (void)checkpoint(f);
+    ckpt_meta_free(f->last);
+    snap[0] = wk_state_freeze(f->s, 2, WK_SNAPSHOT_INCREMENTAL);
+    touch(f, 5);
+    snap[1] = wk_state_freeze(f->s, 3, WK_SNAPSHOT_INCREMENTAL);
+    touch(f, 5);
+    read_rest(snap[0], seen, 0, UINT32_MAX);
+    assert_int_equal(seen[5], 0);
+    read_rest(snap[1], seen, 1, UINT32_MAX);
+    assert_int_equal(seen[5], 1);
+    wk_snapshot_free(snap[0]);
+    wk_snapshot_free(snap[1]);
+    mem_free(seen);
+    wk_state_free(f->s);
+    assert_int_equal(f->budget.used_bytes, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(about_twice_the_change_is_written),
         cmocka_unit_test(keys_are_changed_in_place_while_a_snapshot_is_read),
+        cmocka_unit_test(each_snapshot_finds_a_key_once),
+        cmocka_unit_test(a_table_may_begin_while_a_delta_is_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,218 @@
+/*
+ * notes.c - what the task writes down for snapshots that are being read, before it changes an entry that they want.
+ *
+ * An entry that was written down gets the new epoch, so the reader that comes to its page leaves it out, and finds it behind the
+ * pages of its group.  The entry is at hand anyway when it is changed, and goes to memory that is written in order: some 20 ns.
+ * A page that the reader is in, or has been in, gets no notes: what is in hand of it is appended to the log as a new version
+ * while it is read, and free after that.
+ *
+ * Nobody waits for long: while the task writes down, `noting` of its state is odd.  The reader first says which page it is going
+ * to read, then waits until the task is out of what it may have begun before (at most a run of keys); the task asks which
+ * pages are read after it has said that it writes down.  So one of them sees the other (Dekker).
+ * Runs in the task's step; the last holder of the state frees.
+ */
+#include <string.h>
+
+#include "common/base/check.h"
+#include "common/base/cpu.h"
+#include "taskmanager/worker/state/snapshot_private.h"
+
+#define NOTES_FIRST_BYTES 4096u
+#define NOTES_MAX_BYTES (256u << 10) /* each group has one that is not full */
+#define NOTES_FREED_MAX 16u          /* in a step */
+
+static void begin_noting(struct wk_state *s)
+{
+    __atomic_store_n(&s->noting, s->noting + 1, __ATOMIC_SEQ_CST);
+}
+static void end_noting(struct wk_state *s)
+{
+    __atomic_store_n(&s->noting, s->noting + 1, __ATOMIC_RELEASE);
+}
+
+/* A third more than the group has, in a power of two. false: over budget. What is used of it is counted later. */
+static bool make_room(struct wk_snapshot *snap, struct frozen *f, size_t bytes)
+{
+    size_t size = NOTES_FIRST_BYTES, all = bytes + sizeof(struct notes);
+    struct notes *n;
+
+    while (size < NOTES_MAX_BYTES && size * 3 < f->note_bytes)
+        size *= 2;
+    if (all > size)
+        size = (all + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
+    n = wk_room_alloc(snap->state, size);
+    if (!n)
+        return false;
+    if (f->notes) {
+        f->notes->used = (uint32_t)(f->at - f->notes->data);
+        f->notes->rows = f->rows;
+    }
+    *n = (struct notes){.next = snap->notes, .before = f->notes, .bytes = size};
+    if (!snap->notes)
+        snap->first_notes = n;
+    snap->notes = n;
+    f->note_bytes += size;
+    f->notes = n;
+    f->rows = 0;
+    f->at = n->data;
+    f->end = (uint8_t *)n + size;
+    return true;
+}
+
+/* An entry in hand; what is asked of its page and of itself is asked once. */
+struct older {
+    struct entry *entry;
+    uint32_t page; /* id */
+    uint32_t room; /* bytes */
+};
+/* What a snapshot wants of it. */
+struct wanted {
+    struct frozen *group; /* NULL: nothing */
+    uint32_t base, read;  /* read: of its page */
+};
+
+static inline struct wanted wanted_of(const struct wk_snapshot *snap, const struct table *t, const struct group *g,
+                                      const struct older *o)
+{
+    const struct frozen_table *f = &snap->tables[t - snap->state->tables];
+    uint32_t born = o->entry->born, base;
+
+    if (born > snap->epoch)
+        return (struct wanted){.read = PAGE_READ};
+    base = f->image || f->groups[g - t->groups].image ? 0 : snap->base_epoch;
+    if (born <= base)
+        return (struct wanted){.read = PAGE_READ};
+    return (struct wanted){&f->groups[g - t->groups], base, __atomic_load_n(&snap->pages[o->page].read, __ATOMIC_SEQ_CST)};
+}
+
+/* Whether it may be changed, or can be written down: no reader is where it stands, and there is room. */
+static inline bool prepare(struct wk_snapshot *snap, const struct wanted *w, const struct older *o)
+{
+    size_t most = o->room + (size_t)CKPT_ENTRY_HEAD_MAX;
+
+    if (w->read != PAGE_UNREAD)
+        return w->read == PAGE_READ;
+    return (size_t)(w->group->end - w->group->at) >= most || make_room(snap, w->group, most);
+}
+
+/* Prepared. A reader that has come since then waits. */
+static inline void note(struct wk_snapshot *snap, const struct table *t, const struct wanted *w, const struct older *o)
+{
+    if (w->read == PAGE_READ)
+        return;
+    if (wk_snapshot_wants(snap, t, w->base, o->entry)) {
+        w->group->at = wk_snapshot_put(t, o->entry, w->group->at);
+        w->group->rows++;
+    }
+    snap->pages[o->page].noted += o->room;
+}
+
+/* For all of the snapshots or for none. */
+static bool note_for_several(struct wk_state *s, const struct table *t, const struct group *g, const struct older *o)
+{
+    struct wanted w;
+
+    for (uint32_t i = 0; i < s->reading_count; i++) {
+        w = wanted_of(s->reading[i], t, g, o);
+        if (!prepare(s->reading[i], &w, o))
+            return false;
+    }
+    for (uint32_t i = 0; i < s->reading_count; i++) {
+        w = wanted_of(s->reading[i], t, g, o);
+        note(s->reading[i], t, &w, o);
+    }
+    return true;
+}
+
+/* While the task notes. */
+static inline bool redate(struct table *t, struct group *g, const struct older *o)
+{
+    struct wk_state *s = t->state;
+
+    if (s->reading_count > 1 && !note_for_several(s, t, g, o))
+        return false;
+    if (s->reading_count == 1) {
+        struct wanted w = wanted_of(s->reading[0], t, g, o);
+
+        if (!prepare(s->reading[0], &w, o))
+            return false;
+        note(s->reading[0], t, &w, o);
+    }
+    __atomic_store_n(&o->entry->born, s->epoch, __ATOMIC_RELAXED);
+    o->entry->fresh = 0;
+    g->changed[1] += o->room; /* the next delta has it */
+    return true;
+}
+
+static inline struct older look_at(const struct table *t, struct entry *e)
+{
+    struct page *p = page_of(e);
+
+    wk_note_newest(p, t->state->epoch);
+    return (struct older){e, p->id, (uint32_t)room_of(t, e)};
+}
+
+bool wk_redate(struct table *t, struct group *g, struct entry *e)
+{
+    struct older o;
+    bool done;
+
+    if (t->stored)
+        return false;
+    o = look_at(t, e);
+    begin_noting(t->state);
+    done = redate(t, g, &o);
+    end_noting(t->state);
+    return done;
+}
+
+/* Where the next entry of the group goes. */
+FETCHES_FOR_WRITING static void fetch_room(const struct wk_snapshot *snap, const struct table *t, struct group *const *group,
+                                           uint32_t count)
+{
+    const struct frozen *f = snap->tables[t - snap->state->tables].groups;
+
+    for (uint32_t i = 0; i < count && f; i++) {
+        __builtin_prefetch(f[group[i] - t->groups].at, 1);
+        __builtin_prefetch(f[group[i] - t->groups].at + LINE_BYTES, 1);
+    }
+}
+
+uint64_t wk_redate_all(struct table *t, struct group *const *group, struct entry *const *entry, uint32_t count)
+{
+    struct wk_state *s = t->state;
+    struct older older[KEY_RUN_ROWS];
+    uint64_t done = 0;
+
+    if (s->reading_count > 0)
+        fetch_room(s->reading[0], t, group, count);
+    for (uint32_t i = 0; i < count; i++) /* heads of pages are waited for together */
+        older[i] = look_at(t, entry[i]);
+    begin_noting(s);
+    for (uint32_t i = 0; i < count; i++) /* the same one may come twice */
+        if (entry[i]->born == s->epoch || redate(t, group[i], &older[i]))
+            done |= UINT64_C(1) << i;
+    end_noting(s);
+    return done;
+}
+
+void wk_snapshot_end(struct wk_snapshot *snap)
+{
+    struct wk_state *s = snap->state;
+
+    if (!snap->notes)
+        return;
+    snap->first_notes->next = s->notes;
+    s->notes = snap->notes;
+    snap->notes = NULL;
+}
+
+void wk_notes_free(struct wk_state *s, bool all)
+{
+    for (uint32_t i = 0; s->notes && (all || i < NOTES_FREED_MAX); i++) {
+        struct notes *n = s->notes;
+
+        s->notes = n->next;
+        wk_room_free(s, n, n->bytes);
+    }
+}
