@@ -54,7 +54,7 @@ static char *absolute(const char *folder)
 {
     char *here, *made;
 
-    if (folder[0] == '/' || strchr(folder, ':'))
+    if (folder[0] == '/' || folder[0] == '\0' || strchr(folder, ':')) /* nothing is not here: it is refused there */
         return mem_strdup(folder);
     here = realpath(".", NULL);
     made = mem_printf("%s/%s", here ? here : "", folder);

@@ -182,7 +182,6 @@ const struct conf_class_row conf_class_rows[] = {
     NOTHING("rest.server.numThreads", REST_LOOP)
     NOTHING("rest.server.thread-priority", REST_LOOP)
     NOT_YET("rest.url-prefix")
-    NOT_YET("restart-strategy")
     NOT_YET("scheduler-mode")
 
     NOTHING("security.context.factory.classes", NO_CLASSES)

@@ -141,6 +141,9 @@
     X(EXECUTION_CHECKPOINTING_ALIGNMENT_TIMEOUT, "execution.checkpointing.alignment-timeout",      \
       DURATION, "0 ms", "", JOB,                                                                   \
       "Older name of `execution.checkpointing.aligned-checkpoint-timeout`.")                       \
+    X(EXECUTION_CHECKPOINTING_INCREMENTAL, "execution.checkpointing.incremental", BOOL, "true", "", JOB, \
+      "Whether a checkpoint writes what has changed and names files of earlier ones; else each is "  \
+      "complete in itself. Flink's default is false.")                                             \
     X(EXECUTION_CHECKPOINTING_NUM_RETAINED, "execution.checkpointing.num-retained", INT, "1",      \
       "1..1000", JOB, "How many complete checkpoints are kept.")                                   \
     X(EXECUTION_CHECKPOINTING_EXTERNALIZED_CHECKPOINT_RETENTION,                                   \

@@ -68,19 +68,28 @@ static unsigned edit_distance(const char *a, const char *b, unsigned limit)
     return row[lb];
 }
 
-static const char *nearest(const char *key)
+/* The option that is fewer than `below` letters away, the nearest; NULL. *ret_distance is its distance. */
+static const char *nearest_option(const char *key, unsigned below, unsigned *ret_distance)
 {
-    unsigned best = (unsigned)MAX(strlen(key) / 4, 2) + 1;
     const char *found = NULL;
 
     for (int i = 0; i < OPT_COUNT; i++) {
-        unsigned d = edit_distance(key, conf_option((enum conf_id)i)->key, best - 1);
+        unsigned d = edit_distance(key, conf_option((enum conf_id)i)->key, below - 1);
 
-        if (d < best) {
-            best = d;
+        if (d < below) {
+            below = d;
             found = conf_option((enum conf_id)i)->key;
         }
     }
+    *ret_distance = below;
+    return found;
+}
+
+static const char *nearest(const char *key)
+{
+    unsigned best = (unsigned)MAX(strlen(key) / 4, 2) + 1;
+    const char *found = nearest_option(key, best, &best);
+
     for (size_t i = 0; i < conf_class_row_count; i++) {
         const char *other = conf_class_rows[i].pattern;
         unsigned d;
@@ -98,7 +107,9 @@ static const char *nearest(const char *key)
 
 static char *warning(const struct conf_entry *e)
 {
+    const struct conf_class_row *row = find_row(e->key);
     const char *why, *near;
+    unsigned distance;
 
     switch (conf_class(e->key, &why)) {
     case CONF_WORKS:
@@ -106,6 +117,9 @@ static char *warning(const struct conf_entry *e)
     case CONF_MEANS_NOTHING:
         return mem_printf("%s: '%s' means nothing here: %s", e->origin, e->key, why);
     case CONF_NOT_YET:
+        near = strchr(row->pattern, '*') ? nearest_option(e->key, 3, &distance) : NULL;
+        if (near != NULL) /* not a key of Flink, but one of those that work, with a slip */
+            return mem_printf("%s: unknown key '%s'; did you mean '%s'?", e->origin, e->key, near);
         return mem_printf("%s: '%s' is not supported yet and does nothing", e->origin, e->key);
     case CONF_UNKNOWN:
         break;

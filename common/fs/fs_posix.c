@@ -62,6 +62,20 @@ static int failed(struct op *op, const char *what)
     return err_errno(&op->result.err, errno, "cannot %s %s", what, op->path);
 }
 
+/* A pipe would hold this thread until somebody writes into it. (O_NONBLOCK means nothing to files.) */
+static bool is_file(struct op *op, int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) != 0)
+        (void)failed(op, "stat");
+    else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) /* of a folder reading says what it is */
+        return true;
+    else
+        err_set(&op->result.err, ERR_INVALID, "cannot open %s: it is no regular file", op->path);
+    return false;
+}
+
 static int run_open(struct op *op)
 {
     static const int flags[] = {
@@ -70,10 +84,14 @@ static int run_open(struct op *op)
         [FS_APPEND] = O_RDWR | O_CREAT | O_APPEND,
         [FS_CREATE_UNCACHED] = O_RDWR | O_CREAT | O_TRUNC | O_APPEND,
     };
-    int fd = open(op->path, flags[op->mode] | O_CLOEXEC, 0666);
+    int fd = open(op->path, flags[op->mode] | O_CLOEXEC | O_NONBLOCK, 0666);
 
     if (fd < 0)
         return failed(op, "open");
+    if (!is_file(op, fd)) {
+        close(fd);
+        return op->result.err.code;
+    }
     op->file = MEM_NEW(struct fs_file);
     op->file->fd = fd;
     op->file->path = mem_strdup(op->path);
@@ -165,11 +183,13 @@ static int run_read_all(struct op *op)
     size_t max = op->len;
     int rc;
 
-    file.fd = open(op->path, O_RDONLY | O_CLOEXEC);
+    file.fd = open(op->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file.fd < 0)
         return failed(op, "open");
     op->file = &file;
-    if (fstat(file.fd, &st) != 0)
+    if (!is_file(op, file.fd))
+        rc = op->result.err.code;
+    else if (fstat(file.fd, &st) != 0)
         rc = failed(op, "stat");
     else if ((uint64_t)st.st_size > max)
         rc = err_set(&op->result.err, ERR_LIMIT,

@@ -65,6 +65,7 @@ static void read_settings(struct jm_ckpt *c, const struct conf *conf)
     c->keep_failed = strcmp(retention, "NO_EXTERNALIZED_CHECKPOINTS") != 0;
     s->externalized = c->keep_failed;
     s->delete_on_cancellation = !c->keep_canceled;
+    c->incremental = conf_bool(conf, OPT_EXECUTION_CHECKPOINTING_INCREMENTAL);
     c->retained = (uint32_t)conf_int(conf, OPT_EXECUTION_CHECKPOINTING_NUM_RETAINED);
 }
 
@@ -479,7 +480,7 @@ static void begin(struct jm_ckpt *c, struct wish *wish)
                                : mem_printf("%s/chk-%llu", c->dir, (unsigned long long)p->id);
     p->entry = jm_ckpt_entry_new(c->options.graph, p->id, kind);
     p->entry->trigger_ms = env_wall_ms(c->env);
-    p->entry->full = (wish && wish->full) || c->full_next;
+    p->entry->full = (wish && wish->full) || c->full_next || !c->incremental;
     if (wish) {
         p->done = wish->done;
         p->arg = wish->arg;

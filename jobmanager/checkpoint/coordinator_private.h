@@ -63,6 +63,7 @@ struct jm_ckpt {
     struct jm_ckpt_settings settings;
     uint32_t retained;
     bool keep_failed, keep_canceled;
+    bool incremental; /* else each is complete in itself */
     char *dir, *shared_dir, *savepoint_dir; /* owned; savepoint_dir NULL: not set */
 
     char *load_path, *claimed; /* owned; the checkpoint to begin with; folder of files that the job owns with it */

@@ -310,6 +310,23 @@ struct scribbler {
     int written;
     uint64_t until_ns;
 };
+static void each_is_complete_in_itself_if_so_wished(void **state)
+{
+    (void)state;
+    for (int incremental = 0; incremental < 2; incremental++) {
+        struct world *w = world_with(1, 1);
+
+        world_set(w, "execution.checkpointing.interval", "1s");
+        world_set(w, "execution.checkpointing.dir", "/ckpt");
+        world_set(w, "execution.checkpointing.incremental", incremental ? "true" : "false");
+        world_submit(w, 1, 1);
+        world_run_ms(w, 5500);
+        assert_true(world_worker(w, 0, 1)->triggers >= 4);
+        assert_int_equal(world_worker(w, 0, 1)->full, incremental ? 0 : world_worker(w, 0, 1)->triggers);
+        world_free(w);
+    }
+}
+
 static void scribbled(void *arg, const struct fs_result *result)
 {
     (void)arg;
@@ -613,6 +630,7 @@ int main(void)
         cmocka_unit_test(a_stop_that_a_failure_undoes_says_so),
         cmocka_unit_test(what_is_over_leaves_nothing),
         cmocka_unit_test(what_is_retained_stays),
+        cmocka_unit_test(each_is_complete_in_itself_if_so_wished),
         cmocka_unit_test(what_was_written_too_late_goes_with_the_next_one),
         cmocka_unit_test(what_was_written_too_late_goes_with_the_job),
         cmocka_unit_test(a_folder_in_the_making_goes_with_the_job),

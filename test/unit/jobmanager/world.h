@@ -51,6 +51,7 @@ struct fake_worker {
     uint32_t task_count;
     int deploys, cancels, events, refused;
     int triggers, completes, aborts;
+    int full; /* triggers of what is to be complete in itself */
     int disorder; /* triggers of a checkpoint that is older than the one before */
     uint64_t last_checkpoint, restored; /* triggered last; that its deployment names */
     uint32_t finished_vertices;
@@ -224,6 +225,7 @@ static UNUSED void fake_ack(struct fake_worker *w, uint64_t checkpoint, const ch
 static void fake_triggered(struct fake_worker *w, const Rask__Control__TriggerCheckpoint *msg)
 {
     w->triggers++;
+    w->full += msg->full;
     w->disorder += msg->checkpoint <= w->last_checkpoint;
     w->last_checkpoint = msg->checkpoint;
     snprintf(w->dir, sizeof(w->dir), "%s", msg->dir);

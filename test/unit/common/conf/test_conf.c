@@ -265,7 +265,9 @@ static void keys_that_do_nothing_are_named(void **state)
                                "state.latency-track.history-size: 9\n"
                                "rest.port: 8081\n"
                                "something.entirely.different: 1\n"
-                               "rest.url-prefx: /x\n";
+                               "rest.url-prefx: /x\n"
+                               "execution.checkpointing.intervall: 5 s\n"
+                               "execution.checkpointing.write-buffer-size: 4096\n";
     struct conf *c = conf_new();
     struct bytes out;
 
@@ -279,7 +281,43 @@ static void keys_that_do_nothing_are_named(void **state)
                         "f:2: 'python.executable' means nothing here: jobs are written in C.\n"
                         "f:3: 'state.latency-track.history-size' is not supported yet and does nothing\n"
                         "f:5: unknown key 'something.entirely.different'\n"
-                        "f:6: unknown key 'rest.url-prefx'; did you mean 'rest.url-prefix'?\n");
+                        "f:6: unknown key 'rest.url-prefx'; did you mean 'rest.url-prefix'?\n"
+                        "f:7: unknown key 'execution.checkpointing.intervall'; did you mean 'execution.checkpointing.interval'?\n"
+                        "f:8: 'execution.checkpointing.write-buffer-size' is not supported yet and does nothing\n");
+    bytes_release(&out);
+    conf_free(c);
+}
+
+static void older_names_of_keys_are_taken(void **state)
+{
+    static const char text[] = "state.checkpoints.dir: file:///ckpt\n"
+                               "state.savepoints.dir: file:///sp\n"
+                               "state.backend: RocksDB\n"
+                               "state.backend.incremental: false\n"
+                               "state.checkpoints.num-retained: 3\n"
+                               "restart-strategy: fixed-delay\n"
+                               "execution.savepoint.path: /sp/1\n"
+                               "execution.savepoint.ignore-unclaimed-state: true\n"
+                               "execution.savepoint-restore-mode: CLAIM\n";
+    struct conf *c = conf_new();
+    struct bytes out;
+
+    (void)state;
+    bytes_init(&out);
+    assert_int_equal(conf_load_text(c, "f", text, strlen(text), &err), 0);
+    conf_warnings(c, add_line, &out);
+    assert_int_equal(out.len, 0);
+    assert_string_equal(conf_string(c, OPT_EXECUTION_CHECKPOINTING_DIR), "file:///ckpt");
+    assert_string_equal(conf_string(c, OPT_EXECUTION_CHECKPOINTING_SAVEPOINT_DIR), "file:///sp");
+    assert_string_equal(conf_string(c, OPT_STATE_BACKEND_TYPE), "rocksdb");
+    assert_false(conf_bool(c, OPT_EXECUTION_CHECKPOINTING_INCREMENTAL));
+    assert_int_equal(conf_int(c, OPT_EXECUTION_CHECKPOINTING_NUM_RETAINED), 3);
+    assert_string_equal(conf_string(c, OPT_RESTART_STRATEGY_TYPE), "fixed-delay");
+    assert_string_equal(conf_string(c, OPT_EXECUTION_STATE_RECOVERY_PATH), "/sp/1");
+    assert_true(conf_bool(c, OPT_EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED_STATE));
+    assert_string_equal(conf_string(c, OPT_EXECUTION_STATE_RECOVERY_CLAIM_MODE), "CLAIM");
+    assert_int_equal(conf_set(c, "restart-strategy", "sometimes", "-D", &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "-D: restart-strategy.type: 'sometimes' is none of them"));
     bytes_release(&out);
     conf_free(c);
 }
@@ -323,6 +361,7 @@ int main(void)
         cmocka_unit_test(a_job_sets_only_what_is_its_own),
         cmocka_unit_test(secrets_are_hidden),
         cmocka_unit_test(keys_that_do_nothing_are_named),
+        cmocka_unit_test(older_names_of_keys_are_taken),
         cmocka_unit_test(folders_are_found_or_named),
     };
 

@@ -42,7 +42,7 @@ static void nested_and_flat_mix(void **state)
     assert_int_equal(conf_int(c, OPT_JOBMANAGER_RPC_PORT), 7000);
     assert_string_equal(conf_string(c, OPT_JOBMANAGER_BIND_HOST), "0.0.0.0");
     assert_int_equal(conf_int(c, OPT_TASKMANAGER_NUMBEROFTASKSLOTS), 4);
-    assert_string_equal(conf_raw(c, "state.backend"), "hashmap");
+    assert_string_equal(conf_raw(c, "state.backend.type"), "hashmap"); /* an older name */
     assert_null(conf_raw(c, "empty"));
     assert_null(conf_raw(c, "tilde"));
     assert_string_equal(conf_raw(c, "quoted"), "");
