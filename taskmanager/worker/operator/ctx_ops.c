@@ -23,6 +23,28 @@ int64_t wk_op_property_i64(const struct wk_op *op, const char *key, int64_t othe
     return text ? strtoll(text, NULL, 10) : otherwise;
 }
 
+void wk_task_log(struct wk_op *op, int level, const char *text)
+{
+    struct wk_task *t = wk_task_of(op);
+
+    env_log(t->host->env, (enum log_level)level, "task", t->host->job, "%s: %s: %s", t->name, op->ctx.name, text);
+}
+
+int64_t wk_task_wall_ms(struct wk_op *op)
+{
+    return wk_task_of(op)->wall_ms;
+}
+
+const struct connector *wk_task_connector(struct wk_op *op, const char *name)
+{
+    struct wk_task *t = wk_task_of(op);
+
+    for (const struct connector *const *c = t->host->connectors; c && *c; c++)
+        if (strcmp((*c)->name, name) == 0)
+            return *c;
+    return NULL;
+}
+
 int wk_op_set_key(struct wk_op *op, int input, const rask_row *row)
 {
     rask_ctx *ctx = &op->ctx;

@@ -31,7 +31,7 @@ struct wk_runnable {
     int state;                /* atomic, WK_IDLE ... */
     int hurry;                /* atomic: the step is long, loops over rows should return; wk_hurries */
     bool ending;              /* step: it wakes others and returns at once, so its thread may run one of them */
-    bool is_source;           /* set once: what it makes is work for others */
+    bool is_source;           /* step: what it makes next is work for others */
     bool slow;                /* its last step took longer than WK_SLOW_NS; owned by the executor */
     uint64_t began_ns;        /* of now_ns: when the step began; owned by the executor */
     uint64_t ended_ns;        /* step: when it ended, if it has looked; 0: it has not */

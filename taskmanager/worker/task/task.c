@@ -692,6 +692,24 @@ static bool is_sated(const struct wk_task *t)
     return false;
 }
 
+/*
+ * Rows of a wide source that wait for credit keep a block of 1 MiB: when it comes they leave at once, before other sources have
+ * their turn.  What it makes next waits for its own.
+ */
+static bool has_sent(const struct wk_task *t)
+{
+    bool full = !t->is_source || t->run.is_source;
+
+    for (uint32_t i = 0; i < t->chain.edge_count && !full; i++)
+        full = wk_edge_full(t->chain.edges[i]);
+    return !full;
+}
+
+static bool goes_before_sources(const struct wk_task *t)
+{
+    return t->stopped == TASK_STOP_OUTPUT && t->chain.edge_count > 0 && t->chain.edges[0]->wider > 1;
+}
+
 struct budget {
     uint64_t deadline;
     uint32_t quick; /* control elements so far */
@@ -729,6 +747,10 @@ static bool step(struct wk_task *t, uint64_t now)
     }
     if (!before_rows(t))
         return false;
+    if (has_sent(t)) {
+        t->stopped = TASK_STOP_BUDGET;
+        return true;
+    }
     wk_task_send_marker(t, now);
     for (;;) {
         enum wk_chain_result r = wk_chain_run(&t->chain, budget.deadline);
@@ -818,6 +840,7 @@ static bool task_run(struct wk_runnable *r)
         wk_edge_wake(t->chain.edges[i]);
     if (wk_debloat_is_due(&t->debloat, began) && !wk_task_is_over(t))
         debloat(t, began);
+    r->is_source = t->is_source && !goes_before_sources(t);
     r->ended_ns = ex->ops->now_ns(ex);
     wk_clock_move(&t->clock, phase_after(t), r->ended_ns);
     return again;
@@ -862,28 +885,6 @@ void wk_task_accumulate(struct wk_op *op, const char *name, int64_t n)
     pthread_mutex_lock(&t->lock);
     counter_of(&op->accumulators, name)->value += n;
     pthread_mutex_unlock(&t->lock);
-}
-
-void wk_task_log(struct wk_op *op, int level, const char *text)
-{
-    struct wk_task *t = wk_task_of(op);
-
-    env_log(t->host->env, (enum log_level)level, "task", t->host->job, "%s: %s: %s", t->name, op->ctx.name, text);
-}
-
-int64_t wk_task_wall_ms(struct wk_op *op)
-{
-    return wk_task_of(op)->wall_ms;
-}
-
-const struct connector *wk_task_connector(struct wk_op *op, const char *name)
-{
-    struct wk_task *t = wk_task_of(op);
-
-    for (const struct connector *const *c = t->host->connectors; c && *c; c++)
-        if (strcmp((*c)->name, name) == 0)
-            return *c;
-    return NULL;
 }
 
 void wk_task_accumulators(struct wk_task *t, struct map *into)
