@@ -10,6 +10,17 @@ out=$(make -s VARIANT="${VARIANT:-release}" bench-programs 2>&1) || {
     exit 1
 }
 echo "ok bench_programs_compile"
+failed=0
+out=$(timeout 100 python3 bench/run.py --build "$build" --only cores --quick --json 2>&1)
+if python3 -c 'import json, sys
+f, = json.loads(sys.argv[1])
+sys.exit(not (f["value"] > 0 and f["unit"] == "ns" and f["min"] <= f["median"] <= f["max"]))' "$out" 2>/dev/null; then
+    echo "ok bench_as_json"
+else
+    echo "FAIL bench_as_json:"
+    printf '%s\n' "$out" | tail -n 10 | sed 's/^/    /'
+    failed=1
+fi
 out=$(timeout 200 python3 bench/run.py --build "$build" --check 2>&1)
 status=$?
 grep '^ok ' <<<"$out"
@@ -18,3 +29,4 @@ if [[ $status -ne 0 ]]; then
     grep -v '^ok ' <<<"$out" | tail -n 10 | sed 's/^/    /'
     exit 1
 fi
+exit "$failed"
