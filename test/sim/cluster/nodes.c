@@ -121,13 +121,16 @@ static const struct sim_node_kind worker_kind = {"worker", worker_boot, worker_f
 
 struct worker *worker_of(struct cluster *c, const struct id *job_id, uint64_t epoch, uint32_t index)
 {
+    struct worker *newest = NULL; /* one that was given up may live on where nobody hears it */
+
     for (uint32_t i = 0; i < c->worker_count; i++) {
         struct worker *w = &c->workers[i];
 
-        if (w->wk && id_equal(&w->job_id, job_id) && w->start->job_epoch == epoch && w->start->worker_index == index)
-            return w;
+        if (w->wk && id_equal(&w->job_id, job_id) && w->start->job_epoch == epoch && w->start->worker_index == index &&
+            (!newest || newest->start->process < w->start->process))
+            newest = w;
     }
-    return NULL;
+    return newest;
 }
 
 /* ---- spawner ---- */
