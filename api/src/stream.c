@@ -333,6 +333,21 @@ static bool is_key_column(const struct node *n, uint32_t column)
     return false;
 }
 
+rask_stream *rask_with_idleness(rask_stream *op, int64_t idle_ms)
+{
+    const char *fn = "rask_with_idleness";
+    struct node *n = owner(op, fn);
+
+    if (!n)
+        return api_broken(op);
+    if (strcmp(n->pb.op->type, OP_EVENT_TIME) != 0)
+        return api_fail(op->env, ERR_INVALID, "%s: '%s' is no rask_event_time", fn, n->pb.name);
+    if (idle_ms < 1)
+        return api_fail(op->env, ERR_INVALID, "%s: %lld ms; at least 1 is needed", fn, (long long)idle_ms);
+    api_node_property_i64(n, "idle_ms", idle_ms);
+    return op;
+}
+
 rask_stream *rask_merge_updates(rask_stream *op)
 {
     const char *fn = "rask_merge_updates", *type, *name = NULL;

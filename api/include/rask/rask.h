@@ -211,6 +211,11 @@ rask_stream *rask_union(rask_stream *a, rask_stream *b); /* of equal schemas; du
 rask_stream *rask_union_n(rask_stream *const *streams, size_t count);
 /* Event time from a TIMESTAMP or BIGINT (ms) column; rows may come so much (ms) out of order. */
 rask_stream *rask_event_time(rask_stream *in, const char *column, int64_t out_of_orderness_ms);
+/*
+ * Of rask_event_time: a subtask that has waited so long (ms, > 0) for a row is idle until the next one, and nobody waits for its
+ * event time meanwhile.  Returns its argument.
+ */
+rask_stream *rask_with_idleness(rask_stream *timed, int64_t idle_ms);
 /* A declared side output of an operator, by index. */
 rask_stream *rask_side_stream(rask_stream *op, int side);
 

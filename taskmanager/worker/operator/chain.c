@@ -222,6 +222,46 @@ static bool push_watermark(struct wk_op *op)
     return true;
 }
 
+/* ---- idleness ---- */
+
+bool wk_chain_becomes_idle(struct wk_chain *c, uint64_t now_ns, uint64_t *ret_next_ns)
+{
+    bool becomes = false;
+
+    *ret_next_ns = UINT64_MAX;
+    for (uint32_t i = 0; i < c->op_count; i++) {
+        struct wk_op *op = c->ops[i];
+
+        if (op->idle_after_ns == 0 || op->is_idle)
+            continue;
+        if (op->waits_since_ns == 0)
+            op->waits_since_ns = now_ns;
+        if (now_ns - op->waits_since_ns < op->idle_after_ns) {
+            *ret_next_ns = MIN(*ret_next_ns, op->waits_since_ns + op->idle_after_ns);
+            continue;
+        }
+        becomes = op->is_idle = true;
+        control_push(c, WK_STATUS, 1, (int32_t)i);
+    }
+    return becomes;
+}
+
+void wk_chain_is_held_up(struct wk_chain *c)
+{
+    for (uint32_t i = 0; i < c->op_count && c->has_idleness; i++)
+        c->ops[i]->waits_since_ns = 0;
+}
+
+/* It has got rows. After push_watermark, so that the status goes first. */
+static void becomes_active(struct wk_op *op)
+{
+    op->waits_since_ns = 0;
+    if (!op->is_idle)
+        return;
+    op->is_idle = false;
+    control_push(op->chain, WK_STATUS, 0, (int32_t)op->index);
+}
+
 static int wrong_count(struct wk_op *op, const char *function, uint32_t consumed, uint32_t left)
 {
     char text[160];
@@ -257,6 +297,7 @@ static int op_step(struct wk_op *op)
     if (f->from == f->batch->rows)
         feed_free(op, f);
     push_watermark(op);
+    becomes_active(op);
     return 0;
 }
 
@@ -448,6 +489,8 @@ static int control_step(struct wk_chain *c)
     if (k->type == WK_WATERMARK && k->value <= op->ctx.watermark && !k->advanced)
         return 0; /* a newer one has overtaken it */
     k->advanced = false;
+    if (op->own_watermarks && k->type == WK_STATUS)
+        return 0;
     call_begin(op);
     if (call_end(op, control_call(op, k)) != 0)
         return c->error.code;

@@ -65,7 +65,10 @@ struct wk_op {
     uint64_t call_bytes;       /* handed on during the current callback to an output that was full already */
     struct wk_output *outputs; /* 0 main, 1 + i side i */
     uint32_t output_count;
-    bool own_watermarks;       /* event_time: those from upstream stop here */
+    bool own_watermarks;       /* event_time: those from upstream stop here, and so does their status */
+    bool is_idle;              /* and has said so */
+    uint64_t idle_after_ns;    /* event_time: that it has waited for rows; 0: it is never idle */
+    uint64_t waits_since_ns;   /* for rows; 0: it did not when its task last ended a step */
     bool has_watermark;
     rask_ts new_watermark;     /* to be sent behind the rows just processed */
     const void *code;          /* user function or descriptor, resolved */
@@ -127,6 +130,7 @@ struct wk_chain {
     bool overtaking;
     bool keeps_head;      /* meanwhile unconsumed rows of the head wait: they are in flight */
     bool has_timers;      /* one of the operators does */
+    bool has_idleness;    /* one of them may become idle */
     struct err error;
 };
 
@@ -154,6 +158,12 @@ void wk_chain_marker(struct wk_chain *c, int64_t value);
 int wk_chain_completed(struct wk_op *op, uint64_t checkpoint, bool aborted);
 /* Runs until everything is consumed, an edge is full, deadline_ns has passed (executor's clock), or an operator failed. */
 enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns);
+/*
+ * The chain is empty and its task waits for input.  True: an operator has waited for long enough, and a control element says so
+ * to all behind it.  Else *ret_next_ns: when to ask again; UINT64_MAX: never.
+ */
+bool wk_chain_becomes_idle(struct wk_chain *c, uint64_t now_ns, uint64_t *ret_next_ns);
+void wk_chain_is_held_up(struct wk_chain *c); /* its task does not wait for input, but for room */
 /* The earliest processing-time timer of its operators, in ms; RASK_TS_MAX: none. */
 rask_ts wk_chain_next_timer(const struct wk_chain *c);
 /* What op has built so far goes on to the operators and edges behind it. */

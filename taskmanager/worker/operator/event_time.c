@@ -1,5 +1,9 @@
-/* event_time.c - takes event time from a column and gives bounded-out-of-orderness watermarks, at most one per batch. */
+/*
+ * event_time.c - takes event time from a column and gives bounded-out-of-orderness watermarks, at most one per batch.  With
+ * rask_with_idleness its chain says when it waits for rows (wk_chain_becomes_idle).
+ */
 #include "common/base/check.h"
+#include "common/env/env.h"
 #include "taskmanager/worker/operator/ops.h"
 
 struct event_time {
@@ -16,6 +20,8 @@ int wk_event_time_init(struct wk_op *op, struct err *err)
     op->adapter = e;
     op->own_watermarks = true;
     e->delay_ms = wk_op_property_i64(op, "out_of_orderness_ms", 0);
+    op->idle_after_ns = env_ms_to_ns((uint64_t)MAX(wk_op_property_i64(op, "idle_ms", 0), 0));
+    op->chain->has_idleness = op->chain->has_idleness || op->idle_after_ns > 0;
     e->max_seen = RASK_TS_MIN;
     e->last_watermark = RASK_TS_MIN;
     e->column = schema_column(op->ctx.out->schema, name);

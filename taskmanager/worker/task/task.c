@@ -249,6 +249,16 @@ static rask_ts look_at_channels(struct wk_task *t)
     return min;
 }
 
+static rask_ts newest_of_channels(const struct wk_task *t)
+{
+    rask_ts max = RASK_TS_MIN;
+
+    for (uint32_t i = 0; i < t->gate.channel_count; i++)
+        if (!t->gate.channels[i].ended)
+            max = MAX(max, t->gate.channels[i].watermark);
+    return max;
+}
+
 /*
  * Watermark and status of the task, after a change of `in`, which held it back before or not.  All channels are looked at
  * when none of those does any more that did at the last look: of many channels that all tell the time, once for each time.
@@ -264,6 +274,8 @@ static void combine(struct wk_task *t, const struct wk_in *in, bool held)
     }
     if (active > 0 && t->holding == 0)
         min = look_at_channels(t);
+    else if (live > 0 && active == 0 && !t->idle_sent) /* nobody is waited for: as far as any has come, as in Flink */
+        min = newest_of_channels(t);
     /* the last one pushed runs first */
     if (live > 0 && (active == 0) != t->idle_sent) {
         t->idle_sent = active == 0;
@@ -667,6 +679,20 @@ static void wake_for_timers(struct wk_task *t)
         wake_after(t, env_ms_to_ns((uint64_t)MIN(MAX(next - t->wall_ms, 1), 1000)));
 }
 
+/* The step ends without work. True: an operator is idle now, which is to be said; else it is woken when one will be. */
+static bool becomes_idle(struct wk_task *t, uint64_t now)
+{
+    uint64_t next;
+
+    if (!t->chain.has_idleness || t->chain.ended || t->suspended || t->replaying)
+        return false;
+    if (wk_chain_becomes_idle(&t->chain, now, &next))
+        return true;
+    if (next != UINT64_MAX)
+        t->run.executor->ops->wake_at(t->run.executor, &t->run, next);
+    return false;
+}
+
 /* What a step begins with. False: no row may follow, for now or ever. */
 static bool before_rows(struct wk_task *t)
 {
@@ -771,10 +797,13 @@ static bool step(struct wk_task *t, uint64_t now)
         if (r == WK_CHAIN_BLOCKED || (r == WK_CHAIN_EMPTY && more == MORE_WAIT && wk_op_blocked(t->chain.ops[0]))) {
             /* What other edges hold must not wait for the one that is full: its reader may need it first. */
             t->stopped = TASK_STOP_OUTPUT;
+            wk_chain_is_held_up(&t->chain);
             flush_edges(t, now);
             return false;
         }
         if (r == WK_CHAIN_EMPTY && more == MORE_WAIT) {
+            if (becomes_idle(t, now))
+                continue;
             t->stopped = TASK_STOP_INPUT;
             t->run.ending = !t->has_sink;
             if (t->chain.has_timers && !t->chain.ended)

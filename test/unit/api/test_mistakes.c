@@ -131,6 +131,14 @@ static rask_stream *project_type(rask_env *env)
 {
     return rask_project(words(env), rask_schema_of(env, "p", "n BIGINT"));
 }
+static rask_stream *idle_map(rask_env *env)
+{
+    return rask_with_idleness(words(env), 1000);
+}
+static rask_stream *idle_at_once(rask_env *env)
+{
+    return rask_with_idleness(rask_event_time(words(env), "n", 0), 0);
+}
 static rask_stream *merge_a_map(rask_env *env)
 {
     return rask_merge_updates(words(env));
@@ -491,6 +499,8 @@ static const struct mistake {
     {time_of_text,
      "rask_event_time after 'Flat Map': column 'word' is of type STRING; TIMESTAMP or BIGINT (ms) is needed"},
     {time_negative, "rask_event_time after 'Flat Map': an out-of-orderness of -5 ms is negative"},
+    {idle_map, "rask_with_idleness: 'Flat Map' is no rask_event_time"},
+    {idle_at_once, "rask_with_idleness: 0 ms; at least 1 is needed"},
     {project_unknown,
      "rask_project after 'Flat Map': there is no column 'm'; there are: word STRING NOT NULL, n BIGINT NOT NULL"},
     {project_type, "rask_project after 'Flat Map': column 'n' is of type BIGINT*, not BIGINT*"},

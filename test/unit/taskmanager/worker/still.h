@@ -9,7 +9,7 @@
 #include "taskmanager/worker/operator/ops.h"
 #include "taskmanager/worker/task/task.h"
 
-static void wake_never(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
+__attribute__((unused)) static void wake_never(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
 {
     (void)e;
     (void)r;

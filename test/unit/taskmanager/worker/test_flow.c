@@ -189,6 +189,51 @@ static int patient_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
 }
 static const rask_source patient = {.abi = RASK_ABI, .name = "patient", .out = &number_schema, .discover = one_split, .poll = patient_poll};
 
+/* ---- event time of a union, one of whose sources has nothing to say for long ---- */
+
+static int say_once(rask_ctx *ctx, struct cursor *c, int64_t value, rask_out *out)
+{
+    rask_wake_in(ctx, 3600 * 1000000ll);
+    return c->at++ == 0 && number_emit(out, &(struct number){value}) ? -1 : RASK_WAIT;
+}
+static int late_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    return say_once(ctx, split->self, 1000, out);
+}
+static int early_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
+{
+    return say_once(ctx, split->self, 7, out);
+}
+static const rask_source late = {.abi = RASK_ABI, .name = "late", .out = &number_schema, .split_size = sizeof(struct cursor),
+                                 .discover = one_split, .poll = late_poll};
+static const rask_source early = {.abi = RASK_ABI, .name = "early", .out = &number_schema, .split_size = sizeof(struct cursor),
+                                  .discover = one_split, .poll = early_poll};
+
+static int came_to_999;
+static int await_999(rask_op *op, rask_ts watermark)
+{
+    (void)op;
+    add_to(&came_to_999, watermark == 999);
+    return 0;
+}
+static const rask_operator clock_reader = {.abi = RASK_ABI, .name = "clock", .process = watch_rows, .on_watermark = await_999};
+
+static void an_idle_source_is_not_waited_for(void **state)
+{
+    rask_env *env = building();
+    rask_stream *loud = rask_event_time(rask_from_source(env, &late, NULL), "value", 0);
+    rask_stream *quiet = rask_event_time(rask_from_source(env, &early, NULL), "value", 0);
+    struct master m;
+
+    (void)state;
+    came_to_999 = 0;
+    rask_transform(rask_union(loud, rask_with_idleness(quiet, 20)), &clock_reader);
+    start(&m, env, 1, 1);
+    loop_until(m.env, &came_to_999, 1);
+    master_cancel(&m);
+    finish(&m, env);
+}
+
 /* ---- a source that another thread wakes, also when the source has been gone for long ---- */
 
 static rask_waker *sleeper_waker;
@@ -531,6 +576,7 @@ int main(void)
         cmocka_unit_test(a_failed_open_leaves_nothing),
         cmocka_unit_test(a_reduced_row_has_the_time_of_the_row_that_caused_it),
         cmocka_unit_test(a_rolling_row_has_the_time_of_the_row_that_caused_it),
+        cmocka_unit_test(an_idle_source_is_not_waited_for),
         cmocka_unit_test(an_operator_that_consumes_nothing_fails_by_name),
         cmocka_unit_test(a_reader_that_is_far_away_has_its_split_too),
     };

@@ -29,6 +29,7 @@ static struct {
     rask_ts expected;
     bool expected_idle;
     uint64_t random, granted;
+    uint64_t now, wake_at;
 } run;
 
 /* ---- the world around it ---- */
@@ -42,10 +43,16 @@ static void set_ready(struct wk_executor *e, struct wk_runnable *r)
 static uint64_t now_ns(struct wk_executor *e)
 {
     (void)e;
-    return 1;
+    return run.now;
+}
+static void wake_at(struct wk_executor *e, struct wk_runnable *r, uint64_t at_ns)
+{
+    (void)e;
+    (void)r;
+    run.wake_at = at_ns;
 }
 static const struct wk_executor_ops executor_ops = {
-    .enqueue = set_ready, .wake_at = wake_never, .forget = forget, .now_ns = now_ns, .wall_us = no_date,
+    .enqueue = set_ready, .wake_at = wake_at, .forget = forget, .now_ns = now_ns, .wall_us = no_date,
 };
 static struct wk_executor executor = {&executor_ops};
 
@@ -130,16 +137,20 @@ static void push(uint32_t channel, enum wk_element_type type, int64_t value)
 
 static void expect(uint32_t channels)
 {
-    rask_ts min = RASK_TS_MAX;
+    rask_ts min = RASK_TS_MAX, max = RASK_TS_MIN;
     uint32_t live = 0, active = 0;
 
     for (uint32_t i = 0; i < channels; i++) {
         live += !run.channels[i].ended;
+        if (!run.channels[i].ended)
+            max = MAX(max, run.channels[i].watermark);
         if (run.channels[i].ended || run.channels[i].idle)
             continue;
         active++;
         min = MIN(min, run.channels[i].watermark);
     }
+    if (live > 0 && active == 0 && !run.expected_idle)
+        run.expected = MAX(run.expected, max);
     if (live > 0)
         run.expected_idle = active == 0;
     if (active > 0)
@@ -170,7 +181,7 @@ static void happen(uint32_t channels)
 static void steps(void)
 {
     while (run.ready) {
-        uint64_t now = 1;
+        uint64_t now = run.now;
 
         run.ready = false;
         if (wk_run_once(&run.task.run, &now))
@@ -211,6 +222,78 @@ static void follows_its_channels(void **state)
     pool_free(pool);
 }
 
+/* ---- an operator that says when it waits for rows ---- */
+
+static const rask_operator passing = {.abi = RASK_ABI, .name = "passing", .process = take_all};
+
+static void push_rows(void)
+{
+    static const rask_field fields[] = {{.name = "n", .type = RASK_T_BIGINT}};
+    static const rask_schema schema = {.fields = fields, .columns = 1};
+    rask_batch *rows = batch_new(run.pool, &schema, 4, 0);
+    struct wk_block *block = wk_block_new(run.pool, &rows, 1);
+
+    wk_in_push(&run.task.gate.channels[0], wk_block_slice(block, 0, 4, 100));
+    wk_block_unref(block);
+}
+
+static void step_at(uint64_t now)
+{
+    run.now = now;
+    run.wake_at = 0;
+    wk_ready(&run.task.run);
+    steps();
+}
+
+static void says_when_it_waits_for_rows(void **state)
+{
+    struct wk_op *child[] = {&run.op}, head = {.idle_after_ns = 100}, *both[] = {&head, &run.op};
+    struct wk_output output = {.op = &head, .child_count = 1, .children = child, .child_inputs = (int[]){0}};
+    struct wk_op **alone;
+
+    (void)state;
+    memset(&run, 0, sizeof(run));
+    run.pool = host.pool = pool_new(0);
+    begin(1);
+    alone = run.task.chain.ops;
+    run.op.index = 1;
+    still_place(&run.task, &head, &passing);
+    mem_free(run.task.chain.ops);
+    head.outputs = &output;
+    head.output_count = 1;
+    run.task.chain.ops = both;
+    run.task.chain.op_count = 2;
+    run.task.chain.has_idleness = true;
+
+    step_at(1000);
+    assert_int_equal(run.wake_at, 1100);
+    step_at(1099);
+    assert_false(run.idle);
+    step_at(1100);
+    assert_true(run.idle);
+    assert_int_equal(run.wake_at, 0);
+    push_rows();
+    step_at(1500);
+    assert_false(run.idle);
+    assert_int_equal(run.wake_at, 1600); /* from when it waits again */
+    push_rows();
+    step_at(1590);
+    step_at(1650);
+    assert_false(run.idle);
+    wk_chain_is_held_up(&run.task.chain); /* what it did not get in that time may have been there */
+    step_at(1700);
+    assert_false(run.idle);
+    step_at(1800);
+    assert_true(run.idle);
+
+    run.task.chain.ops = alone;
+    run.task.chain.op_count = 1;
+    bytes_release(&head.key);
+    arena_release(&head.ctx.scratch);
+    end();
+    pool_free(run.pool);
+}
+
 /*
  * Found by the simulator: rows that were less than a quarter of the credit, and before they were counted a barrier and a
  * watermark had come.  The channel was empty only behind those, nothing went back, and the sender's next rows needed more than was left: for ever.
@@ -247,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_its_channels),
+        cmocka_unit_test(says_when_it_waits_for_rows),
         cmocka_unit_test(a_channel_that_a_control_empties_gives_all_credit_back),
     };
 
