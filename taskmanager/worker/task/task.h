@@ -148,6 +148,13 @@ void wk_task_metrics(struct wk_task *t, Rask__Control__TaskMetrics *ret, struct 
 void wk_task_accumulators(struct wk_task *t, struct map *into);
 /* A map of name -> struct rask_counter, with its counters. NULL is legal. */
 void wk_counters_free(struct map *m);
+
+/* ---- event time (task_time.c) ---- */
+/* Step: what a channel says, which may be a control element for the chain. */
+void wk_task_channel_idle(struct wk_task *t, struct wk_in *in, bool idle);
+void wk_task_channel_watermark(struct wk_task *t, struct wk_in *in, rask_ts watermark);
+int wk_task_channel_ended(struct wk_task *t, struct wk_in *in);
+
 /* ---- rows in flight that are restored (task_replay.c) ---- */
 /* Before the first step: rows is taken; target may be WK_ANY_SUBTASK. Each edge of the task says at the end that it did. */
 void wk_task_replay_add(struct wk_task *t, uint32_t edge, uint32_t target, rask_batch *rows);
