@@ -217,7 +217,7 @@ static void check_worker(struct cluster *c, struct worker *w)
                  (unsigned long long)stats.in_use_bytes, (unsigned long long)w->wk->options.network_bytes);
     if (w->pss_bytes <= w->start->budget_bytes || sim_paused(w->node))
         w->over_ns = 0;
-    else if (w->over_ns == 0)
+    else if (w->over_ns == 0 || sim_paused_since(w->node, w->over_ns)) /* perhaps nobody looked meanwhile */
         w->over_ns = now_ns;
     else if (now_ns - w->over_ns > OVER_MAX_NS)
         sim_fail(c->sim, "%s has more memory than it may, and nobody ends it", sim_name(w->node));
