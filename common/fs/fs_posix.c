@@ -63,13 +63,11 @@ static int failed(struct op *op, const char *what)
 }
 
 /* A pipe would hold this thread until somebody writes into it. (O_NONBLOCK means nothing to files.) */
-static bool is_file(struct op *op, int fd)
+static bool is_file(struct op *op, int fd, struct stat *ret)
 {
-    struct stat st;
-
-    if (fstat(fd, &st) != 0)
+    if (fstat(fd, ret) != 0)
         (void)failed(op, "stat");
-    else if (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)) /* of a folder reading says what it is */
+    else if (S_ISREG(ret->st_mode) || S_ISDIR(ret->st_mode)) /* of a folder reading says what it is */
         return true;
     else
         err_set(&op->result.err, ERR_INVALID, "cannot open %s: it is no regular file", op->path);
@@ -85,10 +83,11 @@ static int run_open(struct op *op)
         [FS_CREATE_UNCACHED] = O_RDWR | O_CREAT | O_TRUNC | O_APPEND,
     };
     int fd = open(op->path, flags[op->mode] | O_CLOEXEC | O_NONBLOCK, 0666);
+    struct stat st;
 
     if (fd < 0)
         return failed(op, "open");
-    if (!is_file(op, fd)) {
+    if (!is_file(op, fd, &st)) {
         close(fd);
         return op->result.err.code;
     }
@@ -187,10 +186,8 @@ static int run_read_all(struct op *op)
     if (file.fd < 0)
         return failed(op, "open");
     op->file = &file;
-    if (!is_file(op, file.fd))
+    if (!is_file(op, file.fd, &st))
         rc = op->result.err.code;
-    else if (fstat(file.fd, &st) != 0)
-        rc = failed(op, "stat");
     else if ((uint64_t)st.st_size > max)
         rc = err_set(&op->result.err, ERR_LIMIT,
                      "cannot read %s: it has %lld bytes, the limit here is %zu", op->path,

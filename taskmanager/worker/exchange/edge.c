@@ -10,7 +10,6 @@
 
 #define SPLITS_HELD_MAX 2048u
 #define SPLITS_HELD_BATCHES 32 /* what one call adds before it waits is far below the rest */
-#define wider(e) MAX((e)->wider, 1u)
 
 static void control(struct wk_edge *e, enum wk_element_type type, int64_t value);
 static void tell_end_of_time(struct wk_edge *e);
@@ -151,7 +150,7 @@ static void send_local(struct wk_edge *e, struct wk_out *out)
 
     if (el->type == WK_DATA)
         slice_sent(e, el->block);
-    if (wider(e) == 1)
+    if (wk_edge_width(e) == 1)
         wk_in_push(out->local, el);
     else if (wk_in_push_quietly(out->local, el))
         wake_later(e, out->local->gate->task);
@@ -322,7 +321,7 @@ static void destinations(struct wk_edge *e, const rask_batch *b, uint16_t *dest,
 /* Less credit than a block over all channels: the receivers want little under way, and one block that waits is plenty. */
 static bool is_narrow(const struct wk_edge *e, int64_t credit)
 {
-    return credit < (int64_t)EDGE_BLOCK_BYTES * wider(e) / 2;
+    return credit < (int64_t)EDGE_BLOCK_BYTES * wk_edge_width(e) / 2;
 }
 
 static int64_t whole_credit(const struct wk_edge *e)
@@ -338,9 +337,9 @@ static int64_t whole_credit(const struct wk_edge *e)
 static struct wk_block *block_of(struct wk_edge *e, rask_batch *rows)
 {
     wk_count(&e->blocks_waiting, 1);
-    if (wider(e) == 1) /* else look_at_credit */
+    if (wk_edge_width(e) == 1) /* else look_at_credit */
         e->narrow = is_narrow(e, whole_credit(e));
-    return wk_block_new(e->pool, &rows, e->channel_count + wider(e) - 1);
+    return wk_block_new(e->pool, &rows, e->channel_count + wk_edge_width(e) - 1);
 }
 
 /* All held rows as one batch in order, for edges whose channels all get the same. */
@@ -589,24 +588,24 @@ static void flush_held(struct wk_edge *e)
 {
     cut(e);
     send_waiting(e);
-    if (wider(e) > 1)
+    if (wk_edge_width(e) > 1)
         look_at_credit(e);
 }
 
 static void hold(struct wk_edge *e, rask_batch *batch)
 {
     bool splits = e->partitioner == RASK__GRAPH__PARTITIONER__SPLITS;
-    uint32_t rows_max = wider(e) * RASK_BATCH_ROWS_MAX;
+    uint32_t rows_max = wk_edge_width(e) * RASK_BATCH_ROWS_MAX;
 
     tell_end_of_time(e);
     if (!splits && e->held_count > 0 &&
-        (e->held_rows + batch->rows > rows_max || e->held_count == EDGE_HELD_MAX / EDGE_WIDER_MAX * wider(e)))
+        (e->held_rows + batch->rows > rows_max || e->held_count == EDGE_HELD_MAX / EDGE_WIDER_MAX * wk_edge_width(e)))
         flush_held(e);
     CHECK(e->held_count < EDGE_HELD_MAX);
     e->held[e->held_count++] = batch;
     e->held_rows += batch->rows;
     wk_count(&e->held_bytes, batch_row_bytes(batch));
-    if (splits || e->held_rows == rows_max || e->held_bytes >= EDGE_BLOCK_BYTES * wider(e))
+    if (splits || e->held_rows == rows_max || e->held_bytes >= EDGE_BLOCK_BYTES * wk_edge_width(e))
         flush_held(e);
 }
 

@@ -100,10 +100,15 @@ static inline uint32_t wk_edge_wider(Rask__Graph__Partitioner p, uint32_t channe
 
     return whole ? 1 : MIN(MAX(channels * EDGE_SLICE_ROWS / RASK_BATCH_ROWS_MAX, 1u), (uint32_t)EDGE_WIDER_MAX);
 }
+/* Of this one. */
+static inline uint32_t wk_edge_width(const struct wk_edge *e)
+{
+    return MAX(e->wider, 1u);
+}
 /* So many blocks that wait make it full. Over a connection more of them are not faster, and rows wait behind them. */
 static inline uint32_t wk_edge_blocks_max(const struct wk_edge *e)
 {
-    return e->connected ? 1 : MAX(EDGE_BLOCKS_MAX / MAX(e->wider, 1u), 1u);
+    return e->connected ? 1 : MAX(EDGE_BLOCKS_MAX / wk_edge_width(e), 1u);
 }
 /* Rows of one batch; one reference is taken. Always accepts; ask wk_edge_full before running the operator. */
 void wk_edge_emit(struct wk_edge *e, rask_batch *batch);

@@ -615,6 +615,7 @@ int wk_chain_open(struct wk_chain *c)
         call_begin(op);
         op->opened = true;
         c->has_timers = c->has_timers || op->timers;
+        c->has_idleness = c->has_idleness || op->idle_after_ns > 0;
         rc = op->timers ? wk_timers_load(op->timers, &op->ctx.error) : 0;
         if (rc == 0)
             rc = op->desc->open ? op->desc->open(&op->ctx) : 0;

@@ -21,7 +21,6 @@ int wk_event_time_init(struct wk_op *op, struct err *err)
     op->own_watermarks = true;
     e->delay_ms = wk_op_property_i64(op, "out_of_orderness_ms", 0);
     op->idle_after_ns = env_ms_to_ns((uint64_t)MAX(wk_op_property_i64(op, "idle_ms", 0), 0));
-    op->chain->has_idleness = op->chain->has_idleness || op->idle_after_ns > 0;
     e->max_seen = RASK_TS_MIN;
     e->last_watermark = RASK_TS_MIN;
     e->column = schema_column(op->ctx.out->schema, name);

@@ -60,8 +60,7 @@ bool wk_table_begin(struct table *t)
 
     if (!wk_charge(s, s->group_count * sizeof(*t->groups)))
         return false;
-    t->groups = mem_alloc_lines(s->group_count * sizeof(*t->groups));
-    memset(t->groups, 0, s->group_count * sizeof(*t->groups));
+    t->groups = mem_alloc_array_lines(s->group_count, sizeof(*t->groups));
     return true;
 }
 
