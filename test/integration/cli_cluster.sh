@@ -48,12 +48,7 @@ taskmanager.numberOfTaskSlots: 2
 io.tmp.dirs: $top/tmp
 Y
 cd "$top" || exit 1
-"$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
-pids+=($!)
-for i in 1 2; do
-    "$bin/rask-taskmanager" --log "$top/log/taskmanager$i.log" &
-    pids+=($!)
-done
+start_daemons 2
 rask=$bin/rask
 check "both TaskManagers register" until_said '"slots-total":4' curl -s -m 5 "http://127.0.0.1:$port/overview"
 

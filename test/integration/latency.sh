@@ -42,12 +42,7 @@ taskmanager.numberOfTaskSlots: 1
 io.tmp.dirs: $top/tmp
 Y
 rest=http://127.0.0.1:$port
-"$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
-pids+=($!)
-for i in 1 2; do
-    "$bin/rask-taskmanager" --log "$top/log/taskmanager$i.log" &
-    pids+=($!)
-done
+start_daemons 2
 check "two TaskManagers register" until_said '"slots-total":2' curl -s -m 5 "$rest/overview"
 
 id=

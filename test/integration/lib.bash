@@ -39,6 +39,19 @@ eventually() {
     return 1
 }
 
+# ---- daemons of a script with the list pids: needs bin and top ----
+
+# start_daemons N: a JobManager and N TaskManagers, taskmanager1 ...
+start_daemons() {
+    local i
+    "$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
+    pids+=($!)
+    for ((i = 1; i <= $1; i++)); do
+        "$bin/rask-taskmanager" --log "$top/log/taskmanager$i.log" &
+        pids+=($!)
+    done
+}
+
 # ---- daemons that a script starts itself: needs build, top, rest_port and the map pids ----
 
 # start NAME PROGRAM ARGUMENT...

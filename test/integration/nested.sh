@@ -5,6 +5,8 @@ set -u
 cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=scripts/free_port.bash
 . scripts/free_port.bash
+# shellcheck source=test/integration/lib.bash
+. test/integration/lib.bash
 bin=${RASK_BUILD:-$PWD/build}/bin
 job=$PWD/test/integration/jobs/nested.c
 top=$(mktemp -d)
@@ -18,7 +20,6 @@ trap cleanup EXIT
 unset CC
 export XDG_CACHE_HOME="$top/cache" RASK_CONF_DIR="$top/conf" RASK_LOG_DIR="$top/log" LC_ALL=C
 mkdir -p "$top/conf" "$top/log" "$top/tmp"
-failures=0
 check() { # NAME COMMAND...
     local name=$1
     shift
@@ -43,6 +44,15 @@ results() {
         END { for (k in line) print line[k] }' | sort
 }
 
+start_two() { # and waits for their slots
+    local i
+    start_daemons 2
+    for ((i = 0; i < 200; i++)); do
+        curl -s -m 5 "http://127.0.0.1:$port/overview" | grep -q '"slots-total":4' && break
+        sleep 0.05
+    done
+}
+
 rpc=$(free_port)
 port=$(free_port)
 cat >"$top/conf/rask-conf.yaml" <<Y
@@ -54,16 +64,7 @@ Y
 cd "$top" || exit 1
 
 check "one task in one process" run one --target local -p 1 "$job" --rows 500 --csv "$top/one.csv"
-"$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
-pids+=($!)
-for i in 1 2; do
-    "$bin/rask-taskmanager" --log "$top/log/taskmanager$i.log" &
-    pids+=($!)
-done
-for ((i = 0; i < 200; i++)); do
-    curl -s -m 5 "http://127.0.0.1:$port/overview" | grep -q '"slots-total":4' && break
-    sleep 0.05
-done
+start_two
 check "two TaskManagers, parallelism 4" run four -p 4 "$job" --rows 500 --csv "$top/four.csv"
 results one >one.sorted
 results four >four.sorted
@@ -79,16 +80,7 @@ for pid in "${pids[@]}"; do wait "$pid"; done
 pids=()
 "$bin/rask" security init --write-conf >/dev/null
 echo "rask.network.compression: lz4" >>"$top/conf/rask-conf.yaml"
-"$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
-pids+=($!)
-for i in 1 2; do
-    "$bin/rask-taskmanager" --log "$top/log/taskmanager$i.log" &
-    pids+=($!)
-done
-for ((i = 0; i < 200; i++)); do
-    curl -s -m 5 "http://127.0.0.1:$port/overview" | grep -q '"slots-total":4' && break
-    sleep 0.05
-done
+start_two
 check "the same with TLS, LZ4, LevelDB, unaligned checkpoints" run sealed -p 4 -D state.backend.type=leveldb \
     -D execution.checkpointing.interval=20ms -D execution.checkpointing.unaligned=true "$job" --rows 500 --csv "$top/sealed.csv"
 results sealed >sealed.sorted

@@ -102,12 +102,7 @@ tls=$top/conf/rask-conf.yaml
 
 # ---- the cluster ----
 
-"$bin/rask-jobmanager" --log "$top/log/jobmanager.log" &
-pids+=($!)
-for n in 1 2; do
-    "$bin/rask-taskmanager" --log "$top/log/taskmanager$n.log" &
-    pids+=($!)
-done
+start_daemons 2
 check "two TaskManagers register over TLS" until_true slots_are 4
 check "the JobManager says so" logged "$top/log/jobmanager.log" "RPC by TLS 1.3"
 for ((i = 0; i < 3000; i++)); do echo "the quick brown fox jumps over the lazy dog $((i % 7))"; done >"$top/in/text"

@@ -144,39 +144,42 @@ static bool is_owned(struct cluster *c, const struct worker *w)
            job->workers[w->start->worker_index].state != JM_WORKER_GONE;
 }
 
+/*
+ * For how long something has been so that has to end soon, by *since_ns, where 0 stands for never.  Time in which the node that is to
+ * end it was paused does not count, whether anybody looked meanwhile or not.
+ */
+static uint64_t lasts_ns(struct cluster *c, uint64_t *since_ns, bool is_so, const struct sim_node *who)
+{
+    uint64_t now_ns = sim_now_ns(c->sim) + 1;
+
+    if (!is_so)
+        *since_ns = 0;
+    else if (*since_ns == 0 || sim_paused_since(who, *since_ns))
+        *since_ns = now_ns;
+    return is_so ? now_ns - *since_ns : 0;
+}
+
 /* A worker whose job nobody knows any more ends soon; its host must be able to act. */
 static void check_owners(struct cluster *c)
 {
-    uint64_t now_ns = sim_now_ns(c->sim) + 1; /* 0 stands for never */
-
     for (uint32_t i = 0; i < c->worker_count; i++) {
         struct worker *w = &c->workers[i];
+        uint64_t ns = lasts_ns(c, &w->orphan_ns, w->wk && !(c->jm && is_owned(c, w)), w->node);
 
-        if (!w->wk || sim_paused(w->node) || (c->jm && is_owned(c, w)))
-            w->orphan_ns = 0;
-        else if (w->orphan_ns == 0 || sim_paused_since(w->node, w->orphan_ns)) /* perhaps nobody looked meanwhile */
-            w->orphan_ns = now_ns;
-        else if (now_ns - w->orphan_ns > ORPHAN_MAX_NS)
-            sim_fail(c->sim, "%s has had no owner for %llu s", sim_name(w->node),
-                     (unsigned long long)((now_ns - w->orphan_ns) / SIM_S));
+        if (ns > ORPHAN_MAX_NS)
+            sim_fail(c->sim, "%s has had no owner for %llu s", sim_name(w->node), (unsigned long long)(ns / SIM_S));
     }
 }
 
 /* A TaskManager that the JobManager cannot hear for so long is lost to it. */
 static void check_heartbeats(struct cluster *c)
 {
-    uint64_t now_ns = sim_now_ns(c->sim) + 1; /* 0 stands for never */
-
     for (uint32_t i = 0; i < c->tm_count; i++) {
         struct taskmanager *tm = &c->tms[i];
+        uint64_t ns = lasts_ns(c, &tm->silent_ns, c->jm && !sim_reachable(c->jm_node, tm->node), c->jm_node);
 
-        if (!c->jm || sim_paused(c->jm_node) || sim_reachable(c->jm_node, tm->node))
-            tm->silent_ns = 0;
-        else if (tm->silent_ns == 0 || sim_paused_since(c->jm_node, tm->silent_ns)) /* perhaps nobody looked meanwhile */
-            tm->silent_ns = now_ns;
-        else if (now_ns - tm->silent_ns > SILENT_MAX_NS && jm_resource_find(&c->jm->resource, &tm->id))
-            sim_fail(c->sim, "tm%u is registered, though it is silent for %llu s", i,
-                     (unsigned long long)((now_ns - tm->silent_ns) / SIM_S));
+        if (ns > SILENT_MAX_NS && jm_resource_find(&c->jm->resource, &tm->id))
+            sim_fail(c->sim, "tm%u is registered, though it is silent for %llu s", i, (unsigned long long)(ns / SIM_S));
     }
 }
 
@@ -206,7 +209,6 @@ static void check_tasks(struct cluster *c, const struct wk *wk)
 
 static void check_worker(struct cluster *c, struct worker *w)
 {
-    uint64_t now_ns = sim_now_ns(c->sim) + 1; /* 0 stands for never */
     struct pool_stats stats;
 
     if (w->wk->deploy && !w->wk->peer && !w->wk->canceling && !w->wk->done)
@@ -215,11 +217,7 @@ static void check_worker(struct cluster *c, struct worker *w)
     if (stats.in_use_bytes > w->wk->options.network_bytes + POOL_OVERDRAFT_BYTES)
         sim_fail(c->sim, "%s has %llu bytes in blocks, its share is %llu", sim_name(w->node),
                  (unsigned long long)stats.in_use_bytes, (unsigned long long)w->wk->options.network_bytes);
-    if (w->pss_bytes <= w->start->budget_bytes || sim_paused(w->node))
-        w->over_ns = 0;
-    else if (w->over_ns == 0 || sim_paused_since(w->node, w->over_ns)) /* perhaps nobody looked meanwhile */
-        w->over_ns = now_ns;
-    else if (now_ns - w->over_ns > OVER_MAX_NS)
+    if (lasts_ns(c, &w->over_ns, w->pss_bytes > w->start->budget_bytes, w->node) > OVER_MAX_NS)
         sim_fail(c->sim, "%s has more memory than it may, and nobody ends it", sim_name(w->node));
     check_tasks(c, w->wk);
 }

@@ -258,6 +258,16 @@ static void add_line(void *arg, const char *text)
     bytes_printf(arg, "%s\n", text);
 }
 
+/* ret: initialized; what is said of keys that do nothing. */
+static struct conf *loaded_with_warnings(const char *text, struct bytes *ret)
+{
+    struct conf *c = conf_new();
+
+    assert_int_equal(conf_load_text(c, "f", text, strlen(text), &err), 0);
+    conf_warnings(c, add_line, ret);
+    return c;
+}
+
 static void keys_that_do_nothing_are_named(void **state)
 {
     static const char text[] = "taskmanager.numberOfTaskSlot: 3\n"
@@ -268,13 +278,12 @@ static void keys_that_do_nothing_are_named(void **state)
                                "rest.url-prefx: /x\n"
                                "execution.checkpointing.intervall: 5 s\n"
                                "execution.checkpointing.write-buffer-size: 4096\n";
-    struct conf *c = conf_new();
     struct bytes out;
+    struct conf *c;
 
     (void)state;
     bytes_init(&out);
-    assert_int_equal(conf_load_text(c, "f", text, strlen(text), &err), 0);
-    conf_warnings(c, add_line, &out);
+    c = loaded_with_warnings(text, &out);
     assert_string_equal((char *)out.data,
                         "f:1: unknown key 'taskmanager.numberOfTaskSlot'; did you mean "
                         "'taskmanager.numberOfTaskSlots'?\n"
@@ -299,13 +308,12 @@ static void older_names_of_keys_are_taken(void **state)
                                "execution.savepoint.path: /sp/1\n"
                                "execution.savepoint.ignore-unclaimed-state: true\n"
                                "execution.savepoint-restore-mode: CLAIM\n";
-    struct conf *c = conf_new();
     struct bytes out;
+    struct conf *c;
 
     (void)state;
     bytes_init(&out);
-    assert_int_equal(conf_load_text(c, "f", text, strlen(text), &err), 0);
-    conf_warnings(c, add_line, &out);
+    c = loaded_with_warnings(text, &out);
     assert_int_equal(out.len, 0);
     assert_string_equal(conf_string(c, OPT_EXECUTION_CHECKPOINTING_DIR), "file:///ckpt");
     assert_string_equal(conf_string(c, OPT_EXECUTION_CHECKPOINTING_SAVEPOINT_DIR), "file:///sp");

@@ -287,30 +287,29 @@ static const rask_source watching = {.abi = RASK_ABI, .name = "watching", .out =
                                      .split_size = sizeof(struct cursor), .discover = one_split, .poll = piece_poll,
                                      .discover_ms = 3600000};
 
-static void merged_rows_do_not_wait_for_a_split_that_does_not_come(void **state)
+/* So many come, of a source that does not end. */
+static void merged_rows_come(const rask_source *source, int rows)
 {
     rask_env *env = building();
     struct master m;
 
-    (void)state;
     rask_set(env, "execution.buffer-timeout.enabled", "false");
-    start_merged(&m, env, &watching);
-    loop_until(m.env, &written, 7);
+    start_merged(&m, env, source);
+    loop_until(m.env, &written, rows);
     master_cancel(&m);
     finish(&m, env);
 }
 
+static void merged_rows_do_not_wait_for_a_split_that_does_not_come(void **state)
+{
+    (void)state;
+    merged_rows_come(&watching, 7);
+}
+
 static void merged_row_does_not_wait_for_a_source_without_rows(void **state)
 {
-    rask_env *env = building();
-    struct master m;
-
     (void)state;
-    rask_set(env, "execution.buffer-timeout.enabled", "false");
-    start_merged(&m, env, &restless);
-    loop_until(m.env, &written, 1);
-    master_cancel(&m);
-    finish(&m, env);
+    merged_rows_come(&restless, 1);
 }
 
 /* ---- markers ---- */
