@@ -77,7 +77,7 @@ struct tm {
     uint32_t report_ms;
 
     struct map *workers;     /* tm_key -> struct tm_worker */
-    struct map *ended;       /* tm_key -> pid, of the last ones: a repeated start must not start them again */
+    struct map *ended;       /* tm_key -> pid, of the last ones, -1: could not start; a repeated start does not begin them anew */
     struct list obituaries;
     struct env_timer watch;
 

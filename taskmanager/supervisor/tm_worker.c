@@ -7,6 +7,8 @@
 
 #include "taskmanager/supervisor/tm_private.h"
 
+enum { NEVER_STARTED = -1 }; /* in place of a pid */
+
 static struct tm_key key_of(const struct id *job_id, uint64_t job_epoch, uint32_t process)
 {
     struct tm_key key;
@@ -34,7 +36,7 @@ static void worker_free(struct tm_worker *worker)
 
 /* ---- the end ---- */
 
-static void remember(struct tm *tm, const struct tm_worker *worker)
+static void remember(struct tm *tm, const struct tm_worker *worker, int32_t pid)
 {
     if (map_size(tm->ended) == TM_ENDED_MAX) {
         struct map_iter it = map_iter(tm->ended);
@@ -42,7 +44,7 @@ static void remember(struct tm *tm, const struct tm_worker *worker)
         CHECK(map_next(&it));
         map_remove(tm->ended, it.key, it.key_len);
     }
-    map_put(tm->ended, worker->key.bytes, sizeof(worker->key.bytes), (void *)(intptr_t)worker->pid);
+    map_put(tm->ended, worker->key.bytes, sizeof(worker->key.bytes), (void *)(intptr_t)pid);
 }
 
 static void on_exit_of(void *arg, const struct tm_worker_exit *exit)
@@ -52,7 +54,7 @@ static void on_exit_of(void *arg, const struct tm_worker_exit *exit)
 
     map_remove(tm->workers, worker->key.bytes, sizeof(worker->key.bytes));
     tm_obituary_add(worker, exit);
-    remember(tm, worker);
+    remember(tm, worker, worker->pid);
     worker_free(worker);
     if (map_size(tm->workers) == 0)
         env_timer_cancel(tm->env, &tm->watch);
@@ -174,7 +176,10 @@ static void reply_pid(struct rpc_request *request, int32_t pid)
     rpc_reply(request, &ok.base);
 }
 
-/* Asked again, because an answer was lost: the answer is the same, though the worker may have ended meanwhile. */
+/*
+ * Asked again, because an answer was lost: the answer is the same, though the worker may have ended meanwhile.  What could not be
+ * started is not tried again either: its JobManager may have given the slots to somebody else.
+ */
 static bool start_repeated(struct tm *tm, const struct id *job_id, const Rask__Control__StartWorker *start,
                            struct rpc_request *request)
 {
@@ -185,7 +190,10 @@ static bool start_repeated(struct tm *tm, const struct id *job_id, const Rask__C
     if (pid == 0)
         return false;
     ENV_PROBE(tm->env, "taskmanager: a start is repeated");
-    reply_pid(request, pid);
+    if (pid == NEVER_STARTED)
+        rpc_fail(request, ERR_IO, "process %u of the job could not be started before", start->process);
+    else
+        reply_pid(request, pid);
     return true;
 }
 
@@ -217,6 +225,7 @@ void tm_worker_start(struct tm *tm, const Rask__Control__StartWorker *start, str
     worker->handle = spawner->ops->spawn(spawner, start, &tm->id, tm->data_address, on_exit_of, worker,
                                          &worker->pid, &err);
     if (!worker->handle) {
+        remember(tm, worker, NEVER_STARTED);
         worker_free(worker);
         rpc_fail(request, err.code < 0 ? err.code : ERR_IO, "cannot start a worker: %s", err.text);
         return;

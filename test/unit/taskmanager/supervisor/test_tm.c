@@ -462,6 +462,10 @@ static void test_bad_starts_are_refused(void **state)
     ask_start(&f, 1, 1, 100 * MIB);
     assert_int_equal(f.code, ERR_NOT_FOUND);
     assert_string_equal(f.text, "cannot start a worker: no program");
+    f.spawner.refuse = false;
+    ask_start(&f, 1, 1, 100 * MIB); /* an answer that was lost: its slots may have another owner */
+    assert_int_equal(f.code, ERR_IO);
+    assert_string_equal(f.text, "process 0 of the job could not be started before");
     assert_int_equal(f.spawner.spawned, 0);
     end(&f);
 }
