@@ -10,8 +10,8 @@ unit: $(unit_bins) ## the unit tests
 .PHONY: unit
 
 # Rows on every way that they go, against a naive model: as many random cases as one asks for.
-CASES ?= 100000
-property: $(O)/test/unit/common/types/test_property ## random rows on every way: make property CASES=100000
+CASES ?= 1000000
+property: $(O)/test/unit/common/types/test_property ## random rows on every way: make property CASES=1000000
 	CASES=$(CASES) $<
 .PHONY: property
 
@@ -24,7 +24,7 @@ chaos: all ## exactly once under harm: make chaos RUNS=20 SEED=1 MODE=any
 .PHONY: chaos
 
 # Fuzzers: each test/fuzz/fuzz_NAME.c, built by clang; seeds in test/fuzz/corpus/NAME, what is found on top in build/.
-FUZZ_CC ?= $(firstword $(shell command -v clang clang-14))
+FUZZ_CC ?= $(shell command -v clang || command -v clang-14)
 SECONDS ?= 10
 fuzz_bins := $(patsubst %.c,$(O)/%,$(sort $(wildcard test/fuzz/fuzz_*.c)))
 fuzz: ## every fuzzer for SECONDS seconds: make fuzz SECONDS=10

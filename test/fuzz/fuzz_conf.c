@@ -1,12 +1,23 @@
 /* fuzz_conf.c - any bytes as a configuration file; what is accepted is read by every getter. */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/check.h"
 #include "common/conf/conf.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* What a getter tells is within the option's range, "1..4096", either end of which may be missing. */
+static void check_range(double value, const char *range)
+{
+    const char *dots = strstr(range, "..");
+
+    CHECK(dots != NULL);
+    CHECK(dots == range || value >= strtod(range, NULL));
+    CHECK(!dots[2] || value <= strtod(dots + 2, NULL));
+}
 
 static void read_all(const struct conf *conf)
 {
@@ -27,7 +38,7 @@ static void read_all(const struct conf *conf)
             (void)conf_bool(conf, id);
             break;
         case CONF_DOUBLE:
-            CHECK(conf_double(conf, id) <= 1.0);
+            check_range(conf_double(conf, id), conf_option(id)->range);
             break;
         case CONF_MEMORY:
             (void)conf_memory_bytes(conf, id);
