@@ -21,6 +21,20 @@ else
     printf '%s\n' "$out" | tail -n 10 | sed 's/^/    /'
     failed=1
 fi
+top=$(mktemp -d)
+trap 'rm -rf "$top"' EXIT
+# Samples as `perf script` prints them: the picture has both functions, and the table their own time.
+printf 'rask-worker 7\n\tffff add<long>\n\tffff wk_step\n\nrask-worker 7\n\tffff wk_step\n\n' >"$top/samples"
+if out=$(python3 bench/flame.py "$top/flame.svg" <"$top/samples" 2>&1) && [[ $out == *"add<long>"*wk_step* || $out == *wk_step*"add<long>"* ]] &&
+    python3 -c 'import sys, xml.dom.minidom as x
+text = x.parse(sys.argv[1]).toxml()
+sys.exit(not ("add&lt;long&gt;" in text and "wk_step" in text and text.count("<rect") >= 3))' "$top/flame.svg"; then
+    echo "ok flame_graph"
+else
+    echo "FAIL flame_graph:"
+    printf '%s\n' "$out" | tail -n 10 | sed 's/^/    /'
+    failed=1
+fi
 out=$(timeout 200 python3 bench/run.py --build "$build" --check 2>&1)
 status=$?
 grep '^ok ' <<<"$out"
