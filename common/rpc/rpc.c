@@ -256,9 +256,9 @@ static void arm_heartbeat(struct rpc_peer *peer, uint64_t now)
 {
     uint64_t ping_at = peer->pinged_ns + (uint64_t)peer->interval_ms * 1000000u;
     uint64_t dead_at = peer->heard_ns + (uint64_t)peer->timeout_ms * 1000000u;
-    uint64_t next = MIN(ping_at, dead_at);
 
-    env_timer_arm(peer->env, &peer->timer, next > now ? next - now : 0);
+    peer->due_ns = MAX(MIN(ping_at, dead_at), now);
+    env_timer_arm(peer->env, &peer->timer, peer->due_ns - now);
 }
 
 static void ping(struct rpc_peer *peer)
@@ -279,6 +279,20 @@ void rpc_set_heartbeat(struct rpc_peer *peer, uint32_t interval_ms, uint32_t tim
     arm_heartbeat(peer, peer->pinged_ns);
 }
 
+/* After a pause of this process what its peers have said meanwhile waits unread: they have an interval more to be heard. */
+static bool was_paused(struct rpc_peer *peer, uint64_t now)
+{
+    uint64_t interval_ns = (uint64_t)peer->interval_ms * 1000000u;
+
+    if (now - peer->due_ns < interval_ns / 2)
+        return false;
+    ENV_PROBE(peer->env, "rpc: a heartbeat was awaited in a pause");
+    ping(peer);
+    peer->due_ns = now + interval_ns;
+    env_timer_arm(peer->env, &peer->timer, interval_ns);
+    return true;
+}
+
 static void on_timer(struct env_timer *timer)
 {
     struct rpc_peer *peer = CONTAINER_OF(timer, struct rpc_peer, timer);
@@ -292,6 +306,8 @@ static void on_timer(struct env_timer *timer)
         return;
     }
     if (now - peer->heard_ns >= (uint64_t)peer->timeout_ms * 1000000u) {
+        if (was_paused(peer, now))
+            return;
         ENV_PROBE(peer->env, "rpc: no heartbeat");
         err_set(&err, ERR_TIMEOUT, "%s %s for %u ms (heartbeat.timeout)", peer->name,
                 peer->paused ? "did not read its answers" : "gave no sign of life", peer->timeout_ms);

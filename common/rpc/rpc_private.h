@@ -63,6 +63,7 @@ struct rpc_peer {
     struct map *requests; /* id -> struct rpc_request */
     struct env_timer timer; /* end of the handshake, then heartbeats */
     uint64_t heard_ns, pinged_ns;
+    uint64_t due_ns; /* when the timer was to fire */
     uint32_t interval_ms, timeout_ms;
     struct rpc_method_stats *stats; /* the server's, or own_stats */
     struct rpc_method_stats own_stats[RPC_METHOD_MAX];

@@ -67,6 +67,7 @@ const char *const sim_probes_all[] = {
     "points: the job was over before its fault",
     "rpc: a call is repeated after its answer",
     "rpc: a call is repeated at once",
+    "rpc: a heartbeat was awaited in a pause",
     "rpc: no heartbeat",
     "task: a reader comes back to an enumerator that has finished",
     "task: a step without time",

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/mem.h"
 #include "common/rpc/rpc_private.h"
@@ -610,6 +611,23 @@ static void test_heartbeats_keep_an_idle_peer(void **state)
     end(&f);
 }
 
+static void test_who_was_paused_itself_looks_once_more(void **state)
+{
+    struct fixture f;
+    int answered;
+
+    (void)state;
+    start(&f, true);
+    join_as(&f, taskmanager());
+    rpc_set_heartbeat(f.s.peer, 1000, 3000);
+    usleep(60000); /* six seconds, in which nobody looks: what was said meanwhile waits unread */
+    answered = f.done + 1;
+    call_report(&f, 0);
+    loop_until(f.env, &f.done, answered);
+    assert_int_equal(f.s.closed + f.c.closed, 0);
+    end(&f);
+}
+
 static void test_no_server(void **state)
 {
     struct fixture f;
@@ -707,6 +725,7 @@ int main(void)
         cmocka_unit_test(test_server_free_closes_everybody),
         cmocka_unit_test(test_silence_in_handshake_and_lost_heartbeats),
         cmocka_unit_test(test_heartbeats_keep_an_idle_peer),
+        cmocka_unit_test(test_who_was_paused_itself_looks_once_more),
         cmocka_unit_test(test_no_server),
         cmocka_unit_test(test_open_address_is_refused),
         cmocka_unit_test(test_reader_that_does_not_read_is_paused),
