@@ -240,9 +240,29 @@ static int get(const struct cli_state *s, const char *operator, const char *stat
 
 /* ---- check ---- */
 
+/* What decides which edges the job has: the configuration, and over it what the program sets itself, as the JobManager sees it. */
+static int graph_options_of(const struct cli_options *o, const Rask__Graph__StreamGraph *graph, struct graph_options *ret,
+                            struct err *err)
+{
+    struct conf *conf = NULL, *own = conf_new();
+    int rc = cli_open_conf(o, &conf, err);
+
+    for (size_t i = 0; i < graph->n_config && rc == 0; i++)
+        rc = conf_set(own, graph->config[i]->key, graph->config[i]->value, "the job", err);
+    if (rc == 0)
+        rc = conf_merge_job(conf, own, err);
+    if (rc == 0)
+        *ret = (struct graph_options){.client_parallelism = o->parallelism,
+                                      .default_parallelism = (uint32_t)conf_int(conf, OPT_PARALLELISM_DEFAULT),
+                                      .chaining_disabled = !conf_bool(conf, OPT_PIPELINE_OPERATOR_CHAINING_ENABLED)};
+    conf_free(own);
+    conf_free(conf);
+    return rc;
+}
+
 static int check(const struct cli_state *s, int argc, char **argv, struct err *err)
 {
-    struct graph_options options = {.default_parallelism = 1};
+    struct graph_options options;
     Rask__Graph__StreamGraph *graph = NULL;
     Rask__Graph__JobGraph *job = NULL;
     struct cli_artifact artifact = {0};
@@ -256,14 +276,15 @@ static int check(const struct cli_state *s, int argc, char **argv, struct err *e
     if (rc != 0)
         return rc;
     arena_init(&arena);
-    options.client_parallelism = o.parallelism;
     rc = cli_artifact_get(&o, &artifact, err);
     if (rc == 0)
         rc = cli_build_graph(&o, &artifact, &arena, &graph, err);
     if (rc == 0)
+        rc = graph_options_of(&o, graph, &options, err);
+    if (rc == 0)
         rc = graph_compile(graph, &options, &arena, &job, err);
     if (rc == 0)
-        rc = cli_state_check(s, job->stream, err);
+        rc = cli_state_check(s, job, err);
     cli_artifact_release(&artifact);
     arena_release(&arena);
     return rc;

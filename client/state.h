@@ -25,6 +25,6 @@ int cli_state_print(const struct cli_state *s, const struct ckpt_operator *op, c
 /* Rows in flight to an operator, and what they take (NULL is legal). */
 uint64_t cli_state_in_flight(const struct ckpt_meta *m, const struct ckpt_operator *op, uint64_t *ret_bytes);
 /* Whether everything is there and undamaged, what nothing names, and whether job (NULL: none) could be restored from it. */
-int cli_state_check(const struct cli_state *s, const Rask__Graph__StreamGraph *job, struct err *err) MUST_CHECK;
+int cli_state_check(const struct cli_state *s, const Rask__Graph__JobGraph *job, struct err *err) MUST_CHECK;
 
 #endif

@@ -12,6 +12,7 @@
 #include "common/base/mem.h"
 #include "common/ckpt/ckpt_entry.h"
 #include "common/ckpt/ckpt_rows.h"
+#include "common/graph/graph.h"
 #include "common/graph/ops.h"
 #include "common/types/schema_proto.h"
 
@@ -247,10 +248,9 @@ static int check_state(struct arena *arena, const struct ckpt_operator *op, cons
     for (size_t k = 0; k < node->n_states; k++)
         if (strcmp(node->states[k]->name, has->name) == 0)
             return match_state(arena, op, has, node, node->states[k], err);
-    if (!declares_all(node) || strncmp(has->name, "rask.", 5) == 0) /* timers */
+    if (!declares_all(node) || (node->timers && strncmp(has->name, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0))
         return match_key(arena, op, has, node, err);
-    return err_set(err, ERR_INVALID, "operator \"%s\" has a state \"%s\", and the job declares none of this name: restore "
-                   "with --allowNonRestoredState to drop it", op->name, has->name);
+    return ckpt_state_gone(op->name, has->name, err);
 }
 
 /* As the JobManager sees it: what has no entry is not missed. */
@@ -262,18 +262,88 @@ static bool has_entries(const struct ckpt_meta *m, const struct ckpt_operator *o
     return false;
 }
 
+/* ---- rows in flight, and the edges that they were on ---- */
+
+static const Rask__Graph__StreamNode *operator_of(const Rask__Graph__JobGraph *job, uint32_t vertex, uint32_t op)
+{
+    return graph_node(job->stream, job->vertices[vertex]->operators[op]->node);
+}
+
+/* NULL: there is none. Splits of a source are never in flight. */
+static const Rask__Graph__JobEdge *edge_of(const Rask__Graph__JobGraph *job, const struct ckpt_section *s)
+{
+    for (size_t i = 0; i < job->n_edges; i++) {
+        const Rask__Graph__JobEdge *e = job->edges[i];
+        const Rask__Graph__StreamNode *from = operator_of(job, e->source_vertex, e->source_operator);
+        const Rask__Graph__StreamNode *to = operator_of(job, e->target_vertex, 0);
+
+        if (from->operator_id.len == CKPT_OPERATOR_ID_BYTES && to->operator_id.len == CKPT_OPERATOR_ID_BYTES &&
+            e->partitioner != RASK__GRAPH__PARTITIONER__SPLITS &&
+            ckpt_edge(from->operator_id.data, e->side, e->input) == s->edge &&
+            memcmp(to->operator_id.data, s->operator_id, CKPT_OPERATOR_ID_BYTES) == 0)
+            return e;
+    }
+    return NULL;
+}
+
+static int match_rows(struct checker *c, struct arena *arena, const Rask__Graph__JobGraph *job, const struct ckpt_section *s,
+                      struct err *err)
+{
+    const Rask__Graph__JobEdge *e = edge_of(job, s);
+    const Rask__Graph__StreamNode *from = e ? operator_of(job, e->source_vertex, e->source_operator) : NULL;
+    const Rask__Graph__Schema *message = !e          ? NULL
+                                         : e->side < 0 ? from->out
+                                                       : from->op->schemas[e->side];
+    const rask_schema *now;
+    struct bytes room, payload;
+    rask_str has;
+    struct reader r;
+    int rc;
+
+    if (!message)
+        return ckpt_edge_gone(c->s->meta, s, err);
+    bytes_init(&room);
+    bytes_init(&payload);
+    rc = schema_from_proto(arena, message, &now, err);
+    if (rc == 0)
+        rc = cli_state_section(c->s, s, &room, &payload, err);
+    r = reader_of(payload.data, payload.len);
+    if (rc == 0 && ckpt_rows_take_schema(&r, &has)) /* cut off: said already */
+        rc = ckpt_rows_match(operator_of(job, e->target_vertex, 0)->name, has, now, err);
+    bytes_release(&room);
+    bytes_release(&payload);
+    return rc;
+}
+
+/* One complaint for each channel's edge is enough: sections of one stand together. */
+static void check_rows_in_flight(struct checker *c, const Rask__Graph__JobGraph *job)
+{
+    const struct ckpt_section *bad = NULL;
+    struct arena arena;
+    struct err err = {0};
+
+    arena_init(&arena);
+    for (uint32_t i = 0; i < c->s->meta->section_count; i++) {
+        const struct ckpt_section *s = &c->s->meta->sections[i];
+
+        if (s->kind != CKPT_INFLIGHT || (bad && bad->edge == s->edge))
+            continue;
+        if (match_rows(c, &arena, job, s, &err) != 0) {
+            complain(c, &err);
+            bad = s;
+        }
+    }
+    arena_release(&arena);
+}
+
 static void check_operator(struct checker *c, const Rask__Graph__StreamGraph *job, const struct ckpt_operator *op)
 {
     const Rask__Graph__StreamNode *node = node_of(job, op);
     struct err err = {0};
     struct arena arena;
 
-    if (!node && has_entries(c->s->meta, op)) {
-        if (op->state_count == 0)
-            err_set(&err, ERR_INVALID, "rows are in flight to operator \"%s\", and the job has no such operator: restore with "
-                    "--allowNonRestoredState to drop them", op->name);
-        else
-            err_set(&err, ERR_INVALID, "operator \"%s\"%s%s has state, and the job has no such operator: restore with "
+    if (!node && op->state_count > 0 && has_entries(c->s->meta, op)) {
+        err_set(&err, ERR_INVALID, "operator \"%s\"%s%s has state, and the job has no such operator: restore with "
                     "--allowNonRestoredState to drop it, or give it its uid again", op->name, op->uid[0] ? ", uid " : "", op->uid);
         complain(c, &err);
     }
@@ -284,7 +354,7 @@ static void check_operator(struct checker *c, const Rask__Graph__StreamGraph *jo
     arena_release(&arena);
 }
 
-int cli_state_check(const struct cli_state *s, const Rask__Graph__StreamGraph *job, struct err *err)
+int cli_state_check(const struct cli_state *s, const Rask__Graph__JobGraph *job, struct err *err)
 {
     struct checker c = {.s = s};
     struct map *names = map_new();
@@ -300,7 +370,9 @@ int cli_state_check(const struct cli_state *s, const Rask__Graph__StreamGraph *j
     if (s->meta->kind == CKPT_CHECKPOINT)
         unnamed += report_shared(s);
     for (uint32_t i = 0; job && i < s->meta->operator_count; i++)
-        check_operator(&c, job, &s->meta->operators[i]);
+        check_operator(&c, job->stream, &s->meta->operators[i]);
+    if (job)
+        check_rows_in_flight(&c, job);
     if (c.bad > 0)
         return err_set(err, ERR_CORRUPT, "%s: %u problem%s", s->folder, c.bad, c.bad == 1 ? "" : "s");
     printf("%u files of %" PRIu64 " bytes, %u sections, %" PRIu64 " entries: whole%s\n", s->meta->file_count, c.bytes,

@@ -216,6 +216,8 @@ static rask_stream *connect_described(struct node *n, rask_stream *in, rask_stre
     if (!check_states(n, d->states, keyed) || !set_sides(n, d->sides))
         return &env->broken;
     set_states(n, d->states);
+    n->pb.has_timers = d->needs_key;
+    n->pb.timers = d->needs_key;
     if (d->out) {
         if (!api_check_schema(
                 env, api_printf(env, "%s: operator '%s': output", n->made_by, n->pb.name), d->out))

@@ -1,4 +1,10 @@
-/* ckpt_match.c - whether a state that a checkpoint has can be the one that a job declares now. See ckpt_meta.h. Pure. */
+/*
+ * ckpt_match.c - whether what a checkpoint has can go on in a job: its states, its rows in flight. See ckpt_meta.h.
+ *
+ * A restore asks it, and `rask state check`, so both come to one verdict in the same words.  Pure.
+ */
+#include <string.h>
+
 #include "common/base/check.h"
 #include "common/ckpt/ckpt_meta.h"
 
@@ -46,5 +52,39 @@ int ckpt_state_match(const char *operator, const struct ckpt_state *has, const s
     rc = schema_compatible(has->value, now->value, now->name, ret, err);
     if (rc != 0)
         err_wrap(err, "operator \"%s\": the value of state \"%s\"", operator, now->name);
+    return rc;
+}
+
+int ckpt_state_gone(const char *operator, const char *state, struct err *err)
+{
+    if (strncmp(state, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0)
+        return err_set(err, ERR_INVALID, "operator \"%s\" may have timers in the checkpoint, and in the job it has no function for "
+                       "them: give it its on_timer again, or restore with --allowNonRestoredState to drop them", operator);
+    return err_set(err, ERR_INVALID, "operator \"%s\": the checkpoint has a state \"%s\", and the job declares none of this name: "
+                   "restore with --allowNonRestoredState to drop it", operator, state);
+}
+
+int ckpt_edge_gone(const struct ckpt_meta *m, const struct ckpt_section *s, struct err *err)
+{
+    const struct ckpt_operator *op = &m->operators[ckpt_meta_find_operator(m, s->operator_id)];
+
+    return err_set(err, ERR_INVALID,
+                   "%llu rows were in flight to operator \"%s\" over an edge that the job does not have (an operator was removed, "
+                   "or is chained to another one now): give the job its old form, begin with a savepoint, or leave the rows out "
+                   "with --allowNonRestoredState", (unsigned long long)s->rows, op->name);
+}
+
+int ckpt_rows_match(const char *operator, rask_str has, const rask_schema *now, struct err *err)
+{
+    struct bytes text;
+    int rc = 0;
+
+    bytes_init(&text);
+    schema_format(now, &text);
+    if (text.len != has.len || memcmp(text.data, has.data, has.len) != 0)
+        rc = err_set(err, ERR_INVALID,
+                     "rows in flight to operator \"%s\" are (%.*s), and the job has (%.*s) there: change a schema with a savepoint",
+                     operator, (int)has.len, has.data, (int)text.len, (const char *)text.data);
+    bytes_release(&text);
     return rc;
 }

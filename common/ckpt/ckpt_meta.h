@@ -33,6 +33,8 @@
 #define CKPT_NO_FILE UINT32_MAX
 #define CKPT_TABLE_PIECE (2u << 20) /* bytes of a table in one section, but for its last */
 
+#define CKPT_TIMERS "rask.timers." /* begin of the names of states that timers are kept in */
+
 enum ckpt_kind { CKPT_CHECKPOINT = 1, CKPT_SAVEPOINT };
 enum ckpt_codec { CKPT_PLAIN, CKPT_ZSTD };
 
@@ -143,6 +145,12 @@ int ckpt_meta_find_state(const struct ckpt_operator *op, const char *name);
 /* Whether a state of this name can go on as the one that the job declares now. ERR_INVALID: a text with both. (ckpt_match.c) */
 int ckpt_state_match(const char *operator, const struct ckpt_state *has, const struct ckpt_state *now, enum schema_change *ret,
                      struct err *err) MUST_CHECK;
+/* The job declares no state of this name any more. ERR_INVALID. */
+int ckpt_state_gone(const char *operator, const char *state, struct err *err);
+/* Of rows in flight: no edge of the job is that of the section. ERR_INVALID. */
+int ckpt_edge_gone(const struct ckpt_meta *m, const struct ckpt_section *s, struct err *err);
+/* Of rows in flight to the operator, whose schema has this text: whether their edge has the same now. ERR_INVALID: with both. */
+int ckpt_rows_match(const char *operator, rask_str has, const rask_schema *now, struct err *err) MUST_CHECK;
 /*
  * The keyed sections of an operator that meet the interval, and no more, in the order in which wk_state_restore wants
  * them: tables, images, newest first, then deltas, oldest first.  Pointers into m, in an array of the arena.

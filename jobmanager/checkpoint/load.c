@@ -37,9 +37,9 @@ static int check_operators(const struct jm_ckpt *c, const struct ckpt_meta *m, s
         if (has_operator(c, op->id) || !has_state(m, i))
             continue;
         return err_set(err, ERR_INVALID,
-                       "it holds state of operator \"%s\"%s%s%s, which the job does not have: give the operator its old uid, or "
-                       "leave the state out with --allowNonRestoredState (%s)",
-                       op->name, *op->uid ? " (uid \"" : "", op->uid, *op->uid ? "\")" : "",
+                       "it holds %s operator \"%s\"%s%s%s, which the job does not have: give the operator its old uid, or "
+                       "leave them out with --allowNonRestoredState (%s)",
+                       op->state_count > 0 ? "state of" : "rows in flight to", op->name, *op->uid ? " (uid \"" : "", op->uid, *op->uid ? "\")" : "",
                        conf_option(OPT_EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED_STATE)->key);
     }
     return 0;

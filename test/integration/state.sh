@@ -133,6 +133,7 @@ check a_first_time_to_live agrees 5 1 'state "pages" has no time to live in the 
 check a_state_less agrees 6 1 'has a state "times", and the job declares none of this name'
 check no_state_at_all agrees 7 1 'has a state "last", and the job declares none of this name'
 check another_key agrees 8 1 'the key of state "last" is not the same'
+check no_function_for_timers agrees 10 1 'operator "watch" may have timers in the checkpoint, and in the job it has no function for them'
 check another_uid agrees 9 1 'has state, and the job has no such operator'
 
 echo "$failures failed"

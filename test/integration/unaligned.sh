@@ -83,6 +83,19 @@ check is_canceled eventually state_is "$job" CANCELED
 path=$top/ckpt/$job/chk-$(chk "$job")
 run "$build/bin/rask" state check "$path"
 check state_check_is_content said 0
+
+# ---- the verdict of `rask state check` on rows in flight is that of a restore ----
+agrees() { # agrees CHANGE STATUS WORDS
+    { echo "#define CHANGE $1" && cat test/integration/jobs/unaligned.c; } >"$top/changed-$1.c"
+    run timeout 60 "$build/bin/rask" state check "$path" -p 4 "$top/changed-$1.c"
+    said "$2" "$3" || return 1
+    rask run -p 4 -s "$path" -D restart-strategy.type=none "$top/changed-$1.c" --rows 0 --output "$top/none"
+    said "$2" && [[ $2 -eq 0 || $out == *"rows"*"in flight to operator \"slow\""* ]]
+}
+check the_same_rows agrees 0 0 'the job could be restored'
+check other_rows agrees 1 1 'rows in flight to operator "slow" are ('
+check an_edge_inside_a_chain agrees 2 1 'rows were in flight to operator "slow" over an edge that the job does not have'
+check an_edge_to_another_operator agrees 3 1 'rows were in flight to operator "slow" over an edge that the job does not have'
 check goes_on_at_three submit_slow out2 "${unaligned[@]}" -p 3 -s "$path"
 check checkpoints_at_three eventually chk_beyond "$job" "$(($(basename "$path" | tr -dc 0-9) + 1))"
 rask cancel "$job"

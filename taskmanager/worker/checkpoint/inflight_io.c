@@ -105,16 +105,6 @@ static int compare(const void *a, const void *b)
     return 0;
 }
 
-static int no_edge(const struct ckpt_meta *m, const struct ckpt_section *s, struct err *err)
-{
-    const struct ckpt_operator *op = &m->operators[ckpt_meta_find_operator(m, s->operator_id)];
-
-    return err_set(err, ERR_INVALID,
-                   "%llu rows were in flight to operator \"%s\" over an edge that the job does not have (an operator was removed, "
-                   "or is chained to another one now): give the job its old form, begin with a savepoint, or leave the rows out "
-                   "with --allowNonRestoredState", (unsigned long long)s->rows, op->name);
-}
-
 int wk_inflight_plan(const struct wk_task *t, const struct ckpt_meta *m, bool allow_dropped, struct arena *arena,
                      const struct ckpt_section ***ret, uint32_t *ret_count, struct err *err)
 {
@@ -130,7 +120,7 @@ int wk_inflight_plan(const struct wk_task *t, const struct ckpt_meta *m, bool al
             continue;
         e = edge_of(t->host, s, &id);
         if (!e && !allow_dropped)
-            return no_edge(m, s, err);
+            return ckpt_edge_gone(m, s, err);
         if (e && is_own(t, id) && s->from_subtask % e->source.parallelism == t->subtask)
             list[n++] = s;
     }
@@ -159,19 +149,10 @@ static uint32_t target_of(const struct ckpt_meta *m, const struct wk_edge_name *
 static int check_schema(struct reader *r, const struct wk_edge_name *e, struct err *err)
 {
     rask_str text;
-    struct bytes now;
-    int rc = 0;
 
     if (!ckpt_rows_take_schema(r, &text))
         return err_set(err, ERR_CORRUPT, "rows in flight to operator \"%s\": their schema is cut off", e->target.name);
-    bytes_init(&now);
-    schema_format(e->schema, &now);
-    if (now.len != text.len || memcmp(now.data, text.data, text.len) != 0)
-        rc = err_set(err, ERR_INVALID,
-                     "rows in flight to operator \"%s\" are (%.*s), and the job has (%.*s) there: change a schema with a savepoint",
-                     e->target.name, (int)text.len, text.data, (int)now.len, (const char *)now.data);
-    bytes_release(&now);
-    return rc;
+    return ckpt_rows_match(e->target.name, text, e->schema, err);
 }
 
 static int take_rows(struct wk_task *t, uint32_t id, uint32_t target, struct reader *r, uint64_t *rows, struct err *err)

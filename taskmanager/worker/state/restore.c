@@ -97,10 +97,7 @@ int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, b
         if (number >= 0)
             rc = match(s, (uint32_t)number, &op->states[i], err);
         else if (!allow_dropped)
-            rc = err_set(err, ERR_INVALID,
-                         "operator \"%s\": the checkpoint has a state \"%s\", and the job declares none of this name: "
-                         "restore with --allowNonRestoredState to drop it",
-                         s->options.name, op->states[i].name);
+            rc = ckpt_state_gone(s->options.name, op->states[i].name, err);
         if (rc != 0)
             return rc;
     }

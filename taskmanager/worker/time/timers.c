@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
+#include "common/ckpt/ckpt_meta.h"
 
 enum { BUCKET_SHIFT = 10, INLINE_KEY = 12 };
 
@@ -16,8 +17,8 @@ static const rask_schema time_schema = {RASK_ABI, 1, "timer", time_fields};
 static const rask_field mark_fields[] = {{"is_set", RASK_T_BOOLEAN, 0, 0, 0, NULL}};
 static const rask_schema mark_schema = {RASK_ABI, 1, "mark", mark_fields};
 const rask_state wk_timer_states[] = {
-    {.kind = RASK_MAP, .name = "rask.timers.event-time", .schema = &mark_schema, .map_key = &time_schema},
-    {.kind = RASK_MAP, .name = "rask.timers.processing-time", .schema = &mark_schema, .map_key = &time_schema},
+    {.kind = RASK_MAP, .name = CKPT_TIMERS "event-time", .schema = &mark_schema, .map_key = &time_schema},
+    {.kind = RASK_MAP, .name = CKPT_TIMERS "processing-time", .schema = &mark_schema, .map_key = &time_schema},
     {0}};
 
 struct timer { /* 32 bytes */

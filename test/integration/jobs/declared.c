@@ -1,5 +1,5 @@
 /*
- * declared.c - one operator with a value, a list and a map, in as many forms as CHANGE has values (0: as it was): what a
+ * declared.c - one operator with a value, a list, a map and timers, in as many forms as CHANGE has values (0: as it was): what a
  * restore takes and refuses.
  *
  *     declared [--rows N]    of each subtask; without: for ever
@@ -50,7 +50,9 @@ static int on_visit(rask_ctx *ctx, const rask_row *row, rask_out *out)
     struct last last = {v.page, 1};
     struct place place = {v.page};
 
-    rc = last_store(ctx, LAST, &last);
+    rc = rask_timer_in(ctx, HOUR);
+    if (rc == 0)
+        rc = last_store(ctx, LAST, &last);
     rask_clear(ctx, PAGES);
     if (rc == 0)
         rc = place_add(ctx, PAGES, &place);
@@ -63,7 +65,20 @@ static int on_visit(rask_ctx *ctx, const rask_row *row, rask_out *out)
     return rc;
 }
 
+#if CHANGE != 10 /* timers that nobody takes */
+static int on_due(rask_ctx *ctx, rask_ts at, rask_out *out)
+{
+    (void)ctx;
+    (void)at;
+    (void)out;
+    return 0;
+}
+#else
+#define on_due NULL
+#endif
+
 static const rask_process_fn watch = {RASK_ABI, "watch", .in = &visit_schema, .out = &visit_schema, .on_row = on_visit,
+                                      .on_timer = on_due,
                                       .states = CHANGE == 7 ? NULL : states};
 
 int rask_job(rask_env *env, const rask_params *params)

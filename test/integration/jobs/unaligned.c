@@ -5,6 +5,8 @@
  *
  * The slow operator rests after each row, until FILE is there: rows pile up before it.  Its key is the number modulo 64, the
  * counts are per number modulo K; every count of every key comes out once: key,1 ... key,N/K.
+ *
+ * Of the edge to it CHANGE makes another one (0: as it was): 1: of other rows, 2: inside a chain, 3: to another operator.
  */
 #define _GNU_SOURCE
 #include <stdlib.h>
@@ -12,13 +14,20 @@
 
 #include <rask/rask.h>
 
+#ifndef CHANGE
+#define CHANGE 0
+#endif
+#if CHANGE == 1
+RASK_ROW(item, (BIGINT, key), (BIGINT, n), (STRING, text), (NULL_STRING, more));
+#else
 RASK_ROW(item, (BIGINT, key), (BIGINT, n), (STRING, text));
+#endif
 RASK_ROW(counted, (BIGINT, key), (BIGINT, count));
 RASK_STATE(seen, (BIGINT, rows));
 
 static int make(rask_ctx *ctx, int64_t index, rask_out *out)
 {
-    struct item row = {index % 64, index, RASK_STR("a text that is longer than what stands in a view itself")};
+    struct item row = {.key = index % 64, .n = index, .text = RASK_STR("a text that is longer than what stands in a view itself")};
 
     (void)ctx;
     return item_emit(out, &row);
@@ -33,7 +42,9 @@ static int slow(rask_ctx *ctx, const rask_row *row, rask_out *out)
         return rask_fail(ctx, "the text of row %lld is damaged", (long long)n);
     if (pause > 0 && access(rask_param_of(ctx, "fast", "/"), F_OK) != 0)
         usleep((useconds_t)pause);
-    return item_emit(out, &(struct item){n % strtol(rask_param_of(ctx, "keys", "7"), NULL, 10), n, RASK_STR("")});
+    struct item less = {.key = n % strtol(rask_param_of(ctx, "keys", "7"), NULL, 10), .n = n};
+
+    return item_emit(out, &less);
 }
 static const rask_process_fn slowly = {RASK_ABI, "slow", .in = &item_schema, .out = &item_schema, .on_row = slow};
 
@@ -58,7 +69,8 @@ int rask_job(rask_env *env, const rask_params *params)
 {
     int64_t rows = strtoll(rask_param(params, "rows", "1000"), NULL, 10);
     rask_stream *items = rask_uid(rask_generate(env, &item_schema, make, 0, rows), "items");
-    rask_stream *rested = rask_uid(rask_process(rask_key_by(items, "key"), &slowly), "slow");
+    rask_stream *rested = rask_uid(rask_process(CHANGE == 2 ? items : rask_key_by(items, "key"), &slowly),
+                                   CHANGE == 3 ? "other" : "slow");
     rask_stream *counts = rask_uid(rask_process(rask_key_by(rested, "key"), &counter), "count");
 
     rask_uid(rask_write_files(counts, rask_param(params, "output", "out"), (rask_files_options){.bucket = "", .roll_at_checkpoint = true}),
