@@ -164,6 +164,21 @@ static uint32_t report_shared(const struct cli_state *s)
     return n;
 }
 
+/* Whose the files are now; of one of a job's own checkpoints the mark is beside all of them. */
+static void report_claims(const struct cli_state *s, const char *sub)
+{
+    char *folder = mem_printf("%s%s", s->folder, sub);
+    DIR *dir = opendir(folder);
+    struct dirent *d;
+
+    while (dir && (d = readdir(dir)) != NULL)
+        if (strncmp(d->d_name, CKPT_CLAIMED, strlen(CKPT_CLAIMED)) == 0)
+            printf("job %s has claimed it (%s/%s)\n", d->d_name + strlen(CKPT_CLAIMED), folder, d->d_name);
+    if (dir)
+        closedir(dir);
+    mem_free(folder);
+}
+
 /* ---- the job ---- */
 
 static const Rask__Graph__StreamNode *node_of(const Rask__Graph__StreamGraph *job, const struct ckpt_operator *op)
@@ -367,8 +382,11 @@ int cli_state_check(const struct cli_state *s, const Rask__Graph__JobGraph *job,
     add_names(names, s->meta);
     unnamed = report_unnamed(s->folder, names);
     map_free(names);
-    if (s->meta->kind == CKPT_CHECKPOINT)
+    report_claims(s, "");
+    if (s->meta->kind == CKPT_CHECKPOINT) {
+        report_claims(s, "/..");
         unnamed += report_shared(s);
+    }
     for (uint32_t i = 0; job && i < s->meta->operator_count; i++)
         check_operator(&c, job->stream, &s->meta->operators[i]);
     if (job)

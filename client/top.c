@@ -8,6 +8,7 @@
 #include "client/cause.h"
 #include "client/client.h"
 #include "common/base/check.h"
+#include "common/base/map.h"
 
 static const char help[] =
     "rask top [OPTIONS] [JOBID]\n"
@@ -28,6 +29,8 @@ struct top {
     struct err *err;
     bool all_known;     /* every running vertex had figures */
     size_t running;     /* jobs */
+    struct map *watched; /* ids of jobs that were seen running, or on their way there */
+    char failed[ID_TEXT_MAX]; /* one of them; "": none */
 };
 
 static int call(struct top *t, const struct json **ret, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
@@ -211,11 +214,24 @@ static void print_table(struct top *t, const struct json *job, const struct cli_
     putchar('\n');
 }
 
+/* A job in this state: whether it is to be looked at again. */
+static bool watch(struct top *t, const char *id, const char *state)
+{
+    bool failed = strcmp(state, "FAILED") == 0;
+
+    if (!failed && strcmp(state, "FINISHED") != 0 && strcmp(state, "CANCELED") != 0) {
+        map_put_str(t->watched, id, t);
+        return true;
+    }
+    if (map_remove_str(t->watched, id) && failed)
+        snprintf(t->failed, sizeof(t->failed), "%s", id);
+    return false;
+}
+
 static int top_job(struct top *t, const char *id, bool print)
 {
     struct cli_vertex v[VERTICES_MAX];
     const struct json *job, *list;
-    const char *state;
     int64_t count = 0;
     int code = call(t, &job, "/jobs/%s", id);
 
@@ -230,8 +246,7 @@ static int top_job(struct top *t, const char *id, bool print)
             return code;
     }
     connect_vertices(job, v, count);
-    state = json_get_string(job, "state", "");
-    t->running += strcmp(state, "FINISHED") != 0 && strcmp(state, "FAILED") != 0 && strcmp(state, "CANCELED") != 0;
+    t->running += watch(t, id, json_get_string(job, "state", ""));
     if (print)
         print_table(t, job, v, count, (int64_t)list->u.children.count - count);
     return 0;
@@ -250,14 +265,18 @@ static int top_round(struct top *t, const char *only, bool print)
     code = call(t, &answer, "/jobs/overview");
     jobs = code == 0 ? json_get(answer, "jobs") : NULL;
     for (const struct json *j = jobs && jobs->type == JSON_ARRAY ? jobs->u.children.first : NULL; j && code == 0; j = j->next) {
-        if (strcmp(json_get_string(j, "state", ""), "RUNNING") != 0)
+        const char *id = json_get_string(j, "jid", "?"), *state = json_get_string(j, "state", "");
+
+        if (strcmp(state, "RUNNING") != 0) { /* one that starts again, or is about to fail, comes back */
+            t->running += map_get_str(t->watched, id) && watch(t, id, state);
             continue;
+        }
         if (shown == JOBS_MAX) {
             more++;
             continue;
         }
         shown++;
-        code = top_job(t, json_get_string(j, "jid", "?"), print);
+        code = top_job(t, id, print);
     }
     if (code == 0 && print && shown == 0)
         puts("No running jobs.");
@@ -273,7 +292,7 @@ static void pause_ms(long ms)
 
 static int top(const struct cli_options *o, const char *only, struct err *err)
 {
-    struct top t = {.err = err};
+    struct top t = {.err = err, .watched = map_new()};
     bool terminal = isatty(1) == 1;
     int code = cli_connect(o, &t.client, err);
 
@@ -297,6 +316,9 @@ static int top(const struct cli_options *o, const char *only, struct err *err)
         if (t.running == 0)
             break;
     }
+    if (code == 0 && t.failed[0])
+        code = err_set(err, ERR_USER, "job %s has failed: `rask list -a` says why", t.failed);
+    map_free(t.watched);
     arena_release(&t.arena);
     cli_http_free(t.client);
     return code;

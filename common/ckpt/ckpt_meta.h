@@ -33,6 +33,7 @@
 #define CKPT_NO_FILE UINT32_MAX
 #define CKPT_TABLE_PIECE (2u << 20) /* bytes of a table in one section, but for its last */
 
+#define CKPT_CLAIMED "_claimed-" /* and the id of a job: the file says that the folder is its own */
 #define CKPT_TIMERS "rask.timers." /* begin of the names of states that timers are kept in */
 
 enum ckpt_kind { CKPT_CHECKPOINT = 1, CKPT_SAVEPOINT };

@@ -180,6 +180,7 @@ void jm_ckpt_free(struct jm_ckpt *c)
     mem_free(c->savepoint_dir);
     if (c->loading)
         c->env->fs->ops->forget(c->env->fs, c);
+    ckpt_meta_free(c->loaded);
     mem_free(c->load_path);
     mem_free(c->claimed);
     mem_free(c);

@@ -67,6 +67,8 @@ struct jm_ckpt {
     char *dir, *shared_dir, *savepoint_dir; /* owned; savepoint_dir NULL: not set */
 
     char *load_path, *claimed; /* owned; the checkpoint to begin with; folder of files that the job owns with it */
+    struct ckpt_meta *loaded;  /* owned; while its claim is looked at */
+    void (*claim_then)(struct jm_ckpt *c, struct err *error);
     bool loading, ignore_unclaimed;
     bool running;     /* an epoch that takes checkpoints */
     bool shared_made; /* shared_dir is there */
@@ -99,6 +101,14 @@ void jm_ck_turn_soon(struct jm_ckpt *c);
 /* Given up: tells the workers when the epoch lives. counts: towards the tolerable ones. */
 void jm_ck_pending_fail(struct pending *p, bool tell, bool counts, int code, const char *text);
 void jm_ck_pending_free(struct pending *p);
+
+/* claim.c */
+/*
+ * Whether another job has claimed the folder of what c begins with; if not, and c wants to, it has then.  then is called later,
+ * unless forgotten (c); with an error if it may not begin.
+ */
+void jm_ck_claim(struct jm_ckpt *c, void (*then)(struct jm_ckpt *c, struct err *error));
+void jm_ck_claim_end(struct jm_ckpt *c, struct fs_sweep *sweep); /* the mark goes with the sweep */
 
 /* load.c */
 int jm_ck_load_start(struct jm_ckpt *c, struct err *err) MUST_CHECK;

@@ -63,6 +63,21 @@ static void next(struct disposal *d)
     mem_free(path);
 }
 
+static void on_listed(void *arg, const struct fs_result *result)
+{
+    struct disposal *d = arg;
+    struct err err;
+
+    for (size_t i = 0; result->code == 0 && i < result->name_count; i++)
+        if (strncmp(result->names[i], CKPT_CLAIMED, strlen(CKPT_CLAIMED)) == 0) {
+            err_set(&err, ERR_INVALID, "job %s has claimed it: the job removes it, or, if that is over, remove \"%s/%s\" first",
+                    result->names[i] + strlen(CKPT_CLAIMED), d->dir, result->names[i]);
+            finish(d, &err);
+            return;
+        }
+    next(d);
+}
+
 static void on_metadata(void *arg, const struct fs_result *result)
 {
     struct disposal *d = arg;
@@ -76,7 +91,7 @@ static void on_metadata(void *arg, const struct fs_result *result)
     if (code < 0)
         finish(d, &err);
     else
-        next(d);
+        d->env->fs->ops->list(d->env->fs, d->dir, on_listed, d);
 }
 
 void jm_ckpt_dispose(struct env *env, const char *path, void (*done)(void *arg, const struct err *error), void *arg)

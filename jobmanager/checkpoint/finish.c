@@ -147,6 +147,8 @@ static void discard(struct jm_ckpt *c, struct complete *done)
     if (!done->foreign)
         fs_sweep_add(sweep, path);
     mem_free(path);
+    if (c->claimed && strcmp(c->claimed, done->dir) == 0) /* nobody else can claim what is left of it */
+        jm_ck_claim_end(c, sweep);
     unref_files(c, done->dir, done->meta, sweep);
     if (!done->foreign && !jm_ck_folder_in_use(c, done->dir))
         fs_sweep_add(sweep, done->dir);
@@ -417,6 +419,8 @@ bool jm_ckpt_latest(struct jm_ckpt *c, Rask__Control__Restore *ret, struct arena
     ret->base_checkpoint = at->foreign ? 0 : at->id;
     ret->has_allow_dropped = true;
     ret->allow_dropped = c->ignore_unclaimed;
+    ret->has_of_user = true;
+    ret->of_user = at->entry->restored;
     ret->finished_vertices = arena_alloc(arena, (graph->n_vertices + 1) * sizeof(uint32_t));
     for (size_t v = 0; v < graph->n_vertices; v++)
         if (was_finished(at->meta, graph, v))
@@ -444,7 +448,7 @@ bool jm_ckpt_damaged(struct jm_ckpt *c, const char *why)
         return false;
     before = LIST_ENTRY(at->link.prev, struct complete, link);
     env_log(c->env, LOG_WARN, CK_MODULE, c->job,
-            "checkpoint %llu is damaged: the job goes back to checkpoint %llu, and what its sinks have committed since that one "
+            "checkpoint %llu is damaged or gone: the job goes back to checkpoint %llu, and what its sinks have committed since that one "
             "comes again (%s)", (unsigned long long)at->id, (unsigned long long)before->id, why);
     jm_ck_complete_free(at);
     c->full_next = true;
@@ -459,6 +463,22 @@ void jm_ckpt_restored(struct jm_ckpt *c)
     }
 }
 
+/* A job that ends without a checkpoint of its own leaves what it had claimed as it was: for another try. */
+static void give_back(struct jm_ckpt *c)
+{
+    struct complete *at = newest(c);
+    struct fs_sweep *sweep;
+
+    if (!c->claimed || !at || !at->entry->restored)
+        return;
+    at->foreign = true;
+    sweep = fs_sweep_new(&c->sweeper);
+    jm_ck_claim_end(c, sweep);
+    fs_sweep_go(sweep);
+    mem_free(c->claimed);
+    c->claimed = NULL;
+}
+
 void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
 {
     bool stays = (state == JM_JOB_CANCELED && c->keep_canceled) || (state == JM_JOB_FAILED && c->keep_failed);
@@ -469,6 +489,8 @@ void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
     c->over_in = state;
     if (!list_empty(&c->ghosts)) /* the last of them calls again */
         return;
+    if (state != JM_JOB_FINISHED)
+        give_back(c);
     if (stays) {
         sweep_strays(c);
         return;
@@ -488,5 +510,7 @@ void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
     }
     add_leftovers(c, sweep);
     fs_sweep_add(sweep, c->dir);
+    if (c->claimed)
+        jm_ck_claim_end(c, sweep);
     fs_sweep_go(sweep);
 }

@@ -1,8 +1,8 @@
 /*
  * load.c - the checkpoint or savepoint that a job begins with (run -s): read, and held against the job's operators.
  *
- * Without a claim its files stay the user's: the first checkpoint of the job is complete in itself.  With a claim they are the
- * job's, and go when no retained checkpoint needs them.  Pure; thread: the control loop.
+ * Without a claim its files stay the user's: the first checkpoint of the job is complete in itself.  With a claim (claim.c) they
+ * are the job's, and go when no retained checkpoint needs them.  Pure; thread: the control loop.
  */
 #include <string.h>
 
@@ -48,16 +48,9 @@ static int check_operators(const struct jm_ckpt *c, const struct ckpt_meta *m, s
 static void keep(struct jm_ckpt *c, struct ckpt_meta *meta)
 {
     struct complete *done = MEM_NEW(struct complete);
-    const char *folder = strrchr(c->load_path, '/') + 1;
 
     *done = (struct complete){.id = meta->checkpoint, .dir = mem_strdup(c->load_path), .meta = meta};
     done->foreign = !c->claimed;
-    if (c->claimed && strncmp(folder, "chk-", 4) == 0) { /* it shares files with others of its job */
-        char *parent = mem_printf("%.*s", (int)(folder - 1 - c->load_path), c->load_path);
-
-        mem_free(c->claimed);
-        c->claimed = parent;
-    }
     done->entry = jm_ckpt_entry_new(c->options.graph, done->id,
                                     meta->kind == CKPT_SAVEPOINT ? KIND(SAVEPOINT) : KIND(CHECKPOINT));
     done->entry->status = JM_CKPT_COMPLETED;
@@ -71,28 +64,53 @@ static void keep(struct jm_ckpt *c, struct ckpt_meta *meta)
     jm_ck_ref_files(c, done->dir, meta);
 }
 
-static void on_metadata(void *arg, const struct fs_result *result)
+static void refuse(struct jm_ckpt *c, struct err *err)
 {
-    struct jm_ckpt *c = arg;
-    struct ckpt_meta *meta = NULL;
-    struct err err = result->err;
-    int code = result->code;
+    err_wrap(err, "cannot begin with \"%s\"", c->load_path);
+    c->options.hooks->fail(c->options.arg, ERR_INVALID, err->text); /* another try would find the same */
+}
+
+static void on_claimed(struct jm_ckpt *c, struct err *error)
+{
+    struct ckpt_meta *meta = c->loaded;
 
     c->loading = false;
-    if (code == 0)
-        code = ckpt_meta_unpack(result->data, result->len, c->load_path, &meta, &err);
-    if (code == 0)
-        code = check_operators(c, meta, &err);
-    if (code < 0) {
+    c->loaded = NULL;
+    if (error) {
         ckpt_meta_free(meta);
-        err_wrap(&err, "cannot begin with \"%s\"", c->load_path);
-        c->options.hooks->fail(c->options.arg, ERR_INVALID, err.text); /* another try would find the same */
+        mem_free(c->claimed); /* it is another's */
+        c->claimed = NULL;
+        refuse(c, error);
         return;
     }
     keep(c, meta);
     env_log(c->env, LOG_INFO, CK_MODULE, c->job, "begins with checkpoint %llu of \"%s\"",
             (unsigned long long)c->counter, c->load_path);
     c->options.hooks->idle(c->options.arg);
+}
+
+static void on_metadata(void *arg, const struct fs_result *result)
+{
+    struct jm_ckpt *c = arg;
+    struct err err = result->err;
+    int code = result->code;
+
+    if (code == 0)
+        code = ckpt_meta_unpack(result->data, result->len, c->load_path, &c->loaded, &err);
+    if (code == 0)
+        code = check_operators(c, c->loaded, &err);
+    if (code < 0)
+        on_claimed(c, &err);
+    else
+        jm_ck_claim(c, on_claimed);
+}
+
+/* The folder that a job owns with the checkpoint: its own, or all of another job's, with which it shares files. Owned. */
+static char *folder_to_claim(const char *path)
+{
+    const char *folder = strrchr(path, '/') + 1;
+
+    return strncmp(folder, "chk-", 4) == 0 ? mem_printf("%.*s", (int)(folder - 1 - path), path) : mem_strdup(path);
 }
 
 int jm_ck_load_start(struct jm_ckpt *c, struct err *err)
@@ -111,7 +129,7 @@ int jm_ck_load_start(struct jm_ckpt *c, struct err *err)
         *name = 0;
     c->ignore_unclaimed = conf_bool(c->options.conf, OPT_EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED_STATE);
     if (strcmp(conf_string(c->options.conf, OPT_EXECUTION_STATE_RECOVERY_CLAIM_MODE), "CLAIM") == 0)
-        c->claimed = mem_strdup(c->load_path);
+        c->claimed = folder_to_claim(c->load_path);
     c->loading = true;
     path = mem_printf("%s/_metadata", c->load_path);
     c->env->fs->ops->read_all(c->env->fs, path, CKPT_META_MAX, on_metadata, c);

@@ -113,7 +113,7 @@ went_back() { # damages the newest one until it was the one that was needed
         damage "$(newest)"
         kill_worker
         eventually count_is_over completed "$(($(count_of completed) + 1))"
-        grep -q 'is damaged: the job goes back to checkpoint' "$top/log/jm.log" && return 0
+        grep -q 'is damaged or gone: the job goes back to checkpoint' "$top/log/jm.log" && return 0
     done
     return 1
 }

@@ -131,12 +131,15 @@ void wk_restore_drop(struct wk_restoring *r)
         restoring_free(r);
 }
 
-/* The checkpoint was complete: what cannot be reached now (a mount, rights) may be there at the next try. */
-static struct err unreachable(const struct fs_result *result)
+/*
+ * One of the job's own was complete: what cannot be reached now (a mount, rights) may be there at the next try.  One that the user
+ * has named is as it is.
+ */
+static struct err unreachable(const struct wk_restoring *r, const struct fs_result *result)
 {
     struct err err = result->err;
 
-    err.code = result->code != 0 ? ERR_IO : 0;
+    err.code = result->code != 0 && !r->msg->of_user ? ERR_IO : result->code;
     return err;
 }
 
@@ -150,7 +153,10 @@ static void finish(struct wk_restoring *r, struct err *error)
                 (unsigned long long)r->fetched_bytes, r->msg->dir);
     if (!error && r->copied_bytes > 0)
         ENV_PROBE(r->env, "worker: state is read from copies on its host");
-    if (error)
+    if (error && r->msg->of_user && !err_retryable(error->code))
+        err_wrap(error, "cannot begin with \"%s\" (`rask state check` says what is wrong with it; begin with another one)",
+                 r->msg->dir);
+    else if (error)
         err_wrap(error, "cannot restore from \"%s\"", r->msg->dir);
     r->done(r->arg, error);
     forget_reads(r);
@@ -453,7 +459,7 @@ static void on_piece(void *arg, const struct fs_result *result)
     struct piece *p = arg;
     struct lane *l = p->lane;
     const struct ckpt_section *s = l->sections[p->first];
-    struct err err = unreachable(result);
+    struct err err = unreachable(l->r, result);
     uint64_t want = bytes_of(l, p->first, p->count);
 
     if (err.code == 0 && result->len < want)
@@ -475,10 +481,12 @@ static void on_piece(void *arg, const struct fs_result *result)
 static void on_open(void *arg, const struct fs_result *result)
 {
     struct lane *l = arg;
-    struct err err = unreachable(result);
+    struct err err = unreachable(l->r, result);
 
     l->opening = false;
     l->handle = result->file;
+    if (result->code == ERR_NOT_FOUND) /* _metadata was there, and names it */
+        err.code = ERR_CORRUPT;
     if (err.code != 0 && l->local)
         l->r->no_copy[l->file] = true; /* most often there is none: another host wrote it */
     else if (err.code != 0)
@@ -600,12 +608,35 @@ static void advance(struct wk_restoring *r)
         finish(r, NULL);
 }
 
+/* The folder of all checkpoints of the job: while it is there nothing is hidden by a lost mount. */
+static void on_siblings(void *arg, const struct fs_result *result)
+{
+    struct wk_restoring *r = arg;
+    struct err err;
+
+    err_set(&err, result->code == 0 ? ERR_CORRUPT : ERR_IO, "\"%s\" is not there", r->path);
+    finish(r, &err);
+}
+
+static void look_at_siblings(struct wk_restoring *r)
+{
+    const char *slash = strrchr(r->msg->dir, '/');
+    char *folder = mem_printf("%.*s", (int)(slash - r->msg->dir), r->msg->dir);
+
+    fs_of(r)->ops->list(fs_of(r), folder, on_siblings, r);
+    mem_free(folder);
+}
+
 static void on_metadata(void *arg, const struct fs_result *result)
 {
     struct wk_restoring *r = arg;
-    struct err err = unreachable(result);
+    struct err err = unreachable(r, result);
     int rc = err.code;
 
+    if (result->code == ERR_NOT_FOUND && !r->msg->of_user && strrchr(r->msg->dir, '/')) {
+        look_at_siblings(r);
+        return;
+    }
     if (rc == 0)
         rc = ckpt_meta_unpack(result->data, result->len, r->path, &r->meta, &err);
     if (rc == 0 && r->local && !wk_local_is_of(r->local, r->meta->job))

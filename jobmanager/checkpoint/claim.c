@@ -1,0 +1,113 @@
+/*
+ * claim.c - who owns the files of a checkpoint that a job begins with: one job at most.
+ *
+ * The mark is a file `_claimed-JOB` beside `_metadata` (for one of a job's own checkpoints beside all of them, for they share
+ * files), durable before the job begins.  A job that claims looks for other marks, makes its own, and looks again: of two that
+ * come at the same time, whatever JobManagers they belong to, at least one sees the other, and whoever does gives up.
+ * Nothing but the job takes its mark away, or a user: a JobManager that was lost leaves it.  Pure; thread: the control loop.
+ */
+#include <string.h>
+
+#include "jobmanager/checkpoint/coordinator_private.h"
+
+static char *mark_of(const struct jm_ckpt *c)
+{
+    return mem_printf("%s/" CKPT_CLAIMED "%s", c->claimed, c->job);
+}
+
+void jm_ck_claim_end(struct jm_ckpt *c, struct fs_sweep *sweep)
+{
+    char *mark = mark_of(c);
+
+    fs_sweep_add(sweep, mark);
+    mem_free(mark);
+}
+
+/* NULL: nobody else has. */
+static const char *other_mark(const struct jm_ckpt *c, const struct fs_result *list)
+{
+    for (size_t i = 0; list->code == 0 && i < list->name_count; i++)
+        if (strncmp(list->names[i], CKPT_CLAIMED, strlen(CKPT_CLAIMED)) == 0 &&
+            strcmp(list->names[i] + strlen(CKPT_CLAIMED), c->job) != 0)
+            return list->names[i];
+    return NULL;
+}
+
+static void taken(const struct jm_ckpt *c, const char *mark, struct err *err)
+{
+    const char *job = mark + strlen(CKPT_CLAIMED);
+
+    err_set(err, ERR_INVALID, "job %s has claimed it, and removes its files when it does not need them any more: begin with another "
+            "one; if that job is over, and no checkpoint of it is to be used, remove \"%s/%s\" first", job, c->claimed, mark);
+}
+
+static void on_own_unlinked(void *arg, const struct fs_result *result)
+{
+    (void)arg;
+    (void)result; /* what is left says so to the next one */
+}
+
+static void on_listed_again(void *arg, const struct fs_result *result)
+{
+    struct jm_ckpt *c = arg;
+    const char *other = other_mark(c, result);
+    struct err err = result->err;
+
+    if (result->code == 0 && !other) {
+        c->claim_then(c, NULL);
+        return;
+    }
+    if (other) {
+        char *mark = mark_of(c);
+
+        taken(c, other, &err);
+        c->env->fs->ops->unlink(c->env->fs, mark, on_own_unlinked, NULL);
+        mem_free(mark);
+    }
+    c->claim_then(c, &err);
+}
+
+static void on_marked(void *arg, const struct fs_result *result)
+{
+    struct jm_ckpt *c = arg;
+    struct err err = result->err;
+
+    if (result->code == 0) {
+        c->env->fs->ops->list(c->env->fs, c->claimed, on_listed_again, c);
+        return;
+    }
+    err_wrap(&err, "it cannot be claimed (with -cm no_claim it stays yours)");
+    c->claim_then(c, &err);
+}
+
+static void on_listed(void *arg, const struct fs_result *result)
+{
+    struct jm_ckpt *c = arg;
+    const char *other = other_mark(c, result);
+    char *mark, *text;
+    struct err err;
+
+    if (other && c->claimed) {
+        taken(c, other, &err);
+        c->claim_then(c, &err);
+        return;
+    }
+    if (other)
+        env_log(c->env, LOG_WARN, CK_MODULE, c->job, "job %s has claimed \"%s\", and may remove its files before this job has a "
+                "checkpoint of its own", other + strlen(CKPT_CLAIMED), c->load_path);
+    if (!c->claimed) {
+        c->claim_then(c, NULL);
+        return;
+    }
+    mark = mark_of(c);
+    text = mem_printf("job %s, \"%s\"\n", c->job, c->options.job_name);
+    c->env->fs->ops->write_all(c->env->fs, mark, text, strlen(text), on_marked, c);
+    mem_free(mark);
+    mem_free(text);
+}
+
+void jm_ck_claim(struct jm_ckpt *c, void (*then)(struct jm_ckpt *c, struct err *error))
+{
+    c->claim_then = then;
+    c->env->fs->ops->list(c->env->fs, c->claimed ? c->claimed : c->load_path, on_listed, c);
+}
