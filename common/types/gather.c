@@ -86,59 +86,7 @@ static void scatter_nulls(const rask_batch *in, const rask_column *from, rask_co
             to->validity[position[i] >> 6] &= ~(UINT64_C(1) << (position[i] & 63));
 }
 
-/* ---- string buffers of the result ---- */
-
-struct text_buffer {
-    rask_buffer *buffer;
-    uint64_t referenced; /* bytes, by views of the result */
-    uint32_t to;         /* number in the final list, or BUFFER_COPY, BUFFER_DROP */
-};
-enum { BUFFER_COPY = UINT32_MAX, BUFFER_DROP = UINT32_MAX - 1 };
-
-struct text_list {
-    struct text_buffer *list;
-    uint32_t count;
-    uint32_t *map;              /* of the input at hand: its number -> number in list */
-    rask_buffer *const *map_of; /* the array that map was made for */
-    struct text_buffer few[16];
-    uint32_t few_map[16];
-};
-
-/* all: buffers of the inputs together, most: of one of them. */
-static void text_list_init(struct text_list *t, uint64_t all, uint32_t most)
-{
-    t->count = 0;
-    t->map_of = NULL;
-    t->list = all <= ARRAY_LEN(t->few) ? t->few : mem_alloc_array(all, sizeof(*t->list));
-    t->map = most <= ARRAY_LEN(t->few_map) ? t->few_map : mem_alloc_array(most, sizeof(*t->map));
-}
-
-static void text_list_release(struct text_list *t)
-{
-    if (t->list != t->few)
-        mem_free(t->list);
-    if (t->map != t->few_map)
-        mem_free(t->map);
-}
-
-/* Neighbours in a stream share buffers: looking at the last few finds nearly all of them. */
-static void text_list_map(struct text_list *t, const rask_batch *in)
-{
-    if (in->buffer_count == 0 || t->map_of == in->buffers)
-        return;
-    t->map_of = in->buffers;
-    for (uint32_t i = 0; i < in->buffer_count; i++) {
-        uint32_t at = t->count, low = t->count > 8 ? t->count - 8 : 0;
-
-        while (at > low && t->list[at - 1].buffer != in->buffers[i])
-            at--;
-        if (at == low) {
-            t->list[t->count] = (struct text_buffer){in->buffers[i], 0, 0};
-            at = ++t->count;
-        }
-        t->map[i] = at - 1;
-    }
-}
+/* ---- strings ---- */
 
 /* The bits of rows [from, from + count) of the input whose strings do not lie in their cells; count <= 64. */
 static uint64_t rows_that_refer(const rask_batch *in, const view_words *cells, uint32_t from, uint32_t count)
@@ -168,71 +116,6 @@ static void scatter_views(struct text_list *t, const rask_batch *in, const void 
             t->list[n].referenced += view_len(v);
             to[position[row]] = view_at(v, n, view_offset(v));
         }
-}
-
-/* Decides what becomes of each buffer. Returns whether views must be changed once more. */
-static bool text_list_decide(struct text_list *t, uint32_t *ret_kept, uint64_t *ret_copied)
-{
-    uint32_t kept = 0;
-    uint64_t copied = 0;
-
-    for (uint32_t i = 0; i < t->count; i++) {
-        struct text_buffer *b = &t->list[i];
-
-        if (b->referenced == 0)
-            b->to = BUFFER_DROP;
-        else if (b->referenced < b->buffer->capacity / 4)
-            b->to = BUFFER_COPY;
-        else
-            b->to = kept++;
-        copied += b->to == BUFFER_COPY ? b->referenced : 0;
-    }
-    *ret_kept = kept;
-    *ret_copied = copied;
-    return kept != t->count;
-}
-
-/* Moves the bytes of sparsely used buffers into one new buffer, numbered `fresh_number`. */
-static void compact_views(const struct text_list *t, void *column, uint32_t rows,
-                          rask_buffer *fresh, uint32_t fresh_number)
-{
-    view_words *views = column;
-
-    for (uint32_t i = 0; i < rows; i += 64)
-        for (uint64_t bits = views_that_refer(views + i, MIN(rows - i, 64u)); bits; bits &= bits - 1) {
-            view_words *v = &views[i + (uint32_t)__builtin_ctzll(bits)];
-            const struct text_buffer *b = &t->list[view_buffer(*v)];
-
-            if (b->to != BUFFER_COPY) {
-                *v = view_at(*v, b->to, view_offset(*v));
-                continue;
-            }
-            text_copy(fresh->data + fresh->used, b->buffer->data + view_offset(*v), view_len(*v));
-            *v = view_at(*v, fresh_number, fresh->used);
-            fresh->used += view_len(*v);
-        }
-}
-
-/* The batch over the cells, with the buffers that it keeps. */
-static rask_batch *text_list_finish(struct text_list *t, struct pool *pool, const rask_schema *schema,
-                                    const struct cells *cells, uint32_t rows)
-{
-    uint32_t kept;
-    uint64_t copied;
-    bool again = text_list_decide(t, &kept, &copied);
-    rask_batch *b = batch_over_cells(pool, schema, cells, kept + (copied != 0), rows);
-
-    for (uint32_t i = 0; i < t->count; i++)
-        if (t->list[i].to < kept)
-            b->buffers[t->list[i].to] = buffer_ref(t->list[i].buffer);
-    if (copied) {
-        CHECK(copied < UINT32_MAX);
-        b->buffers[kept] = pool_get(pool, copied);
-    }
-    for (uint32_t c = 0; again && c < schema->columns; c++)
-        if (schema_is_view(&schema->fields[c]))
-            compact_views(t, b->columns[c].data, rows, copied ? b->buffers[kept] : NULL, kept);
-    return b;
 }
 
 /* ---- rows inside cells ---- */
@@ -308,19 +191,6 @@ static void concat_column(const struct runs *runs, uint32_t column, uint32_t wid
         memcpy(to, run_cells(run, column, width), bytes);
         to += bytes;
     }
-}
-
-/* Views of a run that were copied to `views`: their buffers get the numbers of the result. */
-static void concat_views(struct text_list *texts, const struct run *run, view_words *views)
-{
-    for (uint32_t i = 0; i < run->span.count; i += 64)
-        for (uint64_t bits = views_that_refer(views + i, MIN(run->span.count - i, 64u)); bits; bits &= bits - 1) {
-            view_words *v = &views[i + (uint32_t)__builtin_ctzll(bits)];
-            uint32_t n = texts->map[view_buffer(*v)];
-
-            texts->list[n].referenced += view_len(*v);
-            *v = view_at(*v, n, view_offset(*v));
-        }
 }
 
 static void concat_nulls(const struct run *run, uint32_t column, rask_column *to, uint32_t at)
@@ -407,7 +277,7 @@ static void concat_rest(const struct run *run, const rask_schema *schema, struct
     text_list_map(texts, run->from);
     for (uint32_t c = 0; c < schema->columns; c++) {
         if (run->from->buffer_count && schema_is_view(&schema->fields[c]))
-            concat_views(texts, run, (view_words *)cells->columns[c].data + at);
+            text_list_renumber(texts, (view_words *)cells->columns[c].data + at, run->span.count);
         concat_nulls(run, c, &cells->columns[c], at);
     }
     concat_extras(run, cells, at);

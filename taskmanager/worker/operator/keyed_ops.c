@@ -295,19 +295,33 @@ static int rolling_row(struct wk_op *op, struct rolling *r, const rask_batch *in
     return update_with(op, r, *ret, in, position);
 }
 
+/* Cells of a run of rows, by number or, with a selection, by position. */
+static inline __attribute__((always_inline)) bool add_run(struct accumulator *const *acc, uint32_t rows, const int64_t *values,
+                                                          int64_t *sums, const uint16_t *at)
+{
+    for (uint32_t i = 0; i < rows; i++) {
+        if (__builtin_add_overflow(acc[i]->value[0], values[at ? at[i] : i], &acc[i]->value[0]))
+            return false;
+        acc[i]->flags |= HAS_VALUE;
+        sums[at ? at[i] : i] = acc[i]->value[0];
+    }
+    return true;
+}
+
 static int run_of_sums(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from,
                        struct accumulator *const *acc, rask_batch *result)
 {
     const int64_t *values = in->columns[r->column].data;
     int64_t *sums = result->columns[r->result].data;
+    uint32_t rows = r->keys.rows;
+    bool fit;
 
-    for (uint32_t i = 0; i < r->keys.rows; i++) {
-        if (__builtin_add_overflow(acc[i]->value[0], values[rask_position(in, from + i)], &acc[i]->value[0]))
-            return sum_overflow(op, r);
-        acc[i]->flags |= HAS_VALUE;
-        sums[rask_position(result, from + i)] = acc[i]->value[0];
-    }
-    return 0;
+    CHECK(result->sel == in->sel && result->first == in->first);
+    if (in->sel)
+        fit = add_run(acc, rows, values, sums, in->sel + from);
+    else
+        fit = add_run(acc, rows, values + in->first + from, sums + in->first + from, NULL);
+    return fit ? 0 : sum_overflow(op, r);
 }
 
 static int run_of_any(struct wk_op *op, struct rolling *r, const rask_batch *in, uint32_t from,

@@ -88,14 +88,21 @@ void wk_state_prepare(struct wk_state *s, int state, const uint64_t *hash, uint3
 
 /* ---- runs ---- */
 
+/* Of the run that begins at row `from`. */
+INLINE uint32_t rows_from(const struct wk_runs *r, uint32_t from)
+{
+    return from < r->rows ? MIN(r->rows - from, (uint32_t)KEY_RUN_ROWS) : 0;
+}
+
 static void find_buckets(struct wk_runs *r, const struct table *t, uint32_t from)
 {
     const void **bucket = r->bucket[from / KEY_RUN_ROWS % 2];
-    uint32_t rows = from < r->rows ? MIN(r->rows - from, (uint32_t)KEY_RUN_ROWS) : 0;
+    uint32_t rows = rows_from(r, from);
     struct place place = place_of(t);
+    const uint64_t *hash = r->hash + from;
 
     for (uint32_t i = 0; i < rows; i++) {
-        const struct bucket *b = bucket_of(place, r->hash[from + i]);
+        const struct bucket *b = bucket_of(place, hash[i]);
 
         bucket[i] = b;
         __builtin_prefetch(b, 0, NEAR);
@@ -113,16 +120,16 @@ _Static_assert(offsetof(struct entry, dead) == offsetof(struct entry, born) + 4,
 _Static_assert(offsetof(struct entry, key_len) == 10 && offsetof(struct entry, value_len) == 12, "read as one word");
 _Static_assert(sizeof(struct entry) == 16 && ENTRY_PUT == 0, "two words, and a kind of 0 goes unsaid");
 
-INLINE void find_entries(struct wk_runs *r, uint32_t from, struct entry *(*likely)(const struct bucket *, uint64_t))
+static void find_entries_plain(struct wk_runs *r, uint32_t from)
 {
     const void *const *bucket = r->bucket[from / KEY_RUN_ROWS % 2];
     void **entry = r->entry[from / KEY_RUN_ROWS % 2];
-    uint32_t rows = from < r->rows ? MIN(r->rows - from, (uint32_t)KEY_RUN_ROWS) : 0;
+    uint32_t rows = rows_from(r, from);
     const uint64_t *hash = r->hash + from;
     size_t last_byte = r->last_byte;
 
     for (uint32_t i = 0; i < rows; i++) {
-        struct entry *e = likely(bucket[i], hash[i]);
+        struct entry *e = likely_plain(bucket[i], hash[i]);
 
         entry[i] = e;
         fetch_entry(e, last_byte);
@@ -130,7 +137,7 @@ INLINE void find_entries(struct wk_runs *r, uint32_t from, struct entry *(*likel
 }
 
 /* Of this epoch, current, there, with such a key and a value of `size` bytes: else the bit of its key is set. */
-INLINE uint64_t check_entries(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
+static uint64_t check_entries_plain(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
 {
     void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
     uint64_t others = 0, epoch = r->epoch, put = (uint64_t)size << SECOND_VALUE_LEN; /* too large a size fits no entry */
@@ -152,34 +159,83 @@ INLINE uint64_t check_entries(const struct wk_runs *r, const struct key_run *key
     return others | keys->is_long;
 }
 
-static void find_entries_plain(struct wk_runs *r, uint32_t from)
-{
-    find_entries(r, from, likely_plain);
-}
-
-static uint64_t check_entries_plain(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
-{
-    return check_entries(r, keys, size, values);
-}
-
 #ifdef VECTORS
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,bmi,bmi2")))
 
-AVX512 static inline struct entry *likely_avx512(const struct bucket *b, uint64_t hash)
+/* tag_of each hash; what is behind the last one is of no use. */
+AVX512 static inline void find_tags_avx512(const uint64_t *hash, uint32_t rows, uint16_t tag[KEY_RUN_ROWS])
 {
-    uint32_t match = _mm_cmpeq_epi16_mask(_mm_loadu_si128((const __m128i *)(const void *)b->tag), _mm_set1_epi16((short)tag_of(hash)));
+    for (uint32_t i = 0; i < rows; i += 8) {
+        __mmask8 there = (__mmask8)_bzhi_u32(0xff, MIN(rows - i, 8u));
+        __m128i tags = _mm512_cvtepi64_epi16(_mm512_srli_epi64(_mm512_maskz_loadu_epi64(there, hash + i), TAG_BIT));
 
-    return match ? bucket_entry(b, (uint32_t)__builtin_ctz(match)) : &nothing.entry;
+        tags = _mm_mask_mov_epi16(tags, _mm_testn_epi16_mask(tags, tags), _mm_set1_epi16((short)tag_of(0)));
+        _mm_storeu_si128((__m128i *)(void *)(tag + i), tags);
+    }
 }
 
 AVX512 static void find_entries_avx512(struct wk_runs *r, uint32_t from)
 {
-    find_entries(r, from, likely_avx512);
+    const void *const *bucket = r->bucket[from / KEY_RUN_ROWS % 2];
+    void **entry = r->entry[from / KEY_RUN_ROWS % 2];
+    uint32_t rows = rows_from(r, from);
+    size_t last_byte = r->last_byte;
+    uint16_t tag[KEY_RUN_ROWS];
+
+    find_tags_avx512(r->hash + from, rows, tag);
+    for (uint32_t i = 0; i < rows; i++) {
+        const struct bucket *b = bucket[i];
+        __m128i tags = _mm_loadu_si128((const __m128i *)(const void *)b->tag);
+        uint32_t match = _mm_cmpeq_epi16_mask(tags, _mm_set1_epi16((short)tag[i]));
+        struct entry *e = match ? bucket_entry(b, (uint32_t)__builtin_ctz(match)) : &nothing.entry;
+
+        entry[i] = e;
+        fetch_entry(e, last_byte);
+    }
 }
 
+/* Eight keys at a time: the second word that each one's header should have, and where its value is. Returns who has more than 8 bytes. */
+AVX512 static inline uint64_t expect_avx512(const struct key_run *keys, void *const *entry, uint64_t put, size_t before,
+                                            uint64_t second[KEY_RUN_ROWS], void **values)
+{
+    const __m512i one = _mm512_set1_epi64(1), seven = _mm512_set1_epi64(7);
+    __m512i put_8 = _mm512_set1_epi64((long long)put), before_8 = _mm512_set1_epi64((long long)before + 1);
+    uint64_t more = 0;
+
+    for (uint32_t i = 0; i < keys->rows; i += 8) {
+        __mmask8 there = (__mmask8)_bzhi_u32(0xff, MIN(keys->rows - i, 8u));
+        __m512i len = _mm512_cvtepu32_epi64(_mm256_maskz_loadu_epi32(there, keys->len + i));
+        __m512i room = _mm512_or_si512(_mm512_sub_epi64(_mm512_max_epu64(len, one), one), seven); /* key_room, less 1 */
+        __m512i at = _mm512_add_epi64(_mm512_maskz_loadu_epi64(there, entry + i), _mm512_add_epi64(room, before_8));
+
+        _mm512_storeu_si512(second + i, _mm512_or_si512(put_8, _mm512_slli_epi64(len, SECOND_KEY_LEN)));
+        _mm512_mask_storeu_epi64(values + i, there, at);
+        more |= (uint64_t)_mm512_cmpgt_epu64_mask(len, _mm512_set1_epi64(8)) << i;
+    }
+    return more;
+}
+
+/* As above: header and key of an entry are compared at once, a bit for each of their four words. */
 AVX512 static uint64_t check_entries_avx512(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
 {
-    return check_entries(r, keys, size, values);
+    const __m256i of_use = _mm256_set_epi64x(-1, -1, (long long)SECOND_MASK, -1);
+    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
+    uint64_t second[KEY_RUN_ROWS], more, others;
+    uint8_t differs[KEY_RUN_ROWS];
+    __m512i words;
+
+    more = expect_avx512(keys, entry, (uint64_t)size << SECOND_VALUE_LEN, sizeof(struct entry) + r->time_bytes, second, values);
+    for (uint32_t i = 0; i < keys->rows; i++) {
+        __m128i header = _mm_set_epi64x((long long)second[i], r->epoch);
+        __m128i head = _mm_loadu_si128((const __m128i *)(const void *)keys->head[i]);
+        __m256i wanted = _mm256_inserti128_si256(_mm256_castsi128_si256(header), head, 1);
+        __m256i has = _mm256_loadu_si256((const __m256i *)entry[i]);
+
+        differs[i] = _mm256_test_epi64_mask(_mm256_xor_si256(has, wanted), of_use);
+    }
+    words = _mm512_mask_mov_epi8(_mm512_set1_epi8(7), more, _mm512_set1_epi8(15)); /* a key of 8 bytes has no second word */
+    others = _mm512_test_epi8_mask(_mm512_loadu_si512(differs), words);
+    return _bzhi_u64(others, keys->rows) | keys->is_long;
 }
 #endif
 

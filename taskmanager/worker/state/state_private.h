@@ -318,7 +318,7 @@ static inline uint32_t match_first(uint32_t match)
 }
 static inline struct entry *bucket_entry(const struct bucket *b, uint32_t slot)
 {
-    return (struct entry *)(uintptr_t)(((uint64_t)(b->high[slot] & HIGH_ADDRESS) << 32 | b->low[slot]) * 8);
+    return (struct entry *)(uintptr_t)(((uint64_t)(b->high[slot] & HIGH_ADDRESS) << 35) + (uint64_t)b->low[slot] * 8);
 }
 /* What else is in `high` stays. */
 static inline void bucket_point(struct bucket *b, uint32_t slot, const struct entry *e)
