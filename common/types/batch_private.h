@@ -8,8 +8,8 @@
 #ifndef TYPES_BATCH_PRIVATE_H
 #define TYPES_BATCH_PRIVATE_H
 
-#ifdef __SSE2__
-#include <emmintrin.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
 #endif
 
 #include "common/types/batch.h"
@@ -70,7 +70,32 @@ void batch_runs_add_cells(struct runs *r, const rask_batch *b, uint32_t column, 
 /* The runs as one batch, which can be a child; strings as in batch_gather. */
 rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const struct runs *runs);
 
-/* batch_partition for up to FEW_PLACES_MAX places of rows with plain cells (part.c). NULL: not on this processor. */
+/* The string buffers of a batch that is made of several ones, and which of them are worth keeping (text_list.c). */
+struct text_buffer {
+    rask_buffer *buffer;
+    uint64_t referenced; /* bytes, by views of the result */
+    uint32_t to;         /* of text_list.c: number in the final list, or what becomes of it */
+};
+struct text_list {
+    struct text_buffer *list;
+    uint32_t count;
+    uint32_t *map;              /* of the input at hand: its number -> number in list */
+    rask_buffer *const *map_of; /* the array that map was made for */
+    struct text_buffer few[16];
+    uint32_t few_map[16];
+};
+/* all: buffers of the inputs together, most: of one of them. */
+void text_list_init(struct text_list *t, uint64_t all, uint32_t most);
+void text_list_release(struct text_list *t);
+/* The input whose cells come next; each is shown once. */
+void text_list_map(struct text_list *t, const rask_batch *in);
+/* Views of the input at hand that were copied to `cells`: their buffers get the numbers of the list. */
+void text_list_renumber(struct text_list *t, void *cells, uint32_t count);
+/* The batch over the cells, with the buffers that it keeps. */
+rask_batch *text_list_finish(struct text_list *t, struct pool *pool, const rask_schema *schema, const struct cells *cells,
+                             uint32_t rows);
+
+/* batch_partition for up to FEW_PLACES_MAX places (part.c); cells may refer to string buffers. NULL: not on this processor. */
 #define FEW_PLACES_MAX 4
 rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
                            uint32_t rows, const uint64_t *hash, uint32_t *ret_end);
@@ -94,26 +119,20 @@ static inline uint32_t view_offset(view_words v)
     return (uint32_t)(v.high >> 32);
 }
 /* Of up to 64 cells: a bit for each that refers to a buffer. Few do, and which ones no branch can foresee. */
-static inline uint64_t views_that_refer(const void *cells, uint32_t count)
+uint64_t views_that_refer(const void *cells, uint32_t count);
+#if defined(__x86_64__)
+#define WIDE_VIEWS __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) /* cpu_has_avx512 */
+/* Of 16 cells. */
+WIDE_VIEWS static inline __m512i view_lens_16(const void *cells)
 {
-    uint64_t bits = 0;
-    uint32_t i = 0;
+    const __m512i first = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 0, 0, 0, 0, 0, 0, 0);
+    const uint8_t *at = cells;
+    __m512i low = _mm512_permutex2var_epi32(_mm512_loadu_si512(at), first, _mm512_loadu_si512(at + 64));
+    __m512i high = _mm512_permutex2var_epi32(_mm512_loadu_si512(at + 128), first, _mm512_loadu_si512(at + 192));
 
-#ifdef __SSE2__
-    const __m128i *cell = (const __m128i *)cells, most = _mm_set1_epi32(12);
-
-    for (; i + 4 <= count; i += 4) {
-        __m128i ab = _mm_unpacklo_epi32(_mm_loadu_si128(cell + i), _mm_loadu_si128(cell + i + 1));
-        __m128i cd = _mm_unpacklo_epi32(_mm_loadu_si128(cell + i + 2), _mm_loadu_si128(cell + i + 3));
-        __m128i is_long = _mm_cmpgt_epi32(_mm_unpacklo_epi64(ab, cd), most);
-
-        bits |= (uint64_t)(uint32_t)_mm_movemask_ps(_mm_castsi128_ps(is_long)) << i;
-    }
-#endif
-    for (; i < count; i++)
-        bits |= (uint64_t)(view_len(((const view_words *)cells)[i]) > 12) << i;
-    return bits;
+    return _mm512_inserti64x4(low, _mm512_castsi512_si256(high), 1);
 }
+#endif
 
 static inline view_words view_at(view_words v, uint32_t buffer, uint32_t offset)
 {

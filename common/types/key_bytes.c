@@ -4,11 +4,8 @@
  */
 #include "common/types/key_bytes.h"
 
-#ifdef __SSSE3__
-#include <tmmintrin.h>
-#endif
-
 #include "common/base/check.h"
+#include "common/base/cpu.h"
 #include "common/base/hash.h"
 #include "common/types/batch_private.h"
 
@@ -182,39 +179,23 @@ static void run_add_string(struct key_run *run, uint32_t i, rask_str s)
     text->len += 4 + (size_t)s.len;
 }
 
-#ifdef __SSSE3__
-/* As below, four cells at a time; returns how many are done. */
-static uint32_t run_cells_4(struct key_run *run, const void *cells, uint64_t *ret_long)
+#if defined(__x86_64__)
+/* As below, 16 cells at a time; returns how many are done. */
+WIDE_VIEWS static uint32_t run_cells_16(struct key_run *run, const uint8_t *cells, uint64_t *ret_long)
 {
-    const __m128i turned = _mm_setr_epi8(3, 2, 1, 0, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m128i four = _mm_set1_epi32(4), most = _mm_set1_epi32(KEY_HEAD_BYTES);
-    const __m128i *cell = cells;
+    const __m512i turned = _mm512_broadcast_i32x4(_mm_setr_epi8(3, 2, 1, 0, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
     uint32_t i = 0;
 
     _Static_assert(KEY_RUN_ROWS <= 64, "a bit for each key");
-    for (; i + 4 <= run->rows; i += 4) {
-        __m128i a = _mm_loadu_si128(cell + i), b = _mm_loadu_si128(cell + i + 1);
-        __m128i c = _mm_loadu_si128(cell + i + 2), d = _mm_loadu_si128(cell + i + 3);
-        __m128i len = _mm_unpacklo_epi64(_mm_unpacklo_epi32(a, b), _mm_unpacklo_epi32(c, d));
-        __m128i *head = (__m128i *)(void *)run->head[i];
+    for (; i + 16 <= run->rows; i += 16, cells += 16 * sizeof(view_words)) {
+        __m512i len = _mm512_add_epi32(view_lens_16(cells), _mm512_set1_epi32(4));
 
-        len = _mm_add_epi32(len, four);
-        _mm_storeu_si128((__m128i *)(void *)&run->len[i], len);
-        _mm_storeu_si128(head, _mm_shuffle_epi8(a, turned));
-        _mm_storeu_si128(head + 1, _mm_shuffle_epi8(b, turned));
-        _mm_storeu_si128(head + 2, _mm_shuffle_epi8(c, turned));
-        _mm_storeu_si128(head + 3, _mm_shuffle_epi8(d, turned));
-        *ret_long |= (uint64_t)(uint32_t)_mm_movemask_ps(_mm_castsi128_ps(_mm_cmpgt_epi32(len, most))) << i;
+        _mm512_storeu_si512(&run->len[i], len);
+        *ret_long |= (uint64_t)_mm512_cmpgt_epu32_mask(len, _mm512_set1_epi32(KEY_HEAD_BYTES)) << i;
+        for (uint32_t k = 0; k < 16; k += 4)
+            _mm512_storeu_si512(run->head[i + k], _mm512_shuffle_epi8(_mm512_loadu_si512(cells + k * sizeof(view_words)), turned));
     }
     return i;
-}
-#else
-static uint32_t run_cells_4(struct key_run *run, const void *cells, uint64_t *ret_long)
-{
-    (void)run;
-    (void)cells;
-    (void)ret_long;
-    return 0;
 }
 #endif
 
@@ -223,8 +204,13 @@ static uint32_t run_cells_4(struct key_run *run, const void *cells, uint64_t *re
 static uint64_t run_cells(struct key_run *run, const rask_batch *b, const view_words *cells, uint32_t from)
 {
     uint64_t is_long = 0;
+    uint32_t i = 0;
 
-    for (uint32_t i = b->sel ? 0 : run_cells_4(run, cells + b->first + from, &is_long); i < run->rows; i++) {
+#if defined(__x86_64__)
+    if (!b->sel && cpu_has_avx512())
+        i = run_cells_16(run, (const uint8_t *)(cells + b->first + from), &is_long);
+#endif
+    for (; i < run->rows; i++) {
         view_words v = cells[rask_position(b, from + i)];
 
         run->len[i] = 4 + view_len(v);

@@ -2,8 +2,8 @@
  * part.c - rows put into the order of a few places without a number for each: of batch_partition (part_many.c).
  *
  * Eight cells are read at once, and for each place those that go there are moved together and written, so a row costs a share
- * of a few instructions where the general form (gather.c) has a look at its number and a store for each cell.  It wants AVX-512,
- * and who asks elsewhere gets NULL.
+ * of a few instructions where the general form (gather.c) has a look at its number and a store for each cell.  Strings that do
+ * not lie in their cells are looked after once the cells are there.  It wants AVX-512, and who asks elsewhere gets NULL.
  */
 #include "common/base/check.h"
 #include "common/base/cpu.h"
@@ -86,14 +86,21 @@ PART part_16(const uint8_t *from, uint32_t rows, const struct masks *m, uint32_t
     }
 }
 
+/* The places stand in registers, if there are so few that the compiler knows their number. */
 PART part_few(uint32_t width, const void *from, uint32_t rows, const struct masks *m, uint32_t group, uint8_t **to, uint32_t places)
 {
+    uint8_t *at[FEW_PLACES_MAX];
+
+    for (uint32_t p = 0; p < places; p++)
+        at[p] = to[p];
     if (width == 8)
-        part_8(from, rows, m, group, to, places);
+        part_8(from, rows, m, group, at, places);
     else if (width == 16)
-        part_16(from, rows, m, group, to, places);
+        part_16(from, rows, m, group, at, places);
     else
-        part_4(from, rows, m, group, to, places);
+        part_4(from, rows, m, group, at, places);
+    for (uint32_t p = 0; p < places; p++)
+        to[p] = at[p];
 }
 
 WIDE static void part(uint32_t width, const void *from, uint32_t rows, const struct masks *m, uint32_t group, uint8_t **to,
@@ -107,23 +114,42 @@ WIDE static void part(uint32_t width, const void *from, uint32_t rows, const str
         part_few(width, from, rows, m, group, to, places);
 }
 
-/* A column of all inputs; column == schema->columns: hash, or without it the hashes that they have. */
-static void part_column(rask_batch *const *in, uint32_t in_count, uint32_t column, const uint64_t *hash, uint32_t width,
-                        const struct masks *m, const uint32_t *end, void *result, uint32_t places)
+struct target { /* a column of the result */
+    uint32_t width;
+    bool is_view;
+    uint8_t *to[FEW_PLACES_MAX]; /* where the next cell of each place goes */
+};
+
+static void target_init(struct target *t, void *cells, uint32_t width, bool is_view, const uint32_t *end, uint32_t places)
 {
-    uint8_t *to[FEW_PLACES_MAX] = {result};
-    uint32_t group = 0;
+    t->width = width;
+    t->is_view = is_view;
+    for (uint32_t p = 0; p < places; p++)
+        t->to[p] = (uint8_t *)cells + (p > 0 ? (size_t)end[p - 1] * width : 0);
+}
 
-    for (uint32_t p = 1; p < places; p++)
-        to[p] = (uint8_t *)result + (size_t)end[p - 1] * width;
-    for (uint32_t i = 0; i < in_count; i++) {
-        const rask_batch *b = in[i];
-        const rask_column *c = column < b->schema->columns ? &b->columns[column] : &b->hash;
-        const uint8_t *cells = (const uint8_t *)c->data + (size_t)b->first * width;
+/* The cells of an input, from its first row on. */
+static void part_column(const rask_batch *b, const uint8_t *cells, const struct masks *m, uint32_t group, struct target *t,
+                        uint32_t places, struct text_list *texts)
+{
+    uint8_t *before[FEW_PLACES_MAX];
 
-        part(width, hash ? (const uint8_t *)hash : cells, b->rows, m, group, to, places);
-        group += (b->rows + GROUP - 1) / GROUP;
-        hash += hash ? b->rows : 0;
+    memcpy(before, t->to, sizeof(before));
+    part(t->width, cells, b->rows, m, group, t->to, places);
+    for (uint32_t p = 0; t->is_view && b->buffer_count > 0 && p < places; p++)
+        text_list_renumber(texts, before[p], (uint32_t)((size_t)(t->to[p] - before[p]) / t->width));
+}
+
+/* hash: of its rows; NULL: its own, if they travel. */
+static void part_input(const rask_batch *b, const uint64_t *hash, const struct masks *m, uint32_t group, struct target *targets,
+                       uint32_t target_count, uint32_t places, struct text_list *texts)
+{
+    text_list_map(texts, b);
+    for (uint32_t c = 0; c < target_count; c++) {
+        const rask_column *column = c < b->schema->columns ? &b->columns[c] : &b->hash;
+        const uint8_t *cells = (const uint8_t *)column->data + (size_t)b->first * targets[c].width;
+
+        part_column(b, column == &b->hash && hash ? (const uint8_t *)hash : cells, m, group, &targets[c], places, texts);
     }
 }
 
@@ -131,10 +157,14 @@ rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in
                            uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
 {
     const rask_schema *schema = in[0]->schema;
-    uint32_t group = 0, done = 0;
-    bool hashed = true;
+    struct target targets[RASK_COLUMNS_MAX + 1];
+    uint32_t group = 0, done = 0, most = 0;
+    struct text_list texts;
     struct cells cells;
     struct masks masks;
+    bool hashed = true;
+    uint64_t all = 0;
+    rask_batch *b;
 
     if (!cpu_has_avx512() || !__builtin_cpu_supports("bmi2") || rows > RASK_BATCH_ROWS_MAX || in_count > INPUTS_MAX)
         return NULL;
@@ -145,6 +175,8 @@ rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in
         hashed = hashed && in[i]->hash.data;
         group += masks_of(place + done, in[i]->rows, places, &masks, group, ret_end);
         done += in[i]->rows;
+        all += in[i]->buffer_count;
+        most = MAX(most, in[i]->buffer_count);
     }
     for (uint32_t p = 1; p < places; p++)
         ret_end[p] += ret_end[p - 1];
@@ -152,10 +184,20 @@ rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in
     hashed = hashed || hash;
     cells_new(pool, schema, rows, hashed ? BATCH_HASH : 0, 0, &cells);
     for (uint32_t c = 0; c < schema->columns; c++)
-        part_column(in, in_count, c, NULL, schema_width(&schema->fields[c]), &masks, ret_end, cells.columns[c].data, places);
+        target_init(&targets[c], cells.columns[c].data, schema_width(&schema->fields[c]), schema_is_view(&schema->fields[c]),
+                    ret_end, places);
     if (hashed)
-        part_column(in, in_count, schema->columns, hash, sizeof(*hash), &masks, ret_end, cells.hash.data, places);
-    return batch_over_cells(pool, schema, &cells, 0, rows);
+        target_init(&targets[schema->columns], cells.hash.data, sizeof(*hash), false, ret_end, places);
+    text_list_init(&texts, all, most);
+    group = done = 0;
+    for (uint32_t i = 0; i < in_count; i++) {
+        part_input(in[i], hash ? hash + done : NULL, &masks, group, targets, schema->columns + hashed, places, &texts);
+        group += (in[i]->rows + GROUP - 1) / GROUP;
+        done += in[i]->rows;
+    }
+    b = text_list_finish(&texts, pool, schema, &cells, rows);
+    text_list_release(&texts);
+    return b;
 }
 #else
 rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,

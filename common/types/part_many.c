@@ -39,7 +39,7 @@ struct parting {
 
 static bool cells_are_plain(const rask_batch *b)
 {
-    if (b->sel || b->buffer_count || b->event_time.data || b->kind.data)
+    if (b->sel || b->event_time.data || b->kind.data)
         return false;
     for (uint32_t c = 0; c < b->schema->columns; c++) {
         uint32_t width = schema_width(&b->schema->fields[c]);
@@ -163,6 +163,7 @@ static rask_batch *part_many(struct pool *pool, rask_batch *const *in, uint32_t 
 rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
                             uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
 {
+    bool refers = false;
     uint32_t all = 0;
 
     if (places < 2 || places > BATCH_PLACES_MAX || rows > UINT16_MAX)
@@ -171,10 +172,11 @@ rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t i
         if (!cells_are_plain(in[i]))
             return NULL;
         CHECK(in[i]->rows <= rows - all);
+        refers = refers || in[i]->buffer_count > 0;
         all += in[i]->rows;
     }
     CHECK(all == rows);
     if (places <= FEW_PLACES_MAX)
         return batch_part_few(pool, in, in_count, place, places, rows, hash, ret_end);
-    return part_many(pool, in, in_count, place, places, rows, hash, ret_end);
+    return refers ? NULL : part_many(pool, in, in_count, place, places, rows, hash, ret_end);
 }

@@ -136,7 +136,7 @@ static void find_entries_plain(struct wk_runs *r, uint32_t from)
     }
 }
 
-/* Of this epoch, current, there, with such a key and a value of `size` bytes: else the bit of its key is set. */
+/* Of this epoch, current, there, with such a head of the key and a value of `size` bytes: else the bit of its key is set. */
 static uint64_t check_entries_plain(const struct wk_runs *r, const struct key_run *keys, size_t size, void **values)
 {
     void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
@@ -156,7 +156,7 @@ static uint64_t check_entries_plain(const struct wk_runs *r, const struct key_ru
         others |= (uint64_t)(differs != 0) << i;
         values[i] = (char *)e + before + key_room(len);
     }
-    return others | keys->is_long;
+    return others;
 }
 
 #ifdef VECTORS
@@ -235,7 +235,7 @@ AVX512 static uint64_t check_entries_avx512(const struct wk_runs *r, const struc
     }
     words = _mm512_mask_mov_epi8(_mm512_set1_epi8(7), more, _mm512_set1_epi8(15)); /* a key of 8 bytes has no second word */
     others = _mm512_test_epi8_mask(_mm512_loadu_si512(differs), words);
-    return _bzhi_u64(others, keys->rows) | keys->is_long;
+    return _bzhi_u64(others, keys->rows);
 }
 #endif
 
@@ -405,6 +405,25 @@ static struct entry *get_other(struct wk_runs *r, struct table *t, const struct 
     return e;
 }
 
+/* Of keys whose head is as it should be the rest is looked at; returns the bits of those that are not as usual. */
+static uint64_t check_long(const struct wk_runs *r, const struct key_run *keys, uint64_t others)
+{
+    void *const *entry = r->entry[r->at / KEY_RUN_ROWS % 2];
+
+    for (uint64_t left = keys->is_long & ~others; left; left &= left - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(left), len = keys->len[i];
+        const uint8_t *has = (const uint8_t *)entry[i] + sizeof(struct entry), *wanted = keys->text.data + keys->place[i];
+        uint32_t at = KEY_HEAD_BYTES;
+
+        if (len < KEY_MORE)
+            while (at + 8 < len && memcmp(has + at, wanted + at, 8) == 0)
+                at += 8;
+        if (at + 8 < len || memcmp(has + len - 8, wanted + len - 8, 8) != 0)
+            others |= UINT64_C(1) << i;
+    }
+    return others;
+}
+
 static void begin(struct wk_runs *r, struct table *t, const uint64_t *hash, uint32_t rows)
 {
     struct wk_state *s = t->state;
@@ -435,7 +454,7 @@ static uint64_t next(struct wk_runs *r, const struct table *t, const struct key_
     r->last_byte = MIN(entry_room(t, keys->len[0], 0, size).bytes - 1, LINE_BYTES); /* most are as the first */
     find_entries_here(r, r->at + KEY_RUN_ROWS);
     find_buckets(r, t, r->at + 2 * KEY_RUN_ROWS);
-    return check_entries_here(r, keys, size, values);
+    return check_long(r, keys, check_entries_here(r, keys, size, values));
 }
 
 int wk_runs_begin(struct wk_runs *r, struct wk_state *s, int state, const uint64_t *hash, uint32_t rows, struct err *err)
