@@ -67,8 +67,8 @@ rask_batch *batch_gather_hashed(struct pool *pool, rask_batch *const *in, uint32
                                 const uint16_t *position, uint32_t rows, const uint64_t *hash);
 /*
  * The same for rows that go to some places, in the order of the places and there in their own: place[k] < places is the k-th
- * row's, ret_end[p] the first row behind place p.  NULL: not in this form (places, rows, selections, nulls, strings in buffers,
- * event times, kinds, narrow columns, the processor), which batch_gather_hashed is for; nothing has happened.
+ * row's, ret_end[p] the first row behind place p.  NULL: not in this form (places, rows, selections, nulls, strings in buffers
+ * for many places, event times, kinds, narrow columns, the processor), which batch_gather_hashed is for; nothing has happened.
  */
 #define BATCH_PLACES_MAX 256
 rask_batch *batch_partition(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,

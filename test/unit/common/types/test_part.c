@@ -1,6 +1,8 @@
 /* batch_partition against batch_gather: the same rows in the same order, or NULL where it does not know how. */
 #include "test/unit/common/types/model.h"
 
+#include <rask/make.h>
+
 #include "common/base/cpu.h"
 
 enum { ROUNDS = 300, INPUTS = 5, FEW = 4, MANY_ROWS = 32768 }; /* FEW places want a processor, more do not */
@@ -11,11 +13,32 @@ static const rask_schema plain = {RASK_ABI, ARRAY_LEN(plain_fields), "plain", pl
 static const rask_field narrow_fields[] = {{.name = "a", .type = RASK_T_BIGINT}, {.name = "b", .type = RASK_T_BOOLEAN}};
 static const rask_schema narrow = {RASK_ABI, ARRAY_LEN(narrow_fields), "narrow", narrow_fields};
 
-/* Strings of at most 12 bytes lie in their cells, so any bits will do for the other cells alone. */
-static rask_batch *random_batch(struct pool *pool, const rask_schema *schema, struct rng *rng, uint32_t rows, uint32_t extras)
+enum { TEXT = 4000, LONGEST = 40 };
+
+/* Some strings lie in buffers, of which little or much is used. */
+static void refer(struct pool *pool, struct rng *rng, rask_batch *b, rask_view *cells, uint32_t rows)
+{
+    uint32_t one_in = 1 + rng_below(rng, 60);
+
+    for (uint32_t i = 0; i < b->buffer_count; i++) {
+        b->buffers[i] = pool_get(pool, TEXT);
+        for (uint32_t k = 0; k < TEXT; k++)
+            b->buffers[i]->data[k] = (uint8_t)rng_below(rng, 256);
+    }
+    for (uint32_t i = 0; b->buffer_count > 0 && i < rows; i++) {
+        uint32_t n = rng_below(rng, b->buffer_count), len = 13 + rng_below(rng, LONGEST - 13);
+
+        if (rng_below(rng, one_in) == 0)
+            cells[i] = rask_view_at(b->buffers[n], n, rng_below(rng, TEXT - LONGEST), len);
+    }
+}
+
+/* Strings of at most 12 bytes lie in their cells, so any bits will do for all cells but those of longer ones. */
+static rask_batch *random_batch(struct pool *pool, const rask_schema *schema, struct rng *rng, uint32_t rows, uint32_t extras,
+                                uint32_t buffers)
 {
     uint32_t skip = rng_below(rng, 9);
-    rask_batch *whole = batch_new(pool, schema, rows + skip, extras), *slice;
+    rask_batch *whole = batch_new_with_buffers(pool, schema, rows + skip, extras, buffers), *slice;
 
     for (uint32_t c = 0; c < schema->columns; c++) {
         uint32_t width = schema_width(&schema->fields[c]);
@@ -25,6 +48,8 @@ static rask_batch *random_batch(struct pool *pool, const rask_schema *schema, st
             cells[i] = (uint8_t)rng_below(rng, 256);
         for (uint32_t i = 0; schema_is_view(&schema->fields[c]) && i < rows + skip; i++)
             memcpy(cells + i * width, &(uint32_t){12}, 4);
+        if (schema_is_view(&schema->fields[c]))
+            refer(pool, rng, whole, (rask_view *)whole->columns[c].data, rows + skip);
     }
     for (uint32_t i = 0; extras & BATCH_HASH && i < rows + skip; i++)
         ((uint64_t *)whole->hash.data)[i] = rng_below(rng, UINT32_MAX);
@@ -56,6 +81,19 @@ static void same_cells(const rask_batch *a, const rask_batch *b)
         assert_memory_equal(a->hash.data, b->hash.data, a->rows * sizeof(uint64_t));
 }
 
+static void same_strings(const rask_batch *a, const rask_batch *b)
+{
+    assert_int_equal(a->buffer_count, b->buffer_count);
+    for (uint32_t c = 0; c < a->schema->columns; c++)
+        for (uint32_t i = 0; schema_is_view(&a->schema->fields[c]) && i < a->rows; i++) {
+            rask_row x = rask_batch_row(a, i), y = rask_batch_row(b, i);
+            rask_str s = rask_string(&x, (int)c), t = rask_string(&y, (int)c);
+
+            assert_int_equal(s.len, t.len);
+            assert_memory_equal(s.data, t.data, s.len);
+        }
+}
+
 static bool is_known(void)
 {
 #if defined(__x86_64__)
@@ -76,7 +114,7 @@ static void it_is_the_same_as_a_gather(void **state)
         static uint64_t hash[MANY_ROWS];
         uint32_t places = 2 + rng_below(&rng, rng_below(&rng, 2) ? FEW - 1 : BATCH_PLACES_MAX - 1), count = 1 + rng_below(&rng, INPUTS), rows = 0;
         uint32_t end[BATCH_PLACES_MAX], ends[BATCH_PLACES_MAX];
-        uint32_t extras = rng_below(&rng, 2) ? BATCH_HASH : 0, used = 1 + rng_below(&rng, places);
+        uint32_t extras = rng_below(&rng, 2) ? BATCH_HASH : 0, buffers = places > FEW ? 0 : rng_below(&rng, 4), used = 1 + rng_below(&rng, places);
         const uint64_t *hashes = rng_below(&rng, 2) ? hash : NULL;
         rask_batch *in[INPUTS], *parted, *gathered;
 
@@ -84,7 +122,7 @@ static void it_is_the_same_as_a_gather(void **state)
             uint32_t most = places > FEW ? MANY_ROWS : RASK_BATCH_ROWS_MAX;
             uint32_t n = 1 + rng_below(&rng, MIN(most / INPUTS, (uint32_t)RASK_BATCH_ROWS_MAX) / (rng_below(&rng, 2) ? 1 : 100));
 
-            in[i] = random_batch(pool, &plain, &rng, n, extras);
+            in[i] = random_batch(pool, &plain, &rng, n, extras, buffers);
             rows += n;
         }
         for (uint32_t i = 0; i < rows; i++) {
@@ -97,6 +135,7 @@ static void it_is_the_same_as_a_gather(void **state)
         assert_int_equal(parted != NULL, places > FEW || is_known());
         if (parted) {
             same_cells(parted, gathered);
+            same_strings(parted, gathered);
             assert_memory_equal(end, ends, places * sizeof(*end));
         }
         batch_unref(parted);
@@ -113,9 +152,10 @@ static void other_forms_are_left_to_gather(void **state)
     struct rng rng = {8};
     uint16_t place[20] = {1}, keep[3] = {1, 4, 5};
     uint32_t end[BATCH_PLACES_MAX + 1];
-    rask_batch *cells = random_batch(pool, &plain, &rng, 20, 0), *selected = batch_select(cells, keep, 3);
-    rask_batch *other[] = {selected, random_batch(pool, &narrow, &rng, 20, 0), random_batch(pool, &plain, &rng, 20, BATCH_KIND),
-                           random_batch(pool, &plain, &rng, 20, BATCH_EVENT_TIME)};
+    rask_batch *cells = random_batch(pool, &plain, &rng, 20, 0, 0), *selected = batch_select(cells, keep, 3);
+    rask_batch *referring = random_batch(pool, &plain, &rng, 20, 0, 1);
+    rask_batch *other[] = {selected, random_batch(pool, &narrow, &rng, 20, 0, 0), random_batch(pool, &plain, &rng, 20, BATCH_KIND, 0),
+                           random_batch(pool, &plain, &rng, 20, BATCH_EVENT_TIME, 0)};
 
     (void)state;
     for (uint32_t i = 0; i < ARRAY_LEN(other); i++) {
@@ -124,6 +164,8 @@ static void other_forms_are_left_to_gather(void **state)
     }
     assert_null(batch_partition(pool, &cells, 1, place, 1, 20, NULL, end));
     assert_null(batch_partition(pool, &cells, 1, place, BATCH_PLACES_MAX + 1, 20, NULL, end));
+    assert_null(batch_partition(pool, &referring, 1, place, FEW + 1, 20, NULL, end));
+    batch_unref(referring);
     batch_unref(cells);
     pool_check_empty(pool);
 }

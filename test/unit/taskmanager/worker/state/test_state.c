@@ -130,7 +130,7 @@ static rask_batch *batch_of(struct fixture *f, const rask_schema *schema, uint32
     rask_batch *b;
 
     for (uint32_t i = 0; i < 1000; i++) {
-        char text[64];
+        char text[320];
         int len = snprintf(text, sizeof(text), "%0*u", digits, (first + i) % distinct);
 
         assert_int_equal(rask_out_begin(out, schema), 0);
@@ -168,10 +168,10 @@ static void runs_find_what_single_calls_find(void **state)
 {
     static const rask_field fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}};
     static const rask_schema schema = {RASK_ABI, 1, "words", fields};
-    static const int digits[] = {1, 5, 12, 13, 40};
+    static const int digits[] = {1, 5, 12, 13, 20, 21, 40, 300};
     struct fixture *f = *state;
 
-    for (uint32_t d = 0; d < 5; d++) {
+    for (uint32_t d = 0; d < ARRAY_LEN(digits); d++) {
         uint64_t so_far[3000] = {0};
         rask_batch *b;
 
