@@ -54,7 +54,8 @@ INLINE struct entry *likely_plain(const struct bucket *b, uint64_t hash)
 INLINE void fetch_entry(const struct entry *e, size_t last_byte)
 {
     __builtin_prefetch(e, 0, NEAR);
-    __builtin_prefetch((const char *)e + last_byte, 0, NEAR);
+    if (last_byte >= LINE_BYTES) /* else all of them lie in one line each */
+        __builtin_prefetch((const char *)e + last_byte, 0, NEAR);
 }
 
 /* ---- keys that are used one by one ---- */
