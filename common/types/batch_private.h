@@ -85,14 +85,14 @@ struct text_list {
     uint32_t few_map[16];
 };
 /* all: buffers of the inputs together, most: of one of them. */
-void text_list_init(struct text_list *t, uint64_t all, uint32_t most);
-void text_list_release(struct text_list *t);
+void batch_texts_init(struct text_list *t, uint64_t all, uint32_t most);
+void batch_texts_release(struct text_list *t);
 /* The input whose cells come next; each is shown once. */
-void text_list_map(struct text_list *t, const rask_batch *in);
+void batch_texts_map(struct text_list *t, const rask_batch *in);
 /* Views of the input at hand that were copied to `cells`: their buffers get the numbers of the list. */
-void text_list_renumber(struct text_list *t, void *cells, uint32_t count);
+void batch_texts_renumber(struct text_list *t, void *cells, uint32_t count);
 /* The batch over the cells, with the buffers that it keeps. */
-rask_batch *text_list_finish(struct text_list *t, struct pool *pool, const rask_schema *schema, const struct cells *cells,
+rask_batch *batch_texts_finish(struct text_list *t, struct pool *pool, const rask_schema *schema, const struct cells *cells,
                              uint32_t rows);
 
 /* batch_partition for up to FEW_PLACES_MAX places (part.c); cells may refer to string buffers. NULL: not on this processor. */
@@ -119,7 +119,7 @@ static inline uint32_t view_offset(view_words v)
     return (uint32_t)(v.high >> 32);
 }
 /* Of up to 64 cells: a bit for each that refers to a buffer. Few do, and which ones no branch can foresee. */
-uint64_t views_that_refer(const void *cells, uint32_t count);
+uint64_t batch_long_cells(const void *cells, uint32_t count);
 #if defined(__x86_64__)
 #define WIDE_VIEWS __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl"))) /* cpu_has_avx512 */
 /* Of 16 cells. */

@@ -94,7 +94,7 @@ static uint64_t rows_that_refer(const rask_batch *in, const view_words *cells, u
     uint64_t bits = 0;
 
     if (!in->sel)
-        return views_that_refer(cells + in->first + from, count);
+        return batch_long_cells(cells + in->first + from, count);
     for (uint32_t i = 0; i < count; i++)
         bits |= (uint64_t)(view_len(cells[in->sel[from + i]]) > 12) << i;
     return bits;
@@ -274,10 +274,10 @@ static void concat_columns(const struct runs *runs, const rask_schema *schema, s
 /* What is not plain cells: long strings, nulls, event times and kinds. */
 static void concat_rest(const struct run *run, const rask_schema *schema, struct text_list *texts, struct cells *cells, uint32_t at)
 {
-    text_list_map(texts, run->from);
+    batch_texts_map(texts, run->from);
     for (uint32_t c = 0; c < schema->columns; c++) {
         if (run->from->buffer_count && schema_is_view(&schema->fields[c]))
-            text_list_renumber(texts, (view_words *)cells->columns[c].data + at, run->span.count);
+            batch_texts_renumber(texts, (view_words *)cells->columns[c].data + at, run->span.count);
         concat_nulls(run, c, &cells->columns[c], at);
     }
     concat_extras(run, cells, at);
@@ -303,14 +303,14 @@ rask_batch *batch_concat(struct pool *pool, const rask_schema *schema, const str
         all += i && from == runs->list[i - 1].from ? 0 : from->buffer_count;
     }
     cells_new(pool, schema, (uint32_t)runs->rows, (some & ~(uint32_t)BATCH_HASH) | each, nullable, &cells);
-    text_list_init(&texts, all, most);
+    batch_texts_init(&texts, all, most);
     concat_columns(runs, schema, &cells);
     for (uint32_t i = 0; i < runs->count && (all || nullable || cells.event_time.data || cells.kind.data); i++) {
         concat_rest(&runs->list[i], schema, &texts, &cells, at);
         at += runs->list[i].span.count;
     }
-    b = text_list_finish(&texts, pool, schema, &cells, (uint32_t)runs->rows);
-    text_list_release(&texts);
+    b = batch_texts_finish(&texts, pool, schema, &cells, (uint32_t)runs->rows);
+    batch_texts_release(&texts);
     concat_children(b, runs);
     return b;
 }
@@ -438,7 +438,7 @@ static void gather_extra_cells(const rask_batch *in, struct cells *cells, const 
 static void gather_input(const rask_batch *in, struct cells *cells, struct text_list *texts,
                          const uint16_t *position, bool ahead)
 {
-    text_list_map(texts, in);
+    batch_texts_map(texts, in);
     for (uint32_t c = 0; c < in->schema->columns; c++) {
         const rask_column *from = &in->columns[c];
         rask_column *to = &cells->columns[c];
@@ -481,7 +481,7 @@ rask_batch *batch_gather_hashed(struct pool *pool, rask_batch *const *in, uint32
         all += in[i]->buffer_count;
         most = MAX(most, in[i]->buffer_count);
     }
-    text_list_init(&texts, all, most);
+    batch_texts_init(&texts, all, most);
     for (uint32_t i = 0; i < in_count; i++) {
         CHECK(in[i]->schema->columns == schema->columns);
         CHECK(in[i]->rows <= rows - done);
@@ -493,8 +493,8 @@ rask_batch *batch_gather_hashed(struct pool *pool, rask_batch *const *in, uint32
         done += in[i]->rows;
     }
     CHECK(done == rows);
-    b = text_list_finish(&texts, pool, schema, &cells, rows);
-    text_list_release(&texts);
+    b = batch_texts_finish(&texts, pool, schema, &cells, rows);
+    batch_texts_release(&texts);
     for (uint32_t c = 0; c < schema->columns; c++)
         if (schema_is_nested(&schema->fields[c]))
             gather_nested(b, in, in_count, c, position);

@@ -137,14 +137,14 @@ static void part_column(const rask_batch *b, const uint8_t *cells, const struct 
     memcpy(before, t->to, sizeof(before));
     part(t->width, cells, b->rows, m, group, t->to, places);
     for (uint32_t p = 0; t->is_view && b->buffer_count > 0 && p < places; p++)
-        text_list_renumber(texts, before[p], (uint32_t)((size_t)(t->to[p] - before[p]) / t->width));
+        batch_texts_renumber(texts, before[p], (uint32_t)((size_t)(t->to[p] - before[p]) / t->width));
 }
 
 /* hash: of its rows; NULL: its own, if they travel. */
 static void part_input(const rask_batch *b, const uint64_t *hash, const struct masks *m, uint32_t group, struct target *targets,
                        uint32_t target_count, uint32_t places, struct text_list *texts)
 {
-    text_list_map(texts, b);
+    batch_texts_map(texts, b);
     for (uint32_t c = 0; c < target_count; c++) {
         const rask_column *column = c < b->schema->columns ? &b->columns[c] : &b->hash;
         const uint8_t *cells = (const uint8_t *)column->data + (size_t)b->first * targets[c].width;
@@ -188,15 +188,15 @@ rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in
                     ret_end, places);
     if (hashed)
         target_init(&targets[schema->columns], cells.hash.data, sizeof(*hash), false, ret_end, places);
-    text_list_init(&texts, all, most);
+    batch_texts_init(&texts, all, most);
     group = done = 0;
     for (uint32_t i = 0; i < in_count; i++) {
         part_input(in[i], hash ? hash + done : NULL, &masks, group, targets, schema->columns + hashed, places, &texts);
         group += (in[i]->rows + GROUP - 1) / GROUP;
         done += in[i]->rows;
     }
-    b = text_list_finish(&texts, pool, schema, &cells, rows);
-    text_list_release(&texts);
+    b = batch_texts_finish(&texts, pool, schema, &cells, rows);
+    batch_texts_release(&texts);
     return b;
 }
 #else

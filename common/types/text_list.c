@@ -23,7 +23,7 @@ WIDE_VIEWS static uint32_t refer_16(const uint8_t *cells, uint32_t count, uint64
 }
 #endif
 
-uint64_t views_that_refer(const void *cells, uint32_t count)
+uint64_t batch_long_cells(const void *cells, uint32_t count)
 {
     const view_words *views = cells;
     uint64_t bits = 0;
@@ -38,7 +38,7 @@ uint64_t views_that_refer(const void *cells, uint32_t count)
     return bits;
 }
 
-void text_list_init(struct text_list *t, uint64_t all, uint32_t most)
+void batch_texts_init(struct text_list *t, uint64_t all, uint32_t most)
 {
     t->count = 0;
     t->map_of = NULL;
@@ -46,7 +46,7 @@ void text_list_init(struct text_list *t, uint64_t all, uint32_t most)
     t->map = most <= ARRAY_LEN(t->few_map) ? t->few_map : mem_alloc_array(most, sizeof(*t->map));
 }
 
-void text_list_release(struct text_list *t)
+void batch_texts_release(struct text_list *t)
 {
     if (t->list != t->few)
         mem_free(t->list);
@@ -55,7 +55,7 @@ void text_list_release(struct text_list *t)
 }
 
 /* Neighbours in a stream share buffers: looking at the last few finds nearly all of them. */
-void text_list_map(struct text_list *t, const rask_batch *in)
+void batch_texts_map(struct text_list *t, const rask_batch *in)
 {
     if (in->buffer_count == 0 || t->map_of == in->buffers)
         return;
@@ -73,12 +73,12 @@ void text_list_map(struct text_list *t, const rask_batch *in)
     }
 }
 
-void text_list_renumber(struct text_list *t, void *cells, uint32_t count)
+void batch_texts_renumber(struct text_list *t, void *cells, uint32_t count)
 {
     view_words *views = cells;
 
     for (uint32_t i = 0; i < count; i += 64)
-        for (uint64_t bits = views_that_refer(views + i, MIN(count - i, 64u)); bits; bits &= bits - 1) {
+        for (uint64_t bits = batch_long_cells(views + i, MIN(count - i, 64u)); bits; bits &= bits - 1) {
             view_words *v = &views[i + (uint32_t)__builtin_ctzll(bits)];
             uint32_t n = t->map[view_buffer(*v)];
 
@@ -88,7 +88,7 @@ void text_list_renumber(struct text_list *t, void *cells, uint32_t count)
 }
 
 /* Decides what becomes of each buffer. Returns whether views must be changed once more. */
-static bool text_list_decide(struct text_list *t, uint32_t *ret_kept, uint64_t *ret_copied)
+static bool decide(struct text_list *t, uint32_t *ret_kept, uint64_t *ret_copied)
 {
     uint32_t kept = 0;
     uint64_t copied = 0;
@@ -116,7 +116,7 @@ static void compact_views(const struct text_list *t, void *column, uint32_t rows
     view_words *views = column;
 
     for (uint32_t i = 0; i < rows; i += 64)
-        for (uint64_t bits = views_that_refer(views + i, MIN(rows - i, 64u)); bits; bits &= bits - 1) {
+        for (uint64_t bits = batch_long_cells(views + i, MIN(rows - i, 64u)); bits; bits &= bits - 1) {
             view_words *v = &views[i + (uint32_t)__builtin_ctzll(bits)];
             const struct text_buffer *b = &t->list[view_buffer(*v)];
 
@@ -130,12 +130,12 @@ static void compact_views(const struct text_list *t, void *column, uint32_t rows
         }
 }
 
-rask_batch *text_list_finish(struct text_list *t, struct pool *pool, const rask_schema *schema,
+rask_batch *batch_texts_finish(struct text_list *t, struct pool *pool, const rask_schema *schema,
                                     const struct cells *cells, uint32_t rows)
 {
     uint32_t kept;
     uint64_t copied;
-    bool again = text_list_decide(t, &kept, &copied);
+    bool again = decide(t, &kept, &copied);
     rask_batch *b = batch_over_cells(pool, schema, cells, kept + (copied != 0), rows);
 
     for (uint32_t i = 0; i < t->count; i++)
