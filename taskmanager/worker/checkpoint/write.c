@@ -62,6 +62,7 @@ struct wk_writing {
     struct wk_tables **tables; /* references: where pieces of tables are written */
     uint32_t table_count, table_room;
     bool exhausted, all_ended, dropped, working;
+    bool large; /* its files go past the page cache, the first one too: whoever restores reads several anyway */
     uint32_t dirs_synced;
     struct env_work work;
     struct env_timer pause;
@@ -142,7 +143,7 @@ static void begin_file(struct wk_writing *w, struct output *o)
     memcpy(head.job, w->options.job, sizeof(head.job));
     head.created_ms = w->meta->created_ms;
     o->number++;
-    o->uncached = o->number > 1;
+    o->uncached = w->large || o->number > 1;
     if (o->uncached && (o->piece.cap < UNCACHED_BYTES || (uintptr_t)o->piece.data % FS_BLOCK_BYTES != 0)) {
         bytes_release(&o->piece);
         o->piece = (struct bytes){mem_alloc_huge(UNCACHED_BYTES), 0, UNCACHED_BYTES};
@@ -453,7 +454,7 @@ static bool push_file(struct wk_writing *w, struct output *o)
         return false;
     w->busy = o;
     if (!o->handle) {
-        fs->ops->open(fs, o->path, o->number > 1 ? FS_CREATE_UNCACHED : FS_CREATE, on_open, w);
+        fs->ops->open(fs, o->path, o->uncached ? FS_CREATE_UNCACHED : FS_CREATE, on_open, w);
         return true;
     }
     if (w->options.local && !o->copy) {
@@ -539,6 +540,17 @@ static void next(struct wk_writing *w)
     finish(w, NULL);
 }
 
+/* About. What is on disk already is not counted. */
+static uint64_t bytes_of(struct wk_task_snapshot *const *snapshots, uint32_t count)
+{
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < count; i++)
+        for (uint32_t k = 0; k < snapshots[i]->op_count; k++)
+            bytes += snapshots[i]->ops[k] ? wk_snapshot_bytes(snapshots[i]->ops[k]) : 0;
+    return bytes;
+}
+
 struct wk_writing *wk_writing_start(const struct wk_write_options *options, struct ckpt_meta *meta,
                                     struct wk_task_snapshot **snapshots, uint32_t count)
 {
@@ -551,6 +563,7 @@ struct wk_writing *wk_writing_start(const struct wk_write_options *options, stru
     w->snapshots = snapshots;
     pthread_mutex_init(&w->rows_lock, NULL);
     w->count = count;
+    w->large = bytes_of(snapshots, count) > CKPT_FILE_SPLIT_BYTES || ENV_BUGGIFY(options->env);
     w->stored = mem_alloc_array(count + 1, sizeof(*w->stored));
     w->outputs[EXCLUSIVE] = (struct output){.dir = w->options.dir, .prefix = ""};
     w->outputs[SHARED] = (struct output){.dir = w->options.shared_dir, .prefix = "../shared/", .shared = true};

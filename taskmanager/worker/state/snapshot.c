@@ -26,6 +26,10 @@ bool wk_snapshot_is_read(const struct wk_snapshot *snap)
 {
     return __atomic_load_n(&snap->is_read, __ATOMIC_ACQUIRE) != 0;
 }
+uint64_t wk_snapshot_bytes(const struct wk_snapshot *snap)
+{
+    return snap->bytes;
+}
 uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap)
 {
     return snap->epoch;
@@ -103,12 +107,11 @@ static void freeze_table(struct wk_snapshot *snap, struct table *t, struct froze
         live += live_bytes(g);
     }
     t->allowance = f->image ? 0 : t->allowance + fresh;
-    if (f->image || changed == 0)
-        return;
-    if (live >= s->options.small_bytes)
+    if (!f->image && changed > 0 && live >= s->options.small_bytes)
         rotate(t, f, live);
-    else
+    else if (!f->image && changed > 0)
         f->image = t->chain >= SMALL_CHAIN || (t->delta_bytes + changed) * 2 >= live;
+    snap->bytes += f->image ? live : 2 * changed;
 }
 
 static void freeze_list(const struct elements *l, struct frozen_list *f)

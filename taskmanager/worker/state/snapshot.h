@@ -36,6 +36,9 @@ struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enu
 void wk_state_completed(struct wk_state *s, uint64_t checkpoint);
 void wk_state_aborted(struct wk_state *s, uint64_t checkpoint);
 
+/* About how many there are to write, but for those that are in a store. Any thread. */
+uint64_t wk_snapshot_bytes(const struct wk_snapshot *snap);
+
 /* ---- the reading thread ---- */
 
 /*

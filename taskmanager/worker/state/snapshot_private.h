@@ -47,6 +47,7 @@ struct wk_snapshot {
     uint64_t checkpoint, base;
     uint32_t epoch, base_epoch;
     int64_t now_ms;
+    uint64_t bytes; /* to be written, about */
     struct frozen_table *tables;
     struct frozen_list *lists;
     struct frozen_page *pages;         /* by id: all that there were */
