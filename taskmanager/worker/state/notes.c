@@ -2,7 +2,9 @@
  * notes.c - what the task writes down for snapshots that are being read, before it changes an entry that they want.
  *
  * An entry that was written down gets the new epoch, so the reader that comes to its page leaves it out, and finds it behind the
- * pages of its group.  The entry is at hand anyway when it is changed, and goes to memory that is written in order: some 20 ns.
+ * pages of its group.  The entry is at hand anyway when it is changed, and goes to memory that is written in order and in whole
+ * lines, past the cache: it is read much later, and lines that are written as a whole need not be read before.  Each group has a
+ * stage in the cache where they come to be whole.
  * A page that the reader is in, or has been in, gets no notes: what is in hand of it is appended to the log as a new version
  * while it is read, and free after that.
  *
@@ -14,10 +16,10 @@
 #include <string.h>
 
 #include "common/base/check.h"
-#include "common/base/cpu.h"
 #include "taskmanager/worker/state/snapshot_private.h"
 
 #define NOTES_FIRST_BYTES 4096u
+#define STAGE_BYTES (8 * LINE_BYTES)
 #define NOTES_MAX_BYTES (256u << 10) /* each group has one that is not full */
 #define NOTES_FREED_MAX 16u          /* in a step */
 
@@ -27,36 +29,114 @@ static void begin_noting(struct wk_state *s)
 }
 static void end_noting(struct wk_state *s)
 {
+#ifdef __SSE2__
+    if (s->reading_count > 0)
+        _mm_sfence(); /* what went past the cache comes before it, too */
+#endif
     __atomic_store_n(&s->noting, s->noting + 1, __ATOMIC_RELEASE);
 }
 
+/* Whole lines, to the begin of a line. */
+static void stream(uint8_t *to, const uint8_t *from, size_t bytes)
+{
+#ifdef __SSE2__
+    for (size_t i = 0; i < bytes; i += sizeof(__m128i))
+        _mm_stream_si128((__m128i *)(void *)(to + i), _mm_load_si128((const __m128i *)(const void *)(from + i)));
+#else
+    memcpy(to, from, bytes);
+#endif
+}
+
+/* So much is at `line` by now, and as much as there is behind it in the stage. */
+static void go_on_at(struct frozen *f, size_t lines)
+{
+    size_t staged = (size_t)(f->at - f->stage) - lines;
+
+    memmove(f->stage, f->stage + lines, staged);
+    f->line += lines;
+    f->at = f->stage + staged;
+    f->until = f->stage + MIN((size_t)(f->end - f->line), (size_t)STAGE_BYTES);
+}
+
+/* NULL: over budget. */
+static struct notes *more_notes(struct wk_snapshot *snap, size_t bytes)
+{
+    struct notes *n = wk_room_alloc(snap->state, bytes);
+
+    if (!n)
+        return NULL;
+    *n = (struct notes){.next = snap->notes, .bytes = bytes};
+    if (!snap->notes)
+        snap->first_notes = n;
+    snap->notes = n;
+    return n;
+}
+
+static void end_notes(struct frozen *f)
+{
+    size_t staged = (size_t)(f->at - f->stage);
+
+    memcpy(f->line, f->stage, staged);
+    f->notes->used = (uint32_t)(f->line + staged - f->notes->data);
+    f->notes->rows = f->rows;
+    f->at = f->stage;
+}
+
 /* A third more than the group has, in a power of two. false: over budget. What is used of it is counted later. */
-static bool make_room(struct wk_snapshot *snap, struct frozen *f, size_t bytes)
+static bool begin_notes(struct wk_snapshot *snap, struct frozen *f, size_t bytes)
 {
     size_t size = NOTES_FIRST_BYTES, all = bytes + sizeof(struct notes);
     struct notes *n;
 
+    if (!f->stage) {
+        n = more_notes(snap, sizeof(struct notes) + STAGE_BYTES);
+        if (!n)
+            return false;
+        f->stage = f->at = n->data;
+    }
     while (size < NOTES_MAX_BYTES && size * 3 < f->note_bytes)
         size *= 2;
     if (all > size)
         size = (all + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
-    n = wk_room_alloc(snap->state, size);
+    n = more_notes(snap, size);
     if (!n)
         return false;
-    if (f->notes) {
-        f->notes->used = (uint32_t)(f->at - f->notes->data);
-        f->notes->rows = f->rows;
-    }
-    *n = (struct notes){.next = snap->notes, .before = f->notes, .bytes = size};
-    if (!snap->notes)
-        snap->first_notes = n;
-    snap->notes = n;
+    if (f->notes)
+        end_notes(f);
+    n->before = f->notes;
     f->note_bytes += size;
     f->notes = n;
     f->rows = 0;
-    f->at = n->data;
+    f->line = n->data;
     f->end = (uint8_t *)n + size;
+    go_on_at(f, 0);
     return true;
+}
+
+/* Room for so many bytes, in the stage if they are few. false: over budget. */
+static bool make_room(struct wk_snapshot *snap, struct frozen *f, size_t bytes)
+{
+    size_t lines = (size_t)(f->at - f->stage) & ~(size_t)(LINE_BYTES - 1);
+
+    if (lines > 0) {
+        stream(f->line, f->stage, lines);
+        go_on_at(f, lines);
+    }
+    return (size_t)(f->end - f->line) >= (size_t)(f->at - f->stage) + bytes || begin_notes(snap, f, bytes);
+}
+
+/* Of an entry that the stage has no room for: it is written where it goes, and the stage has the begin of the line it ends in. */
+static void put_long(const struct table *t, struct entry *e, struct frozen *f)
+{
+    size_t staged = (size_t)(f->at - f->stage), bytes, rest;
+
+    memcpy(f->line, f->stage, staged);
+    bytes = (size_t)(wk_snapshot_put(t, e, f->line + staged) - f->line);
+    rest = bytes % LINE_BYTES;
+    f->line += bytes - rest;
+    memcpy(f->stage, f->line, rest);
+    f->at = f->stage + rest;
+    go_on_at(f, 0);
 }
 
 /* An entry in hand; what is asked of its page and of itself is asked once. */
@@ -92,7 +172,7 @@ static inline bool prepare(struct wk_snapshot *snap, const struct wanted *w, con
 
     if (w->read != PAGE_UNREAD)
         return w->read == PAGE_READ;
-    return (size_t)(w->group->end - w->group->at) >= most || make_room(snap, w->group, most);
+    return (size_t)(w->group->until - w->group->at) >= most || make_room(snap, w->group, most);
 }
 
 /* Prepared. A reader that has come since then waits. */
@@ -101,7 +181,10 @@ static inline void note(struct wk_snapshot *snap, const struct table *t, const s
     if (w->read == PAGE_READ)
         return;
     if (wk_snapshot_wants(snap, t, w->base, o->entry)) {
-        w->group->at = wk_snapshot_put(t, o->entry, w->group->at);
+        if ((size_t)(w->group->until - w->group->at) >= o->room + (size_t)CKPT_ENTRY_HEAD_MAX)
+            w->group->at = wk_snapshot_put(t, o->entry, w->group->at);
+        else
+            put_long(t, o->entry, w->group);
         w->group->rows++;
     }
     snap->pages[o->page].noted += o->room;
@@ -166,28 +249,18 @@ bool wk_redate(struct table *t, struct group *g, struct entry *e)
     return done;
 }
 
-/* Where the next entry of the group goes. */
-FETCHES_FOR_WRITING static void fetch_room(const struct wk_snapshot *snap, const struct table *t, struct group *const *group,
-                                           uint32_t count)
-{
-    const struct frozen *f = snap->tables[t - snap->state->tables].groups;
-
-    for (uint32_t i = 0; i < count && f; i++) {
-        __builtin_prefetch(f[group[i] - t->groups].at, 1);
-        __builtin_prefetch(f[group[i] - t->groups].at + LINE_BYTES, 1);
-    }
-}
-
 uint64_t wk_redate_all(struct table *t, struct group *const *group, struct entry *const *entry, uint32_t count)
 {
     struct wk_state *s = t->state;
     struct older older[KEY_RUN_ROWS];
+    const struct wk_snapshot *snap = s->reading_count > 0 ? s->reading[0] : NULL;
     uint64_t done = 0;
 
-    if (s->reading_count > 0)
-        fetch_room(s->reading[0], t, group, count);
-    for (uint32_t i = 0; i < count; i++) /* heads of pages are waited for together */
+    for (uint32_t i = 0; i < count; i++) { /* heads of pages are waited for together, and what a snapshot says of pages */
         older[i] = look_at(t, entry[i]);
+        if (snap)
+            __builtin_prefetch(&snap->pages[older[i].page]);
+    }
     begin_noting(s);
     for (uint32_t i = 0; i < count; i++) /* the same one may come twice */
         if (entry[i]->born == s->epoch || redate(t, group[i], &older[i]))

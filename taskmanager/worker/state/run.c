@@ -365,7 +365,6 @@ static uint64_t redate_older(const struct wk_runs *r, struct table *t, const str
         if (e == &nothing.entry || (e->dead | ((second & SECOND_MASK) ^ (put | (uint64_t)len << SECOND_KEY_LEN)) | (key[0] ^ head[0]) |
             (key[len > 8] ^ head[len > 8])))
             continue;
-        __builtin_prefetch(page_of(e), 1, NEAR);
         group[n] = wk_group_of(t, r->hash[r->at + i]);
         row[n] = i;
         old[n++] = e;
@@ -471,8 +470,11 @@ int wk_runs_begin(struct wk_runs *r, struct wk_state *s, int state, const uint64
 int wk_runs_next(struct wk_runs *r, const struct key_run *keys, size_t size, void **values, struct err *err)
 {
     struct table *t = wk_table_of(r->state, r->number);
-    uint64_t others = next(r, t, keys, size, values);
+    uint64_t others;
 
+    if (r->state->reading_count > 0)
+        fetch_pages(r, r->entry[r->at / KEY_RUN_ROWS % 2], UINT64_MAX >> (64 - keys->rows));
+    others = next(r, t, keys, size, values);
     if (others && !t->stored)
         others = redate_older(r, t, keys, size, others);
     if (others)

@@ -353,7 +353,9 @@ static bool read_notes(struct wk_snapshot *snap, const struct frozen *f, struct 
 
         if (payload->len - snap->begin >= SECTION_BYTES)
             return false;
-        bytes_add(payload, n->data, newest ? (size_t)(f->at - n->data) : n->used);
+        bytes_add(payload, n->data, newest ? (size_t)(f->line - n->data) : n->used);
+        if (newest)
+            bytes_add(payload, f->stage, (size_t)(f->at - f->stage));
         *rows += newest ? f->rows : n->rows;
     }
     return true;

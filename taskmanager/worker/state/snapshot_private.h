@@ -12,7 +12,7 @@ struct notes {
     struct notes *before; /* of the group */
     size_t bytes;
     uint32_t used, rows;  /* bytes in data; of the newest of a group `struct frozen` knows */
-    uint8_t data[];       /* entries in the form of the file */
+    uint8_t data[] __attribute__((aligned(LINE_BYTES))); /* entries in the form of the file */
 };
 
 struct frozen { /* of a group */
@@ -22,7 +22,9 @@ struct frozen { /* of a group */
     /* The task's, until the reader has begun with each page of the group that the snapshot wants something of: */
     uint32_t rows;       /* in the newest notes */
     struct notes *notes; /* the newest; NULL: none */
-    uint8_t *at, *end;   /* the free room of it */
+    uint8_t *line, *end; /* the free room of it, from a line of the cache on */
+    uint8_t *stage;      /* what comes there next: it goes in whole lines */
+    uint8_t *at, *until; /* free room of the stage, no more than there is at `line` */
     size_t note_bytes;   /* of all of them */
 };
 struct frozen_table {

@@ -17,7 +17,7 @@
 #include "common/ckpt/ckpt_entry.h"
 #include "taskmanager/worker/state/snapshot.h"
 
-enum { KEYS = 30000, ROUNDS = 24, CHANGES = 60000, LEN_MAX = 300 };
+enum { KEYS = 30000, ROUNDS = 24, CHANGES = 60000, LEN_MAX = 900 };
 static const rask_state declared[] = {{.kind = RASK_VALUE, .name = "text"}, {0}};
 
 /* A value is as many bytes of one letter as its length, which says all of it; 0: there is none. */
