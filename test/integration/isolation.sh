@@ -136,8 +136,27 @@ next_job_works() {
 
 check endless_job_for_worker endless killed_worker
 check worker_is_found eventually has_worker "$job"
+watchers=() # of this job, and of all that run
+for watched in "$job" all; do
+    # shellcheck disable=SC2046
+    timeout 60 "$build/bin/rask" top -m "localhost:$rest_port" $([[ $watched = all ]] || echo "$watched") \
+        >"$top/top-$watched" 2>&1 </dev/null &
+    watchers+=($!)
+done
+is_watched() {
+    grep -q RUNNING "$top/top-all" && grep -q RUNNING "$top/top-$job"
+}
+check top_shows_it eventually is_watched
 kill -KILL "$(worker_pid "$job")"
 check killed_worker_fails_its_job eventually state_is "$job" FAILED
+top_ended() { # top_ended NUMBER NAME: it saw the job fail
+    wait "${watchers[$1]}"
+    status=$?
+    out=$(tail -2 "$top/top-$2")
+    said 1 "job $job has failed"
+}
+check top_of_the_job_ends_with_1 top_ended 0 "$job"
+check top_of_all_jobs_ends_with_1 top_ended 1 all
 run rest "/jobs/$job/exceptions"
 check killed_worker_is_the_reason said 0 SIGKILL
 rask list -a

@@ -406,6 +406,76 @@ static void spoilt_copies_are_not_believed(void **state)
     }
 }
 
+/* ---- every bit that is read, and those that are not ---- */
+
+static struct looked read_copy(struct bench *b, const char *name, char path[200])
+{
+    struct looked l = {.b = b};
+
+    snprintf(path, 200, COPIES "/%s", name);
+    FS(b, &l, read_all, path, 256u << 20);
+    assert_int_equal(b->code, 0);
+    return l;
+}
+
+/* A byte that a restore reads: of a section that the checkpoint names in this file. */
+static bool is_named(const struct ckpt_meta *m, const char *file, uint64_t at)
+{
+    for (uint32_t i = 0; i < m->section_count; i++) {
+        const struct ckpt_section *s = &m->sections[i];
+
+        if (s->file != CKPT_NO_FILE && strcmp(m->files[s->file].path, file) == 0 && at >= s->offset && at - s->offset < s->stored_bytes)
+            return true;
+    }
+    return false;
+}
+
+/* Left with a warning where it is read, and of no harm elsewhere. */
+static void flip(struct bench *b, const char *name, const char *path, struct looked *copy, uint64_t bit, uint32_t *ret_left)
+{
+    static const char probe[] = "worker: a copy of state is of no use";
+    uint64_t before = sim_probe_count(probe);
+    struct looked l = {.b = b};
+    bool left;
+
+    copy->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    FS(b, &l, write_all, path, copy->data, copy->len);
+    restore(b, 1);
+    copy->data[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    left = sim_probe_count(probe) > before;
+    *ret_left += left;
+    if (left != is_named(b->complete, name, bit / 8))
+        fail_msg("bit %u of %s: the copy was %s", (unsigned)bit, name, left ? "left" : "believed");
+}
+
+static void a_bit_that_has_flipped_in_a_copy_is_found(void **state)
+{
+    static const struct {
+        const char *name, *named;
+    } files[] = {{"0-1-0.state", "../shared/0-1-0.state"}, {"chk-2.0-0.state", "0-0.state"}};
+    enum { HEADERS = 56 + 104 + 8, STRIDE = 8 * 24007 + 1 }; /* bytes of the file's and the first record's; bits */
+    struct bench *b = bench_new(1, COPIES);
+    uint32_t left = 0;
+
+    (void)state;
+    write_checkpoint(b);
+    complete(b);
+    change(b, KEYS - 100, 'b');
+    write_checkpoint(b);
+    complete(b);
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        char path[200];
+        struct looked copy = read_copy(b, files[i].name, path), l = {.b = b};
+
+        for (uint64_t bit = 0; bit < copy.len * 8; bit += bit < HEADERS * 8 ? 1 : STRIDE)
+            flip(b, files[i].named, path, &copy, bit, &left);
+        FS(b, &l, write_all, path, copy.data, copy.len);
+        mem_free(copy.data);
+    }
+    assert_true(left > 1000);
+    bench_free(b);
+}
+
 /* A job that begins with what another one has written must not take its own copies, of the same names, for that. */
 static void copies_of_another_job_are_left(void **state)
 {
@@ -434,6 +504,7 @@ int main(void)
         cmocka_unit_test(a_full_disk_costs_the_copy_alone),
         cmocka_unit_test(any_call_may_fail),
         cmocka_unit_test(spoilt_copies_are_not_believed),
+        cmocka_unit_test(a_bit_that_has_flipped_in_a_copy_is_found),
         cmocka_unit_test(copies_of_another_job_are_left),
     };
 
