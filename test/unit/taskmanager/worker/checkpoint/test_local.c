@@ -454,7 +454,7 @@ static void a_bit_that_has_flipped_in_a_copy_is_found(void **state)
         const char *name, *named;
     } files[] = {{"0-1-0.state", "../shared/0-1-0.state"}, {"chk-2.0-0.state", "0-0.state"}};
     enum { HEADERS = 56 + 104 + 8, STRIDE = 8 * 24007 + 1 }; /* bytes of the file's and the first record's; bits */
-    struct bench *b = bench_new(1, COPIES);
+    struct bench *b = bench_new(1, COPIES); /* a seed by which the simulator cuts off no copy itself */
     uint32_t left = 0;
 
     (void)state;
