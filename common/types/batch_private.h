@@ -100,6 +100,19 @@ rask_batch *batch_texts_finish(struct text_list *t, struct pool *pool, const ras
 rask_batch *batch_part_few(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
                            uint32_t rows, const uint64_t *hash, uint32_t *ret_end);
 
+/* Three to five columns of cells of 8 bytes, which part_rows puts into the order of their places. */
+#define PART_ROWS_COLUMNS_MIN 3
+#define PART_ROWS_COLUMNS_MAX 5
+struct part_rows {
+    const uint64_t *from[PART_ROWS_COLUMNS_MAX];
+    uint64_t *to[PART_ROWS_COLUMNS_MAX];
+    uint32_t places;
+    const uint16_t *count; /* of rows that go to each place; in all at most RASK_BATCH_ROWS_MAX */
+    const uint32_t *at;    /* where the first of them goes */
+};
+void batch_part_rows(const struct part_rows *p, uint32_t columns, const uint16_t *place);
+bool batch_rows_work(void); /* on this processor */
+
 /* A view as two words, little-endian: length and prefix; buffer and offset. Parts of a view written
  * one by one and then copied whole would stall the copy. */
 typedef struct {

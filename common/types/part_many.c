@@ -16,6 +16,9 @@ enum {
     LINE_BYTES = 64,
     LANES = 4,
     FETCHED_PLACES_MIN = 16, /* fewer are foreseen by the processor */
+    AS_ROWS_MIN = 1024,      /* rows of an input, and */
+    AS_ROWS_OF_PLACE = 8,    /* of each place, so that it pays */
+    AS_ROWS_INPUTS_MAX = UINT16_MAX / AS_ROWS_MIN,
 };
 
 typedef uint32_t __attribute__((may_alias)) cell_4;
@@ -27,14 +30,16 @@ typedef struct {
 struct part_column {
     const uint8_t *from; /* of the chunk */
     uint8_t *to;
-    uint32_t width;
+    uint32_t width, number; /* in the schema; of those that it has: the hash */
 };
 struct parting {
     uint32_t places, columns;
+    uint32_t as_rows, inputs_as_rows;  /* columns, the first ones; inputs so far whose columns go as rows */
     struct part_column column[RASK_COLUMNS_MAX + 1];
     uint32_t at[BATCH_PLACES_MAX];     /* where the next row of each place goes */
     uint32_t before[BATCH_PLACES_MAX]; /* and where that of this chunk did */
     uint16_t position[CHUNK_ROWS_MAX]; /* of the rows of a chunk */
+    uint16_t counts[AS_ROWS_INPUTS_MAX][BATCH_PLACES_MAX]; /* rows for each place, of inputs whose columns go as rows */
 };
 
 static bool cells_are_plain(const rask_batch *b)
@@ -51,19 +56,48 @@ static bool cells_are_plain(const rask_batch *b)
 }
 
 /* In lanes: a counter that was just raised is slow to raise again. */
-static void count(const uint16_t *place, uint32_t rows, uint32_t places, uint32_t *ret_end)
+static void count(const uint16_t *place, uint32_t rows, uint32_t places, uint16_t *ret_count)
 {
-    uint32_t counts[LANES][BATCH_PLACES_MAX], i = 0;
+    uint16_t counts[LANES][BATCH_PLACES_MAX];
+    uint32_t i = 0;
 
     for (uint32_t lane = 0; lane < LANES; lane++)
         memset(counts[lane], 0, places * sizeof(counts[lane][0]));
     for (; i + LANES <= rows; i += LANES)
+#pragma GCC unroll 4
         for (uint32_t lane = 0; lane < LANES; lane++)
             counts[lane][place[i + lane]]++;
     for (; i < rows; i++)
         counts[0][place[i]]++;
     for (uint32_t p = 0; p < places; p++)
-        ret_end[p] = (p > 0 ? ret_end[p - 1] : 0) + counts[0][p] + counts[1][p] + counts[2][p] + counts[3][p];
+        ret_count[p] = (uint16_t)(counts[0][p] + counts[1][p] + counts[2][p] + counts[3][p]);
+}
+
+static bool goes_as_rows(const struct parting *s, const rask_batch *b)
+{
+    return s->as_rows > 0 && b->rows >= MAX((uint32_t)AS_ROWS_MIN, s->places * AS_ROWS_OF_PLACE) && b->rows <= RASK_BATCH_ROWS_MAX;
+}
+
+/* Of each place; and the counts of each input that goes as rows. */
+static void find_ends(struct parting *s, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t *ret_end)
+{
+    uint16_t other[BATCH_PLACES_MAX], *counts = s->counts[0];
+
+    memset(ret_end, 0, s->places * sizeof(*ret_end));
+    for (uint32_t i = 0; i < in_count;) {
+        bool as_rows = goes_as_rows(s, in[i]);
+        uint32_t rows = in[i++]->rows;
+
+        while (!as_rows && i < in_count && !goes_as_rows(s, in[i]))
+            rows += in[i++]->rows;
+        count(place, rows, s->places, as_rows ? counts : other);
+        for (uint32_t p = 0; p < s->places; p++)
+            ret_end[p] += as_rows ? counts[p] : other[p];
+        counts += as_rows ? BATCH_PLACES_MAX : 0;
+        place += rows;
+    }
+    for (uint32_t p = 1; p < s->places; p++)
+        ret_end[p] += ret_end[p - 1];
 }
 
 static void find_positions(struct parting *s, const uint16_t *place, uint32_t rows)
@@ -105,12 +139,13 @@ static void move(uint32_t width, const uint8_t *from, uint8_t *to, const uint16_
         move_cell_4(from, to, position, rows);
 }
 
-static void part_chunk(struct parting *s, const uint16_t *place, uint32_t rows)
+/* Columns from `first` on. */
+static void part_chunk(struct parting *s, uint32_t first, const uint16_t *place, uint32_t rows)
 {
     memcpy(s->before, s->at, s->places * sizeof(s->at[0]));
-    fetch_lines(s, &s->column[0], rows);
+    fetch_lines(s, &s->column[first], rows);
     find_positions(s, place, rows);
-    for (uint32_t c = 0; c < s->columns; c++) {
+    for (uint32_t c = first; c < s->columns; c++) {
         struct part_column *column = &s->column[c];
 
         if (c + 1 < s->columns)
@@ -120,41 +155,86 @@ static void part_chunk(struct parting *s, const uint16_t *place, uint32_t rows)
     }
 }
 
+/* Its first columns; s->at stays. All numbers from PART_ROWS_COLUMNS_MIN on are a sum of such groups. */
+static void part_as_rows(const struct parting *s, const uint16_t *counts, const uint16_t *place)
+{
+    struct part_rows p = {.places = s->places, .count = counts, .at = s->at};
+
+    for (uint32_t c = 0, n; c < s->as_rows; c += n) {
+        uint32_t left = s->as_rows - c;
+
+        n = left <= PART_ROWS_COLUMNS_MAX ? left : left == 6 ? 3 : 4;
+        for (uint32_t i = 0; i < n; i++) {
+            p.from[i] = (const uint64_t *)s->column[c + i].from;
+            p.to[i] = (uint64_t *)s->column[c + i].to;
+        }
+        batch_part_rows(&p, n, place);
+    }
+}
+
 /* hash: of its rows, where the inputs' own do not travel. */
 static void part_input(struct parting *s, const rask_batch *b, const uint16_t *place, const uint64_t *hash)
 {
-    uint32_t chunk = MIN(MAX(s->places * (LINE_BYTES / 8), (uint32_t)CHUNK_ROWS_MIN), (uint32_t)CHUNK_ROWS_MAX);
+    uint32_t chunk = MIN(MAX(s->places * (LINE_BYTES / 8), (uint32_t)CHUNK_ROWS_MIN), (uint32_t)CHUNK_ROWS_MAX), first = 0;
 
     for (uint32_t c = 0; c < s->columns; c++) {
-        const rask_column *column = c < b->schema->columns ? &b->columns[c] : &b->hash;
+        struct part_column *to = &s->column[c];
+        const rask_column *column = to->number < b->schema->columns ? &b->columns[to->number] : &b->hash;
 
-        s->column[c].from = (const uint8_t *)column->data + (size_t)b->first * s->column[c].width;
+        to->from = (const uint8_t *)column->data + (size_t)b->first * to->width;
+        if (hash && to->number == b->schema->columns)
+            to->from = (const uint8_t *)hash;
     }
-    if (hash)
-        s->column[b->schema->columns].from = (const uint8_t *)hash;
-    for (uint32_t i = 0; i < b->rows; i += chunk)
-        part_chunk(s, place + i, MIN(b->rows - i, chunk));
+    if (goes_as_rows(s, b)) {
+        const uint16_t *counts = s->counts[s->inputs_as_rows++];
+
+        part_as_rows(s, counts, place);
+        first = s->as_rows;
+        for (uint32_t p = 0; p < s->places && first == s->columns; p++)
+            s->at[p] += counts[p];
+    }
+    for (uint32_t i = 0; i < b->rows && first < s->columns; i += chunk)
+        part_chunk(s, first, place + i, MIN(b->rows - i, chunk));
+}
+
+static void add_column(struct parting *s, uint32_t number, const rask_column *to, uint32_t width)
+{
+    s->column[s->columns++] = (struct part_column){NULL, to->data, width, number};
+}
+
+/* Those of 8 bytes first. */
+static void add_columns(struct parting *s, const rask_schema *schema, const struct cells *cells, bool hashed)
+{
+    s->columns = 0;
+    for (uint32_t c = 0; c < schema->columns; c++)
+        if (schema_width(&schema->fields[c]) == 8)
+            add_column(s, c, &cells->columns[c], 8);
+    if (hashed)
+        add_column(s, schema->columns, &cells->hash, 8);
+    s->as_rows = s->columns >= PART_ROWS_COLUMNS_MIN && batch_rows_work() ? s->columns : 0;
+    for (uint32_t c = 0; c < schema->columns; c++)
+        if (schema_width(&schema->fields[c]) != 8)
+            add_column(s, c, &cells->columns[c], schema_width(&schema->fields[c]));
 }
 
 static rask_batch *part_many(struct pool *pool, rask_batch *const *in, uint32_t in_count, const uint16_t *place, uint32_t places,
                              uint32_t rows, const uint64_t *hash, uint32_t *ret_end)
 {
     const rask_schema *schema = in[0]->schema;
-    struct parting s = {.places = places};
     bool hashed = true;
+    struct parting s;
     struct cells cells;
 
     for (uint32_t i = 0; i < in_count && !hash; i++)
         hashed = hashed && in[i]->hash.data;
-    count(place, rows, places, ret_end);
-    CHECK(ret_end[places - 1] == rows);
-    for (uint32_t p = 1; p < places; p++)
-        s.at[p] = ret_end[p - 1];
     cells_new(pool, schema, rows, hashed ? BATCH_HASH : 0, 0, &cells);
-    for (uint32_t c = 0; c < schema->columns; c++)
-        s.column[s.columns++] = (struct part_column){NULL, cells.columns[c].data, schema_width(&schema->fields[c])};
-    if (hashed)
-        s.column[s.columns++] = (struct part_column){NULL, cells.hash.data, sizeof(*hash)};
+    s.places = places;
+    s.inputs_as_rows = 0;
+    add_columns(&s, schema, &cells, hashed);
+    find_ends(&s, in, in_count, place, ret_end);
+    CHECK(ret_end[places - 1] == rows);
+    for (uint32_t p = 0; p < places; p++)
+        s.at[p] = p > 0 ? ret_end[p - 1] : 0;
     for (uint32_t i = 0, done = 0; i < in_count && s.columns > 0; done += in[i++]->rows)
         part_input(&s, in[i], place + done, hash ? hash + done : NULL);
     return batch_over_cells(pool, schema, &cells, 0, rows);

@@ -13,6 +13,25 @@ static const rask_schema plain = {RASK_ABI, ARRAY_LEN(plain_fields), "plain", pl
 static const rask_field narrow_fields[] = {{.name = "a", .type = RASK_T_BIGINT}, {.name = "b", .type = RASK_T_BOOLEAN}};
 static const rask_schema narrow = {RASK_ABI, ARRAY_LEN(narrow_fields), "narrow", narrow_fields};
 
+static const rask_field number_fields[] = {
+    {.name = "a", .type = RASK_T_BIGINT}, {.name = "b", .type = RASK_T_BIGINT}, {.name = "c", .type = RASK_T_BIGINT},
+    {.name = "d", .type = RASK_T_BIGINT}, {.name = "e", .type = RASK_T_BIGINT}, {.name = "f", .type = RASK_T_BIGINT},
+    {.name = "g", .type = RASK_T_BIGINT}, {.name = "h", .type = RASK_T_BIGINT}, {.name = "i", .type = RASK_T_BIGINT},
+    {.name = "j", .type = RASK_T_BIGINT}, {.name = "k", .type = RASK_T_BIGINT}};
+static const rask_field mixed_fields[] = {
+    {.name = "a", .type = RASK_T_BIGINT}, {.name = "b", .type = RASK_T_STRING}, {.name = "c", .type = RASK_T_BIGINT},
+    {.name = "d", .type = RASK_T_INT},    {.name = "e", .type = RASK_T_BIGINT}};
+
+/* Columns of 8 bytes alone, 1 to 11 of them, and others among them. */
+static rask_schema random_schema(struct rng *rng)
+{
+    rask_schema numbers = {RASK_ABI, (uint16_t)(1 + rng_below(rng, ARRAY_LEN(number_fields))), "numbers", number_fields};
+    rask_schema mixed = {RASK_ABI, ARRAY_LEN(mixed_fields), "mixed", mixed_fields};
+    uint32_t which = rng_below(rng, 4);
+
+    return which == 0 ? plain : which == 1 ? mixed : numbers;
+}
+
 enum { TEXT = 4000, LONGEST = 40 };
 
 /* Some strings lie in buffers, of which little or much is used. */
@@ -116,13 +135,14 @@ static void it_is_the_same_as_a_gather(void **state)
         uint32_t end[BATCH_PLACES_MAX], ends[BATCH_PLACES_MAX];
         uint32_t extras = rng_below(&rng, 2) ? BATCH_HASH : 0, buffers = places > FEW ? 0 : rng_below(&rng, 4), used = 1 + rng_below(&rng, places);
         const uint64_t *hashes = rng_below(&rng, 2) ? hash : NULL;
+        rask_schema schema = random_schema(&rng);
         rask_batch *in[INPUTS], *parted, *gathered;
 
         for (uint32_t i = 0; i < count; i++) {
             uint32_t most = places > FEW ? MANY_ROWS : RASK_BATCH_ROWS_MAX;
             uint32_t n = 1 + rng_below(&rng, MIN(most / INPUTS, (uint32_t)RASK_BATCH_ROWS_MAX) / (rng_below(&rng, 2) ? 1 : 100));
 
-            in[i] = random_batch(pool, &plain, &rng, n, extras, buffers);
+            in[i] = random_batch(pool, &schema, &rng, n, extras, schema.fields == number_fields ? 0 : buffers);
             rows += n;
         }
         for (uint32_t i = 0; i < rows; i++) {
