@@ -36,6 +36,7 @@ rask_out *out_builder_new(struct pool *pool, const rask_schema *schema, uint32_t
     b->out.columns = b->cells.columns;
     b->out.rows_limit = RASK_BATCH_ROWS_MAX;
     b->out.string_limit = STRING_LIMIT;
+    b->counted_row = NO_ROW;
     b->out.event_time = RASK_TS_MIN;
     b->out.engine = b;
     b->pool = pool;
@@ -232,18 +233,32 @@ void out_builder_refuse(struct builder *b, int column, const char *why)
     b->out.bad = b->out.attention = root->out.bad = root->out.attention = 1;
 }
 
+/* Where the row begins in what is counted is noted with the first bytes of it. */
+bool out_builder_row_has_room(struct builder *root, uint64_t bytes)
+{
+    if (root->counted_row != root->out.rows) {
+        root->counted_row = root->out.rows;
+        root->counted_from = root->out.string_bytes;
+    }
+    return root->out.string_bytes - root->counted_from + bytes <= pool_row_max(root->pool);
+}
+
+static __attribute__((noinline, cold)) void refuse_strings(struct builder *b, int column)
+{
+    struct builder *root = b->root;
+
+    snprintf(root->long_text, sizeof(root->long_text), "the strings of one row have more than %u bytes (rask.max-row-size)",
+             pool_row_max(root->pool));
+    out_builder_refuse(b, column, root->long_text);
+}
+
 static void view_set_long(struct builder *b, int column, rask_view *view, rask_str value)
 {
     struct builder *root = b->root;
     uint8_t *to;
 
-    /* Rows before this one are within string_limit. */
-    if (root->out.string_bytes + value.len >
-        pool_row_max(b->pool) + MIN(root->out.string_limit, POOL_ROW_BYTES_MAX)) {
-        snprintf(root->long_text, sizeof(root->long_text),
-                 "the strings of one row have more than %u bytes (rask.max-row-size)",
-                 pool_row_max(b->pool));
-        out_builder_refuse(b, column, root->long_text);
+    if (!out_builder_row_has_room(root, value.len)) {
+        refuse_strings(b, column);
         return;
     }
     to = text_room(b, value.len, &view->u.ref.buffer, &view->u.ref.offset);
@@ -353,6 +368,7 @@ void rask_out_drop(rask_out *out)
     if (b->nested)
         out_nested_drop(b);
     b->open_at = NO_ROW;
+    b->root->counted_row = NO_ROW;
     out->bad = 0;
     out->ready_rows = b->ready;
     out->attention = out->string_bytes >= out->string_limit;
@@ -406,6 +422,7 @@ __attribute__((noinline, cold)) int out_builder_row_refused(struct builder *b)
     row_nulls_reset(b);
     b->out.bad = 0;
     b->open_at = NO_ROW;
+    root->counted_row = NO_ROW;
     rc = out_refuse(&b->out, (const char *)text.data);
     bytes_release(&text);
     return rc;
@@ -483,6 +500,11 @@ void out_builder_view(struct builder *b, const rask_batch *from, int column, con
     if (number == NO_BUFFER) {
         memset(to, 0, sizeof(*to));
         view_set_long(b, column, to, rask_view_str(from, src));
+        return;
+    }
+    if (!out_builder_row_has_room(b->root, src->len)) {
+        memset(to, 0, sizeof(*to));
+        refuse_strings(b, column);
         return;
     }
     *to = *src;
@@ -645,6 +667,7 @@ rask_batch *out_builder_take(struct builder *b)
     b->mark = 0;
     out->rows = 0;
     out->string_bytes = 0;
+    b->counted_row = NO_ROW;
     out->attention = out->bad;
     cells_next(b, rows);
     return t;

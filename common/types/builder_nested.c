@@ -64,12 +64,10 @@ void out_nested_free(struct builder *b)
 /* false: the row has become too large. */
 static bool account(struct builder *b, uint64_t bytes)
 {
-    rask_out *out = &b->root->out;
-
-    out->string_bytes += bytes;
-    if (out->string_bytes <= pool_row_max(b->pool) + MIN(out->string_limit, POOL_ROW_BYTES_MAX))
+    if (out_builder_row_has_room(b->root, bytes)) {
+        b->root->out.string_bytes += bytes;
         return true;
-    out->string_bytes -= bytes;
+    }
     snprintf(b->root->long_text, sizeof(b->root->long_text),
              "the cells inside one row have more than %u bytes (rask.max-row-size)",
              pool_row_max(b->pool));

@@ -49,6 +49,9 @@ struct builder {
     /* between the two halves of out_take: what was there, to be carried into the next batch */
     uint32_t taken, taken_mark;
     struct open_row *carried; /* owned; NULL: no row was open */
+    /* in the root: the row that is counted, and string_bytes where it begins */
+    uint32_t counted_row;
+    uint64_t counted_from;
     /* why the row is refused; in the root */
     const struct builder *bad_in;
     int bad_column;
@@ -65,6 +68,8 @@ static inline struct builder *builder_of(rask_out *out)
 rask_out *out_builder_new(struct pool *pool, const rask_schema *schema, uint32_t extras);
 void out_builder_refuse(struct builder *b, int column, const char *why); /* why: static, or the root's long_text */
 int out_builder_row_refused(struct builder *b);
+/* Whether the row that is being filled may have that many bytes more: strings over 12 bytes, cells inside it. */
+bool out_builder_row_has_room(struct builder *root, uint64_t bytes);
 void out_builder_grow(struct builder *b, uint32_t rows); /* room for so many more rows */
 void out_builder_view(struct builder *b, const rask_batch *from, int column, const rask_view *src,
                   rask_view *to); /* shares or copies a string of another batch */

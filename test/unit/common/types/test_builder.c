@@ -227,6 +227,40 @@ static void rows_over_the_limit_are_refused(void **state)
     mem_free(text);
 }
 
+/* One byte decides, whatever stands in the rows before, and in the other columns. */
+static void the_limit_of_a_row_is_exact(void **state)
+{
+    static const rask_field fields[] = {{"a", RASK_T_STRING, 0, 0, 0, NULL}, {"b", RASK_T_STRING, 0, 0, 0, NULL}};
+    static const rask_schema two = {RASK_ABI, 2, "two", fields};
+    enum { MOST = 1 << 20, BEFORE = 100000 };
+    struct fixture *f = *state;
+    struct model_sink sink = {.count = 0};
+    rask_out *out = out_new(f->pool, &two, 0, &model_hooks, &sink);
+    char *text = mem_alloc(MOST + 1);
+
+    pool_set_row_max(f->pool, MOST);
+    for (int more = -1; more <= 1; more++) {
+        for (uint32_t a = 20; a <= BEFORE; a += BEFORE - 20) { /* of two columns */
+            assert_int_equal(rask_out_begin(out, &two), 0); /* in a batch that has bytes */
+            rask_out_string(out, 0, (rask_str){text, BEFORE});
+            rask_out_string(out, 1, (rask_str){text, 7});
+            assert_int_equal(rask_out_end(out), 0);
+            assert_int_equal(rask_out_begin(out, &two), 0);
+            rask_out_string(out, 0, (rask_str){text, a});
+            rask_out_string(out, 1, (rask_str){text, (uint32_t)(MOST - a) + (uint32_t)more});
+            assert_int_equal(rask_out_end(out), more > 0 ? ERR_INVALID : 0);
+            assert_int_equal(rask_out_begin(out, &two), 0); /* behind a row that was refused another one has all its room */
+            rask_out_string(out, 0, (rask_str){text, MOST});
+            rask_out_string(out, 1, (rask_str){text, 7});
+            assert_int_equal(rask_out_end(out), 0);
+        }
+    }
+    while (sink.count > 0)
+        batch_unref(sink.batches[--sink.count]);
+    out_free(out);
+    mem_free(text);
+}
+
 static void whole_batches_pass_in_order(void **state)
 {
     struct fixture *f = *state;
@@ -386,6 +420,7 @@ int main(void)
         T(a_null_is_refused_where_there_can_be_none), T(wrong_columns_are_refused),
         T(another_schema_is_refused_by_both_names),   T(a_row_that_was_not_ended_starts_anew),
         T(a_row_that_was_begun_survives_a_take),      T(unset_strings_are_empty),
+        T(the_limit_of_a_row_is_exact),
         T(rows_over_the_limit_are_refused),           T(whole_batches_pass_in_order),
         T(forwarding_few_rows_keeps_few_buffers),     T(batches_are_read_by_another_thread),
         T(event_times_appear_with_the_first),
