@@ -188,6 +188,44 @@ static void runs_find_what_single_calls_find(void **state)
     }
 }
 
+/* Keys of the same length, head and tag: only what is behind the head tells them apart. */
+static void long_keys_are_told_apart_by_their_rest(void **state)
+{
+    static const rask_field fields[] = {{"word", RASK_T_STRING, 0, 0, 0, NULL}};
+    static const rask_schema schema = {RASK_ABI, 1, "words", fields};
+    static const uint16_t column = 0;
+    static uint32_t first_with[1 << 16]; /* tag -> number + 1 of a key */
+    struct fixture *f = *state;
+    uint32_t a = 0, b = 0;
+
+    for (uint32_t at = 0; b == 0; at += 1000) {
+        rask_batch *keys = batch_of(f, &schema, at, UINT32_MAX, 20);
+        uint64_t hash[RASK_BATCH_ROWS_MAX];
+
+        key_hash_batch(keys, &column, 1, hash);
+        for (uint32_t i = 0; i < keys->rows && b == 0; i++) {
+            uint32_t *same = &first_with[(uint16_t)(hash[i] >> 11)];
+
+            a = *same;
+            b = a ? at + i : 0;
+            *same = at + i + 1;
+        }
+        batch_unref(keys);
+    }
+    for (uint32_t round = 1; round < 4; round++) {
+        const uint32_t numbers[] = {a - 1, b};
+
+        for (uint32_t k = 0; k < 2; k++) {
+            rask_batch *all = batch_of(f, &schema, numbers[k], UINT32_MAX, 20), *one = batch_slice(all, 0, 1);
+            uint64_t so_far = round - 1;
+
+            count_batch(f, one, &so_far, 0, 1);
+            batch_unref(one);
+            batch_unref(all);
+        }
+    }
+}
+
 /* The value of key k of a run, which was not found ahead: it is absent, or another row of the run has made it. */
 static uint64_t *make_one(struct fixture *f, struct wk_runs *runs, const struct key_run *run, uint32_t k, uint64_t hash, rask_str key)
 {
@@ -564,6 +602,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(values_of_every_size_are_kept, set_up, tear_down),
         cmocka_unit_test_setup_teardown(values_found_ahead_are_those_of_single_calls, set_up, tear_down),
         cmocka_unit_test_setup_teardown(runs_find_what_single_calls_find, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(long_keys_are_told_apart_by_their_rest, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_used_up_budget_is_said, set_up, tear_down),
         cmocka_unit_test_setup_teardown(memory_that_came_free_is_kept_for_a_while, set_up, tear_down),
         cmocka_unit_test(small_states_share_chunks),
