@@ -52,18 +52,17 @@ static void on_listed_again(void *arg, const struct fs_result *result)
     struct jm_ckpt *c = arg;
     const char *other = other_mark(c, result);
     struct err err = result->err;
+    char *mark;
 
     if (result->code == 0 && !other) {
         c->claim_then(c, NULL);
         return;
     }
-    if (other) {
-        char *mark = mark_of(c);
-
+    if (other)
         taken(c, other, &err);
-        c->env->fs->ops->unlink(c->env->fs, mark, on_own_unlinked, NULL);
-        mem_free(mark);
-    }
+    mark = mark_of(c);
+    c->env->fs->ops->unlink(c->env->fs, mark, on_own_unlinked, NULL);
+    mem_free(mark);
     c->claim_then(c, &err);
 }
 
