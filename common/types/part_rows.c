@@ -108,7 +108,7 @@ KERNEL void fetch_place(uint64_t *const *to, uint32_t columns, uint32_t at, uint
 KERNEL void place_to_columns(const struct table *t, uint32_t from, uint32_t rows, uint64_t *const *to, uint32_t columns, uint32_t at)
 {
     for (uint32_t i = 0; i < rows; i += GROUP) {
-        __mmask8 there = rows - i >= GROUP ? 0xff : (__mmask8)((1u << (rows - i)) - 1);
+        __mmask8 there = (__mmask8)(rows - i >= GROUP ? 0xffu : (1u << (rows - i)) - 1);
         __m512i cells[5];
 
         columns_of(&t->row[from + i], cells);

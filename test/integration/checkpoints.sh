@@ -53,7 +53,7 @@ count_is_over() { # count_is_over JOB WHAT N: completed or failed checkpoints
     [[ ${n:-0} -gt $3 ]]
 }
 check job_with_trouble_is_taken submit -D execution.checkpointing.tolerable-failed-checkpoints=100000 "$top/exact.so" \
-    --input "$top/input.txt" --output "$top/out5" --pause 50
+    --input "$top/input.txt" --output "$top/out5" --pause 150
 check checkpoints_before_trouble eventually chk_beyond "$job" 1
 rm -rf "$top/ckpt/$job"
 touch "$top/ckpt/$job"
