@@ -323,7 +323,9 @@ static void check_credits(struct cluster *c)
     for (uint32_t i = 0; i < c->worker_count && !sim_failed(c->sim); i++) {
         struct worker *w = &c->workers[i];
 
-        for (uint32_t k = 0; is_deployed(w) && k < w->wk->task_count; k++) {
+        if (!is_deployed(w) || worker_of(c, &w->job_id, w->start->job_epoch, w->start->worker_index) != w)
+            continue; /* one that was given up and lives on, as in a pause, is nobody's other end */
+        for (uint32_t k = 0; k < w->wk->task_count; k++) {
             struct wk_task *t = w->wk->tasks[k];
 
             for (uint32_t ch = 0; !wk_task_is_over(t) && ch < t->gate.channel_count; ch++)
