@@ -4,8 +4,8 @@
  *
  *     shuffle --rows N --channels C --layout columns|rows
  *
- * With more than two channels (at most 256) each thread owns every second one.  Rows are columns, as the engine's are (or rows
- * of 32 bytes): a block of 256 for each channel is counted, put into the order of the channels, and each channel's part of it
+ * Without --channels rows of 32 bytes go through rings of batches.  With it (2 to 256) each thread owns every second channel, and
+ * rows are columns, as the engine's are (or rows of 32 bytes): a block of 256 for each channel, or more, is counted, put into the order of the channels, and each channel's part of it
  * handed over as a slice through a ring, or added up at once where the thread owns it.
  */
 #include "bench/c/slices.h"
@@ -99,24 +99,53 @@ static void make_rows(const struct thread *t, uint64_t first, uint32_t rows, str
     }
     for (uint32_t i = 0; i < rows; i++)
         channel[i] = (uint16_t)channel_of(made.column[0][i]);
+    if (channels == 2) {
+        uint32_t second = 0;
+
+        for (uint32_t i = 0; i < rows; i++)
+            second += channel[i];
+        count[0] += rows - second;
+        count[1] += second;
+        return;
+    }
     for (uint32_t i = 0; i < rows; i++)
         count[channel[i]]++;
 }
 
+static inline void put(struct cells made, uint32_t i, struct block *block, uint32_t at)
+{
+    if (in_rows) {
+        block->rows[at] = (struct row4){made.column[0][i], made.column[1][i], made.column[2][i], made.column[3][i]};
+        return;
+    }
+    block->cells.column[0][at] = made.column[0][i];
+    block->cells.column[1][at] = made.column[1][i];
+    block->cells.column[2][at] = made.column[2][i];
+    block->cells.column[3][at] = made.column[3][i];
+}
+
+/* With two channels where the next row goes stays in registers. */
+static void part_two(struct cells made, uint32_t rows, const uint16_t *channel, uint32_t *next, struct block *block)
+{
+    uint32_t first = next[0], second = next[1];
+
+    for (uint32_t i = 0; i < rows; i++) {
+        put(made, i, block, channel[i] ? second : first);
+        second += channel[i];
+        first += !channel[i];
+    }
+    next[0] = first;
+    next[1] = second;
+}
+
 static void part(struct cells made, uint32_t rows, const uint16_t *channel, uint32_t *next, struct block *block)
 {
-    for (uint32_t i = 0; i < rows; i++) {
-        uint32_t at = next[channel[i]]++;
-
-        if (in_rows) {
-            block->rows[at] = (struct row4){made.column[0][i], made.column[1][i], made.column[2][i], made.column[3][i]};
-        } else {
-            block->cells.column[0][at] = made.column[0][i];
-            block->cells.column[1][at] = made.column[1][i];
-            block->cells.column[2][at] = made.column[2][i];
-            block->cells.column[3][at] = made.column[3][i];
-        }
+    if (channels == 2) {
+        part_two(made, rows, channel, next, block);
+        return;
     }
+    for (uint32_t i = 0; i < rows; i++)
+        put(made, i, block, next[channel[i]]++);
 }
 
 static uint64_t add_up_slice(const struct slice *s)
@@ -166,7 +195,7 @@ static void *exchange_many(void *arg)
 {
     struct thread *t = arg;
     uint64_t me = t->split.number, sum = 0;
-    uint32_t rows_max = channels * SLICE_ROWS;
+    uint32_t rows_max = channels * SLICE_ROWS > BLOCK_ROWS_MIN ? channels * SLICE_ROWS : BLOCK_ROWS_MIN;
     struct block *blocks = blocks_new(rows_max);
     struct cells made = cells_new(rows_max);
     uint16_t *channel = bench_memory(rows_max * sizeof(*channel));
@@ -207,6 +236,8 @@ int main(int argc, char **argv)
     double begin = bench_seconds();
     struct thread threads[2] = {{.split = row4_split_of(0, 2, rows, 0)}, {.split = row4_split_of(1, 2, rows, 0)}};
 
+    bool many = bench_word(argc, argv, "channels", NULL) != NULL;
+
     channels = (uint32_t)bench_option(argc, argv, "channels", 2);
     in_rows = strcmp(bench_word(argc, argv, "layout", "columns"), "rows") == 0;
     if (channels < 2 || channels > CHANNELS_MAX) {
@@ -215,7 +246,7 @@ int main(int argc, char **argv)
     }
     ring_init(&rings[0]);
     ring_init(&rings[1]);
-    bench_threads(2, channels == 2 ? exchange : exchange_many, threads, sizeof(threads[0]));
+    bench_threads(2, many ? exchange_many : exchange, threads, sizeof(threads[0]));
     ring_release(&rings[0]);
     ring_release(&rings[1]);
     return bench_tell(rows, threads[0].sum + threads[1].sum, bench_seconds() - begin);

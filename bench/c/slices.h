@@ -9,6 +9,7 @@
 enum {
     CHANNELS_MAX = 256,
     SLICE_ROWS = 256,   /* of each channel in a block, on average */
+    BLOCK_ROWS_MIN = 4096,
     BLOCKS = 3,         /* of a thread, which fills them in turn */
     HANDED_MAX = 1024,  /* slices on their way: at least those of one block */
 };
