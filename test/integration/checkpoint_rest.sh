@@ -22,9 +22,6 @@ answers() {
     check "$1:_answers_were_all_looked_at" said "$status" ""
     saved=$(sed -n 's/^savepoint file://p' <<<"$out")
 }
-savepoint_path() { # of what rask printed
-    sed -n 's/.*Path: file:\(.*\)/\1/p' <<<"$out"
-}
 
 mkdir -p "$top/save"
 configure 4 256 <<CONF

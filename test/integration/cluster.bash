@@ -74,6 +74,32 @@ submit() {
 workers_of() {
     ps -o pid= --ppid "${pids[$1]}"
 }
+# worker_of TASKMANAGER: one of them
+worker_of() {
+    workers_of "$1" | head -n 1 | tr -d ' '
+}
+# count_of completed|failed: of the job's checkpoints
+count_of() {
+    out=$(rest "/jobs/$job/checkpoints" 2>&1)
+    local n=${out#*\"counts\":}
+    n=${n#*\"$1\":}
+    echo "${n%%[!0-9]*}"
+}
+# count_is_over completed|failed N
+count_is_over() {
+    [[ $(count_of "$1") -gt $2 ]]
+}
+# rows_are_beyond N: that the job's source has given out
+rows_are_beyond() {
+    out=$(rest "/jobs/$job")
+    local n
+    n=$(grep -o '"write-records":[0-9]*' <<<"$out" | head -1)
+    [[ ${n##*:} -gt $1 ]]
+}
+# savepoint_path: of what rask printed
+savepoint_path() {
+    sed -n 's/.*Path: file:\(.*\)/\1/p' <<<"$out"
+}
 # restarts_are JOB N
 restarts_are() {
     out=$(rest "/jobs/$1/metrics?get=numRestarts" 2>&1)

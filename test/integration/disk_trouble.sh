@@ -8,15 +8,6 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/integration/bad_disk.bash
 . test/integration/bad_disk.bash
 
-count_of() { # count_of completed|failed: of the job's checkpoints
-    out=$(rest "/jobs/$job/checkpoints" 2>&1)
-    local n=${out#*\"counts\":}
-    n=${n#*\"$1\":}
-    echo "${n%%[!0-9]*}"
-}
-count_is_over() { # count_is_over WHAT N
-    [[ $(count_of "$1") -gt $2 ]]
-}
 # the latest failure, as REST says it
 failure_says() {
     local text
@@ -87,7 +78,7 @@ touch "$top/disk/ckpt/$job"
 trouble removed_folder "its folder could not be made" "$top/disk/ckpt/$job"
 rm "$top/disk/ckpt/$job"
 mended removed_folder
-kill -KILL "$(ps -o pid= --ppid "${pids[tm]}" | head -1 | tr -d ' ')"
+kill -KILL "$(worker_of tm)"
 rm -rf "$top/disk/ckpt/gone"
 
 check finishes eventually state_is "$job" FINISHED
@@ -104,7 +95,7 @@ damage() { # damage FILE...: a byte in the middle
     done
 }
 kill_worker() {
-    kill -KILL "$(ps -o pid= --ppid "${pids[tm]}" | head -1 | tr -d ' ')"
+    kill -KILL "$(worker_of tm)"
 }
 went_back() { # damages the newest one until it was the one that was needed
     local i

@@ -16,12 +16,6 @@ runs_since() { # runs_since N: restarts, and every task runs
     restarts_are "$job" "$1" && [[ $(rest "/jobs/$job" | grep -o '"RUNNING":[0-9]*' | head -1) != '"RUNNING":0' ]] &&
         state_is "$job" RUNNING
 }
-rows_are_beyond() { # rows_are_beyond N: that the source has given out
-    out=$(rest "/jobs/$job")
-    local n
-    n=$(grep -o '"write-records":[0-9]*' <<<"$out" | head -1)
-    [[ ${n##*:} -gt $1 ]]
-}
 take_checkpoint() {
     rask checkpoint "$job"
     [[ $status -eq 0 ]]

@@ -52,12 +52,11 @@ int rask_job(rask_env *env, const rask_params *params)
 C
 start jm rask-jobmanager
 start tm rask-taskmanager
-worker_of() { # the only child of the TaskManager
-    worker=$(workers_of tm)
-    worker=${worker// /}
+has_worker() { # the only child of the TaskManager
+    worker=$(worker_of tm)
     [ -n "$worker" ]
 }
-no_worker() { ! worker_of; }
+no_worker() { ! has_worker; }
 pss_mib() { awk '/^Pss:/ {print int($2 / 1024)}' "/proc/$worker/smaps_rollup" 2>/dev/null; }
 # The most that is seen in 2 s; after it, the job still runs.
 peak=0
@@ -79,7 +78,7 @@ for p in 1 16; do
         name="p${p}_shuffle_$shuffle"
         check "${name}_is_submitted" submit -p "$p" "$top/flood.c" --shuffle "$shuffle"
         check "${name}_runs" eventually state_is "$job" RUNNING
-        check "${name}_has_a_worker" eventually worker_of
+        check "${name}_has_a_worker" eventually has_worker
         check "${name}_stays_under_its_budget" watch $((slot * p))
         check "${name}_still_runs" state_is "$job" RUNNING
         rask cancel "$job"

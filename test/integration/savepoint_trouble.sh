@@ -9,18 +9,6 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/integration/bad_disk.bash
 
 save=$top/disk/save
-worker() {
-    ps -o pid= --ppid "${pids[tm]}" | head -1 | tr -d ' '
-}
-count_of() { # count_of completed|failed: of the job's checkpoints
-    out=$(rest "/jobs/$job/checkpoints" 2>&1)
-    local n=${out#*\"counts\":}
-    n=${n#*\"$1\":}
-    echo "${n%%[!0-9]*}"
-}
-count_is_over() { # count_is_over WHAT N
-    [[ $(count_of "$1") -gt $2 ]]
-}
 has_new_folder() {
     folder=$(find "$save" -maxdepth 1 -name 'savepoint-*' -newer "$top/before" | head -1)
     [[ -n $folder ]]
@@ -28,14 +16,10 @@ has_new_folder() {
 has_state_files() {
     [[ -n $(find "$folder" -name '*.state') ]]
 }
-savepoint_path() {
-    local path=${out##*Path: file:}
-    echo "${path%%[[:space:]]*}"
-}
 
 # ---- trouble while one is being written ----
 begin() { # begin VERB...: in the background; its folder is there, and the worker has not heard of it
-    kill -STOP "$(worker)"
+    kill -STOP "$(worker_of tm)"
     touch "$top/before"
     sleep 0.02 # of the clock of files
     timeout 60 "$build/bin/rask" "$1" -m "localhost:$rest_port" "${@:2}" >"$top/said" 2>&1 </dev/null &
@@ -44,12 +28,12 @@ begin() { # begin VERB...: in the background; its folder is there, and the worke
 }
 acknowledged() { # the worker has written its part, and the JobManager does not know yet
     kill -STOP "${pids[jm]}"
-    kill -CONT "$(worker)"
+    kill -CONT "$(worker_of tm)"
     eventually has_state_files
     sleep 0.3
 }
 go_on() {
-    kill -CONT "$(worker)" "${pids[jm]}"
+    kill -CONT "$(worker_of tm)" "${pids[jm]}"
     wait "$asked"
     status=$?
     out=$(cat "$top/said")
@@ -179,7 +163,7 @@ went_back() { # went_back WHAT: of the newest checkpoint, while none completes
         kill -STOP "${pids[jm]}"
         n=$(chk "$job")
         if [[ $1 = file ]]; then rm "$top/ckpt/$job/"*/*-"$n"-*.state; else rm -r "$top/ckpt/$job/chk-$n"; fi
-        kill -KILL "$(worker)"
+        kill -KILL "$(worker_of tm)"
         kill -CONT "${pids[jm]}"
         eventually job_runs "$(count_of completed)"
         [[ $(grep -c 'the job goes back to checkpoint' "$top/log/jm.log") -gt $before ]] && return 0

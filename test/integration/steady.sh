@@ -82,8 +82,7 @@ steady() {
     check "${name}_is_submitted" submit -p 2 "$@"
     [[ ${#job} -eq 32 ]] || return
     check "${name}_gets_warm" eventually read_beyond $((2 * n))
-    worker=$(workers_of tm)
-    worker=${worker// /}
+    worker=$(worker_of tm)
     taken
     first=$rows a=$allocations p=$pages
     check "${name}_goes_on" eventually read_beyond $((first + n))

@@ -7,19 +7,12 @@ cd "$(dirname "$0")/../.." || exit 1
 # shellcheck source=test/integration/cluster.bash
 . test/integration/cluster.bash
 
-rows_are_beyond() { # rows_are_beyond N: that the source has given out
-    out=$(rest "/jobs/$job")
-    local n
-    n=$(grep -o '"write-records":[0-9]*' <<<"$out" | head -1)
-    [[ ${n##*:} -gt $1 ]]
-}
 # phase PHASE PARALLELISM ARGUMENT...: until each key has come more than once, to a savepoint: sets saved
 phase() {
     submit -p "$2" -D state.backend.type="$backend" "${@:3}" "$top/timers.so" --phase "$1" &&
         eventually rows_are_beyond 400 || return 1
     rask stop -p "$top/save" "$job"
-    saved=${out##*Path: file:}
-    saved=${saved%%[[:space:]]*}
+    saved=$(savepoint_path)
     said 0 "Savepoint completed."
 }
 fires() { # fires PHASE PARALLELISM KEY...: at the end of the input, these, each once
