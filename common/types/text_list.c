@@ -130,8 +130,8 @@ static void compact_views(const struct text_list *t, void *column, uint32_t rows
         }
 }
 
-rask_batch *batch_texts_finish(struct text_list *t, struct pool *pool, const rask_schema *schema,
-                                    const struct cells *cells, uint32_t rows)
+rask_batch *batch_texts_finish(struct text_list *t, struct pool *pool, const rask_schema *schema, const struct cells *cells,
+                               uint32_t rows)
 {
     uint32_t kept;
     uint64_t copied;

@@ -23,22 +23,23 @@ void jm_ck_claim_end(struct jm_ckpt *c, struct fs_sweep *sweep)
     mem_free(mark);
 }
 
-/* NULL: nobody else has. */
-static const char *other_mark(const struct jm_ckpt *c, const struct fs_result *list)
+const char *jm_ck_claimant(const struct fs_result *list, const char *except)
 {
     for (size_t i = 0; list->code == 0 && i < list->name_count; i++)
-        if (strncmp(list->names[i], CKPT_CLAIMED, strlen(CKPT_CLAIMED)) == 0 &&
-            strcmp(list->names[i] + strlen(CKPT_CLAIMED), c->job) != 0)
-            return list->names[i];
+        if (strncmp(list->names[i], CKPT_CLAIMED, strlen(CKPT_CLAIMED)) == 0) {
+            const char *job = list->names[i] + strlen(CKPT_CLAIMED);
+
+            if (!except || strcmp(job, except) != 0)
+                return job;
+        }
     return NULL;
 }
 
-static void taken(const struct jm_ckpt *c, const char *mark, struct err *err)
+static void taken(const struct jm_ckpt *c, const char *job, struct err *err)
 {
-    const char *job = mark + strlen(CKPT_CLAIMED);
-
     err_set(err, ERR_INVALID, "job %s has claimed it, and removes its files when it does not need them any more: begin with another "
-            "one; if that job is over, and no checkpoint of it is to be used, remove \"%s/%s\" first", job, c->claimed, mark);
+            "one; if that job is over, and no checkpoint of it is to be used, remove \"%s/" CKPT_CLAIMED "%s\" first", job,
+            c->claimed, job);
 }
 
 static void on_own_unlinked(void *arg, const struct fs_result *result)
@@ -50,7 +51,7 @@ static void on_own_unlinked(void *arg, const struct fs_result *result)
 static void on_listed_again(void *arg, const struct fs_result *result)
 {
     struct jm_ckpt *c = arg;
-    const char *other = other_mark(c, result);
+    const char *other = jm_ck_claimant(result, c->job);
     struct err err = result->err;
     char *mark;
 
@@ -82,7 +83,7 @@ static void on_marked(void *arg, const struct fs_result *result)
 static void on_listed(void *arg, const struct fs_result *result)
 {
     struct jm_ckpt *c = arg;
-    const char *other = other_mark(c, result);
+    const char *other = jm_ck_claimant(result, c->job);
     char *mark, *text;
     struct err err;
 
@@ -93,7 +94,7 @@ static void on_listed(void *arg, const struct fs_result *result)
     }
     if (other)
         env_log(c->env, LOG_WARN, CK_MODULE, c->job, "job %s has claimed \"%s\", and may remove its files before this job has a "
-                "checkpoint of its own", other + strlen(CKPT_CLAIMED), c->load_path);
+                "checkpoint of its own", other, c->load_path);
     if (!c->claimed) {
         c->claim_then(c, NULL);
         return;

@@ -108,6 +108,8 @@ void jm_ck_pending_free(struct pending *p);
  * unless forgotten (c); with an error if it may not begin.
  */
 void jm_ck_claim(struct jm_ckpt *c, void (*then)(struct jm_ckpt *c, struct err *error));
+/* Of the names in a folder: a job that has claimed it, other than `except` (NULL: any). Borrowed; NULL: nobody has. */
+const char *jm_ck_claimant(const struct fs_result *list, const char *except);
 void jm_ck_claim_end(struct jm_ckpt *c, struct fs_sweep *sweep); /* the mark goes with the sweep */
 
 /* load.c */

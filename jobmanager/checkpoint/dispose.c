@@ -6,7 +6,7 @@
 #include "common/base/check.h"
 #include "common/ckpt/ckpt_meta.h"
 #include "common/fs/fs.h"
-#include "jobmanager/checkpoint/coordinator.h"
+#include "jobmanager/checkpoint/coordinator_private.h"
 
 struct disposal {
     struct env *env;
@@ -66,16 +66,16 @@ static void next(struct disposal *d)
 static void on_listed(void *arg, const struct fs_result *result)
 {
     struct disposal *d = arg;
+    const char *job = jm_ck_claimant(result, NULL);
     struct err err;
 
-    for (size_t i = 0; result->code == 0 && i < result->name_count; i++)
-        if (strncmp(result->names[i], CKPT_CLAIMED, strlen(CKPT_CLAIMED)) == 0) {
-            err_set(&err, ERR_INVALID, "job %s has claimed it: the job removes it, or, if that is over, remove \"%s/%s\" first",
-                    result->names[i] + strlen(CKPT_CLAIMED), d->dir, result->names[i]);
-            finish(d, &err);
-            return;
-        }
-    next(d);
+    if (!job) {
+        next(d);
+        return;
+    }
+    err_set(&err, ERR_INVALID, "job %s has claimed it: the job removes it, or, if that is over, remove \"%s/" CKPT_CLAIMED "%s\" first",
+            job, d->dir, job);
+    finish(d, &err);
 }
 
 static void on_metadata(void *arg, const struct fs_result *result)
