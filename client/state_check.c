@@ -171,9 +171,12 @@ static void report_claims(const struct cli_state *s, const char *sub)
     DIR *dir = opendir(folder);
     struct dirent *d;
 
-    while (dir && (d = readdir(dir)) != NULL)
+    while (dir && (d = readdir(dir)) != NULL) {
         if (strncmp(d->d_name, CKPT_CLAIMED, strlen(CKPT_CLAIMED)) == 0)
             printf("job %s has claimed it (%s/%s)\n", d->d_name + strlen(CKPT_CLAIMED), folder, d->d_name);
+        if (strncmp(d->d_name, CKPT_RUNNING, strlen(CKPT_RUNNING)) == 0)
+            printf("job %s has not ended, and removes it in time (%s/%s)\n", d->d_name + strlen(CKPT_RUNNING), folder, d->d_name);
+    }
     if (dir)
         closedir(dir);
     mem_free(folder);

@@ -8,6 +8,15 @@
 #include "common/base/check.h"
 #include "common/ckpt/ckpt_meta.h"
 
+const char *ckpt_gone_hint(const char *dir, int code)
+{
+    const char *folder = strrchr(dir, '/');
+
+    return code == ERR_NOT_FOUND && folder && strncmp(folder, "/chk-", 5) == 0
+               ? " (a job that runs removes its older checkpoints: take a savepoint of it, or the newest of them)"
+               : "";
+}
+
 static int schemas_differ(const char *operator, const char *state, const char *what, const rask_schema *has,
                           const rask_schema *now, struct err *err)
 {

@@ -33,7 +33,9 @@
 #define CKPT_NO_FILE UINT32_MAX
 #define CKPT_TABLE_PIECE (2u << 20) /* bytes of a table in one section, but for its last */
 
-#define CKPT_CLAIMED "_claimed-" /* and the id of a job: the file says that the folder is its own */
+/* And the id of a job: a file says that what is in the folder is its own. */
+#define CKPT_CLAIMED "_claimed-" /* it began with it */
+#define CKPT_RUNNING "_running-" /* its own checkpoints, and it has not ended */
 #define CKPT_TIMERS "rask.timers." /* begin of the names of states that timers are kept in */
 
 enum ckpt_kind { CKPT_CHECKPOINT = 1, CKPT_SAVEPOINT };
@@ -176,6 +178,8 @@ static inline bool ckpt_is_of_state(enum ckpt_section_kind kind)
 {
     return kind != CKPT_INFLIGHT && kind != CKPT_TABLE;
 }
+/* What to say behind an error of reading a checkpoint in `dir` that somebody named; "": nothing. */
+const char *ckpt_gone_hint(const char *dir, int code);
 const char *ckpt_kind_name(enum ckpt_section_kind kind); /* "delta" */
 const char *ckpt_state_kind_name(uint32_t kind);         /* of enum rask_state_kind: "value state" */
 

@@ -4,11 +4,21 @@
  * The mark is a file `_claimed-JOB` beside `_metadata` (for one of a job's own checkpoints beside all of them, for they share
  * files), durable before the job begins.  A job that claims looks for other marks, makes its own, and looks again: of two that
  * come at the same time, whatever JobManagers they belong to, at least one sees the other, and whoever does gives up.
+ * A job marks its own checkpoints, too, from the first one until it is over, as `_running-JOB`: its newer ones share files with
+ * the older, and it removes those.  That mark need not outlive a power cut, for the job does not either.
  * Nothing but the job takes its mark away, or a user: a JobManager that was lost leaves it.  Pure; thread: the control loop.
  */
 #include <string.h>
 
 #include "jobmanager/checkpoint/coordinator_private.h"
+
+/* The folder that a job owns with a checkpoint: its own, or all of another job's, with which it shares files. Owned. */
+static char *folder_of(const char *path)
+{
+    const char *folder = strrchr(path, '/') + 1;
+
+    return strncmp(folder, "chk-", 4) == 0 ? mem_printf("%.*s", (int)(folder - 1 - path), path) : mem_strdup(path);
+}
 
 static char *mark_of(const struct jm_ckpt *c)
 {
@@ -23,23 +33,36 @@ void jm_ck_claim_end(struct jm_ckpt *c, struct fs_sweep *sweep)
     mem_free(mark);
 }
 
-const char *jm_ck_claimant(const struct fs_result *list, const char *except)
+char *jm_ck_running_mark(const struct jm_ckpt *c)
+{
+    return mem_printf("%s/" CKPT_RUNNING "%s", c->dir, c->job);
+}
+
+static bool is_mark(const char *name, const char *kind, const char *except)
+{
+    return strncmp(name, kind, strlen(kind)) == 0 && (!except || strcmp(name + strlen(kind), except) != 0);
+}
+
+const char *jm_ck_mark(const struct fs_result *list, const char *except)
 {
     for (size_t i = 0; list->code == 0 && i < list->name_count; i++)
-        if (strncmp(list->names[i], CKPT_CLAIMED, strlen(CKPT_CLAIMED)) == 0) {
-            const char *job = list->names[i] + strlen(CKPT_CLAIMED);
-
-            if (!except || strcmp(job, except) != 0)
-                return job;
-        }
+        if (is_mark(list->names[i], CKPT_CLAIMED, except) || is_mark(list->names[i], CKPT_RUNNING, except))
+            return list->names[i];
     return NULL;
 }
 
-static void taken(const struct jm_ckpt *c, const char *job, struct err *err)
+static void taken(const struct jm_ckpt *c, const char *mark, struct err *err)
 {
-    err_set(err, ERR_INVALID, "job %s has claimed it, and removes its files when it does not need them any more: begin with another "
-            "one; if that job is over, and no checkpoint of it is to be used, remove \"%s/" CKPT_CLAIMED "%s\" first", job,
-            c->claimed, job);
+    const char *job = strchr(mark, '-') + 1;
+
+    if (is_mark(mark, CKPT_RUNNING, NULL))
+        err_set(err, ERR_INVALID, "job %s has not ended, whose later checkpoints share its files: begin without a claim (-cm no_claim), "
+                "or with a savepoint of that job, or stop it first; if it was lost with its JobManager, remove \"%s/%s\" first", job,
+                c->claimed, mark);
+    else
+        err_set(err, ERR_INVALID, "job %s has claimed it, and removes its files when it does not need them any more: begin with "
+                "another one; if that job is over, and no checkpoint of it is to be used, remove \"%s/%s\" first", job, c->claimed,
+                mark);
 }
 
 static void on_own_unlinked(void *arg, const struct fs_result *result)
@@ -51,7 +74,7 @@ static void on_own_unlinked(void *arg, const struct fs_result *result)
 static void on_listed_again(void *arg, const struct fs_result *result)
 {
     struct jm_ckpt *c = arg;
-    const char *other = jm_ck_claimant(result, c->job);
+    const char *other = jm_ck_mark(result, c->job);
     struct err err = result->err;
     char *mark;
 
@@ -83,7 +106,7 @@ static void on_marked(void *arg, const struct fs_result *result)
 static void on_listed(void *arg, const struct fs_result *result)
 {
     struct jm_ckpt *c = arg;
-    const char *other = jm_ck_claimant(result, c->job);
+    const char *other = jm_ck_mark(result, c->job);
     char *mark, *text;
     struct err err;
 
@@ -93,8 +116,9 @@ static void on_listed(void *arg, const struct fs_result *result)
         return;
     }
     if (other)
-        env_log(c->env, LOG_WARN, CK_MODULE, c->job, "job %s has claimed \"%s\", and may remove its files before this job has a "
-                "checkpoint of its own", other, c->load_path);
+        env_log(c->env, LOG_WARN, CK_MODULE, c->job, "job %s %s \"%s\", and may remove its files before this job has a checkpoint of "
+                "its own", strchr(other, '-') + 1, is_mark(other, CKPT_RUNNING, NULL) ? "has not ended, and owns" : "has claimed",
+                c->load_path);
     if (!c->claimed) {
         c->claim_then(c, NULL);
         return;
@@ -106,8 +130,14 @@ static void on_listed(void *arg, const struct fs_result *result)
     mem_free(text);
 }
 
-void jm_ck_claim(struct jm_ckpt *c, void (*then)(struct jm_ckpt *c, struct err *error))
+void jm_ck_claim(struct jm_ckpt *c, bool own, void (*then)(struct jm_ckpt *c, struct err *error))
 {
+    char *folder = folder_of(c->load_path);
+
     c->claim_then = then;
-    c->env->fs->ops->list(c->env->fs, c->claimed ? c->claimed : c->load_path, on_listed, c);
+    c->env->fs->ops->list(c->env->fs, folder, on_listed, c);
+    if (own)
+        c->claimed = folder;
+    else
+        mem_free(folder);
 }

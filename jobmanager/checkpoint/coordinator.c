@@ -12,6 +12,7 @@
 
 static void on_timer(struct env_timer *timer);
 static void on_timeout(struct env_timer *timer);
+static void on_made(void *arg, const struct fs_result *result);
 
 void jm_ck_changed(struct jm_ckpt *c)
 {
@@ -368,7 +369,7 @@ void jm_ck_pending_fail(struct pending *p, bool tell, bool counts, int code, con
     jm_ckpt_book_end(&c->book, e);
     c->last_end_ns = env_now_ns(c->env);
     c->strays = true;
-    c->shared_made = false; /* somebody may have removed it */
+    c->made = 0; /* somebody may have removed it */
     c->full_next = c->full_next || code == ERR_NOT_FOUND || code == ERR_IO;
     if (tell)
         c->options.hooks->abort(c->options.arg, p->id, text);
@@ -439,27 +440,45 @@ static void end_ghost(struct pending *p, bool is_made)
     c->options.hooks->idle(c->options.arg);
 }
 
-static void on_dir(void *arg, const struct fs_result *result)
+static void make_common(struct pending *p)
+{
+    struct jm_ckpt *c = p->c;
+    struct fs *fs = c->env->fs;
+    char *mark;
+
+    if (c->made++ == 0) {
+        fs->ops->mkdirs(fs, c->shared_dir, on_made, p);
+        return;
+    }
+    mark = jm_ck_running_mark(c);
+    fs->ops->open(fs, mark, FS_CREATE, on_made, p);
+    mem_free(mark);
+}
+
+/* A folder of it, or the mark, is there. */
+static void on_made(void *arg, const struct fs_result *result)
 {
     struct pending *p = arg;
     struct jm_ckpt *c = p->c;
     char *text;
 
     p->making = false;
+    if (result->file)
+        c->env->fs->ops->close(c->env->fs, result->file);
     if (p->state == PENDING_GIVEN_UP) {
         end_ghost(p, result->code == 0);
         return;
     }
     if (result->code < 0) {
-        c->shared_made = false;
+        c->made = 0;
         text = mem_printf("its folder could not be made: %s", result->err.text);
         jm_ck_pending_fail(p, false, true, result->code, text);
         mem_free(text);
         return;
     }
-    if (!c->shared_made && !jm_ckpt_is_savepoint(p->entry->kind)) {
-        c->shared_made = p->making = true;
-        c->env->fs->ops->mkdirs(c->env->fs, c->shared_dir, on_dir, p);
+    if (c->made < 2 && !jm_ckpt_is_savepoint(p->entry->kind)) {
+        p->making = true;
+        make_common(p);
         return;
     }
     send_trigger(p);
@@ -494,7 +513,7 @@ static void begin(struct jm_ckpt *c, struct wish *wish)
     }
     env_timer_arm_ms(c->env, &p->timeout, c->settings.timeout_ms);
     p->making = true;
-    c->env->fs->ops->mkdirs(c->env->fs, p->dir, on_dir, p);
+    c->env->fs->ops->mkdirs(c->env->fs, p->dir, on_made, p);
     jm_ck_changed(c);
 }
 

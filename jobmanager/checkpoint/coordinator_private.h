@@ -71,7 +71,7 @@ struct jm_ckpt {
     void (*claim_then)(struct jm_ckpt *c, struct err *error);
     bool loading, ignore_unclaimed;
     bool running;     /* an epoch that takes checkpoints */
-    bool shared_made; /* shared_dir is there */
+    int made;         /* of what its checkpoints have in common: 1: shared_dir, 2: and the mark that the job has not ended */
     uint64_t counter; /* of the last one begun */
     uint64_t given;   /* that jm_ckpt_latest named last; 0: none */
     uint64_t last_begun_ns, last_end_ns;
@@ -104,12 +104,13 @@ void jm_ck_pending_free(struct pending *p);
 
 /* claim.c */
 /*
- * Whether another job has claimed the folder of what c begins with; if not, and c wants to, it has then.  then is called later,
+ * Whether the folder of what c begins with is another job's; if not, and own, it is c's then.  then is called later,
  * unless forgotten (c); with an error if it may not begin.
  */
-void jm_ck_claim(struct jm_ckpt *c, void (*then)(struct jm_ckpt *c, struct err *error));
-/* Of the names in a folder: a job that has claimed it, other than `except` (NULL: any). Borrowed; NULL: nobody has. */
-const char *jm_ck_claimant(const struct fs_result *list, const char *except);
+void jm_ck_claim(struct jm_ckpt *c, bool own, void (*then)(struct jm_ckpt *c, struct err *error));
+/* Of the names in a folder: the mark of its owner, other than job `except` (NULL: any). Borrowed; NULL: it has none. */
+const char *jm_ck_mark(const struct fs_result *list, const char *except);
+char *jm_ck_running_mark(const struct jm_ckpt *c); /* its path, owned: of c's own checkpoints while the job is not over */
 void jm_ck_claim_end(struct jm_ckpt *c, struct fs_sweep *sweep); /* the mark goes with the sweep */
 
 /* load.c */

@@ -66,15 +66,15 @@ static void next(struct disposal *d)
 static void on_listed(void *arg, const struct fs_result *result)
 {
     struct disposal *d = arg;
-    const char *job = jm_ck_claimant(result, NULL);
+    const char *mark = jm_ck_mark(result, NULL);
     struct err err;
 
-    if (!job) {
+    if (!mark) {
         next(d);
         return;
     }
-    err_set(&err, ERR_INVALID, "job %s has claimed it: the job removes it, or, if that is over, remove \"%s/" CKPT_CLAIMED "%s\" first",
-            job, d->dir, job);
+    err_set(&err, ERR_INVALID, "job %s has claimed it: the job removes it, or, if that is over, remove \"%s/%s\" first",
+            strchr(mark, '-') + 1, d->dir, mark);
     finish(d, &err);
 }
 

@@ -479,6 +479,21 @@ static void give_back(struct jm_ckpt *c)
     c->claimed = NULL;
 }
 
+/* What it leaves may be claimed. */
+static void end_mark(struct jm_ckpt *c)
+{
+    struct fs_sweep *sweep;
+    char *mark;
+
+    if (c->counter == 0)
+        return;
+    sweep = fs_sweep_new(&c->sweeper);
+    mark = jm_ck_running_mark(c);
+    fs_sweep_add(sweep, mark);
+    fs_sweep_go(sweep);
+    mem_free(mark);
+}
+
 void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
 {
     bool stays = (state == JM_JOB_CANCELED && c->keep_canceled) || (state == JM_JOB_FAILED && c->keep_failed);
@@ -493,6 +508,7 @@ void jm_ckpt_job_over(struct jm_ckpt *c, enum jm_job_state state)
         give_back(c);
     if (stays) {
         sweep_strays(c);
+        end_mark(c);
         return;
     }
     if (c->counter == 0 && list_empty(&c->completes))

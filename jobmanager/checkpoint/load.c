@@ -66,7 +66,7 @@ static void keep(struct jm_ckpt *c, struct ckpt_meta *meta)
 
 static void refuse(struct jm_ckpt *c, struct err *err)
 {
-    err_wrap(err, "cannot begin with \"%s\"", c->load_path);
+    err_wrap(err, "cannot begin with \"%s\"%s", c->load_path, ckpt_gone_hint(c->load_path, err->code));
     c->options.hooks->fail(c->options.arg, ERR_INVALID, err->text); /* another try would find the same */
 }
 
@@ -94,6 +94,7 @@ static void on_metadata(void *arg, const struct fs_result *result)
     struct jm_ckpt *c = arg;
     struct err err = result->err;
     int code = result->code;
+    bool own = strcmp(conf_string(c->options.conf, OPT_EXECUTION_STATE_RECOVERY_CLAIM_MODE), "CLAIM") == 0;
 
     if (code == 0)
         code = ckpt_meta_unpack(result->data, result->len, c->load_path, &c->loaded, &err);
@@ -102,15 +103,7 @@ static void on_metadata(void *arg, const struct fs_result *result)
     if (code < 0)
         on_claimed(c, &err);
     else
-        jm_ck_claim(c, on_claimed);
-}
-
-/* The folder that a job owns with the checkpoint: its own, or all of another job's, with which it shares files. Owned. */
-static char *folder_to_claim(const char *path)
-{
-    const char *folder = strrchr(path, '/') + 1;
-
-    return strncmp(folder, "chk-", 4) == 0 ? mem_printf("%.*s", (int)(folder - 1 - path), path) : mem_strdup(path);
+        jm_ck_claim(c, own, on_claimed);
 }
 
 int jm_ck_load_start(struct jm_ckpt *c, struct err *err)
@@ -128,8 +121,6 @@ int jm_ck_load_start(struct jm_ckpt *c, struct err *err)
     if (strcmp(name, "/_metadata") == 0)
         *name = 0;
     c->ignore_unclaimed = conf_bool(c->options.conf, OPT_EXECUTION_STATE_RECOVERY_IGNORE_UNCLAIMED_STATE);
-    if (strcmp(conf_string(c->options.conf, OPT_EXECUTION_STATE_RECOVERY_CLAIM_MODE), "CLAIM") == 0)
-        c->claimed = folder_to_claim(c->load_path);
     c->loading = true;
     path = mem_printf("%s/_metadata", c->load_path);
     c->env->fs->ops->read_all(c->env->fs, path, CKPT_META_MAX, on_metadata, c);

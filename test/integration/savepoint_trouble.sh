@@ -227,6 +227,17 @@ check the_third_runs eventually runs "$third"
 rask checkpoint "$third"
 is_gone() { [[ ! -e $saved/_metadata && -z $(find "$saved" -name '_claimed-*' 2>/dev/null) ]]; }
 check a_checkpoint_of_its_own_ends_it eventually is_gone
+
+# ---- nor a checkpoint of a job that has not ended ----
+refused_while_it_runs() {
+    saved=$top/ckpt/$third/chk-$(chk "$third")
+    claim
+    eventually state_is "$job" FAILED
+    out=$(rest "/jobs/$job/exceptions")
+    [[ $out == *"job $third has not ended"* && $out == *"$top/ckpt/$third/_running-$third"* ]]
+}
+check a_checkpoint_of_a_job_that_runs_is_not_claimed refused_while_it_runs
+check state_check_says_that_it_runs check_says "job $third has not ended"
 rask cancel "$third"
 
 echo "$failures failed"

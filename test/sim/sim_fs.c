@@ -414,6 +414,14 @@ static void fire_op(struct sim_event *event)
     op_free(op);
 }
 
+/* Bytes that go to the disk or come from it. */
+static uint64_t moved(const struct op *op)
+{
+    struct inode *inode = op->type == OP_READ_ALL ? map_get_str(op->disk->now, op->path) : NULL;
+
+    return op->type != OP_READ_ALL ? op->len : inode ? MIN(inode->data.len, op->len) : 0;
+}
+
 static void launch(struct op *op)
 {
     struct sim_env *env = op->fs->env;
@@ -425,7 +433,7 @@ static void launch(struct op *op)
     sim_event_add(
         env->sim, &op->event,
         sim_work_delay(env->node->host, &env->node->streams, STREAM_DISK,
-                       (syncs ? SYNC_MEAN_NS : OP_MEAN_NS) + op->len / BYTES_PER_US * SIM_US));
+                       (syncs ? SYNC_MEAN_NS : OP_MEAN_NS) + moved(op) / BYTES_PER_US * SIM_US));
 }
 
 /* "/a/b/../c" becomes "/a/c". */

@@ -154,8 +154,8 @@ static void finish(struct wk_restoring *r, struct err *error)
     if (!error && r->copied_bytes > 0)
         ENV_PROBE(r->env, "worker: state is read from copies on its host");
     if (error && r->msg->of_user && !err_retryable(error->code))
-        err_wrap(error, "cannot begin with \"%s\" (`rask state check` says what is wrong with it; begin with another one)",
-                 r->msg->dir);
+        err_wrap(error, "cannot begin with \"%s\" (`rask state check` says what is wrong with it; begin with another one)%s",
+                 r->msg->dir, ckpt_gone_hint(r->msg->dir, error->code));
     else if (error)
         err_wrap(error, "cannot restore from \"%s\"", r->msg->dir);
     r->done(r->arg, error);

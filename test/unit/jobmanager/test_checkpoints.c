@@ -75,7 +75,7 @@ static void checkpoints_come_at_the_interval(void **state)
     assert_int_equal(s->history[0]->acked, 2);
     assert_int_equal(s->summary[JM_CKPT_CHECKPOINTED].max, 300);
     jm_ckpt_stats_unref(s);
-    assert_int_equal(names_in(w, ""), 2); /* shared, and the one that is retained */
+    assert_int_equal(names_in(w, ""), 3); /* shared, the one that is retained, and the mark that the job runs */
     assert_int_equal(names_in(w, "chk-3"), 1);
     world_free(w);
 }
@@ -257,7 +257,7 @@ static void a_stop_that_a_failure_undoes_says_so(void **state)
     bytes_release(&look.result);
     world_run_ms(w, 2500);
     assert_int_equal(world_worker(w, 0, 1)->last_checkpoint, 4);
-    assert_int_equal(names_in(w, ""), 2); /* shared, and the newest checkpoint */
+    assert_int_equal(names_in(w, ""), 3); /* shared, the newest checkpoint, and the mark that the job runs */
     fake_die(world_worker(w, 0, 1), true, true, false, "killed");
     world_run_ms(w, 1800); /* the second restart waits */
     assert_int_equal(world_worker(w, 0, 1)->restored, 4);
@@ -372,7 +372,7 @@ static void what_was_written_too_late_goes_with_the_next_one(void **state)
     assert_true(names_in(w, "chk-1") > 0);
     w->manners.no_ack = false;
     world_run_ms(w, 1000);
-    assert_int_equal(names_in(w, ""), 2); /* shared, and the one that is complete */
+    assert_int_equal(names_in(w, ""), 3); /* shared, the one that is complete, and the mark that the job runs */
     assert_int_equal(names_in(w, "chk-1"), 0);
     world_free(w);
 }
