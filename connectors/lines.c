@@ -109,25 +109,32 @@ static inline bool view_set(rask_view *view, const uint8_t *base, uint32_t offse
 rask_batch *lines_take(struct lines *l, const rask_schema *schema, uint64_t limit, bool last)
 {
     uint32_t held = lines_held(l), rows = 0, most = MIN(held, RASK_BATCH_ROWS_MAX), at = l->begin;
+    const uint32_t longest = pool_row_max(l->pool);
     bool refers = false;
     rask_batch *b = NULL;
     rask_view *views = NULL;
 
+    l->too_long = false;
     while (rows < most && at - l->begin < TAKE_MAX && l->offset + (at - l->begin) < limit && at < l->end) {
         const uint8_t *base = l->block->data;
         uint32_t from = at + (rows == 0 ? l->searched : 0);
         const uint8_t *nl = memchr(base + from, '\n', l->end - from);
         uint32_t stop = nl ? (uint32_t)(nl - base) : l->end;
+        uint32_t len = nl && stop > at && base[stop - 1] == '\r' ? stop - 1 - at : stop - at;
 
         if (!nl && !last) {
-            l->searched = rows == 0 ? l->end - at : 0;
+            l->searched = rows == 0 ? len : 0;
+            l->too_long = len > longest + 1; /* its last byte may be the \r of its end */
             break;
         }
+        l->too_long = len > longest;
+        if (l->too_long)
+            break;
         if (!b) {
             b = batch_new_with_buffers(l->pool, schema, most, 0, 1);
             views = b->columns[0].data;
         }
-        refers |= view_set(&views[rows++], base, at, nl && stop > at && base[stop - 1] == '\r' ? stop - 1 - at : stop - at);
+        refers |= view_set(&views[rows++], base, at, len);
         at = nl ? stop + 1 : stop;
     }
     if (!b)

@@ -16,6 +16,7 @@ struct lines {
     rask_buffer *block;  /* one reference; NULL: none yet */
     uint32_t begin, end; /* bytes of the block that were added and not taken */
     uint32_t searched;   /* of them, this many are known to hold no \n */
+    bool too_long;       /* the next line has more bytes than a row of the pool may have */
     uint64_t offset;     /* of begin, in the file or stream */
 };
 
@@ -39,7 +40,7 @@ void lines_drop(struct lines *l, uint32_t len); /* takes len bytes away */
 bool lines_skip(struct lines *l);
 /*
  * The next whole lines that begin before stream offset `limit`, as a batch of one STRING column, at most
- * RASK_BATCH_ROWS_MAX of them.  last: nothing follows, so what stands behind the last \n is a line.  NULL: none.
+ * RASK_BATCH_ROWS_MAX of them.  last: nothing follows, so what stands behind the last \n is a line.  NULL: none, see too_long.
  */
 rask_batch *lines_take(struct lines *l, const rask_schema *schema, uint64_t limit, bool last);
 

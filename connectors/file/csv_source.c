@@ -186,6 +186,15 @@ static uint64_t count_lines(const char *data, size_t len)
     return n;
 }
 
+static int too_long(rask_ctx *ctx, const struct csv_split *s)
+{
+    char host[CONNECTORS_HOST_MAX];
+
+    connectors_host(host);
+    return rask_fail(ctx, "input file %s on host %s: the row at line %llu is longer than rask.max-row-size; is a quote not closed?",
+                     s->in.path, host, (unsigned long long)s->line);
+}
+
 /* The next record. RASK_END: more bytes are needed. */
 static int next_record(rask_ctx *ctx, struct csv_source *c, struct csv_split *s, rask_out *out)
 {
@@ -195,12 +204,14 @@ static int next_record(rask_ctx *ctx, struct csv_source *c, struct csv_split *s,
     enum csv_found found = csv_scan(&c->format, &s->scan, data, held, s->at_end, &len, &broken);
     int rc;
 
-    if (found == CSV_MORE)
-        return RASK_END;
+    if (found == CSV_MORE) /* its last byte may be the \r of its end */
+        return held > connectors_row_max(ctx) + 1 ? too_long(ctx, s) : RASK_END;
     s->scan = (struct csv_scan){0};
     text = len > 0 && data[len - 1] == '\n' ? len - 1 : len;
     if (text < len && text > 0 && data[text - 1] == '\r')
         text--;
+    if (text > connectors_row_max(ctx))
+        return too_long(ctx, s);
     if (found == CSV_BAD && !s->header_left) {
         bytes_clear(&c->reason);
         bytes_printf(&c->reason, "%s, in ", broken);
@@ -217,17 +228,9 @@ static int next_record(rask_ctx *ctx, struct csv_source *c, struct csv_split *s,
 static int read_more(rask_ctx *ctx, struct csv_split *s)
 {
     uint32_t held = lines_held(&s->bytes), room, n;
-    char host[CONNECTORS_HOST_MAX];
     uint8_t *to;
     int rc;
 
-    if (held > connectors_row_max(ctx)) {
-        connectors_host(host);
-        return rask_fail(ctx,
-                         "input file %s on host %s: the row at line %llu is longer than rask.max-row-size; is a "
-                         "quote not closed?",
-                         s->in.path, host, (unsigned long long)s->line);
-    }
     to = lines_room(&s->bytes, &room);
     rc = input_read(ctx, &s->in, s->bytes.offset + held, to, room, &n);
     s->at_end = rc == RASK_MORE && n == 0;

@@ -68,15 +68,12 @@ static int too_long(rask_ctx *ctx, const struct text_split *s)
 
 static int read_more(rask_ctx *ctx, struct text_split *s)
 {
-    const uint32_t most = connectors_row_max(ctx) + 2; /* with \r\n */
     uint32_t held = lines_held(&s->lines), room, n;
     uint8_t *to;
     int rc;
 
-    if (held >= most)
-        return too_long(ctx, s);
     to = lines_room(&s->lines, &room);
-    rc = input_read(ctx, &s->in, s->lines.offset + held, to, MIN(room, most - held), &n);
+    rc = input_read(ctx, &s->in, s->lines.offset + held, to, room, &n);
     if (rc == RASK_MORE && n == 0)
         s->at_end = true;
     lines_added(&s->lines, n);
@@ -91,6 +88,8 @@ static int text_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
 
     if (!s->skipping)
         b = lines_take(&s->lines, out->schema, s->in.end, s->at_end);
+    if (!b && s->lines.too_long)
+        return too_long(ctx, s);
     if (!b && (s->at_end || (!s->skipping && s->lines.offset >= s->in.end)))
         return RASK_END;
     if (!b) {

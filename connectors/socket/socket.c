@@ -89,8 +89,6 @@ static int receive(rask_ctx *ctx, struct socket_split *s)
     uint8_t *to;
     ssize_t n;
 
-    if (lines_held(&s->lines) > connectors_row_max(ctx))
-        return fail_socket(ctx, "cannot read from", "a line is longer than rask.max-row-size");
     to = lines_room(&s->lines, &room);
     do
         n = recv(s->fd, to, room, 0);
@@ -116,6 +114,8 @@ static int socket_poll(rask_ctx *ctx, rask_split *split, rask_out *out)
     rask_batch *b = lines_take(&s->lines, out->schema, UINT64_MAX, s->at_end);
     int rc;
 
+    if (!b && s->lines.too_long)
+        return fail_socket(ctx, "cannot read from", "a line is longer than rask.max-row-size");
     if (!b && s->at_end)
         return RASK_END;
     if (!b) {

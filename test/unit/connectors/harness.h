@@ -309,6 +309,45 @@ static inline void h_rows_text(const struct harness *h, struct bytes *out)
             fail_msg("\"%s\" does not say \"%s\"", text, part);                                                         \
     } while (0)
 
+/* ---- rask.max-row-size ---- */
+
+struct h_line { /* of len x's, behind so many bytes of lines of ten */
+    uint32_t most, len, before;
+    const char *end;
+    bool fits;
+};
+/* Wherever it lies in blocks, and behind the last whole one; with limits that a block holds, and that it does not. */
+static inline void h_each_line(void (*check)(const struct h_line *line, const char *text, size_t len, void **state), void **state)
+{
+    static const uint32_t most[] = {1000, 300000}, before[] = {0, 10, 261070, 262060, 262070, 400000};
+    static const char *const ends[] = {"\n", "\r\n", "", "\nafter\n"};
+
+    for (size_t m = 0; m < ARRAY_LEN(most); m++)
+        for (size_t b = 0; b < ARRAY_LEN(before); b++)
+            for (size_t e = 0; e < 2 * ARRAY_LEN(ends); e++) {
+                struct h_line line = {most[m], most[m] + e % 2, before[b], ends[e / 2], e % 2 == 0};
+                struct bytes text = {0};
+
+                for (uint32_t i = 0; i < line.before / 10; i++)
+                    bytes_add_str(&text, "123456789\n");
+                for (uint32_t i = 0; i < line.len; i++)
+                    bytes_add_u8(&text, 'x');
+                bytes_add_str(&text, line.end);
+                check(&line, (const char *)text.data, text.len, state);
+                bytes_release(&text);
+            }
+}
+static inline void h_check_line(struct harness *h, const struct h_line *line, int rc, const char *why)
+{
+    uint32_t rows = line->before / 10 + line->fits + (line->fits && strlen(line->end) > 2);
+
+    if ((rc == 0) != line->fits || h->rows != rows)
+        fail_msg("%u bytes behind %u of %u at most, \"%s\": %d \"%s\", %u rows", line->len, line->before, line->most, line->end, rc,
+                 h->ctx.error.text, (unsigned)h->rows);
+    if (!line->fits)
+        assert_contains(h->ctx.error.text, why);
+}
+
 /* A sink: open, write, flush, finish, close. 0, or the error's code. */
 static inline int h_write(struct harness *h, rask_batch *const *batches, uint32_t count)
 {

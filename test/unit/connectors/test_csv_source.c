@@ -57,6 +57,20 @@ static void nulls(void **state)
     check_csv(state, &pair, "a,1\n,2\n\"\",3\n", "a,1\n,2\n\"\",3\n");
 }
 
+static void check_limit(const struct h_line *line, const char *text, size_t len, void **state)
+{
+    struct harness *h = csv_new(state, &rask_text_schema, text, len, "skip");
+
+    pool_set_row_max(h->pool, line->most);
+    h_check_line(h, line, h_read(h), "is longer than rask.max-row-size");
+    h_free(h);
+}
+
+static void the_limit_is_exact(void **state)
+{
+    h_each_line(check_limit, state);
+}
+
 /* Elements of an ARRAY and columns of a ROW stand in one field. */
 static void rows_inside_a_field(void **state)
 {
@@ -454,6 +468,7 @@ static void goes_on_from_a_position(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_limit_is_exact, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(quoting, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(options, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(nulls, folder_make, folder_remove),

@@ -64,6 +64,45 @@ static void lines_in_pieces(void **state)
     assert_int_equal(status, 0);
 }
 
+static void check_limit(const struct h_line *line, const char *text, size_t len, void **state)
+{
+    char port[16];
+    int listener = bound(port), status;
+    struct harness *h;
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(listen(listener, 1), 0);
+    pid = fork();
+    if (pid == 0) {
+        int fd = accept(listener, NULL, NULL);
+
+        signal(SIGPIPE, SIG_IGN);
+        while (len > 0) { /* until it is all there, or the source has closed */
+            ssize_t n = write(fd, text, len);
+
+            if (n < 0)
+                break;
+            text += n;
+            len -= (size_t)n;
+        }
+        close(fd);
+        _exit(0);
+    }
+    h = socket_new("127.0.0.1", port);
+    pool_set_row_max(h->pool, line->most);
+    h_check_line(h, line, h_read(h), "a line is longer than rask.max-row-size");
+    h_free(h);
+    close(listener);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+}
+
+static void the_limit_is_exact(void **state)
+{
+    h_each_line(check_limit, state);
+}
+
 static void nobody_listens(void **state)
 {
     char port[16], where[64];
@@ -93,6 +132,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_in_pieces),
+        cmocka_unit_test(the_limit_is_exact),
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(no_such_host),
     };

@@ -68,6 +68,23 @@ static void long_lines(void **state)
     mem_free(text);
 }
 
+static void check_limit(const struct h_line *line, const char *text, size_t len, void **state)
+{
+    char *path = in_folder(state, "limit");
+    struct harness *h;
+
+    file_put(path, text, len);
+    h = text_new(path);
+    pool_set_row_max(h->pool, line->most);
+    h_check_line(h, line, h_read(h), "is longer than rask.max-row-size");
+    h_free(h);
+}
+
+static void the_limit_is_exact(void **state)
+{
+    h_each_line(check_limit, state);
+}
+
 static void line_above_the_limit_is_refused(void **state)
 {
     char *path = in_folder(state, "endless");
@@ -301,6 +318,7 @@ static void named_pipe(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(the_limit_is_exact, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(ends_of_lines, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(odd_bytes_pass, folder_make, folder_remove),
         cmocka_unit_test_setup_teardown(long_lines, folder_make, folder_remove),
