@@ -260,7 +260,7 @@ static int match_key(struct arena *arena, const struct ckpt_operator *op, const 
     return rc == 0 ? ckpt_state_match(op->name, has, &now, &change, err) : rc;
 }
 
-static int check_state(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
+static int check_state(const struct ckpt_meta *m, struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
                        const Rask__Graph__StreamNode *node, struct err *err)
 {
     for (size_t k = 0; k < node->n_states; k++)
@@ -268,16 +268,7 @@ static int check_state(struct arena *arena, const struct ckpt_operator *op, cons
             return match_state(arena, op, has, node, node->states[k], err);
     if (!declares_all(node) || (node->timers && strncmp(has->name, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0))
         return match_key(arena, op, has, node, err);
-    return ckpt_state_gone(op->name, has->name, err);
-}
-
-/* As the JobManager sees it: what has no entry is not missed. */
-static bool has_entries(const struct ckpt_meta *m, const struct ckpt_operator *op)
-{
-    for (uint32_t i = 0; i < m->section_count; i++)
-        if (m->sections[i].rows > 0 && memcmp(m->sections[i].operator_id, op->id, CKPT_OPERATOR_ID_BYTES) == 0)
-            return true;
-    return false;
+    return ckpt_state_gone(m, op, has->name, err);
 }
 
 /* ---- rows in flight, and the edges that they were on ---- */
@@ -360,14 +351,14 @@ static void check_operator(struct checker *c, const Rask__Graph__StreamGraph *jo
     struct err err = {0};
     struct arena arena;
 
-    if (!node && op->state_count > 0 && has_entries(c->s->meta, op)) {
+    if (!node && op->state_count > 0 && ckpt_holds(c->s->meta, op->id, NULL)) {
         err_set(&err, ERR_INVALID, "operator \"%s\"%s%s has state, and the job has no such operator: restore with "
                     "--allowNonRestoredState to drop it, or give it its uid again", op->name, op->uid[0] ? ", uid " : "", op->uid);
         complain(c, &err);
     }
     arena_init(&arena);
     for (uint32_t i = 0; node && i < op->state_count; i++)
-        if (check_state(&arena, op, &op->states[i], node, &err) != 0)
+        if (check_state(c->s->meta, &arena, op, &op->states[i], node, &err) != 0)
             complain(c, &err);
     arena_release(&arena);
 }

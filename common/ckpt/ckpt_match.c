@@ -64,13 +64,34 @@ int ckpt_state_match(const char *operator, const struct ckpt_state *has, const s
     return rc;
 }
 
-int ckpt_state_gone(const char *operator, const char *state, struct err *err)
+static bool is_of_timers(const char *state)
 {
-    if (strncmp(state, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0)
+    return strncmp(state, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0;
+}
+
+bool ckpt_holds(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYTES], const char *state)
+{
+    for (uint32_t i = 0; i < m->section_count; i++) {
+        const struct ckpt_section *s = &m->sections[i];
+
+        if (memcmp(s->operator_id, id, CKPT_OPERATOR_ID_BYTES) != 0)
+            continue;
+        if (s->kind == CKPT_TABLE ? s->edge != 0 && !(state && is_of_timers(state))
+                                  : s->rows > 0 && (!state || (ckpt_is_of_state(s->kind) && strcmp(s->state, state) == 0)))
+            return true;
+    }
+    return false;
+}
+
+int ckpt_state_gone(const struct ckpt_meta *m, const struct ckpt_operator *op, const char *state, struct err *err)
+{
+    if (m && !ckpt_holds(m, op->id, state))
+        return 0;
+    if (is_of_timers(state))
         return err_set(err, ERR_INVALID, "operator \"%s\" may have timers in the checkpoint, and in the job it has no function for "
-                       "them: give it its on_timer again, or restore with --allowNonRestoredState to drop them", operator);
+                       "them: give it its on_timer again, or restore with --allowNonRestoredState to drop them", op->name);
     return err_set(err, ERR_INVALID, "operator \"%s\": the checkpoint has a state \"%s\", and the job declares none of this name: "
-                   "restore with --allowNonRestoredState to drop it", operator, state);
+                   "restore with --allowNonRestoredState to drop it", op->name, state);
 }
 
 int ckpt_edge_gone(const struct ckpt_meta *m, const struct ckpt_section *s, struct err *err)

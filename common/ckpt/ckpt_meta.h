@@ -148,8 +148,13 @@ int ckpt_meta_find_state(const struct ckpt_operator *op, const char *name);
 /* Whether a state of this name can go on as the one that the job declares now. ERR_INVALID: a text with both. (ckpt_match.c) */
 int ckpt_state_match(const char *operator, const struct ckpt_state *has, const struct ckpt_state *now, enum schema_change *ret,
                      struct err *err) MUST_CHECK;
-/* The job declares no state of this name any more. ERR_INVALID. */
-int ckpt_state_gone(const char *operator, const char *state, struct err *err);
+/*
+ * Whether anything is kept of the operator in the state, or, NULL, in any and on the way to it. Tables may hold all of its states
+ * but timers; what was removed since may count.
+ */
+bool ckpt_holds(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYTES], const char *state);
+/* The job declares no state of this name any more: legal if m (NULL: that is not known) has nothing in it, else ERR_INVALID. */
+int ckpt_state_gone(const struct ckpt_meta *m, const struct ckpt_operator *op, const char *state, struct err *err);
 /* Of rows in flight: no edge of the job is that of the section. ERR_INVALID. */
 int ckpt_edge_gone(const struct ckpt_meta *m, const struct ckpt_section *s, struct err *err);
 /* Of rows in flight to the operator, whose schema has this text: whether their edge has the same now. ERR_INVALID: with both. */

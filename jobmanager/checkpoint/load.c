@@ -20,21 +20,12 @@ static bool has_operator(const struct jm_ckpt *c, const uint8_t id[CKPT_OPERATOR
     return false;
 }
 
-static bool has_state(const struct ckpt_meta *m, uint32_t op)
-{
-    for (uint32_t i = 0; i < m->section_count; i++)
-        if (m->sections[i].rows > 0 &&
-            memcmp(m->sections[i].operator_id, m->operators[op].id, CKPT_OPERATOR_ID_BYTES) == 0)
-            return true;
-    return false;
-}
-
 static int check_operators(const struct jm_ckpt *c, const struct ckpt_meta *m, struct err *err)
 {
     for (uint32_t i = 0; i < m->operator_count && !c->ignore_unclaimed; i++) {
         const struct ckpt_operator *op = &m->operators[i];
 
-        if (has_operator(c, op->id) || !has_state(m, i))
+        if (has_operator(c, op->id) || !ckpt_holds(m, op->id, NULL))
             continue;
         return err_set(err, ERR_INVALID,
                        "it holds %s operator \"%s\"%s%s%s, which the job does not have: give the operator its old uid, or "

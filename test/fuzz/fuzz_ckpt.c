@@ -116,7 +116,7 @@ static void state(uint8_t which, const uint8_t *data, size_t size)
     old = op.states;
     for (uint32_t i = 0; which >= 128 && i < op.state_count; i++)
         old[i].value = &schema;
-    CHECK(wk_state_restore_begin(s, &op, false, NULL) == 0);
+    CHECK(wk_state_restore_begin(s, NULL, &op, false, NULL) == 0);
     if (wk_state_restore(s, &section, data, size, NULL) == 0) {
         wk_state_restore_end(s, 0);
         read_all(s, data + (size > 3 ? 3 : 0), size > 3 ? size - 3 : size);

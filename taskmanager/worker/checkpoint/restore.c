@@ -223,7 +223,7 @@ static int plan_op(struct wk_restoring *r, struct wk_op *op, struct err *err)
     int at = ckpt_meta_find_operator(r->meta, id), rc;
     struct lane *l;
 
-    rc = wk_state_restore_begin(op->state, at < 0 ? NULL : &r->meta->operators[at], r->msg->allow_dropped, err);
+    rc = wk_state_restore_begin(op->state, r->meta, at < 0 ? NULL : &r->meta->operators[at], r->msg->allow_dropped, err);
     if (rc != 0)
         return rc;
     l = &r->lanes[r->lane_count++];

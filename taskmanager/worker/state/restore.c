@@ -80,7 +80,8 @@ static int number_of(const struct wk_state *s, const char *name)
     return -1;
 }
 
-int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, bool allow_dropped, struct err *err)
+int wk_state_restore_begin(struct wk_state *s, const struct ckpt_meta *m, const struct ckpt_operator *op, bool allow_dropped,
+                           struct err *err)
 {
     struct restore *r;
 
@@ -97,7 +98,7 @@ int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, b
         if (number >= 0)
             rc = match(s, (uint32_t)number, &op->states[i], err);
         else if (!allow_dropped)
-            rc = ckpt_state_gone(s->options.name, op->states[i].name, err);
+            rc = ckpt_state_gone(m, op, op->states[i].name, err);
         if (rc != 0)
             return rc;
     }

@@ -91,7 +91,8 @@ void wk_state_describe(const struct wk_state *s, struct ckpt_operator *ret);
  * prepares the change of schemas. A state that is there but not declared: ERR_INVALID unless allow_dropped.
  * After a failure the state can only be freed.
  */
-int wk_state_restore_begin(struct wk_state *s, const struct ckpt_operator *op, bool allow_dropped, struct err *err) MUST_CHECK;
+int wk_state_restore_begin(struct wk_state *s, const struct ckpt_meta *m, const struct ckpt_operator *op, bool allow_dropped,
+                           struct err *err) MUST_CHECK;
 /* Of each keyed section that will be fed, before the first is: indexes are made large enough at once. */
 void wk_state_restore_expect(struct wk_state *s, const struct ckpt_section *section);
 /*

@@ -50,7 +50,9 @@ static int on_visit(rask_ctx *ctx, const rask_row *row, rask_out *out)
     struct last last = {v.page, 1};
     struct place place = {v.page};
 
+#ifndef TIMELESS /* on_timer is there, and no timer ever was */
     rc = rask_timer_in(ctx, HOUR);
+#endif
     if (rc == 0)
         rc = last_store(ctx, LAST, &last);
     rask_clear(ctx, PAGES);

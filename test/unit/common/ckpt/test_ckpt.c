@@ -277,6 +277,41 @@ static void two_schemas_of_one_name_are_an_error(void **state)
     ckpt_meta_free(m);
 }
 
+/* Of tables nobody knows which states are in them; timers never are. */
+static void only_what_holds_something_is_missed(void **state)
+{
+    struct ckpt_meta *m = meta_of(9);
+    struct ckpt_section s = section_of(CKPT_IMAGE, 0, 9, 0, 9);
+    struct ckpt_state timers = {.name = CKPT_TIMERS "event-time", .kind = RASK_MAP, .key = &key, .map_key = &key, .value = &row};
+    const struct ckpt_operator *op = &m->operators[0];
+    struct err err = {0};
+
+    (void)state;
+    assert_int_equal(ckpt_meta_state(m, 0, &timers, NULL), 0);
+    ckpt_meta_add(m, &s); /* without a row */
+    assert_int_equal(ckpt_state_gone(NULL, op, "total", &err), ERR_INVALID);
+    assert_int_equal(ckpt_state_gone(m, op, "total", &err), 0);
+    assert_false(ckpt_holds(m, op_id, NULL));
+    s = section_of(CKPT_TABLE, 0, 9, 0, 9);
+    ckpt_meta_add(m, &s); /* a MANIFEST of none */
+    assert_false(ckpt_holds(m, op_id, NULL));
+    s.edge = 5;
+    ckpt_meta_add(m, &s);
+    assert_true(ckpt_holds(m, op_id, NULL));
+    assert_int_equal(ckpt_state_gone(m, op, "total", &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "declares none of this name"));
+    assert_int_equal(ckpt_state_gone(m, op, CKPT_TIMERS "event-time", &err), 0);
+    s = section_of(CKPT_DELTA, 0, 9, 3, 9);
+    s.state = timers.name;
+    s.rows = 1;
+    ckpt_meta_add(m, &s);
+    assert_int_equal(ckpt_state_gone(m, op, CKPT_TIMERS "event-time", &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "may have timers"));
+    assert_int_equal(ckpt_state_gone(m, op, CKPT_TIMERS "processing-time", &err), 0);
+    assert_false(ckpt_holds(m, (const uint8_t *)"another operator", NULL));
+    ckpt_meta_free(m);
+}
+
 static void groups_tile_the_hash_space(void **state)
 {
     static const uint32_t maxima[] = {1, 2, 3, 7, 128, 1000, 32768};
@@ -317,6 +352,7 @@ int main(void)
         cmocka_unit_test(delta_without_its_base_is_refused),
         cmocka_unit_test(plan_feeds_images_newest_first),
         cmocka_unit_test(two_schemas_of_one_name_are_an_error),
+        cmocka_unit_test(only_what_holds_something_is_missed),
         cmocka_unit_test(groups_tile_the_hash_space),
     };
 

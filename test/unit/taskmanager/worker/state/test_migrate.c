@@ -92,7 +92,7 @@ static void move(struct wk_state *from, struct wk_state *to)
 
     bytes_init(&payload);
     wk_state_describe(from, &op);
-    assert_int_equal(wk_state_restore_begin(to, &op, false, NULL), 0);
+    assert_int_equal(wk_state_restore_begin(to, NULL, &op, false, NULL), 0);
     while (wk_snapshot_next(snap, &section, &payload))
         assert_int_equal(wk_state_restore(to, &section, payload.data, payload.len, NULL), 0);
     wk_state_restore_end(to, 1);
@@ -153,19 +153,19 @@ static void other_types_are_refused_with_both_schemas(void **state)
 
     (void)state;
     wk_state_describe(from, &op);
-    assert_int_not_equal(wk_state_restore_begin(to, &op, true, &err), 0);
+    assert_int_not_equal(wk_state_restore_begin(to, NULL, &op, true, &err), 0);
     assert_non_null(strstr(err.text, "\"value\""));
     assert_non_null(strstr(err.text, "INT"));
     assert_non_null(strstr(err.text, "STRING"));
     wk_state_free(to);
     to = state_of(wrong);
     op.states[0].kind = RASK_LIST;
-    assert_int_not_equal(wk_state_restore_begin(to, &op, true, &err), 0);
+    assert_int_not_equal(wk_state_restore_begin(to, NULL, &op, true, &err), 0);
     assert_non_null(strstr(err.text, "list state in the checkpoint"));
     op.states[0].kind = RASK_VALUE;
     wk_state_free(to);
     to = state_of(wrong + 1);
-    assert_int_not_equal(wk_state_restore_begin(to, &op, false, &err), 0);
+    assert_int_not_equal(wk_state_restore_begin(to, NULL, &op, false, &err), 0);
     assert_non_null(strstr(err.text, "--allowNonRestoredState"));
     wk_state_free(to);
     wk_state_free(from);

@@ -48,7 +48,7 @@ static void restored(struct world *from, struct world *to, uint32_t parallelism)
     open_states(to, parallelism);
     wk_state_describe(from->s[0], &op);
     for (uint32_t i = 0; i < parallelism; i++)
-        assert_int_equal(wk_state_restore_begin(to->s[i], &op, false, NULL), 0);
+        assert_int_equal(wk_state_restore_begin(to->s[i], NULL, &op, false, NULL), 0);
     bytes_init(&payload);
     for (uint32_t i = 0; i < from->parallelism; i++) {
         struct wk_snapshot *snap = wk_state_freeze(from->s[i], 1, WK_SNAPSHOT_FULL);

@@ -543,7 +543,7 @@ static void restore_from(struct world *w, const struct ckpt_meta *m, bool go_on)
         arena_init(&arena);
         ckpt_hash_range(i, w->parallelism, w->max_parallelism, &first, &last);
         n = ckpt_plan(m, op_id, first, last, &arena, &plan);
-        assert_int_equal(wk_state_restore_begin(w->s[i], &m->operators[0], false, NULL), 0);
+        assert_int_equal(wk_state_restore_begin(w->s[i], m, &m->operators[0], false, NULL), 0);
         for (uint32_t k = 0; k < n; k++)
             feed(w, w->s[i], m, plan[k]);
         for (uint32_t k = 0; k < m->section_count; k++) {

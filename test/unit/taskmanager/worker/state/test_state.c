@@ -471,7 +471,7 @@ static int restore_head(const rask_state *decl, uint32_t first, uint32_t last)
 
     bytes_init(&payload);
     ckpt_entry_add(&payload, &e);
-    assert_int_equal(wk_state_restore_begin(s, NULL, false, &err), 0);
+    assert_int_equal(wk_state_restore_begin(s, NULL, NULL, false, &err), 0);
     rc = wk_state_restore(s, &section, payload.data, payload.len, &err);
     bytes_release(&payload);
     wk_state_free(s);

@@ -171,7 +171,7 @@ static void restore(struct world *w, uint32_t parallelism, bool on_disk)
     }
     open_states(w, parallelism, on_disk, fresh);
     for (uint32_t i = 0; i < parallelism; i++) {
-        assert_int_equal(wk_state_restore_begin(fresh[i], &op, false, NULL), 0);
+        assert_int_equal(wk_state_restore_begin(fresh[i], NULL, &op, false, NULL), 0);
         for (uint32_t k = 0; k < count; k++)
             assert_int_equal(wk_state_restore(fresh[i], &section[k], payload[k].data, payload[k].len, NULL), 0);
         wk_state_restore_end(fresh[i], 0);
@@ -334,10 +334,10 @@ static void it_may_be_changed_and_not_switched(void **state)
 
         wk_state_describe(a, &op);
         if (cases[i].text) {
-            assert_int_equal(wk_state_restore_begin(b, &op, true, &err), ERR_INVALID);
+            assert_int_equal(wk_state_restore_begin(b, NULL, &op, true, &err), ERR_INVALID);
             assert_non_null(strstr(err.text, cases[i].text));
         } else {
-            assert_int_equal(wk_state_restore_begin(b, &op, true, &err), 0);
+            assert_int_equal(wk_state_restore_begin(b, NULL, &op, true, &err), 0);
         }
         wk_state_free(a);
         wk_state_free(b);
