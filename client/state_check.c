@@ -13,6 +13,7 @@
 #include "common/ckpt/ckpt_entry.h"
 #include "common/ckpt/ckpt_rows.h"
 #include "common/graph/graph.h"
+#include "common/graph/op_states.h"
 #include "common/graph/ops.h"
 #include "common/types/schema_proto.h"
 
@@ -193,17 +194,6 @@ static const Rask__Graph__StreamNode *node_of(const Rask__Graph__StreamGraph *jo
     return NULL;
 }
 
-/* Of an operator whose states are all declared; what those of the engine keep is their own business. */
-static bool declares_all(const Rask__Graph__StreamNode *node)
-{
-    static const char *const types[] = {OP_PROCESS, OP_BATCH, OP_MAP, OP_FLAT_MAP, OP_FILTER, OP_PROJECT};
-
-    for (size_t i = 0; i < ARRAY_LEN(types); i++)
-        if (strcmp(node->op->type, types[i]) == 0)
-            return true;
-    return false;
-}
-
 static bool is_keyed(uint32_t kind)
 {
     return kind < RASK_OPERATOR_LIST;
@@ -249,13 +239,16 @@ static int match_state(struct arena *arena, const struct ckpt_operator *op, cons
     return rc;
 }
 
-/* What an operator of the engine keeps by key is found by the key that it has now. */
-static int match_key(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
-                     const Rask__Graph__StreamNode *node, struct err *err)
+/* What the engine itself keeps by key is found by the key that the operator has now. */
+static int match_engine(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has, uint32_t kind,
+                        const Rask__Graph__StreamNode *node, struct err *err)
 {
     struct ckpt_state now = *has;
     enum schema_change change;
-    int rc = is_keyed(has->kind) ? key_of(arena, node, &now.key, err) : 0;
+    int rc;
+
+    now.kind = kind;
+    rc = is_keyed(kind) ? key_of(arena, node, &now.key, err) : 0;
 
     return rc == 0 ? ckpt_state_match(op->name, has, &now, &change, err) : rc;
 }
@@ -263,11 +256,17 @@ static int match_key(struct arena *arena, const struct ckpt_operator *op, const 
 static int check_state(const struct ckpt_meta *m, struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has,
                        const Rask__Graph__StreamNode *node, struct err *err)
 {
+    struct graph_op_state own[OP_STATES_MAX];
+    uint32_t count = graph_op_states(node, own);
+
     for (size_t k = 0; k < node->n_states; k++)
         if (strcmp(node->states[k]->name, has->name) == 0)
             return match_state(arena, op, has, node, node->states[k], err);
-    if (!declares_all(node) || (node->timers && strncmp(has->name, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0))
-        return match_key(arena, op, has, node, err);
+    for (uint32_t k = 0; k < count; k++)
+        if (strcmp(own[k].name, has->name) == 0)
+            return match_engine(arena, op, has, own[k].kind, node, err);
+    if (node->timers && strncmp(has->name, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0)
+        return match_engine(arena, op, has, RASK_MAP, node, err);
     return ckpt_state_gone(m, op, has->name, err);
 }
 

@@ -11,6 +11,7 @@
 #include "common/base/check.h"
 #include "common/graph/graph.h"
 #include "common/graph/ops.h"
+#include "common/graph/op_states.h"
 #include "common/types/batch.h"
 #include "common/types/schema.h"
 
@@ -110,6 +111,7 @@ void api_node_property_i64(struct node *node, const char *key, int64_t value);
 bool api_node_code(struct node *node, const char *what, const void *pointer);
 void api_node_out(struct node *node, const rask_schema *out);
 void api_node_connect(struct node *node, rask_stream *in, uint32_t input);
+void api_node_states(struct node *node, const rask_state *states); /* what the graph says of them; NULL: none */
 void api_node_keyed(struct node *node, const rask_stream *in,
                     uint32_t input); /* its state is per key of `in` */
 rask_stream *api_finish(struct node *node);

@@ -88,7 +88,7 @@ static bool check_states(struct node *n, const rask_state *states, bool keyed)
 }
 
 /* What the graph says of declared states. */
-static void set_states(struct node *n, const rask_state *states)
+void api_node_states(struct node *n, const rask_state *states)
 {
     struct arena *arena = &n->env->arena;
     size_t count = 0;
@@ -103,7 +103,7 @@ static void set_states(struct node *n, const rask_state *states)
         rask__graph__declared_state__init(st);
         st->name = arena_strdup(arena, states[i].name);
         st->kind = states[i].kind;
-        st->schema = schema_to_proto(arena, states[i].schema);
+        st->schema = states[i].schema ? schema_to_proto(arena, states[i].schema) : NULL;
         st->map_key = states[i].map_key ? schema_to_proto(arena, states[i].map_key) : NULL;
         st->has_ttl_ms = states[i].ttl_ms != 0;
         st->ttl_ms = states[i].ttl_ms;
@@ -215,7 +215,7 @@ static rask_stream *connect_described(struct node *n, rask_stream *in, rask_stre
             n->made_by, n->pb.name);
     if (!check_states(n, d->states, keyed) || !set_sides(n, d->sides))
         return &env->broken;
-    set_states(n, d->states);
+    api_node_states(n, d->states);
     n->pb.has_timers = d->needs_key;
     n->pb.timers = d->needs_key;
     if (d->out) {

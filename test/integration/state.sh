@@ -93,9 +93,10 @@ state
 check usage said 1 'rask state ls PATH'
 
 # ---- the verdict of check, without running anything, is that of a restore, whatever has changed in the job ----
+form=declared
 changed() { # changed N: the job with change N
-    { echo "#define CHANGE $1" && cat test/integration/jobs/declared.c; } >"$top/declared-$1.c"
-    echo "$top/declared-$1.c"
+    { echo "#define CHANGE $1" && cat "test/integration/jobs/$form.c"; } >"$top/$form-$1.c"
+    echo "$top/$form-$1.c"
 }
 has_declared() {
     local meta
@@ -113,7 +114,7 @@ keep() { # keep NAME SETTING...: a checkpoint of the job as it was, in $kept
     "$build/bin/rask" run --target local -D execution.checkpointing.interval=100ms -D "execution.checkpointing.dir=file://$top/$1" "${@:2}" \
         "$job" >"$top/log" 2>&1 &
     pid=$!
-    eventually has_declared "$1"
+    eventually "has_$form" "$1"
     status=$?
     kill -KILL "$pid"
     wait "$pid" 2>/dev/null
@@ -148,6 +149,29 @@ job=$(changed 0)
 check a_checkpoint_on_disk_is_there keep tables -D state.backend.type=leveldb -D "state.backend.leveldb.localdir=$top/local"
 check on_disk_a_state_less agrees 6 1 'has a state "times", and the job declares none of this name'
 check on_disk_another_uid agrees 9 1 'has state, and the job has no such operator'
+
+# ---- likewise of what the engine's own operators keep ----
+has_rolled() {
+    local meta
+    for meta in "$top/$1"/*/chk-*/_metadata; do
+        [[ -e $meta ]] || continue
+        rm -rf "$kept"
+        cp -r "${meta%/_metadata}" "$kept" 2>/dev/null || continue
+        run "$build/bin/rask" state ls "$kept"
+        [[ $out == *sum* && $out == *writer* ]] && return 0
+    done
+    return 1
+}
+form=rolled
+job=$(changed 0)
+check a_checkpoint_of_sums_is_there keep rolled
+check sums_as_they_were agrees 0 0 'the job could be restored'
+check a_count_in_place_of_a_sum agrees 1 1 'has a state "sum", and the job declares none of this name'
+check a_maximum_goes_on_from_a_sum agrees 2 0 'the job could be restored'
+check another_key_of_a_sum agrees 3 1 'the key of state "sum" is not the same'
+check uids_that_changed_places agrees 4 1 'has a state "splits", and the job declares none of this name'
+check no_state_in_place_of_a_sum agrees 5 1 'has a state "sum", and the job declares none of this name'
+check another_sink agrees 6 1 'restore with --allowNonRestoredState to drop it'
 
 echo "$failures failed"
 [[ $failures -eq 0 ]]

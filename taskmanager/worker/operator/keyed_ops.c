@@ -32,7 +32,6 @@ struct accumulator {
 #define HAS_VALUE 1u /* not only nulls so far */
 #define HAS_ROW 2u   /* the other columns are there */
 #define NULL_BIT(column) ((uint64_t)4 << (column)) /* by number of the kept column */
-#define KEPT_MAX 62u
 
 struct rolling {
     enum rolling_kind kind;
@@ -43,8 +42,8 @@ struct rolling {
     bool columnar;                      /* all columns beside the key have a fixed width */
     int16_t columns[RASK_COLUMNS_MAX];  /* output column -> input column, or RASK_NEW_COLUMN */
     uint32_t kept_count;
-    uint16_t kept[KEPT_MAX];            /* other columns, of input and output alike */
-    uint16_t offset[KEPT_MAX];          /* in what is kept */
+    uint16_t kept[OP_KEPT_MAX];            /* other columns, of input and output alike */
+    uint16_t offset[OP_KEPT_MAX];          /* in what is kept */
     uint32_t kept_bytes;
     struct packed_layout layout;
     rask_state states[3]; /* accumulator, result row; ends with kind 0 */
@@ -510,10 +509,15 @@ static struct rolling *rolling_new(struct wk_op *op, enum rolling_kind kind)
     return r;
 }
 
-/* Decides what is shared with the input and what is kept. false: a column has no fixed width. */
+/* Decides what is shared with the input and what is kept. false: whole rows are. */
 static bool keep_columns(const struct wk_op *op, struct rolling *r, const rask_schema *schema)
 {
-    r->value_bytes = schema_width(&r->field) == 16 ? 16 : 8;
+    uint64_t known = UINT64_C(1) << r->column;
+
+    for (uint32_t i = 0; i < op->key_count[0]; i++)
+        known |= UINT64_C(1) << op->key_columns[0][i];
+    if (!graph_rolls_in_columns(schema, known))
+        return false;
     r->kept_bytes = (uint32_t)sizeof(uint64_t) + r->value_bytes;
     for (uint32_t i = 0; i < schema->columns; i++) {
         const rask_field *f = &schema->fields[i];
@@ -521,8 +525,6 @@ static bool keep_columns(const struct wk_op *op, struct rolling *r, const rask_s
         r->columns[i] = is_key(op, i) && i != r->column ? (int16_t)i : RASK_NEW_COLUMN;
         if (r->columns[i] != RASK_NEW_COLUMN || i == r->column)
             continue;
-        if (schema_is_view(f) || f->type >= RASK_T_ARRAY || r->kept_count == KEPT_MAX)
-            return false;
         r->kept[r->kept_count] = (uint16_t)i;
         r->offset[r->kept_count++] = (uint16_t)r->kept_bytes;
         r->kept_bytes += schema_width(f) == 16 ? 16 : 8;
@@ -550,8 +552,9 @@ int wk_rolling_init(struct wk_op *op, struct err *err)
     for (uint32_t i = 0; r->decimal_limit && i < r->field.precision; i++)
         r->decimal_limit *= 10;
     r->plain_sum = r->kind == ROLLING_SUM && r->field.type == RASK_T_BIGINT && !r->field.nullable;
+    r->value_bytes = schema_width(&r->field) == 16 ? 16 : 8;
     if (!keep_columns(op, r, schema))
-        r->states[1] = (rask_state){.kind = RASK_AGGREGATING, .name = "row"};
+        r->states[1] = (rask_state){.kind = RASK_AGGREGATING, .name = OP_STATE_ROW};
     packed_layout_of(schema, &r->layout);
     return 0;
 }

@@ -7,6 +7,7 @@
 #ifndef WK_OPS_H
 #define WK_OPS_H
 
+#include "common/graph/op_states.h"
 #include "common/graph/ops.h"
 #include "taskmanager/worker/operator/chain.h"
 

@@ -32,8 +32,8 @@ struct sink {
     struct rask_committables collector, saver;
 };
 enum { COMMITTABLES, WRITER };
-static const rask_state sink_states[] = {{.kind = RASK_OPERATOR_LIST, .name = "committables"},
-                                         {.kind = RASK_OPERATOR_LIST, .name = "writer"},
+static const rask_state sink_states[] = {{.kind = RASK_OPERATOR_LIST, .name = OP_STATE_COMMITTABLES},
+                                         {.kind = RASK_OPERATOR_LIST, .name = OP_STATE_WRITER},
                                          {0}};
 
 static int collect(struct rask_committables *out, const void *data, size_t len)

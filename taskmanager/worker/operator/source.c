@@ -36,7 +36,7 @@ struct enumerator {
 /* State: of a reader its splits; of the enumerator what it knows. An element: u8 what, u32 length of the id, id, position. */
 enum { SPLITS };
 enum { SPLIT_GIVEN, SPLIT_HELD, DISCOVERED }; /* what: HELD: no reader has got it; DISCOVERED: no split, it has looked */
-static const rask_state split_states[] = {{.kind = RASK_OPERATOR_LIST, .name = "splits"}, {0}};
+static const rask_state split_states[] = {{.kind = RASK_OPERATOR_LIST, .name = OP_STATE_SPLITS}, {0}};
 
 static const rask_field split_fields[] = {{"id", RASK_T_BYTES, 0, 0, 0, NULL}, {"position", RASK_T_BYTES, 0, 0, 0, NULL}};
 const rask_schema wk_split_schema = {RASK_ABI, 2, "split", split_fields};
