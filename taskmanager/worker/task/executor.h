@@ -98,6 +98,7 @@ struct wk_executor_loop {
 struct wk_executor_options {
     uint32_t threads;        /* >= 1: steady size. Others live only while steps overstay or wait. */
     uint32_t threads_max;    /* 0: WK_THREADS_MAX. Beyond it waiting steps lend their threads. */
+    uint64_t overstay_ns;    /* a step that is longer no longer counts; 0: 20 ms */
     uint64_t spin_ns;        /* how long a thread without work looks for some before it sleeps */
     void (*on_thread)(void); /* called first on each thread that runs steps; may be NULL */
     struct wk_executor_loop loop; /* turn NULL: it is somebody else's */

@@ -2,7 +2,7 @@
  * executor_posix.c - a pool of threads that step tasks.
  *
  * One run queue under one lock: steps last up to 0.3 ms, so the lock is taken some thousand times a second.
- * `threads` runners are active at a time.  A runner that waits (wk_wait) or overstays OVERSTAY_NS stops counting as
+ * `threads` runners are active at a time.  A runner that waits (wk_wait) or overstays its time stops counting as
  * active, and another one takes its place; when it comes back and there are too many, it sleeps.  For steps that sleep for less than that,
  * again and again, there are as many more as sleep on average (sleep_share.h).
  *
@@ -655,7 +655,7 @@ static void look_after(struct pool_executor *p, uint64_t now)
             continue;
         if (now > r->started_ns + HURRY_NS)
             wk_hurry(r->current);
-        if (now > r->started_ns + OVERSTAY_NS)
+        if (now > r->started_ns + p->options.overstay_ns)
             deactivate(p, r); /* in a function that blocks: it no longer counts */
     }
     fire_due(p, now);
@@ -747,6 +747,8 @@ struct wk_executor *wk_executor_posix_new(const struct wk_executor_options *opti
     p->options = *options;
     if (p->options.threads_max == 0)
         p->options.threads_max = WK_THREADS_MAX;
+    if (p->options.overstay_ns == 0)
+        p->options.overstay_ns = OVERSTAY_NS;
     p->options.threads_max = MAX(p->options.threads_max, options->threads);
     p->parent = page_of_parent();
     p->pid = getpid();
