@@ -2,8 +2,9 @@
  * buffer.h - pooled, reference-counted memory with one budget.
  *
  * A pool belongs to a worker (or a test).  It counts exactly what it gave out; over the budget it
- * still gives (a step must be able to finish) but pool_over() tells producers to stop.  Freed
- * buffers are kept by size class. Thread: any.
+ * still gives (a step must be able to finish) but pool_over() tells producers to stop, give or take
+ * the 32 KiB of small blocks that a thread counts for itself.  Freed buffers are kept by size class.
+ * Thread: any.
  */
 #ifndef TYPES_BUFFER_H
 #define TYPES_BUFFER_H
