@@ -137,8 +137,10 @@ static void large_kept_blocks_serve_smaller_needs(void **state)
     pool_check_empty(pool);
 }
 
+enum { HANDS = 3, HAND_BUFFERS = 200000 };
 struct hand {
     struct pool *pool;
+    pthread_barrier_t here, all; /* one is there, with who waits for it; all are */
     rask_buffer *slots[64];
     uint64_t seed;
 };
@@ -149,7 +151,10 @@ static void *hand_run(void *arg)
     struct hand *h = arg;
     struct rng rng = {__atomic_add_fetch(&h->seed, 1, __ATOMIC_RELAXED)};
 
-    for (int i = 0; i < 20000; i++) {
+    buffer_unref(pool_get(h->pool, 1)); /* the thread has its number */
+    pthread_barrier_wait(&h->here);
+    pthread_barrier_wait(&h->all);
+    for (int i = 0; i < HAND_BUFFERS; i++) {
         rask_buffer *b = pool_get(h->pool, 1 + rng_below(&rng, 3000)), *old;
 
         b->data[0] = (uint8_t)i;
@@ -159,20 +164,155 @@ static void *hand_run(void *arg)
     return NULL;
 }
 
-static void threads_share_it(void **state)
+static void *one_buffer(void *arg)
+{
+    buffer_unref(pool_get(arg, 1));
+    return NULL;
+}
+
+static void on_a_thread(void *(*run)(void *arg), void *arg)
+{
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, run, arg), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+/* Each comes when so many other threads have had a number since the one before. */
+static void share(uint32_t others)
 {
     struct hand h = {.pool = pool_new(0)};
-    pthread_t threads[3];
+    pthread_t threads[HANDS];
 
-    (void)state;
-    for (size_t i = 0; i < 3; i++)
+    assert_int_equal(pthread_barrier_init(&h.here, NULL, 2), 0);
+    assert_int_equal(pthread_barrier_init(&h.all, NULL, HANDS + 1), 0);
+    for (size_t i = 0; i < HANDS; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, hand_run, &h), 0);
-    for (size_t i = 0; i < 3; i++)
+        pthread_barrier_wait(&h.here);
+        for (uint32_t k = 0; k < others; k++)
+            on_a_thread(one_buffer, h.pool);
+    }
+    assert_int_equal(stats_of(h.pool).gets, HANDS * (others + 1));
+    pthread_barrier_wait(&h.all);
+    for (size_t i = 0; i < HANDS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     for (size_t i = 0; i < 64; i++)
         buffer_unref(h.slots[i]);
-    assert_int_equal(stats_of(h.pool).gets, 60000);
+    pthread_barrier_destroy(&h.here);
+    pthread_barrier_destroy(&h.all);
+    assert_int_equal(stats_of(h.pool).gets, HANDS * (HAND_BUFFERS + others + 1));
     pool_check_empty(h.pool);
+}
+
+static void threads_share_it(void **state)
+{
+    (void)state;
+    share(0);
+}
+
+/* There are 16 for all threads. */
+static void threads_share_a_shelf(void **state)
+{
+    (void)state;
+    share(15);
+}
+
+/* ---- shelves: small blocks that a thread has for itself ---- */
+
+enum { SMALL = 200, MANY = 5000 };
+struct basket {
+    struct pool *pool;
+    void *block[MANY];
+    uint32_t from, to;
+};
+
+static void *take_back(void *arg)
+{
+    struct basket *b = arg;
+
+    for (uint32_t i = b->from; i < b->to; i++)
+        pool_small_free(b->pool, b->block[i], SMALL);
+    return NULL;
+}
+
+static void fill(struct basket *b, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        b->block[i] = pool_small(b->pool, SMALL);
+        memset(b->block[i], (int)i, SMALL);
+    }
+    b->from = from;
+    b->to = to;
+}
+
+/* They go one way, and have to come back by the class: else each round would need new ones. */
+static void small_blocks_return_from_another_thread(void **state)
+{
+    struct basket *b = test_malloc(sizeof(*b));
+    uint64_t warm = 0;
+
+    (void)state;
+    b->pool = pool_new(0);
+    for (int round = 0; round < 20; round++) {
+        fill(b, 0, MANY);
+        assert_true(stats_of(b->pool).in_use_bytes >= MANY * SMALL);
+        on_a_thread(take_back, b);
+        assert_int_equal(stats_of(b->pool).in_use_bytes, 0);
+        if (round == 1)
+            warm = stats_of(b->pool).allocations;
+    }
+#if !defined(__SANITIZE_ADDRESS__)
+    assert_true(stats_of(b->pool).allocations <= warm + 16 * (16 << 10) / SMALL); /* what lies on 16 shelves */
+#endif
+    assert_int_equal(stats_of(b->pool).gets, 20 * MANY);
+    pool_check_empty(b->pool);
+    test_free(b);
+}
+
+static void small_blocks_come_over_the_budget(void **state)
+{
+    struct basket *b = test_malloc(sizeof(*b));
+    uint32_t at = 0;
+
+    (void)state;
+    b->pool = pool_new(400000);
+    for (; !pool_over(b->pool); at++)
+        fill(b, at, at + 1);
+    assert_in_range(stats_of(b->pool).in_use_bytes, 400000, 400000 + (33 << 10));
+    b->from = 0;
+    take_back(b);
+    assert_false(pool_over(b->pool));
+    pool_check_empty(b->pool);
+    test_free(b);
+}
+
+static void *take_out(void *arg)
+{
+    fill(arg, ((struct basket *)arg)->from, ((struct basket *)arg)->to);
+    return NULL;
+}
+
+/* Threads that gave them out have told nothing yet, the one that takes them back has: for the pool they are fewer than none. */
+static void small_blocks_taken_back_first_are_not_over_the_budget(void **state)
+{
+    struct basket *b = test_malloc(sizeof(*b));
+    uint32_t few = (31 << 10) / 224;
+
+    (void)state;
+    b->pool = pool_new(1 << 20);
+    fill(b, 0, MANY / 10); /* so that there are some */
+    take_back(b);
+    for (uint32_t i = 0; i < 2; i++) {
+        b->from = i * few;
+        b->to = b->from + few;
+        on_a_thread(take_out, b);
+    }
+    b->from = 0;
+    take_back(b);
+    assert_false(pool_over(b->pool));
+    assert_int_equal(stats_of(b->pool).in_use_bytes, 0);
+    pool_check_empty(b->pool);
+    test_free(b);
 }
 
 int main(void)
@@ -185,6 +325,10 @@ int main(void)
         cmocka_unit_test(kept_blocks_do_not_exceed_the_budget),
         cmocka_unit_test(large_kept_blocks_serve_smaller_needs),
         cmocka_unit_test(threads_share_it),
+        cmocka_unit_test(threads_share_a_shelf),
+        cmocka_unit_test(small_blocks_return_from_another_thread),
+        cmocka_unit_test(small_blocks_come_over_the_budget),
+        cmocka_unit_test(small_blocks_taken_back_first_are_not_over_the_budget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
