@@ -22,9 +22,9 @@
 
 #define EDGE_BLOCKS_MAX 4
 #define EDGE_BLOCK_BYTES (128u << 10)
-#define EDGE_WIDER_MAX 8
+#define EDGE_WIDER_MAX 12
 #define EDGE_BLOCK_ROWS_MAX (EDGE_WIDER_MAX * RASK_BATCH_ROWS_MAX)
-#define EDGE_SLICE_ROWS 256u /* what a slice should have at least */
+#define EDGE_SLICE_ROWS 384u /* what a slice should have at least */
 #define EDGE_HELD_MAX (64 * EDGE_WIDER_MAX)
 /*
  * A frame to another worker costs both ends some 15 us, however few rows it has: tasks that wait for more after each row send no
