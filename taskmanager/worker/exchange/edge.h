@@ -4,7 +4,7 @@
  * Rows are held until 4,096 rows or 128 KiB are there (or a flush), then gathered once, in destination order,
  * into a block; each channel gets a slice of it.  Channels stand in the order (worker, subtask), so what goes to one peer is one
  * run of rows and leaves as one frame.  An edge with EDGE_BLOCKS_MAX blocks that wait for credit (to another worker 1) is full: its task stops.
- * An edge of many channels is wider: it collects up to eight times as much, so that slices do not become too short to pay for
+ * An edge of many channels is wider: it collects up to twelve times as much, so that slices do not become too short to pay for
  * their way, and wakes its local readers when its step ends, so that they take several at once; the step ends when half of
  * the credit is under way.
  * All functions run in the task's step, but those that say otherwise.
