@@ -81,7 +81,7 @@ link = $(call say,LINK,$@)mkdir -p $(@D); $(CC) $(OUR_LDFLAGS) $(LDFLAGS) -o $@ 
 test: ## every test; closes with "N passed, N failed"
 	@scripts/test.sh --no-setup
 asan tsan: ## the unit tests under AddressSanitizer + UBSan, or ThreadSanitizer
-	@$(MAKE) --no-print-directory VARIANT=$@ unit
+	@UNIT_TIMEOUT=$${UNIT_TIMEOUT:-240} $(MAKE) --no-print-directory VARIANT=$@ unit
 lint: ## layers, purity, symbol prefixes, banned calls, sizes, shell scripts
 	@$(MAKE) --no-print-directory all
 	@scripts/lint/run.sh $(O)

@@ -20,6 +20,7 @@
 #include "common/base/check.h"
 #include "common/base/mem.h"
 #include "test/unit/taskmanager/worker/still.h"
+#include "test/unit/every.h"
 
 enum { CHANNELS = 3, TASKS = 2, CHECKPOINTS = 2, CHOICES_MAX = 256 };
 
@@ -67,6 +68,8 @@ static bool next_path(void)
 {
     tree.paths++;
     tree.depth = 0;
+    for (int i = 1; i < EVERY(4) && tree.known > 0; i++)
+        tree.known--; /* what else the last choices could have been */
     while (tree.known > 0 && tree.taken[tree.known - 1] + 1u == tree.options[tree.known - 1])
         tree.known--;
     if (tree.known == 0)
@@ -642,7 +645,7 @@ static void explore(const struct graph_case *cases, size_t count)
     clock_gettime(CLOCK_MONOTONIC, &now);
     print_message("%8llu in all, %.1f s\n", (unsigned long long)tree.paths,
                   (double)(now.tv_sec - began.tv_sec) + (double)(now.tv_nsec - began.tv_nsec) / 1e9);
-    assert_true(tree.paths > 10000);
+    assert_true(tree.paths > 10000 / EVERY(4));
     pool_free(pool);
 }
 

@@ -20,6 +20,7 @@
 #include "common/ckpt/ckpt_file.h"
 #include "taskmanager/worker/state/snapshot.h"
 #include "taskmanager/worker/store/store.h"
+#include "test/unit/every.h"
 
 enum { NUMBER, TEXT, LIST, MAP, SPLITS, RULES };
 static const rask_state declared[] = {{.kind = RASK_AGGREGATING, .name = "number"},
@@ -637,21 +638,21 @@ static void run(uint64_t seed, uint32_t steps, enum backend backend)
 static void random_operations_match_the_model(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 30; seed++)
+    for (uint64_t seed = 1; seed <= 30 / EVERY(4); seed++)
         run(seed, 8000, IN_MEMORY);
 }
 
 static void random_operations_on_disk_match_the_model(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 12; seed++)
+    for (uint64_t seed = 1; seed <= 12 / EVERY(4); seed++)
         run(seed, 8000, ON_DISK);
 }
 
 static void random_operations_on_changing_backends_match_the_model(void **state)
 {
     (void)state;
-    for (uint64_t seed = 1; seed <= 8; seed++)
+    for (uint64_t seed = 1; seed <= 8 / EVERY(4); seed++)
         run(seed, 8000, EITHER);
 }
 
