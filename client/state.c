@@ -135,7 +135,7 @@ static void print_state(const struct ckpt_meta *m, const struct ckpt_operator *o
     }
     printf("  state \"%s\": %s", s->name, ckpt_state_kind_name(s->kind));
     print_schema("key", s->key);
-    print_schema("map key", s->map_key);
+    print_schema(ckpt_map_key_name(s->kind), s->map_key);
     print_schema("value", s->value);
     if (s->ttl_ms)
         printf(", time to live %" PRId64 " ms", s->ttl_ms);

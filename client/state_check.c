@@ -240,15 +240,16 @@ static int match_state(struct arena *arena, const struct ckpt_operator *op, cons
 }
 
 /* What the engine itself keeps by key is found by the key that the operator has now. */
-static int match_engine(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has, uint32_t kind,
+static int match_engine(struct arena *arena, const struct ckpt_operator *op, const struct ckpt_state *has, struct graph_op_state own,
                         const Rask__Graph__StreamNode *node, struct err *err)
 {
     struct ckpt_state now = *has;
     enum schema_change change;
     int rc;
 
-    now.kind = kind;
-    rc = is_keyed(kind) ? key_of(arena, node, &now.key, err) : 0;
+    now.kind = own.kind;
+    now.map_key = own.row;
+    rc = is_keyed(own.kind) ? key_of(arena, node, &now.key, err) : 0;
 
     return rc == 0 ? ckpt_state_match(op->name, has, &now, &change, err) : rc;
 }
@@ -257,16 +258,16 @@ static int check_state(const struct ckpt_meta *m, struct arena *arena, const str
                        const Rask__Graph__StreamNode *node, struct err *err)
 {
     struct graph_op_state own[OP_STATES_MAX];
-    uint32_t count = graph_op_states(node, own);
+    uint32_t count = graph_op_states(node, arena, own);
 
     for (size_t k = 0; k < node->n_states; k++)
         if (strcmp(node->states[k]->name, has->name) == 0)
             return match_state(arena, op, has, node, node->states[k], err);
     for (uint32_t k = 0; k < count; k++)
         if (strcmp(own[k].name, has->name) == 0)
-            return match_engine(arena, op, has, own[k].kind, node, err);
+            return match_engine(arena, op, has, own[k], node, err);
     if (node->timers && strncmp(has->name, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0)
-        return match_engine(arena, op, has, RASK_MAP, node, err);
+        return match_engine(arena, op, has, (struct graph_op_state){has->name, RASK_MAP, has->map_key}, node, err);
     return ckpt_state_gone(m, op, has->name, err);
 }
 

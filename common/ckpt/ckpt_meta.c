@@ -78,6 +78,12 @@ static bool same_schema(const rask_schema *a, const rask_schema *b)
     return a && b ? schema_equal(a, b) : a == b;
 }
 
+/* An older version did not say of which row the engine's own are. */
+static bool same_map_key(const struct ckpt_state *a, const struct ckpt_state *b)
+{
+    return same_schema(a->map_key, b->map_key) || (a->kind != RASK_MAP && (!a->map_key || !b->map_key));
+}
+
 static void add_schema(struct bytes *out, const char *what, const rask_schema *schema)
 {
     if (!schema)
@@ -92,7 +98,7 @@ static void describe(const struct ckpt_state *s, struct bytes *out)
 {
     bytes_add_str(out, ckpt_state_kind_name(s->kind));
     add_schema(out, "key", s->key);
-    add_schema(out, "map key", s->map_key);
+    add_schema(out, ckpt_map_key_name(s->kind), s->map_key);
     add_schema(out, "value", s->value);
 }
 
@@ -124,8 +130,7 @@ int ckpt_meta_state(struct ckpt_meta *m, uint32_t op_number, const struct ckpt_s
     CHECK(op_number < m->operator_count);
     if (there >= 0) {
         s = &op->states[there];
-        if (s->kind == like->kind && same_schema(s->key, like->key) && same_schema(s->map_key, like->map_key) &&
-            same_schema(s->value, like->value))
+        if (s->kind == like->kind && same_schema(s->key, like->key) && same_map_key(s, like) && same_schema(s->value, like->value))
             return 0;
         return differs(op, s, like, err);
     }
@@ -208,6 +213,11 @@ const char *ckpt_kind_name(enum ckpt_section_kind kind)
         [CKPT_TABLE] = "table"};
 
     return kind > 0 && kind < CKPT_SECTION_KINDS ? names[kind] : "?";
+}
+
+const char *ckpt_map_key_name(uint32_t state_kind)
+{
+    return state_kind == RASK_MAP ? "map key" : "row";
 }
 
 const char *ckpt_state_kind_name(uint32_t kind)

@@ -75,7 +75,7 @@ struct ckpt_state {
     const char *name;
     uint32_t kind;              /* enum rask_state_kind */
     const rask_schema *key;     /* NULL: operator state */
-    const rask_schema *map_key; /* NULL: no map */
+    const rask_schema *map_key; /* map; of the engine's own, in whose form the value is: the row that it is of; NULL: none */
     const rask_schema *value;   /* NULL: opaque bytes */
     int64_t ttl_ms;
 };
@@ -186,6 +186,7 @@ static inline bool ckpt_is_of_state(enum ckpt_section_kind kind)
 /* What to say behind an error of reading a checkpoint in `dir` that somebody named; "": nothing. */
 const char *ckpt_gone_hint(const char *dir, int code);
 const char *ckpt_kind_name(enum ckpt_section_kind kind); /* "delta" */
+const char *ckpt_map_key_name(uint32_t state_kind); /* what map_key is there */
 const char *ckpt_state_kind_name(uint32_t kind);         /* of enum rask_state_kind: "value state" */
 
 /* The name of an edge at its receiving operator, whatever its number in a job graph: source operator, side output, input. */

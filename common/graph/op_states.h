@@ -8,6 +8,7 @@
 #include <rask/operator.h>
 #include <stdbool.h>
 
+#include "common/base/mem.h"
 #include "proto/graph.pb-c.h"
 
 #define OP_KEPT_MAX 62u /* other columns that a rolling operator keeps column by column */
@@ -21,11 +22,10 @@
 
 struct graph_op_state {
     const char *name;
-    uint32_t kind; /* enum rask_state_kind */
+    uint32_t kind;          /* enum rask_state_kind */
+    const rask_schema *row; /* what is kept of each key, in the operator's own form; in the arena; NULL: nobody need know */
 };
-uint32_t graph_op_states(const Rask__Graph__StreamNode *node, struct graph_op_state ret[OP_STATES_MAX]);
-
-/* A rolling operator keeps no whole row: all columns but those of `known` (bits: keys, what it aggregates) have a fixed width. */
-bool graph_rolls_in_columns(const rask_schema *schema, uint64_t known);
+/* Returns how many. A rolling operator that has two keeps whole rows: a column that is neither key nor aggregated has no fixed width. */
+uint32_t graph_op_states(const Rask__Graph__StreamNode *node, struct arena *arena, struct graph_op_state ret[OP_STATES_MAX]);
 
 #endif

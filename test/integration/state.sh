@@ -112,7 +112,7 @@ has_declared() {
 keep() { # keep NAME SETTING...: a checkpoint of the job as it was, in $kept
     kept=$top/kept-$1
     "$build/bin/rask" run --target local -D execution.checkpointing.interval=100ms -D "execution.checkpointing.dir=file://$top/$1" "${@:2}" \
-        "$job" >"$top/log" 2>&1 &
+        "$job" --output "$top/rows" >"$top/log" 2>&1 &
     pid=$!
     eventually "has_$form" "$1"
     status=$?
@@ -128,7 +128,7 @@ agrees() { # agrees N STATUS WORDS: of check and of a run
     job=$(changed "$1")
     state check "$kept" "$job"
     said "$2" "$3" || return 1
-    run timeout 60 "$build/bin/rask" run --target local -s "$kept" "$job" --rows 1
+    run timeout 60 "$build/bin/rask" run --target local -s "$kept" "$job" --rows 1 --output "$top/rows"
     [[ $status -eq $2 ]]
 }
 check nothing_has_changed agrees 0 0 'the job could be restored'
@@ -171,6 +171,9 @@ check a_maximum_goes_on_from_a_sum agrees 2 0 'the job could be restored'
 check another_key_of_a_sum agrees 3 1 'the key of state "sum" is not the same'
 check uids_that_changed_places agrees 4 1 'has a state "splits", and the job declares none of this name'
 check no_state_in_place_of_a_sum agrees 5 1 'has a state "sum", and the job declares none of this name'
+check a_sum_of_another_type agrees 7 1 'the row of state "sum" is not the same'
+check a_sum_of_another_width agrees 8 1 'the row of state "sum" is not the same'
+check a_sum_of_a_wider_row agrees 9 1 'the row of state "sum" is not the same'
 check another_sink agrees 6 1 'restore with --allowNonRestoredState to drop it'
 
 echo "$failures failed"

@@ -46,7 +46,7 @@ struct rolling {
     uint16_t offset[OP_KEPT_MAX];          /* in what is kept */
     uint32_t kept_bytes;
     struct packed_layout layout;
-    rask_state states[3]; /* accumulator, result row; ends with kind 0 */
+    rask_state states[OP_STATES_MAX + 1]; /* accumulator, result row; ends with kind 0 */
     uint64_t *hash; /* RASK_BATCH_ROWS_MAX of them, owned; NULL: all batches so far had theirs */
     struct key_run keys; /* columnar form */
     struct wk_runs runs;
@@ -497,27 +497,32 @@ static bool is_key(const struct wk_op *op, uint32_t column)
     return false;
 }
 
+/* They end with kind 0. Returns how many. */
+static uint32_t own_states(struct wk_op *op, rask_state states[OP_STATES_MAX + 1])
+{
+    struct graph_op_state own[OP_STATES_MAX];
+    uint32_t n = graph_op_states(op->node, &op->names, own);
+
+    for (uint32_t i = 0; i < n; i++)
+        states[i] = (rask_state){.kind = (enum rask_state_kind)own[i].kind, .name = own[i].name, .map_key = own[i].row};
+    op->ctx.states = states;
+    return n;
+}
+
 static struct rolling *rolling_new(struct wk_op *op, enum rolling_kind kind)
 {
     struct rolling *r = MEM_NEW(struct rolling);
 
     r->kind = kind;
     bytes_init(&r->keys.text);
-    r->states[0] = (rask_state){.kind = RASK_AGGREGATING, .name = op->desc->name};
     op->adapter = r;
-    op->ctx.states = r->states;
+    r->columnar = own_states(op, r->states) == 1;
     return r;
 }
 
-/* Decides what is shared with the input and what is kept. false: whole rows are. */
-static bool keep_columns(const struct wk_op *op, struct rolling *r, const rask_schema *schema)
+/* What is shared with the input, and what is kept. */
+static void keep_columns(const struct wk_op *op, struct rolling *r, const rask_schema *schema)
 {
-    uint64_t known = UINT64_C(1) << r->column;
-
-    for (uint32_t i = 0; i < op->key_count[0]; i++)
-        known |= UINT64_C(1) << op->key_columns[0][i];
-    if (!graph_rolls_in_columns(schema, known))
-        return false;
     r->kept_bytes = (uint32_t)sizeof(uint64_t) + r->value_bytes;
     for (uint32_t i = 0; i < schema->columns; i++) {
         const rask_field *f = &schema->fields[i];
@@ -529,8 +534,6 @@ static bool keep_columns(const struct wk_op *op, struct rolling *r, const rask_s
         r->offset[r->kept_count++] = (uint16_t)r->kept_bytes;
         r->kept_bytes += schema_width(f) == 16 ? 16 : 8;
     }
-    r->columnar = true;
-    return true;
 }
 
 int wk_rolling_init(struct wk_op *op, struct err *err)
@@ -553,8 +556,8 @@ int wk_rolling_init(struct wk_op *op, struct err *err)
         r->decimal_limit *= 10;
     r->plain_sum = r->kind == ROLLING_SUM && r->field.type == RASK_T_BIGINT && !r->field.nullable;
     r->value_bytes = schema_width(&r->field) == 16 ? 16 : 8;
-    if (!keep_columns(op, r, schema))
-        r->states[1] = (rask_state){.kind = RASK_AGGREGATING, .name = OP_STATE_ROW};
+    if (r->columnar)
+        keep_columns(op, r, schema);
     packed_layout_of(schema, &r->layout);
     return 0;
 }
@@ -568,7 +571,6 @@ int wk_count_init(struct wk_op *op, struct err *err)
         return err_set(err, ERR_INVALID, "operator \"%s\": the output is not the key columns and a BIGINT", op->node->name);
     r->result = schema->columns - 1u;
     r->field = schema->fields[r->result];
-    r->columnar = true;
     for (uint32_t i = 0; i < op->key_count[0]; i++)
         r->columns[i] = (int16_t)op->key_columns[0][i];
     r->columns[r->result] = RASK_NEW_COLUMN;
@@ -581,7 +583,7 @@ int wk_count_init(struct wk_op *op, struct err *err)
 
 struct reduce {
     struct packed_layout layout;
-    rask_state states[2];
+    rask_state states[OP_STATES_MAX + 1];
     rask_out *so_far, *next; /* builders of one row */
     struct bytes packed;
 };
@@ -609,9 +611,8 @@ int wk_reduce_init(struct wk_op *op, struct err *err)
     const rask_schema *schema = op->ctx.out->schema;
 
     (void)err;
-    r->states[0] = (rask_state){.kind = RASK_REDUCING, .name = OP_REDUCE};
     op->adapter = r;
-    op->ctx.states = r->states;
+    own_states(op, r->states);
     packed_layout_of(schema, &r->layout);
     bytes_init(&r->packed);
     return 0;

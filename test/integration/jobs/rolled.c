@@ -12,12 +12,23 @@
 #define CHANGE 0
 #endif
 
-RASK_ROW(visit, (BIGINT, client), (BIGINT, page));
+#if CHANGE == 7 /* what is summed is as wide, and not the same */
+#define PAGE DOUBLE
+#elif CHANGE == 8
+#define PAGE INT
+#else
+#define PAGE BIGINT
+#endif
+#if CHANGE == 9 /* a column that the sum keeps of each key's first row */
+RASK_ROW(visit, (BIGINT, client), (PAGE, page), (BIGINT, more));
+#else
+RASK_ROW(visit, (BIGINT, client), (PAGE, page));
+#endif
 
 static int visits(rask_ctx *ctx, int64_t index, rask_out *out)
 {
     (void)ctx;
-    return visit_emit(out, &(struct visit){index % 2, index % 5});
+    return visit_emit(out, &(struct visit){.client = index % 2, .page = index % 5});
 }
 
 static inline int same(rask_ctx *ctx, const rask_row *row, rask_out *out)

@@ -277,6 +277,30 @@ static void two_schemas_of_one_name_are_an_error(void **state)
     ckpt_meta_free(m);
 }
 
+/* What the engine keeps in a form of its own goes on with the same row only; an older version did not say which row it was. */
+static void a_row_that_the_engine_keeps_is_the_same(void **state)
+{
+    struct ckpt_state has = {.name = "sum", .kind = RASK_AGGREGATING, .key = &key, .map_key = &row}, now = has, old = has;
+    struct ckpt_meta *m = meta_of(9);
+    enum schema_change change;
+    struct err err = {0};
+
+    (void)state;
+    old.map_key = NULL;
+    assert_int_equal(ckpt_state_match("s", &has, &now, &change, &err), 0);
+    assert_int_equal(ckpt_state_match("s", &old, &now, &change, &err), 0);
+    now.map_key = &key;
+    assert_int_equal(ckpt_state_match("s", &has, &now, &change, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "the row of state \"sum\" is not the same"));
+    assert_int_equal(ckpt_meta_state(m, 0, &has, NULL), 0);
+    assert_int_equal(ckpt_meta_state(m, 0, &old, NULL), 0); /* carried over from an older version's */
+    assert_int_equal(ckpt_meta_state(m, 0, &now, &err), ERR_INVALID);
+    has.kind = now.kind = old.kind = RASK_MAP;
+    assert_int_equal(ckpt_state_match("s", &old, &now, &change, &err), ERR_INVALID);
+    assert_non_null(strstr(err.text, "the map key"));
+    ckpt_meta_free(m);
+}
+
 /* Of tables nobody knows which states are in them; timers never are. */
 static void only_what_holds_something_is_missed(void **state)
 {
@@ -352,6 +376,7 @@ int main(void)
         cmocka_unit_test(delta_without_its_base_is_refused),
         cmocka_unit_test(plan_feeds_images_newest_first),
         cmocka_unit_test(two_schemas_of_one_name_are_an_error),
+        cmocka_unit_test(a_row_that_the_engine_keeps_is_the_same),
         cmocka_unit_test(only_what_holds_something_is_missed),
         cmocka_unit_test(groups_tile_the_hash_space),
     };
