@@ -11,7 +11,7 @@ import urllib.request
 
 import flame
 import latency
-from harness import Cluster, Failure, Figure, run
+from harness import Cluster, Failure, Figure, memory_of, run
 
 MEMORY = "8g"  # taskmanager.memory.process.size of the figures with much state
 GIB_OF_KEYS = 9_400_000  # with values of 104 bytes an image of them has 1 GiB
@@ -56,6 +56,17 @@ class Watched:
             if time.monotonic() > deadline:
                 raise Failure(f"the job has {self.rows()} of {rows} rows after 90 s")
             time.sleep(0.1)
+
+    def settle(self):
+        """Waits until the worker gets no more memory: what it has for its next checkpoint it gets bit by bit."""
+        worker, deadline, before = self.cluster.workers()[0], time.monotonic() + 60, 0
+        while time.monotonic() < deadline:
+            time.sleep(1)
+            now = memory_of(worker)[0]
+            if now < before * 1.005:
+                return
+            before = now
+        raise Failure("the worker's memory still grows after 60 s")
 
     def checkpoint(self, kind):
         """FULL or CONFIGURED (what changed), now; what REST tells of it when it is complete."""
@@ -126,8 +137,10 @@ def image(bench):
     """Full images while the stream goes on as fast as it can; C writes its own as fast as these were written."""
     keys = GIB_OF_KEYS // (8 if bench.quick else 1)
     took, disk, rates, gaps, stood, images = [], [], ([], []), ([], []), [], 2 if bench.quick else 3
-    with pauses(bench) as still, Watched(bench, keys, "--way", "batch", "--fill", "true", "--wide", "true") as job:
+    often = ["execution.checkpointing.interval: 1 h"]  # as jobs that take checkpoints have; these are asked for
+    with pauses(bench) as still, Watched(bench, keys, "--way", "batch", "--fill", "true", "--wide", "true", settings=often) as job:
         job.wait_for_rows(2 * keys)
+        job.settle()
         told = []
         for _ in range(images):
             time.sleep(SETTLED_MS / 1e3 + 1.5)

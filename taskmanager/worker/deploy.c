@@ -532,6 +532,8 @@ static void apply_config(struct wk *wk)
         .checkpointing = conf_is_set(conf, OPT_EXECUTION_CHECKPOINTING_INTERVAL),
         .exactly_once = strcmp(conf_string(conf, OPT_EXECUTION_CHECKPOINTING_MODE), "EXACTLY_ONCE") == 0,
     };
+    if (wk->config.checkpointing)
+        wk_warming_expect(wk->warming);
     wk->config.local_backup = conf_local_backup(conf);
     wk->config.from_local = conf_from_local(conf);
     wk->config.unaligned = wk->config.exactly_once && conf_unaligned(conf);

@@ -482,6 +482,7 @@ int wk_new(struct env *env, const struct wk_options *options, struct wk **ret, s
     wk->taskmanager_id = options->taskmanager_id;
     wk->pool = pool_new(options->network_bytes);
     wk->state_budget.limit_bytes = options->state_bytes;
+    wk->warming = wk_warming_new(env, options->executor, &wk->state_budget);
     list_init(&wk->waiting_conns);
     list_init(&wk->handshakes);
     list_init(&wk->fetches);
@@ -540,6 +541,7 @@ void wk_free(struct wk *wk)
     wk_collector_free(wk->collector);
     wk_local_free(wk->local);
     wk_unbuild(wk);
+    wk_warming_free(wk->warming);
     env_unpost(wk->env, &wk->report_task);
     while (!list_empty(&wk->reports))
         mem_free(LIST_ENTRY(list_pop_front(&wk->reports), struct wk_report, node));

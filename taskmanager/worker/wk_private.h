@@ -8,6 +8,7 @@
 #include "taskmanager/worker/checkpoint/collect.h"
 #include "taskmanager/worker/checkpoint/local.h"
 #include "taskmanager/worker/checkpoint/restore.h"
+#include "taskmanager/worker/checkpoint/warm.h"
 #include "taskmanager/worker/exchange/link.h"
 #include "taskmanager/worker/task/task.h"
 #include "taskmanager/worker/wk.h"
@@ -79,6 +80,7 @@ struct wk {
     struct rpc_peer *peer;
     struct pool *pool;
     struct wk_state_budget state_budget;
+    struct wk_warming *warming;        /* its reserve */
     struct wk_task_config config;
     bool state_on_disk; /* state.backend.type */
     struct wk_task_host host;

@@ -23,6 +23,8 @@ void wk_update_held(struct wk_state *s)
         struct wk_snapshot *snap = s->reading[i];
 
         if (wk_snapshot_is_read(snap)) {
+            wk_reserve_used(s, -1);
+            wk_snapshot_taken(snap);
             wk_snapshot_end(snap);
             wk_snapshot_unref(snap);
         } else {

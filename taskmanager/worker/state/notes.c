@@ -69,6 +69,8 @@ static struct notes *more_notes(struct wk_snapshot *snap, size_t bytes)
     if (!snap->notes)
         snap->first_notes = n;
     snap->notes = n;
+    snap->note_bytes += bytes;
+    snap->state->note_bytes += bytes;
     return n;
 }
 
@@ -286,6 +288,7 @@ void wk_notes_free(struct wk_state *s, bool all)
         struct notes *n = s->notes;
 
         s->notes = n->next;
+        s->note_bytes -= n->bytes;
         wk_room_free(s, n, n->bytes);
     }
 }

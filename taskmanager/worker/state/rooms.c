@@ -69,9 +69,24 @@ static void *take(struct wk_state *s, struct chunk *c, uint32_t at, uint32_t roo
     return c->data + (size_t)at * PAGE_BYTES;
 }
 
+/* NULL: over budget. */
+static void *chunk_new(struct wk_state *s)
+{
+    void *data = s->kept_count > 0 ? s->kept[--s->kept_count] : NULL;
+
+    if (data)
+        return data;
+    data = wk_reserve_take(s);
+    if (!data && !charge(s, CHUNK_BYTES))
+        return NULL;
+    s->spare_bytes += CHUNK_BYTES;
+    return data ? data : mem_alloc_huge(CHUNK_BYTES);
+}
+
 static void *chunk_alloc(struct wk_state *s, uint32_t rooms)
 {
     struct chunk *c;
+    void *data;
 
     for (uint32_t i = 0; i < s->chunk_count; i++) { /* the one that had room last comes first */
         uint32_t k = (s->chunk_at + i) % s->chunk_count;
@@ -82,7 +97,8 @@ static void *chunk_alloc(struct wk_state *s, uint32_t rooms)
             return take(s, &s->chunks[k], (uint32_t)at, rooms);
         }
     }
-    if (s->kept_count == 0 && !charge(s, CHUNK_BYTES))
+    data = chunk_new(s);
+    if (!data)
         return NULL;
     if (s->chunk_count == s->chunk_room) {
         s->chunk_room = MAX(s->chunk_room * 2, 8u);
@@ -90,13 +106,10 @@ static void *chunk_alloc(struct wk_state *s, uint32_t rooms)
     }
     s->chunk_at = s->chunk_count;
     c = &s->chunks[s->chunk_count++];
-    if (s->kept_count > 0) {
-        *c = (struct chunk){s->kept[--s->kept_count], 0};
-    } else {
-        *c = (struct chunk){mem_alloc_huge(CHUNK_BYTES), 0};
-        s->spare_bytes += CHUNK_BYTES;
-    }
-    return take(s, c, 0, rooms);
+    *c = (struct chunk){data, 0};
+    data = take(s, c, 0, rooms);
+    wk_reserve_tell(s);
+    return data;
 }
 
 static bool is_rooms(size_t bytes)

@@ -35,6 +35,16 @@ uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap)
     return snap->epoch;
 }
 
+void wk_snapshot_taken(const struct wk_snapshot *snap)
+{
+    struct wk_state *s = snap->state;
+
+    if (snap->table < s->table_count)
+        return; /* given up before its end */
+    s->noted_bytes = MAX(snap->note_bytes, MAX(s->noted_bytes / 2, (uint64_t)1));
+    wk_reserve_tell(s);
+}
+
 void wk_snapshot_unref(struct wk_snapshot *snap)
 {
     if (__atomic_sub_fetch(&snap->refs, 1, __ATOMIC_ACQ_REL) != 0)
@@ -178,6 +188,7 @@ struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enu
     remember(s, snap, kind);
     s->reading = room_for_one(s->reading, s->reading_count, &s->reading_room, sizeof(struct wk_snapshot *));
     s->reading[s->reading_count++] = snap;
+    wk_reserve_used(s, 1);
     snap->refs = 2;
     __atomic_add_fetch(&s->refs, 1, __ATOMIC_RELAXED);
     s->held = s->epoch;

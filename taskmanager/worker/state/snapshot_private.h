@@ -54,6 +54,7 @@ struct wk_snapshot {
     struct frozen_list *lists;
     struct frozen_page *pages;         /* by id: all that there were */
     struct notes *notes, *first_notes; /* the task's until wk_snapshot_end, the newest first; the last of them */
+    uint64_t note_bytes;               /* of them */
     struct wk_stored *stored;          /* owned; NULL: nothing is on disk */
     bool hides_tables;                 /* not said yet */
     /* where the reader is */

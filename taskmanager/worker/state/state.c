@@ -114,6 +114,7 @@ void wk_state_free(struct wk_state *s)
         mem_free(s->pending[i].imaged);
         wk_tables_unref(s->pending[i].tables);
     }
+    wk_reserve_used(s, -(int)s->reading_count);
     for (uint32_t i = 0; i < s->reading_count; i++) {
         wk_snapshot_end(s->reading[i]);
         wk_snapshot_unref(s->reading[i]);
@@ -125,6 +126,7 @@ void wk_state_free(struct wk_state *s)
     s->pending_count = s->reading_count = 0;
     wk_restore_free(s);
     wk_disk_stop(s);
+    wk_reserve_forget(s);
     __atomic_sub_fetch(&s->budget->used_bytes, s->used_bytes, __ATOMIC_RELAXED);
     wk_nursery_leave(s);
     s->orphaned = (struct wk_state_budget){.used_bytes = s->used_bytes};

@@ -21,6 +21,7 @@ struct wk_state_budget { /* of the worker; shared by its tasks */
     uint64_t limit_bytes;
     uint64_t used_bytes; /* atomic */
     struct nursery *nursery; /* memory that its small states share; as long as there is one. Who makes and frees states */
+    struct wk_reserve *reserve; /* reserve.h; NULL: none. Who makes and frees states */
     uint32_t stores;     /* states with a store, which divide it among themselves; atomic */
 };
 

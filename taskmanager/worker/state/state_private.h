@@ -24,6 +24,7 @@
 #include "common/base/hash.h"
 #include "common/ckpt/ckpt_cover.h"
 #include "common/ckpt/ckpt_entry.h"
+#include "taskmanager/worker/state/reserve.h"
 #include "taskmanager/worker/state/snapshot.h"
 #include "taskmanager/worker/state/state.h"
 
@@ -196,6 +197,9 @@ struct wk_state {
     uint32_t noting;          /* odd: the task writes down for snapshots; atomic */
     struct restore *restore;
     struct disk *disk;        /* NULL: all of it is in memory */
+    uint64_t note_bytes;      /* charged: what was written down for snapshots, and not freed yet */
+    uint64_t noted_bytes;     /* that a snapshot took, about; 0: not known */
+    uint64_t lacks;           /* that the budget's reserve was told of */
     uint64_t spare_bytes;     /* charged, and in no page nor index: free rooms of chunks */
     bool hides_tables;        /* in memory, and restored from tables: the next checkpoint says that they are of no use */
     bool cleaning;            /* may overdraw the budget by what it copies */
@@ -470,6 +474,12 @@ void wk_nursery_unref(struct nursery *n);
 void *wk_nursery_alloc(struct nursery *n, size_t bytes);
 bool wk_nursery_free(struct nursery *n, void *p, size_t bytes); /* false: it is not the nursery's */
 
+/* ---- reserve.c ---- */
+void *wk_reserve_take(struct wk_state *s);   /* a chunk of MEM_HUGE_BYTES, charged to s; NULL: none */
+void wk_reserve_tell(struct wk_state *s);   /* that has grown, or had a snapshot read: what it lacks for the next one */
+void wk_reserve_used(struct wk_state *s, int more); /* so many more of its snapshots are being read */
+void wk_reserve_forget(struct wk_state *s); /* it lets go of its budget */
+
 /* ---- index.c: slots are numbered over all buckets ---- */
 /* The current entry (a tombstone too); NULL. *ret_at: its slot. */
 struct entry *wk_find(const struct group *g, uint64_t index_hash, const struct key *key, uint64_t *ret_at);
@@ -607,6 +617,8 @@ void wk_update_held(struct wk_state *s);
 /* ---- snapshot.c ---- */
 bool wk_snapshot_is_read(const struct wk_snapshot *snap); /* nobody reads it any more */
 uint32_t wk_snapshot_epoch(const struct wk_snapshot *snap);
+/* It is read: what it took is what the next one may need. */
+void wk_snapshot_taken(const struct wk_snapshot *snap);
 void wk_snapshot_unref(struct wk_snapshot *snap);
 
 /* ---- notes.c: the task, while snapshots are read ---- */

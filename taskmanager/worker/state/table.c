@@ -25,13 +25,15 @@ static uint64_t overdraft(const struct wk_state_budget *b)
 
 bool wk_charge(struct wk_state *s, uint64_t bytes)
 {
-    uint64_t used = __atomic_add_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
+    struct wk_state_budget *b = s->budget;
 
-    if (used <= s->budget->limit_bytes + overdraft(s->budget)) {
-        __atomic_add_fetch(&s->used_bytes, bytes, __ATOMIC_RELAXED);
-        return true;
-    }
-    __atomic_sub_fetch(&s->budget->used_bytes, bytes, __ATOMIC_RELAXED);
+    do {
+        if (__atomic_add_fetch(&b->used_bytes, bytes, __ATOMIC_RELAXED) <= b->limit_bytes + overdraft(b)) {
+            __atomic_add_fetch(&s->used_bytes, bytes, __ATOMIC_RELAXED);
+            return true;
+        }
+        __atomic_sub_fetch(&b->used_bytes, bytes, __ATOMIC_RELAXED);
+    } while (wk_reserve_shrink(b->reserve));
     return false;
 }
 

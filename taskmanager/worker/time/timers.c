@@ -8,6 +8,7 @@
 #include "common/base/check.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
+#include "taskmanager/worker/state/reserve.h"
 #include "common/ckpt/ckpt_meta.h"
 
 enum { BUCKET_SHIFT = 10, INLINE_KEY = 12 };
@@ -205,6 +206,8 @@ static int charge(struct wk_timers *t, uint64_t bytes, struct err *err)
     uint64_t used = __atomic_add_fetch(&t->budget->used_bytes, bytes, __ATOMIC_RELAXED);
 
     t->charged += bytes;
+    while (used > t->budget->limit_bytes && wk_reserve_shrink(t->budget->reserve))
+        used = __atomic_load_n(&t->budget->used_bytes, __ATOMIC_RELAXED);
     if (used <= t->budget->limit_bytes)
         return 0;
     return err_set(err, ERR_LIMIT, "%" PRIu64 " timers are set, and the %" PRIu64 " bytes of state memory of this worker are used up: raise "
