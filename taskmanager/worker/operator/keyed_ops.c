@@ -520,10 +520,9 @@ static struct rolling *rolling_new(struct wk_op *op, enum rolling_kind kind)
     return r;
 }
 
-/* What is shared with the input, and what is kept. */
+/* What is shared with the input, and what is kept behind the value. */
 static void keep_columns(const struct wk_op *op, struct rolling *r, const rask_schema *schema)
 {
-    r->kept_bytes = (uint32_t)sizeof(uint64_t) + r->value_bytes;
     for (uint32_t i = 0; i < schema->columns; i++) {
         const rask_field *f = &schema->fields[i];
 
@@ -556,6 +555,7 @@ int wk_rolling_init(struct wk_op *op, struct err *err)
         r->decimal_limit *= 10;
     r->plain_sum = r->kind == ROLLING_SUM && r->field.type == RASK_T_BIGINT && !r->field.nullable;
     r->value_bytes = schema_width(&r->field) == 16 ? 16 : 8;
+    r->kept_bytes = (uint32_t)sizeof(uint64_t) + r->value_bytes;
     if (r->columnar)
         keep_columns(op, r, schema);
     packed_layout_of(schema, &r->layout);
