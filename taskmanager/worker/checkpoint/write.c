@@ -22,7 +22,7 @@
  * The begin of it does not wait, and the rest waits for it too: what has been read is not written down by tasks any more
  * (state/notes.c), and nearly all that they write down is of the first second.
  */
-#define PACE_BYTES (96u << 20)
+#define PACE_BYTES (90u << 20)
 #define AHEAD_BYTES (256u << 20) /* does not wait: at most so much, and of all one part in AHEAD_PART */
 #define AHEAD_PART 4u
 #define PACE_NS 10000000000u
