@@ -484,7 +484,14 @@ static int many_splits(rask_ctx *ctx, rask_splits *found) /* more than the reade
         rc = rask_split_add(found, (rask_str){&id, 1}, RASK_STR(""));
     return rc;
 }
-static const rask_source patients = {.abi = RASK_ABI, .name = "patients", .out = &number_schema, .discover = many_splits, .poll = patient_poll};
+static int silent_poll(rask_ctx *ctx, rask_split *split, rask_out *out) /* the channels are the test's alone */
+{
+    (void)split;
+    (void)out;
+    rask_wake_in(ctx, 3600 * 1000000ll);
+    return RASK_WAIT;
+}
+static const rask_source silent = {.abi = RASK_ABI, .name = "silent", .out = &number_schema, .discover = many_splits, .poll = silent_poll};
 static const rask_operator aligner = {.abi = RASK_ABI, .name = "aligner", .process = watch_rows, .on_barrier = see_barrier};
 
 static struct wk_element *control(struct wk_task *t, enum wk_element_type type, int64_t value)
@@ -504,7 +511,7 @@ static void a_channel_that_ends_does_not_hold_up_alignment(void **state)
 
     (void)state;
     barriers = 0;
-    rask_set_parallelism(rask_transform(rask_rebalance(rask_from_source(env, &patients, NULL)), &aligner), 1);
+    rask_set_parallelism(rask_transform(rask_rebalance(rask_from_source(env, &silent, NULL)), &aligner), 1);
     start(&m, env, 1, 2);
     loop_until(m.env, &m.running, master_task_count(&m));
     for (uint32_t i = 0; i < m.workers[0]->task_count; i++)
