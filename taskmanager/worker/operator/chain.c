@@ -294,7 +294,6 @@ static int op_step(struct wk_op *op)
     if (consumed == 0 || consumed > f->batch->rows - f->from)
         return wrong_count(op, "process", consumed, f->batch->rows - f->from);
     f->from += consumed;
-    op->chain->unlooked_rows += consumed;
     if (f->from == f->batch->rows)
         feed_free(op, f);
     push_watermark(op);
@@ -526,19 +525,9 @@ static bool control_runs(const struct wk_chain *c)
     return k->held || k->advanced || k->next_op > (k->from_op < 0 ? 0 : (uint32_t)k->from_op);
 }
 
-/* A look at the clock costs as much as some ten rows of a function. Where the last step was slow it is worth it. */
-static bool is_over(struct wk_chain *c, uint64_t deadline_ns)
-{
-    struct wk_executor *ex = c->host.runnable->executor;
-
-    if (c->unlooked_rows < CHAIN_LOOK_ROWS && !c->host.runnable->slow && deadline_ns != CHAIN_NO_TIME)
-        return false;
-    c->unlooked_rows = 0;
-    return ex->ops->now_ns(ex) >= deadline_ns;
-}
-
 enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns)
 {
+    struct wk_executor *ex = c->host.runnable->executor;
     bool keeps = c->overtaking && c->keeps_head;
 
     while (!c->failed) {
@@ -557,11 +546,10 @@ enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns)
                 return WK_CHAIN_BLOCKED;
             if (control_step(c) != 0)
                 break;
-            c->unlooked_rows = CHAIN_LOOK_ROWS;
         } else {
             return WK_CHAIN_EMPTY;
         }
-        if ((c->feeds > 0 || c->control) && is_over(c, deadline_ns))
+        if ((c->feeds > 0 || c->control) && ex->ops->now_ns(ex) >= deadline_ns)
             return WK_CHAIN_BUDGET;
     }
     return WK_CHAIN_FAILED;

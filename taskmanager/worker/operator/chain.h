@@ -117,7 +117,6 @@ struct wk_chain {
     struct wk_op **ops;
     uint32_t op_count;
     uint32_t feeds;       /* in all operators */
-    uint32_t unlooked_rows; /* consumed since it looked at the clock */
     struct list spare_feeds; /* for the next ones: no allocation per batch */
     struct wk_edge **edges;
     uint32_t edge_count;
@@ -157,12 +156,7 @@ void wk_chain_hurry_barrier(struct wk_chain *c);
 void wk_chain_marker(struct wk_chain *c, int64_t value);
 /* A checkpoint is durable, or was given up: tells one operator. Between two runs of the chain. */
 int wk_chain_completed(struct wk_op *op, uint64_t checkpoint, bool aborted);
-/*
- * Runs until everything is consumed, an edge is full, deadline_ns has passed (executor's clock; looked at after CHAIN_LOOK_ROWS
- * rows, or after each batch where the last step was slow), or an operator failed. CHAIN_NO_TIME: it has passed.
- */
-#define CHAIN_LOOK_ROWS 1024u
-#define CHAIN_NO_TIME 0
+/* Runs until everything is consumed, an edge is full, deadline_ns has passed (executor's clock), or an operator failed. */
 enum wk_chain_result wk_chain_run(struct wk_chain *c, uint64_t deadline_ns);
 /*
  * The chain is empty and its task waits for input.  True: an operator has waited for long enough, and a control element says so
