@@ -70,6 +70,7 @@ static void op_free(struct wk_op *op)
     wk_counters_free(op->accumulators);
     wk_latency_release(&op->latency);
     arena_release(&op->ctx.scratch);
+    arena_release(&op->names);
     mem_free(op);
 }
 
