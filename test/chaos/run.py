@@ -220,7 +220,16 @@ class Run(Faults):
             self.done.append((phase, "kill_jobmanager"))
         self.c.start("jm")
         self.c.ready()
+        self.unmark()
         return True, self.latest()
+
+    def unmark(self):
+        """All jobs were lost with their JobManager: what their marks keep from being claimed is nobody's, as docs/savepoints.md has it."""
+        for mark in glob.glob(f"{self.c.ckpt}/*/_*-*") + glob.glob(f"{self.c.save}/*/_claimed-*"):
+            try:
+                os.unlink(mark)
+            except OSError as e:  # the folder cannot be written now: who claims is refused
+                self.note(f"the mark stays: {e}")
 
     # Each of the three returns whether the job stopped, and where the next one begins; None: with nothing.
 
@@ -234,7 +243,10 @@ class Run(Faults):
             return parallelism if self.state() not in ENDED else None
         parallelism = self.parallelism(parallelism)
         self.base = path
-        self.submit(parallelism, *(["-s", path, "-cm", self.rnd.choice(["claim", "no_claim"])] if path else []))
+        mode = self.rnd.choice(["claim", "no_claim"])
+        if path and glob.glob(f"{path}/../_running-*"):
+            mode = "no_claim"
+        self.submit(parallelism, *(["-s", path, "-cm", mode] if path else []))
         self.resumed += 1
         return parallelism
 
