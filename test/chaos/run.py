@@ -223,12 +223,15 @@ class Run(Faults):
         self.unmark()
         return True, self.latest()
 
+    def marks(self):
+        return glob.glob(f"{self.c.ckpt}/*/_*-*") + glob.glob(f"{self.c.save}/*/_claimed-*")
+
     def unmark(self):
         """All jobs were lost with their JobManager: what their marks keep from being claimed is nobody's, as docs/savepoints.md has it."""
-        for mark in glob.glob(f"{self.c.ckpt}/*/_*-*") + glob.glob(f"{self.c.save}/*/_claimed-*"):
+        for mark in self.marks():
             try:
                 os.unlink(mark)
-            except OSError as e:  # the folder cannot be written now: who claims is refused
+            except OSError as e:  # the folder cannot be written now
                 self.note(f"the mark stays: {e}")
 
     # Each of the three returns whether the job stopped, and where the next one begins; None: with nothing.
@@ -244,8 +247,8 @@ class Run(Faults):
         parallelism = self.parallelism(parallelism)
         self.base = path
         mode = self.rnd.choice(["claim", "no_claim"])
-        if path and glob.glob(f"{path}/../_running-*"):
-            mode = "no_claim"
+        if how == self.kill_jobmanager and self.marks():
+            mode = "no_claim"  # they could not be removed
         self.submit(parallelism, *(["-s", path, "-cm", mode] if path else []))
         self.resumed += 1
         return parallelism
