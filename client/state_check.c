@@ -266,7 +266,7 @@ static int check_state(const struct ckpt_meta *m, struct arena *arena, const str
     for (uint32_t k = 0; k < count; k++)
         if (strcmp(own[k].name, has->name) == 0)
             return match_engine(arena, op, has, own[k], node, err);
-    if (node->timers && strncmp(has->name, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0)
+    if (node->timers && ckpt_is_of_timers(has->name))
         return match_engine(arena, op, has, (struct graph_op_state){has->name, RASK_MAP, has->map_key}, node, err);
     return ckpt_state_gone(m, op, has->name, err);
 }

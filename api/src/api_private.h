@@ -10,8 +10,8 @@
 #include "api/runtime.h"
 #include "common/base/check.h"
 #include "common/graph/graph.h"
-#include "common/graph/ops.h"
 #include "common/graph/op_states.h"
+#include "common/graph/ops.h"
 #include "common/types/batch.h"
 #include "common/types/schema.h"
 

@@ -170,9 +170,6 @@ rask_stream *rask_discard(rask_stream *in)
 
 rask_stream *rask_sink_to(rask_stream *in, const rask_sink *descriptor)
 {
-    static const rask_state states[] = {{.kind = RASK_OPERATOR_LIST, .name = OP_STATE_COMMITTABLES},
-                                        {.kind = RASK_OPERATOR_LIST, .name = OP_STATE_WRITER},
-                                        {0}};
     const char *fn = "rask_sink_to";
     struct node *n = sink(in, fn, NULL, NAME_WRITER, "Sink");
     rask_env *env;
@@ -197,7 +194,7 @@ rask_stream *rask_sink_to(rask_stream *in, const rask_sink *descriptor)
                         fn, n->pb.name);
     if (!descriptor->save != !descriptor->restore)
         return api_fail(env, ERR_INVALID, "%s: operator '%s' has only one of save and restore", fn, n->pb.name);
-    api_node_states(n, descriptor->prepare || descriptor->save ? states : NULL);
+    api_node_states(n, descriptor->prepare || descriptor->save ? graph_sink_states : NULL);
     if (descriptor->in && !schema_equal(descriptor->in, in->schema))
         return api_fail(env, ERR_INVALID, "%s: operator '%s' takes (%s), but '%s' gives (%s)", fn,
                         n->pb.name, api_schema_text(env, descriptor->in), api_from(in),

@@ -65,7 +65,7 @@ int ckpt_state_match(const char *operator, const struct ckpt_state *has, const s
     return rc;
 }
 
-static bool is_of_timers(const char *state)
+bool ckpt_is_of_timers(const char *state)
 {
     return strncmp(state, CKPT_TIMERS, strlen(CKPT_TIMERS)) == 0;
 }
@@ -77,7 +77,7 @@ bool ckpt_holds(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYT
 
         if (memcmp(s->operator_id, id, CKPT_OPERATOR_ID_BYTES) != 0)
             continue;
-        if (s->kind == CKPT_TABLE ? s->edge != 0 && !(state && is_of_timers(state))
+        if (s->kind == CKPT_TABLE ? s->edge != 0 && !(state && ckpt_is_of_timers(state))
                                   : s->rows > 0 && (!state || (ckpt_is_of_state(s->kind) && strcmp(s->state, state) == 0)))
             return true;
     }
@@ -88,7 +88,7 @@ int ckpt_state_gone(const struct ckpt_meta *m, const struct ckpt_operator *op, c
 {
     if (m && !ckpt_holds(m, op->id, state))
         return 0;
-    if (is_of_timers(state))
+    if (ckpt_is_of_timers(state))
         return err_set(err, ERR_INVALID, "operator \"%s\" may have timers in the checkpoint, and in the job it has no function for "
                        "them: give it its on_timer again, or restore with --allowNonRestoredState to drop them", op->name);
     return err_set(err, ERR_INVALID, "operator \"%s\": the checkpoint has a state \"%s\", and the job declares none of this name: "

@@ -153,6 +153,7 @@ int ckpt_state_match(const char *operator, const struct ckpt_state *has, const s
  * but timers; what was removed since may count.
  */
 bool ckpt_holds(const struct ckpt_meta *m, const uint8_t id[CKPT_OPERATOR_ID_BYTES], const char *state);
+bool ckpt_is_of_timers(const char *state); /* by its name */
 /* The job declares no state of this name any more: legal if m (NULL: that is not known) has nothing in it, else ERR_INVALID. */
 int ckpt_state_gone(const struct ckpt_meta *m, const struct ckpt_operator *op, const char *state, struct err *err);
 /* Of rows in flight: no edge of the job is that of the section. ERR_INVALID. */
@@ -186,7 +187,7 @@ static inline bool ckpt_is_of_state(enum ckpt_section_kind kind)
 /* What to say behind an error of reading a checkpoint in `dir` that somebody named; "": nothing. */
 const char *ckpt_gone_hint(const char *dir, int code);
 const char *ckpt_kind_name(enum ckpt_section_kind kind); /* "delta" */
-const char *ckpt_map_key_name(uint32_t state_kind); /* what map_key is there */
+const char *ckpt_map_key_name(uint32_t state_kind);      /* what map_key is there */
 const char *ckpt_state_kind_name(uint32_t kind);         /* of enum rask_state_kind: "value state" */
 
 /* The name of an edge at its receiving operator, whatever its number in a job graph: source operator, side output, input. */

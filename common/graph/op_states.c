@@ -1,4 +1,4 @@
-/* op_states.c - the states of the engine's own operators, by what the graph says of them. See ops.h. */
+/* op_states.c - the states of the engine's own operators, by what the graph says of them. See op_states.h. */
 #include "common/graph/op_states.h"
 
 #include <string.h>
@@ -7,6 +7,10 @@
 #include "common/graph/ops.h"
 #include "common/types/schema.h"
 #include "common/types/schema_proto.h"
+
+const rask_state graph_sink_states[] = {{.kind = RASK_OPERATOR_LIST, .name = OP_STATE_COMMITTABLES},
+                                        {.kind = RASK_OPERATOR_LIST, .name = OP_STATE_WRITER},
+                                        {0}};
 
 static const char *property(const Rask__Graph__StreamNode *node, const char *key)
 {
@@ -83,8 +87,8 @@ uint32_t graph_op_states(const Rask__Graph__StreamNode *node, struct arena *aren
     } else if (strcmp(type, OP_REDUCE) == 0) {
         ret[n++] = (struct graph_op_state){OP_REDUCE, RASK_REDUCING, out_of(node, arena)};
     } else if (strcmp(type, OP_SINK) == 0 && is_one_of(property(node, "connector"), sinks)) {
-        ret[n++] = (struct graph_op_state){OP_STATE_COMMITTABLES, RASK_OPERATOR_LIST, NULL};
-        ret[n++] = (struct graph_op_state){OP_STATE_WRITER, RASK_OPERATOR_LIST, NULL};
+        for (; graph_sink_states[n].kind; n++)
+            ret[n] = (struct graph_op_state){graph_sink_states[n].name, graph_sink_states[n].kind, NULL};
     }
     return n;
 }

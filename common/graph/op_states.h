@@ -20,6 +20,8 @@
 #define OP_STATE_COMMITTABLES "committables"
 #define OP_STATE_WRITER       "writer"
 
+extern const rask_state graph_sink_states[]; /* of a sink that has any; ends with kind 0 */
+
 struct graph_op_state {
     const char *name;
     uint32_t kind;          /* enum rask_state_kind */

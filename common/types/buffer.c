@@ -125,6 +125,17 @@ static void raise_peak(struct pool *pool, int64_t now)
         ;
 }
 
+/* From first to last, which are chained. */
+static void class_push(struct pool *pool, uint32_t class, struct free_block *first, struct free_block *last)
+{
+    struct pool_class *c = &pool->classes[class];
+
+    pthread_mutex_lock(&c->lock);
+    last->next = c->free;
+    __atomic_store_n(&c->free, first, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&c->lock);
+}
+
 static struct free_block *class_pop(struct pool *pool, uint32_t class)
 {
     struct pool_class *c = &pool->classes[class];
@@ -194,7 +205,6 @@ static void shelf_fill(struct pool *pool, struct shelf *s, uint32_t class)
 /* So many of the class go back to it. */
 static void shelf_spill(struct pool *pool, struct shelf *s, uint32_t class, uint32_t n)
 {
-    struct pool_class *c = &pool->classes[class];
     struct free_block *first = s->free[class], *last = first;
 
     if (n == 0)
@@ -203,10 +213,7 @@ static void shelf_spill(struct pool *pool, struct shelf *s, uint32_t class, uint
         last = last->next;
     s->free[class] = last->next;
     s->count[class] -= n;
-    pthread_mutex_lock(&c->lock);
-    last->next = c->free;
-    __atomic_store_n(&c->free, first, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&c->lock);
+    class_push(pool, class, first, last);
 }
 
 /* NULL: neither it nor the class has one, or another thread is at it. */
@@ -383,7 +390,6 @@ static void block_put(struct pool *pool, void *p, uint64_t size)
 {
     int64_t taken = (int64_t)block_size(size), used, kept;
     uint32_t class = class_of(size);
-    struct pool_class *c;
     struct free_block *block = p;
 
     CHECK(pool->magic == POOL_MAGIC);
@@ -396,11 +402,7 @@ static void block_put(struct pool *pool, void *p, uint64_t size)
         return;
     }
     __atomic_add_fetch(&pool->kept_bytes, taken, __ATOMIC_RELAXED);
-    c = &pool->classes[class];
-    pthread_mutex_lock(&c->lock);
-    block->next = c->free;
-    __atomic_store_n(&c->free, block, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&c->lock);
+    class_push(pool, class, block, block);
 }
 
 static void buffer_back(rask_buffer *b)

@@ -99,13 +99,16 @@ changed() { # changed N: the job with change N
     echo "$top/$form-$1.c"
 }
 has_declared() {
+    run "$build/bin/rask" state get "$kept" watch times
+    [[ ($status -eq 0 && -n $out) || $out == *'is in tables of LevelDB'* ]]
+}
+keeps_one() { # keeps_one NAME: a checkpoint with what the form of the job keeps is there, and copied
     local meta
     for meta in "$top/$1"/*/chk-*/_metadata; do
         [[ -e $meta ]] || continue
         rm -rf "$kept"
         cp -r "${meta%/_metadata}" "$kept" 2>/dev/null || continue
-        run "$build/bin/rask" state get "$kept" watch times
-        [[ ($status -eq 0 && -n $out) || $out == *'is in tables of LevelDB'* ]] && return 0
+        "has_$form" && return 0
     done
     return 1
 }
@@ -114,7 +117,7 @@ keep() { # keep NAME SETTING...: a checkpoint of the job as it was, in $kept
     "$build/bin/rask" run --target local -D execution.checkpointing.interval=100ms -D "execution.checkpointing.dir=file://$top/$1" "${@:2}" \
         "$job" --output "$top/rows" >"$top/log" 2>&1 &
     pid=$!
-    eventually "has_$form" "$1"
+    eventually keeps_one "$1"
     status=$?
     kill -KILL "$pid"
     wait "$pid" 2>/dev/null
@@ -152,15 +155,8 @@ check on_disk_another_uid agrees 9 1 'has state, and the job has no such operato
 
 # ---- likewise of what the engine's own operators keep ----
 has_rolled() {
-    local meta
-    for meta in "$top/$1"/*/chk-*/_metadata; do
-        [[ -e $meta ]] || continue
-        rm -rf "$kept"
-        cp -r "${meta%/_metadata}" "$kept" 2>/dev/null || continue
-        run "$build/bin/rask" state ls "$kept"
-        [[ $out == *sum* && $out == *writer* ]] && return 0
-    done
-    return 1
+    run "$build/bin/rask" state ls "$kept"
+    [[ $out == *sum* && $out == *writer* ]]
 }
 form=rolled
 job=$(changed 0)

@@ -42,8 +42,8 @@ struct rolling {
     bool columnar;                      /* all columns beside the key have a fixed width */
     int16_t columns[RASK_COLUMNS_MAX];  /* output column -> input column, or RASK_NEW_COLUMN */
     uint32_t kept_count;
-    uint16_t kept[OP_KEPT_MAX];            /* other columns, of input and output alike */
-    uint16_t offset[OP_KEPT_MAX];          /* in what is kept */
+    uint16_t kept[OP_KEPT_MAX];         /* other columns, of input and output alike */
+    uint16_t offset[OP_KEPT_MAX];       /* in what is kept */
     uint32_t kept_bytes;
     struct packed_layout layout;
     rask_state states[OP_STATES_MAX + 1]; /* accumulator, result row; ends with kind 0 */

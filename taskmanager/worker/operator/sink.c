@@ -31,10 +31,7 @@ struct sink {
     bool finished;
     struct rask_committables collector, saver;
 };
-enum { COMMITTABLES, WRITER };
-static const rask_state sink_states[] = {{.kind = RASK_OPERATOR_LIST, .name = OP_STATE_COMMITTABLES},
-                                         {.kind = RASK_OPERATOR_LIST, .name = OP_STATE_WRITER},
-                                         {0}};
+enum { COMMITTABLES, WRITER }; /* of graph_sink_states */
 
 static int collect(struct rask_committables *out, const void *data, size_t len)
 {
@@ -94,7 +91,7 @@ int wk_sink_init(struct wk_op *op, struct err *err)
         op->ctx.args_size = sizeof(op->connector);
     }
     if (s->desc->prepare || s->desc->save)
-        op->ctx.states = sink_states;
+        op->ctx.states = graph_sink_states;
     op->ctx.self = s->desc->self_size ? mem_alloc(s->desc->self_size) : NULL;
     return 0;
 }

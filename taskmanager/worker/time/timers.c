@@ -8,8 +8,8 @@
 #include "common/base/check.h"
 #include "common/base/map.h"
 #include "common/base/mem.h"
-#include "taskmanager/worker/state/reserve.h"
 #include "common/ckpt/ckpt_meta.h"
+#include "taskmanager/worker/state/reserve.h"
 
 enum { BUCKET_SHIFT = 10, INLINE_KEY = 12 };
 

@@ -236,6 +236,19 @@ static void a_job_without_a_checkpoint_of_its_own_gives_it_back(void **state)
     world_free(w);
 }
 
+/* The JobManager and all TaskManagers, and they are there again. */
+static void lose_all(struct world *w, void (*lose)(struct sim_node *node))
+{
+    lose(w->jm_node);
+    for (uint32_t i = 0; i < 4; i++)
+        lose(w->places[i].node);
+    world_run_ms(w, 100);
+    world_boot(w);
+    for (uint32_t i = 0; i < 4; i++)
+        sim_boot(w->places[i].node);
+    world_run_ms(w, 500);
+}
+
 /* Its mark is on disk before the job begins: nobody else claims until somebody who knows takes it away. */
 static void a_lost_jobmanager_leaves_the_mark(void **state)
 {
@@ -245,14 +258,7 @@ static void a_lost_jobmanager_leaves_the_mark(void **state)
     (void)state;
     savepoint(w, path);
     begin_with(w, path, 2, "CLAIM");
-    sim_crash(w->jm_node);
-    for (uint32_t i = 0; i < 4; i++)
-        sim_crash(w->places[i].node);
-    world_run_ms(w, 100);
-    world_boot(w);
-    for (uint32_t i = 0; i < 4; i++)
-        sim_boot(w->places[i].node);
-    world_run_ms(w, 500);
+    lose_all(w, sim_crash);
     refused(w, path, 3, "CLAIM", "has claimed it");
     assert_true(is_marked(w, path, CKPT_CLAIMED, 2));
     remove_mark(w, path, CKPT_CLAIMED, 2);
@@ -329,14 +335,7 @@ static void a_lost_jobmanager_leaves_the_mark_of_its_job(void **state)
     world_run_ms(w, 1100);
     own_folder(folder, 1);
     newest_of(w, 1, path);
-    sim_kill(w->jm_node);
-    for (uint32_t i = 0; i < 4; i++)
-        sim_kill(w->places[i].node);
-    world_run_ms(w, 100);
-    world_boot(w);
-    for (uint32_t i = 0; i < 4; i++)
-        sim_boot(w->places[i].node);
-    world_run_ms(w, 500);
+    lose_all(w, sim_kill);
     refused(w, path, 2, "CLAIM", "if it was lost with its JobManager, remove");
     remove_mark(w, folder, CKPT_RUNNING, 1);
     begin_with(w, path, 3, "CLAIM");

@@ -22,6 +22,7 @@
 #include "taskmanager/worker/task/task.h"
 #include "test/sim/sim.h"
 #include "test/unit/every.h"
+#include "test/unit/taskmanager/worker/checkpoint/node.h"
 
 #define DIR SIM_SHARED "/ckpt"
 #define COPIES "/local/job"
@@ -42,18 +43,6 @@ struct bench {
     int code;
     char text[512];
 };
-
-static void *boot(struct env *env, struct sim_node *node, void *arg)
-{
-    (void)env;
-    (void)node;
-    return arg;
-}
-static void shut(void *core)
-{
-    (void)core;
-}
-static const struct sim_node_kind kind = {"worker", boot, shut};
 
 static bool is_done(void *arg)
 {
@@ -119,7 +108,7 @@ static struct bench *bench_new(uint64_t seed, const char *copies)
     char split[VALUE_BYTES];
 
     b->sim = sim_new(seed);
-    b->node = sim_node_add(b->sim, "w", &kind, b);
+    b->node = sim_node_add(b->sim, "w", &node_kind, b);
     sim_boot(b->node);
     b->budget.limit_bytes = 256u << 20;
     b->state = state_new(b, 0, 1);

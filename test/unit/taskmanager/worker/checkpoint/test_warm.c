@@ -12,6 +12,7 @@
 #include "taskmanager/worker/state/snapshot.h"
 #include "taskmanager/worker/task/executor.h"
 #include "test/sim/sim.h"
+#include "test/unit/taskmanager/worker/checkpoint/node.h"
 
 enum { KEYS = 20000, VALUE_BYTES = 1000, SEED = 1 /* in which the simulator does not fill it where nobody would */ };
 static const rask_state declared[] = {{.kind = RASK_VALUE, .name = "text"}, {0}};
@@ -44,18 +45,6 @@ static uint32_t mostly(struct wk_executor *e)
     return looks++ % 5 > 0 ? 2 : 0;
 }
 
-static void *boot(struct env *env, struct sim_node *node, void *arg)
-{
-    (void)env;
-    (void)node;
-    return arg;
-}
-static void shut(void *core)
-{
-    (void)core;
-}
-static const struct sim_node_kind kind = {"worker", boot, shut};
-
 static void begin(struct fixture *f, const struct wk_executor_ops *ops)
 {
     static const char value[VALUE_BYTES];
@@ -63,7 +52,7 @@ static void begin(struct fixture *f, const struct wk_executor_ops *ops)
     *f = (struct fixture){.budget.limit_bytes = 256u << 20, .executor.ops = ops};
     looks = 0;
     f->sim = sim_new(SEED);
-    f->node = sim_node_add(f->sim, "w", &kind, f);
+    f->node = sim_node_add(f->sim, "w", &node_kind, f);
     sim_boot(f->node);
     f->warming = wk_warming_new(sim_env(f->node), &f->executor, &f->budget);
     wk_warming_expect(f->warming);

@@ -20,6 +20,7 @@
 #include "taskmanager/worker/task/executor.h"
 #include "taskmanager/worker/task/task.h"
 #include "test/sim/sim.h"
+#include "test/unit/taskmanager/worker/checkpoint/node.h"
 
 enum { TEXT, SPLITS, KEYS = 300, VALUE_BYTES = 1000 };
 static const rask_state declared[] = {
@@ -41,18 +42,6 @@ struct bench {
     struct wk_executor *executor;
     uint64_t done_ns;
 };
-
-static void *boot(struct env *env, struct sim_node *node, void *arg)
-{
-    (void)env;
-    (void)node;
-    return arg;
-}
-static void shut(void *core)
-{
-    (void)core;
-}
-static const struct sim_node_kind kind = {"worker", boot, shut};
 
 static void change(struct bench *b, char with)
 {
@@ -96,7 +85,7 @@ static struct bench *bench_new(uint64_t seed)
     char split[VALUE_BYTES];
 
     b->sim = sim_new(seed);
-    b->node = sim_node_add(b->sim, "w", &kind, b);
+    b->node = sim_node_add(b->sim, "w", &node_kind, b);
     sim_boot(b->node);
     b->task.name = (char *)(uintptr_t)"count (1/2)";
     b->budget.limit_bytes = 64u << 20;
