@@ -46,6 +46,8 @@ struct env_work {
     struct env_work *next;
 };
 
+#define ENV_PROCESS_MAX 320
+
 struct env_ops {
     uint64_t (*now_ns)(struct env *env);  /* monotonic, this node's own drifting clock */
     int64_t (*wall_ms)(struct env *env);  /* Unix time; may jump; for display and processing time */
@@ -60,6 +62,8 @@ struct env_ops {
     bool (*log_enabled)(struct env *env, enum log_level level, const char *module);
     bool (*buggify)(struct env *env, const char *file, int line); /* constant false in production */
     void (*probe)(struct env *env, const char *name);             /* nothing in production */
+    void (*process)(struct env *env, char out[ENV_PROCESS_MAX]);
+    bool (*process_is_gone)(struct env *env, const char *process);
 };
 
 struct env {
@@ -122,6 +126,17 @@ static inline void env_work(struct env *env, struct env_work *work)
 #define ENV_BUGGIFY(env) ((env)->ops->buggify(env, __FILE__, __LINE__))
 /* Marks that a rare path was taken; simulations count it. Not for paths that are taken often. */
 #define ENV_PROBE(env, name) ((env)->ops->probe(env, name))
+
+/* A line that tells this process from all others, also those of earlier boots and other machines; "": nothing is known. */
+static inline void env_process(struct env *env, char out[ENV_PROCESS_MAX])
+{
+    env->ops->process(env, out);
+}
+/* Whoever had this line has ended for certain. False: it lives, or one cannot tell from here. Any text is legal. */
+static inline bool env_process_is_gone(struct env *env, const char *process)
+{
+    return env->ops->process_is_gone(env, process);
+}
 
 /* Never zero. (Two draws in one expression have no order: compilers differ.) */
 struct id env_rand_id(struct env *env);

@@ -18,6 +18,7 @@
 #include "common/base/check.h"
 #include "common/base/list.h"
 #include "common/base/mem.h"
+#include "common/env/process_posix.h"
 #include "common/fs/fs.h"
 #include "common/net/net.h"
 
@@ -381,6 +382,18 @@ static void loop_probe(struct env *env, const char *name)
     (void)name;
 }
 
+static void loop_process(struct env *env, char out[ENV_PROCESS_MAX])
+{
+    (void)env;
+    env_process_posix(out);
+}
+
+static bool loop_process_is_gone(struct env *env, const char *process)
+{
+    (void)env;
+    return env_process_posix_is_gone(process);
+}
+
 static const struct env_ops loop_ops = {
     .now_ns = loop_now_ns,
     .wall_ms = loop_wall_ms,
@@ -394,6 +407,8 @@ static const struct env_ops loop_ops = {
     .log_enabled = loop_log_enabled,
     .buggify = loop_buggify,
     .probe = loop_probe,
+    .process = loop_process,
+    .process_is_gone = loop_process_is_gone,
 };
 
 /* ---- signals and file descriptors ---- */

@@ -5,12 +5,20 @@
  * files), durable before the job begins.  A job that claims looks for other marks, makes its own, and looks again: of two that
  * come at the same time, whatever JobManagers they belong to, at least one sees the other, and whoever does gives up.
  * A job marks its own checkpoints, too, from the first one until it is over, as `_running-JOB`: its newer ones share files with
- * the older, and it removes those.  That mark need not outlive a power cut, for the job does not either.
- * Nothing but the job takes its mark away, or a user: a JobManager that was lost leaves it.  Pure; thread: the control loop.
+ * the older, and it removes those.  That mark names the process of its JobManager: a job does not outlive that, and who can tell that
+ * the process has ended takes the mark away and claims.  Workers that have not heard of it yet are no danger: they make new files
+ * for checkpoints that nobody completes any more, and remove none.
+ * Whoever cannot tell, and finds any other mark, leaves it to a user to take it away: files that are claimed may be named by
+ * checkpoints of the job that claimed them, whatever has become of it.  Pure; thread: the control loop.
  */
 #include <string.h>
 
 #include "jobmanager/checkpoint/coordinator_private.h"
+
+#define MARK_MAX   (64u << 10) /* bytes of one that are read */
+#define PROCESS_IS "JobManager: "
+
+static void on_listed(void *arg, const struct fs_result *result);
 
 /* The folder that a job owns with a checkpoint: its own, or all of another job's, with which it shares files. Owned. */
 static char *folder_of(const char *path)
@@ -36,6 +44,28 @@ void jm_ck_claim_end(struct jm_ckpt *c, struct fs_sweep *sweep)
 char *jm_ck_running_mark(const struct jm_ckpt *c)
 {
     return mem_printf("%s/" CKPT_RUNNING "%s", c->dir, c->job);
+}
+
+char *jm_ck_mark_text(const struct jm_ckpt *c)
+{
+    char process[ENV_PROCESS_MAX];
+
+    env_process(c->env, process);
+    return mem_printf("%s%s\njob %s, \"%s\"\n", PROCESS_IS, process, c->job, c->options.job_name);
+}
+
+/* The JobManager of the mark has ended, for certain. */
+static bool is_orphan(const struct jm_ckpt *c, const struct fs_result *mark)
+{
+    const size_t before = strlen(PROCESS_IS);
+    const uint8_t *end = mark->code == 0 && mark->len > before && memcmp(mark->data, PROCESS_IS, before) == 0
+                             ? memchr(mark->data, '\n', mark->len)
+                             : NULL;
+    char *process = end ? mem_printf("%.*s", (int)(end - mark->data - (ptrdiff_t)before), (const char *)mark->data + before) : NULL;
+    bool gone = process && env_process_is_gone(c->env, process);
+
+    mem_free(process);
+    return gone;
 }
 
 static bool is_mark(const char *name, const char *kind, const char *except)
@@ -103,16 +133,65 @@ static void on_marked(void *arg, const struct fs_result *result)
     c->claim_then(c, &err);
 }
 
+/* ---- the mark of a JobManager that may be gone ---- */
+
+static void refuse(struct jm_ckpt *c)
+{
+    struct err err;
+
+    taken(c, c->other, &err);
+    c->claim_then(c, &err);
+}
+
+static void on_orphan_unlinked(void *arg, const struct fs_result *result)
+{
+    struct jm_ckpt *c = arg;
+
+    if (result->code < 0 && result->code != ERR_NOT_FOUND) {
+        env_log(c->env, LOG_WARN, CK_MODULE, c->job, "the mark \"%s\" stays: %s", c->other, result->err.text);
+        refuse(c);
+        return;
+    }
+    c->env->fs->ops->list(c->env->fs, c->claimed, on_listed, c);
+}
+
+static void on_mark_read(void *arg, const struct fs_result *result)
+{
+    struct jm_ckpt *c = arg;
+    char *path;
+
+    if (!is_orphan(c, result)) {
+        refuse(c);
+        return;
+    }
+    env_log(c->env, LOG_INFO, CK_MODULE, c->job, "job %s was lost with its JobManager: its mark \"%s/%s\" is taken away",
+            strchr(c->other, '-') + 1, c->claimed, c->other);
+    path = mem_printf("%s/%s", c->claimed, c->other);
+    c->env->fs->ops->unlink(c->env->fs, path, on_orphan_unlinked, c);
+    mem_free(path);
+}
+
+static void look_at_mark(struct jm_ckpt *c, const char *mark)
+{
+    char *path = mem_printf("%s/%s", c->claimed, mark);
+
+    mem_free(c->other);
+    c->other = mem_strdup(mark);
+    if (is_mark(mark, CKPT_RUNNING, NULL))
+        c->env->fs->ops->read_all(c->env->fs, path, MARK_MAX, on_mark_read, c);
+    else
+        refuse(c);
+    mem_free(path);
+}
+
 static void on_listed(void *arg, const struct fs_result *result)
 {
     struct jm_ckpt *c = arg;
     const char *other = jm_ck_mark(result, c->job);
     char *mark, *text;
-    struct err err;
 
     if (other && c->claimed) {
-        taken(c, other, &err);
-        c->claim_then(c, &err);
+        look_at_mark(c, other);
         return;
     }
     if (other)
@@ -124,7 +203,7 @@ static void on_listed(void *arg, const struct fs_result *result)
         return;
     }
     mark = mark_of(c);
-    text = mem_printf("job %s, \"%s\"\n", c->job, c->options.job_name);
+    text = jm_ck_mark_text(c);
     c->env->fs->ops->write_all(c->env->fs, mark, text, strlen(text), on_marked, c);
     mem_free(mark);
     mem_free(text);

@@ -184,6 +184,7 @@ void jm_ckpt_free(struct jm_ckpt *c)
     ckpt_meta_free(c->loaded);
     mem_free(c->load_path);
     mem_free(c->claimed);
+    mem_free(c->other);
     mem_free(c);
 }
 
@@ -440,6 +441,29 @@ static void end_ghost(struct pending *p, bool is_made)
     c->options.hooks->idle(c->options.arg);
 }
 
+static void on_marked(void *arg, const struct fs_result *result)
+{
+    ((struct pending *)arg)->c->marked = result->code == 0;
+    on_made(arg, result);
+}
+
+/* What is in it is written once: at no time later is it less than whole. */
+static void on_mark_opened(void *arg, const struct fs_result *result)
+{
+    struct pending *p = arg;
+    struct fs *fs = p->c->env->fs;
+    char *text;
+
+    if (result->code < 0 || p->c->marked) {
+        on_made(arg, result);
+        return;
+    }
+    text = jm_ck_mark_text(p->c);
+    fs->ops->append(fs, result->file, text, strlen(text), on_marked, p);
+    fs->ops->close(fs, result->file);
+    mem_free(text);
+}
+
 static void make_common(struct pending *p)
 {
     struct jm_ckpt *c = p->c;
@@ -451,7 +475,7 @@ static void make_common(struct pending *p)
         return;
     }
     mark = jm_ck_running_mark(c);
-    fs->ops->open(fs, mark, FS_CREATE, on_made, p);
+    fs->ops->open(fs, mark, c->marked ? FS_APPEND : FS_CREATE, on_mark_opened, p);
     mem_free(mark);
 }
 

@@ -67,11 +67,13 @@ struct jm_ckpt {
     char *dir, *shared_dir, *savepoint_dir; /* owned; savepoint_dir NULL: not set */
 
     char *load_path, *claimed; /* owned; the checkpoint to begin with; folder of files that the job owns with it */
+    char *other;               /* owned; a mark in that folder, that is looked at */
     struct ckpt_meta *loaded;  /* owned; while its claim is looked at */
     void (*claim_then)(struct jm_ckpt *c, struct err *error);
     bool loading, ignore_unclaimed;
     bool running;     /* an epoch that takes checkpoints */
     int made;         /* of what its checkpoints have in common: 1: shared_dir, 2: and the mark that the job has not ended */
+    bool marked;      /* that mark has been written */
     uint64_t counter; /* of the last one begun */
     uint64_t given;   /* that jm_ckpt_latest named last; 0: none */
     uint64_t last_begun_ns, last_end_ns;
@@ -111,6 +113,7 @@ void jm_ck_claim(struct jm_ckpt *c, bool own, void (*then)(struct jm_ckpt *c, st
 /* Of the names in a folder: the mark of its owner, other than job `except` (NULL: any). Borrowed; NULL: it has none. */
 const char *jm_ck_mark(const struct fs_result *list, const char *except);
 char *jm_ck_running_mark(const struct jm_ckpt *c); /* its path, owned: of c's own checkpoints while the job is not over */
+char *jm_ck_mark_text(const struct jm_ckpt *c);    /* what is in c's marks, owned */
 void jm_ck_claim_end(struct jm_ckpt *c, struct fs_sweep *sweep); /* the mark goes with the sweep */
 
 /* load.c */

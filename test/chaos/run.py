@@ -224,10 +224,10 @@ class Run(Faults):
         return True, self.latest()
 
     def marks(self):
-        return glob.glob(f"{self.c.ckpt}/*/_*-*") + glob.glob(f"{self.c.save}/*/_claimed-*")
+        return glob.glob(f"{self.c.ckpt}/*/_claimed-*") + glob.glob(f"{self.c.save}/*/_claimed-*")
 
     def unmark(self):
-        """All jobs were lost with their JobManager: what their marks keep from being claimed is nobody's, as docs/savepoints.md has it."""
+        """All jobs were lost with their JobManager: nobody needs what they had claimed any more (docs/savepoints.md)."""
         for mark in self.marks():
             try:
                 os.unlink(mark)

@@ -1,6 +1,9 @@
 /*
  * contract_env.c - timers, posts, work: what every env promises.
  */
+#include <stdio.h>
+#include <string.h>
+
 #include "common/base/check.h"
 #include "test/contract/contract.h"
 
@@ -203,6 +206,26 @@ static void clock_and_randomness(void **state)
     env_log(w->server, LOG_DEBUG, "contract", NULL, "a line of %d words", 5);
 }
 
+static void whoever_lives_is_not_gone(void **state)
+{
+    struct world *w = *state;
+    char line[ENV_PROCESS_MAX], again[ENV_PROCESS_MAX], text[ENV_PROCESS_MAX + 1];
+
+    env_process(w->server, line);
+    env_process(w->server, again);
+    assert_string_equal(line, again);
+    assert_true(*line);
+    assert_null(strchr(line, '\n'));
+    assert_false(env_process_is_gone(w->server, line));
+    assert_false(env_process_is_gone(w->client, line));
+    for (size_t len = 0; line[len]; len++) { /* cut off, or with something else in any place */
+        snprintf(text, sizeof(text), "%.*s", (int)len, line);
+        assert_false(env_process_is_gone(w->server, text));
+        snprintf(text, sizeof(text), "%.*sx%s", (int)len, line, line + len + 1);
+        assert_false(env_process_is_gone(w->server, text));
+    }
+}
+
 const struct contract contract_env[] = {
     {"timer_fires_once_and_not_early", timer_fires_once_and_not_early},
     {"zero_delay_is_not_inline", zero_delay_is_not_inline},
@@ -213,5 +236,6 @@ const struct contract contract_env[] = {
     {"unpost_takes_back", unpost_takes_back},
     {"work_runs_then_reports", work_runs_then_reports},
     {"clock_and_randomness", clock_and_randomness},
+    {"whoever_lives_is_not_gone", whoever_lives_is_not_gone},
     {NULL, NULL},
 };

@@ -20,10 +20,10 @@ also_end() {
     umount -l "$top/disk" 2>/dev/null
 }
 
-# start_bound NAME PROGRAM: as start, for a process that permissions bind, root's too
+# start_bound NAME PROGRAM ARGUMENT...: as start, for a process that permissions bind, root's too
 start_bound() {
     setpriv --bounding-set=-dac_override,-dac_read_search --inh-caps=-dac_override,-dac_read_search \
-        "$build/bin/$2" --log "$top/log/$1.log" 2>/dev/null &
+        "$build/bin/$2" "${@:3}" --log "$top/log/$1.log" 2>/dev/null &
     pids[$1]=$!
     disown
 }

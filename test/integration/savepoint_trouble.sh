@@ -238,7 +238,29 @@ refused_while_it_runs() {
 }
 check a_checkpoint_of_a_job_that_runs_is_not_claimed refused_while_it_runs
 check state_check_says_that_it_runs check_says "job $third has not ended"
-rask cancel "$third"
+ports=("$rest_port" "$rpc_port")
+rest_port=$(free_port)
+start_bound other rask-jobmanager -D "rest.port=$rest_port" -D "jobmanager.rpc.port=$(free_port)"
+check another_jobmanager_is_there eventually has_taskmanagers 0
+check nor_by_another_jobmanager refused_while_it_runs
+kill -KILL "${pids[other]}"
+rest_port=${ports[0]}
+check its_job_runs_on runs "$third"
+kill -KILL "${pids[jm]}"
+start_bound jm rask-jobmanager
+check cluster_is_there_once_more eventually has_taskmanagers 1
+saved=$top/ckpt/$third/chk-$(chk "$third")
+echo "JobManager: pid 1 (started 1, boot of another machine)" >"$top/foreign"
+mv "$top/ckpt/$third/_running-$third" "$top/own"
+cp "$top/foreign" "$top/ckpt/$third/_running-$third"
+check a_lost_one_that_cannot_be_told_of_keeps_it refused_while_it_runs
+mv "$top/own" "$top/ckpt/$third/_running-$third"
+check of_one_that_was_lost_here_it_is_free claim
+fourth=$job
+check the_fourth_runs eventually runs "$fourth"
+check the_log_says_so grep -q "job $third was lost with its JobManager: its mark .* is taken away" "$top/log/jm.log"
+check the_mark_is_gone test ! -e "$top/ckpt/$third/_running-$third"
+rask cancel "$fourth"
 
 echo "$failures failed"
 [[ $failures -eq 0 ]]

@@ -279,6 +279,36 @@ static void env_sim_probe(struct env *env, const char *name)
     sim_probe(name);
 }
 
+static void process_line(const struct sim_node *node, char out[ENV_PROCESS_MAX])
+{
+    snprintf(out, ENV_PROCESS_MAX, "node %s (incarnation %u, boot %u)", node->name, node->incarnation, node->host->boot);
+}
+
+static void env_sim_process(struct env *env, char out[ENV_PROCESS_MAX])
+{
+    process_line(sim_env_of(env)->node, out);
+}
+
+/* One can tell of the nodes of one's own host since it has power. */
+static bool env_sim_process_is_gone(struct env *env, const char *process)
+{
+    const struct sim_env *e = sim_env_of(env);
+    char line[ENV_PROCESS_MAX];
+
+    LIST_FOREACH (at, &e->sim->nodes) {
+        struct sim_node *node = LIST_ENTRY(at, struct sim_node, node);
+
+        if (node->host != e->node->host)
+            continue;
+        for (struct sim_node past = *node; past.incarnation > 0; past.incarnation--) {
+            process_line(&past, line);
+            if (strcmp(line, process) == 0)
+                return past.incarnation < node->incarnation || node->env == NULL;
+        }
+    }
+    return false;
+}
+
 static const struct env_ops sim_env_ops = {
     .now_ns = env_sim_now_ns,
     .wall_ms = env_sim_wall_ms,
@@ -292,6 +322,8 @@ static const struct env_ops sim_env_ops = {
     .log_enabled = env_sim_log_enabled,
     .buggify = env_sim_buggify,
     .probe = env_sim_probe,
+    .process = env_sim_process,
+    .process_is_gone = env_sim_process_is_gone,
 };
 
 struct sim_env *sim_env_new(struct sim_node *node)
@@ -451,6 +483,7 @@ void sim_crash(struct sim_node *node)
 
     sim_trace(sim, "%-8s loses its power", host->name);
     host->powered = false;
+    host->boot++;
     host->paused_until_ns = 0;
     LIST_FOREACH (n, &sim->nodes)
         if (LIST_ENTRY(n, struct sim_node, node)->host == host)

@@ -57,6 +57,7 @@ struct sim_host {
     uint64_t paused_until_ns;
     uint32_t slow; /* factor */
     bool powered;
+    uint32_t boot; /* power cuts so far */
     struct sim_disk *disk;
     uint16_t next_port;
 };

@@ -325,8 +325,8 @@ static void whoever_has_ended_has_no_mark(void **state)
     world_free(w);
 }
 
-/* Its mark may be lost with it, or not: then it has to be removed by hand. */
-static void a_lost_jobmanager_leaves_the_mark_of_its_job(void **state)
+/* Its process has ended, and on this host one can tell. */
+static void the_mark_of_a_job_that_was_lost_with_its_jobmanager_is_taken_away(void **state)
 {
     struct world *w = world_of_job("1s");
     char path[PATH_SIZE], folder[PATH_SIZE];
@@ -336,10 +336,50 @@ static void a_lost_jobmanager_leaves_the_mark_of_its_job(void **state)
     own_folder(folder, 1);
     newest_of(w, 1, path);
     lose_all(w, sim_kill);
-    refused(w, path, 2, "CLAIM", "if it was lost with its JobManager, remove");
-    remove_mark(w, folder, CKPT_RUNNING, 1);
+    assert_true(is_marked(w, folder, CKPT_RUNNING, 1));
+    begin_with(w, path, 2, "NO_CLAIM"); /* what is not claimed is left alone */
+    assert_state(w, 2, RUNNING);
+    assert_true(is_marked(w, folder, CKPT_RUNNING, 1));
     begin_with(w, path, 3, "CLAIM");
     assert_state(w, 3, RUNNING);
+    assert_false(is_marked(w, folder, CKPT_RUNNING, 1));
+    assert_true(is_marked(w, folder, CKPT_CLAIMED, 3));
+    refused(w, path, 4, "CLAIM", "has claimed it");
+    world_free(w);
+}
+
+/* After a power cut, and whatever else it says but that a process has ended which one can tell of. */
+static void a_mark_stays_when_nobody_can_tell(void **state)
+{
+    struct world *w = world_of_job("1s");
+    char path[PATH_SIZE], folder[PATH_SIZE], file[PATH_SIZE + 80], name[80], living[ENV_PROCESS_MAX + 40];
+    const char *const texts[] = {living, "", "\n", "JobManager: ", "JobManager: \n", "JobManager: node jm (incarnation 1, boot 1)",
+                                 "JobManager: node jm (incarnation 1, boot 0)\n", "node jm (incarnation 1, boot 1)\n",
+                                 "JobManager: node jm (incarnation 9, boot 1)\n", "JobManager: node tm0 (incarnation 1, boot 1)\n"};
+    struct look l;
+
+    (void)state;
+    world_run_ms(w, 1100);
+    own_folder(folder, 1);
+    newest_of(w, 1, path);
+    lose_all(w, sim_crash);
+    refused(w, path, 2, "CLAIM", "if it was lost with its JobManager, remove");
+    snprintf(living, sizeof(living), "JobManager: ");
+    env_process(w->jm->env, living + strlen(living));
+    snprintf(living + strlen(living), 2, "\n");
+    snprintf(file, sizeof(file), "%s/%s", folder, mark(name, CKPT_RUNNING, 1));
+    for (uint64_t i = 0; i < ARRAY_LEN(texts); i++) {
+        l = (struct look){0};
+        w->jm->env->fs->ops->write_all(w->jm->env->fs, file, texts[i], strlen(texts[i]), looked, &l);
+        world_run_ms(w, 20);
+        assert_true(l.done);
+        refused(w, path, 3 + i, "CLAIM", "if it was lost with its JobManager, remove");
+        assert_true(is_marked(w, folder, CKPT_RUNNING, 1));
+        assert_false(is_marked(w, folder, CKPT_CLAIMED, 3 + i));
+    }
+    remove_mark(w, folder, CKPT_RUNNING, 1);
+    begin_with(w, path, 30, "CLAIM");
+    assert_state(w, 30, RUNNING);
     world_free(w);
 }
 
@@ -352,7 +392,8 @@ int main(void)
         cmocka_unit_test(a_lost_jobmanager_leaves_the_mark),
         cmocka_unit_test(checkpoints_of_a_job_that_has_not_ended_are_not_claimed),
         cmocka_unit_test(whoever_has_ended_has_no_mark),
-        cmocka_unit_test(a_lost_jobmanager_leaves_the_mark_of_its_job),
+        cmocka_unit_test(the_mark_of_a_job_that_was_lost_with_its_jobmanager_is_taken_away),
+        cmocka_unit_test(a_mark_stays_when_nobody_can_tell),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

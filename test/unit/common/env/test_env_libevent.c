@@ -1,7 +1,10 @@
 /* test_env_libevent.c - what only the production env does: threads, signals, file descriptors, stop. */
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -332,6 +335,39 @@ static void loops_talk_across_threads(void **state)
         net_payload_free(client.taken[i]);
 }
 
+/* The line of another process, and of an earlier one of its pid. */
+static void a_process_that_has_ended_is_gone(void **state)
+{
+    struct world *w = *state;
+    char line[ENV_PROCESS_MAX], earlier[ENV_PROCESS_MAX];
+    int fds[2], status;
+    pid_t pid;
+    char *at;
+
+    assert_int_equal(pipe(fds), 0);
+    pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        env_process(w->server, line);
+        _exit(write(fds[1], line, sizeof(line)) == sizeof(line) && pause() < 0);
+    }
+    assert_int_equal(read(fds[0], line, sizeof(line)), sizeof(line));
+    assert_false(env_process_is_gone(w->server, line));
+    at = strstr(line, "(started ");
+    assert_non_null(at);
+    at += strlen("(started ");
+    snprintf(earlier, sizeof(earlier), "%.*s%llu%s", (int)(at - line), line, strtoull(at, NULL, 10) - 1, strchr(at, ','));
+    assert_true(env_process_is_gone(w->server, earlier));
+    assert_int_equal(kill(pid, SIGKILL), 0);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(env_process_is_gone(w->server, line));
+    at = strstr(line, "boot ") + strlen("boot "); /* of another one, or of another machine */
+    *at = *at == '0' ? '1' : '0';
+    assert_false(env_process_is_gone(w->server, line));
+    close(fds[0]);
+    close(fds[1]);
+}
+
 int main(void)
 {
     static const struct contract table[] = {
@@ -343,6 +379,7 @@ int main(void)
         {"stop_from_another_thread", stop_from_another_thread},
         {"turns_of_a_loop", turns_of_a_loop},
         {"loops_talk_across_threads", loops_talk_across_threads},
+        {"a_process_that_has_ended_is_gone", a_process_that_has_ended_is_gone},
         {NULL, NULL},
     };
 
