@@ -13,7 +13,7 @@ import urllib.request
 from relay import Relay
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
-MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 1, 32, 4096, 16384, 1 << 18, 2
+MS_RDONLY, MS_REMOUNT, MS_BIND, MS_MOVE, MS_REC, MS_PRIVATE, MNT_DETACH = 1, 32, 4096, 8192, 16384, 1 << 18, 2
 DISK_BYTES = 48 << 20
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -67,9 +67,10 @@ class Disk:
     """A small disk in memory: folders of checkpoints, savepoints and output.  Without mounts an ordinary folder."""
 
     def __init__(self, path, mounts):
-        self.path, self.mounts = path, mounts
+        self.path, self.mounts, self.aside = path, mounts, path + ".aside"
         os.makedirs(path)
         if mounts:
+            os.makedirs(self.aside)
             mount("chaos", path, "tmpfs", 0, f"size={DISK_BYTES}")
 
     def fill(self):
@@ -83,11 +84,12 @@ class Disk:
     def empty(self):
         os.unlink(self.path + "/ballast")
 
-    @staticmethod
-    def lock(folder):
-        """Read-only for who opens anything from now on."""
-        mount(folder, folder, "", MS_BIND, None)
-        mount("none", folder, "", MS_REMOUNT | MS_BIND | MS_RDONLY, None)
+    def lock(self, folder):
+        """Read-only for who opens anything from now on.  It becomes so where nobody looks: in its place somebody might open a file
+        for writing before it is, and then it is busy."""
+        mount(folder, self.aside, "", MS_BIND, None)
+        mount("none", self.aside, "", MS_REMOUNT | MS_BIND | MS_RDONLY, None)
+        mount(self.aside, folder, "", MS_MOVE, None)
 
     @staticmethod
     def unlock(folder):
