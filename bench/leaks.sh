@@ -2,7 +2,7 @@
 # What many jobs leave behind in a cluster:  leaks.sh WARM_UP JOBS
 # Runs WARM_UP jobs one after the other, looks at both daemons, runs JOBS more, and looks again.  Prints lines
 # "WHAT NUMBER UNIT": growth of memory in MiB, and how many descriptors, threads, processes, files and slots are left
-# over.  Exit status 1 after a sentence if a job failed.  RASK_BUILD: where the programs are (build).
+# over, each of them by its name if any is.  Exit status 1 after a sentence if a job failed.  RASK_BUILD: where the programs are (build).
 set -u
 cd "${BASH_SOURCE[0]%/*}/.." || exit 1
 # shellcheck source=scripts/free_port.bash
@@ -51,12 +51,29 @@ run_jobs() {
         "$build/bin/rask" run "$top/job.so" --input "$top/lines" >"$top/out" 2>&1 || fail "job $i: $(tail -n 3 "$top/out")"
     done
 }
-# Of the pid: RSS in KiB, descriptors, threads.
+# Of the pid: RSS in KiB, threads.
 look_at() {
-    local status fds=(/proc/"$1"/fd/*) threads=(/proc/"$1"/task/*)
+    local status threads=(/proc/"$1"/task/*)
     status=$(<"/proc/$1/status")
     status=${status#*VmRSS:}
-    echo "${status%% kB*} ${#fds[@]} ${#threads[@]}"
+    echo "${status%% kB*} ${#threads[@]}"
+}
+# What each descriptor of the pid is, sorted.
+descriptors_of() {
+    local fd
+    for fd in "/proc/$1/fd"/*; do readlink "$fd"; done | sort
+}
+# descriptors MOST: those of both daemons when they were fewest within a second; at once if they are not more than MOST.  The answer to
+# our own last request is a connection until its end has been seen, and whoever looks at a file has it open.
+descriptors() {
+    local i now least=
+    for ((i = 0; i < 20; i++)); do
+        now=$(descriptors_of "$jm" | sed 's/^/JobManager: /' && descriptors_of "$tm" | sed 's/^/TaskManager: /')
+        if [[ -z $least || $(wc -l <<<"$now") -lt $(wc -l <<<"$least") ]]; then least=$now; fi
+        [[ $(wc -l <<<"$least") -gt $1 ]] || break
+        sleep 0.05
+    done
+    echo "$least"
 }
 # All temporary files but what is kept of a finished job until jobstore.expiration-time, for REST to show.
 files() {
@@ -82,21 +99,25 @@ tm=$(<"$top"/pid/*-taskmanager.pid)
 
 run_jobs "$warm_up"
 settle
-read -r jm_kib jm_fds jm_threads <<<"$(look_at "$jm")"
-read -r tm_kib tm_fds tm_threads <<<"$(look_at "$tm")"
+read -r jm_kib jm_threads <<<"$(look_at "$jm")"
+read -r tm_kib tm_threads <<<"$(look_at "$tm")"
+descriptors 0 >"$top/before"
 files=$(files)
 begin=${EPOCHREALTIME/[.,]/}
 run_jobs "$jobs"
 end=${EPOCHREALTIME/[.,]/}
 settle
-read -r jm_kib2 jm_fds2 jm_threads2 <<<"$(look_at "$jm")"
-read -r tm_kib2 tm_fds2 tm_threads2 <<<"$(look_at "$tm")"
+read -r jm_kib2 jm_threads2 <<<"$(look_at "$jm")"
+read -r tm_kib2 tm_threads2 <<<"$(look_at "$tm")"
+descriptors "$(wc -l <"$top/before")" >"$top/after"
+left_open=$(($(wc -l <"$top/after") - $(wc -l <"$top/before")))
 slots=$(get /overview)
 slots=${slots#*'"slots-available":'}
 echo "one after the other $(((end - begin) / jobs / 1000)) ms/job"
 echo "JobManager's memory grew by $(mebibytes $((jm_kib2 - jm_kib))) MiB"
 echo "TaskManager's memory grew by $(mebibytes $((tm_kib2 - tm_kib))) MiB"
-echo "descriptors left open $((jm_fds2 - jm_fds + tm_fds2 - tm_fds)) fds"
+echo "descriptors left open $left_open fds"
+if ((left_open > 0)); then diff "$top/before" "$top/after" | sed -n 's/^>/leaks: now, and not before:/p; s/^</leaks: before, and not now:/p' >&2; fi
 echo "threads left $((jm_threads2 - jm_threads + tm_threads2 - tm_threads)) threads"
 echo "processes left $(children | wc -w) processes"
 echo "files left $(($(files) - files)) files"
