@@ -19,12 +19,8 @@
 /*
  * Tasks that want all cores keep nearly all: then so much is written in a second for each thread of theirs, which costs about
  * a twentieth of them.  What takes longer than PACE_NS becomes faster and faster.  Up to PACE_LATE_NS are made up for.
- * The begin of it does not wait, and the rest waits for it too: what has been read is not written down by tasks any more
- * (state/notes.c), and nearly all that they write down is of the first second.
  */
 #define PACE_BYTES (90u << 20)
-#define AHEAD_BYTES (256u << 20) /* does not wait: at most so much, and of all one part in AHEAD_PART */
-#define AHEAD_PART 4u
 #define PACE_NS 10000000000u
 #define PACE_LATE_NS 200000000u
 #define BUSY_NS 50000000u /* so long tasks that were seen busy are taken for it: a step that takes long does not count as one */
@@ -74,8 +70,6 @@ struct wk_writing {
     uint32_t threads;
     uint64_t began_ns, due_ns; /* due_ns: when the next piece may be made, if the tasks are busy */
     uint64_t unpaid;           /* bytes written that due_ns does not know of */
-    uint64_t bytes;            /* of memory, about */
-    uint64_t ahead;            /* bytes that do not wait, and have not been written */
     struct err err;
 };
 
@@ -488,21 +482,6 @@ static bool push_file(struct wk_writing *w, struct output *o)
     return false;
 }
 
-static uint64_t ahead_of(uint64_t bytes)
-{
-    return MIN(bytes / AHEAD_PART, AHEAD_BYTES);
-}
-
-/* Bytes to wait for, of those that were written. */
-static uint64_t pay(struct wk_writing *w)
-{
-    uint64_t ahead = MIN(w->unpaid, w->ahead), rest = w->unpaid - ahead, waiting = w->bytes - ahead_of(w->bytes);
-
-    w->ahead -= ahead;
-    w->unpaid = 0;
-    return waiting > 0 ? rest * w->bytes / waiting : rest;
-}
-
 static void on_pause(struct env_timer *timer)
 {
     next(CONTAINER_OF(timer, struct wk_writing, pause));
@@ -527,7 +506,8 @@ static bool pauses(struct wk_writing *w)
     }
     threads *= 1 + (now - w->began_ns) / PACE_NS;
     w->due_ns = MAX(w->due_ns + PACE_LATE_NS, now) - PACE_LATE_NS;
-    w->due_ns += pay(w) * 1000 / (threads * (PACE_BYTES / 1000000));
+    w->due_ns += w->unpaid * 1000 / (threads * (PACE_BYTES / 1000000));
+    w->unpaid = 0;
     if (w->due_ns <= now)
         return false;
     env_timer_arm(w->options.env, &w->pause, w->due_ns - now);
@@ -583,9 +563,7 @@ struct wk_writing *wk_writing_start(const struct wk_write_options *options, stru
     w->snapshots = snapshots;
     pthread_mutex_init(&w->rows_lock, NULL);
     w->count = count;
-    w->bytes = bytes_of(snapshots, count);
-    w->ahead = ahead_of(w->bytes);
-    w->large = w->bytes > CKPT_FILE_SPLIT_BYTES || ENV_BUGGIFY(options->env);
+    w->large = bytes_of(snapshots, count) > CKPT_FILE_SPLIT_BYTES || ENV_BUGGIFY(options->env);
     w->stored = mem_alloc_array(count + 1, sizeof(*w->stored));
     w->outputs[EXCLUSIVE] = (struct output){.dir = w->options.dir, .prefix = ""};
     w->outputs[SHARED] = (struct output){.dir = w->options.shared_dir, .prefix = "../shared/", .shared = true};

@@ -103,7 +103,7 @@ static bool empty_page(struct table *t, struct group *g, struct page *p)
     uint32_t at = PAGE_HEAD_BYTES, end = p->used;
 
     while (at < end) {
-        struct entry *e = (struct entry *)(void *)((char *)p + at);
+        struct entry *e = page_entry(p, at);
 
         at += (uint32_t)room_of(t, e);
         if (!is_current(e))

@@ -202,7 +202,7 @@ static int write_page(struct flush *f, const struct table *t, struct page *p, ui
     int rc = 0;
 
     for (uint32_t at = PAGE_HEAD_BYTES; at < end && rc == 0;) {
-        struct entry *e = (struct entry *)(void *)((char *)p + at);
+        struct entry *e = page_entry(p, at);
 
         at += (uint32_t)room_of(t, e);
         if (is_visible(e, f->base_epoch, f->epoch))
@@ -472,7 +472,7 @@ static void drop_page(struct table *t, struct group *g, struct page **link)
     end = p->used;
     p->end = p->used; /* what moves does not come back to it */
     while (at < end) {
-        struct entry *e = (struct entry *)(void *)((char *)p + at);
+        struct entry *e = page_entry(p, at);
 
         at += (uint32_t)room_of(t, e);
         if (!is_current(e))

@@ -5,6 +5,9 @@
  * pages of its group.  The entry is at hand anyway when it is changed, and goes to memory that is written in order and in whole
  * lines, past the cache: it is read much later, and lines that are written as a whole need not be read before.  Each group has a
  * stage in the cache where they come to be whole.
+ * Entries that are asked for at random cost some 80 ns each, and a stream that is fast enough asks for most of them long before
+ * the reader is through.  In order they cost 20 to 30.  So with memory that is at hand a task that writes down many entries writes
+ * down whole pages ahead of the reader, who leaves them out then.
  * A page that the reader is in, or has been in, gets no notes: what is in hand of it is appended to the log as a new version
  * while it is read, and free after that.
  *
@@ -22,6 +25,8 @@
 #define STAGE_BYTES (8 * LINE_BYTES)
 #define NOTES_MAX_BYTES (256u << 10) /* each group has one that is not full */
 #define NOTES_FREED_MAX 16u          /* in a step */
+#define AHEAD_NOTES 64u /* behind so many single ones comes a page */
+#define AHEAD_LOOKS 8u  /* at pages, to find one */
 
 static void begin_noting(struct wk_state *s)
 {
@@ -96,7 +101,7 @@ static bool begin_notes(struct wk_snapshot *snap, struct frozen *f, size_t bytes
             return false;
         f->stage = f->at = n->data;
     }
-    while (size < NOTES_MAX_BYTES && size * 3 < f->note_bytes)
+    while (size < NOTES_MAX_BYTES && (size * 3 < f->note_bytes || size < all))
         size *= 2;
     if (all > size)
         size = (all + LINE_BYTES - 1) & ~(size_t)(LINE_BYTES - 1);
@@ -115,6 +120,12 @@ static bool begin_notes(struct wk_snapshot *snap, struct frozen *f, size_t bytes
     return true;
 }
 
+/* false: over budget. */
+static inline bool room_for(struct wk_snapshot *snap, struct frozen *f, size_t bytes)
+{
+    return (size_t)(f->end - f->line) >= (size_t)(f->at - f->stage) + bytes || begin_notes(snap, f, bytes);
+}
+
 /* Room for so many bytes, in the stage if they are few. false: over budget. */
 static bool make_room(struct wk_snapshot *snap, struct frozen *f, size_t bytes)
 {
@@ -124,7 +135,7 @@ static bool make_room(struct wk_snapshot *snap, struct frozen *f, size_t bytes)
         stream(f->line, f->stage, lines);
         go_on_at(f, lines);
     }
-    return (size_t)(f->end - f->line) >= (size_t)(f->at - f->stage) + bytes || begin_notes(snap, f, bytes);
+    return room_for(snap, f, bytes);
 }
 
 /* Of an entry that the stage has no room for: it is written where it goes, and the stage has the begin of the line it ends in. */
@@ -139,6 +150,16 @@ static void put_long(const struct table *t, struct entry *e, struct frozen *f)
     memcpy(f->stage, f->line, rest);
     f->at = f->stage + rest;
     go_on_at(f, 0);
+}
+
+/* There is room for it, in the stage or where that goes. */
+static inline void write_down(const struct table *t, struct entry *e, uint32_t room, struct frozen *f)
+{
+    if ((size_t)(f->until - f->at) >= room + (size_t)CKPT_ENTRY_HEAD_MAX)
+        f->at = wk_snapshot_put(t, e, f->at);
+    else
+        put_long(t, e, f);
+    f->rows++;
 }
 
 /* An entry in hand; what is asked of its page and of itself is asked once. */
@@ -182,14 +203,10 @@ static inline void note(struct wk_snapshot *snap, const struct table *t, const s
 {
     if (w->read == PAGE_READ)
         return;
-    if (wk_snapshot_wants(snap, t, w->base, o->entry)) {
-        if ((size_t)(w->group->until - w->group->at) >= o->room + (size_t)CKPT_ENTRY_HEAD_MAX)
-            w->group->at = wk_snapshot_put(t, o->entry, w->group->at);
-        else
-            put_long(t, o->entry, w->group);
-        w->group->rows++;
-    }
+    if (wk_snapshot_wants(snap, t, w->base, o->entry))
+        write_down(t, o->entry, o->room, w->group);
     snap->pages[o->page].noted += o->room;
+    snap->owed++;
 }
 
 /* For all of the snapshots or for none. */
@@ -208,6 +225,86 @@ static bool note_for_several(struct wk_state *s, const struct table *t, const st
     }
     return true;
 }
+
+/* ---- ahead of the reader ---- */
+
+/* The next entry of the page, from `at` on, that the snapshot wants; `end`: there is none. */
+static uint32_t next_wanted(const struct wk_snapshot *snap, const struct table *t, uint32_t base, const struct page *p, uint32_t at,
+                            uint32_t end)
+{
+    while (at < end && !wk_snapshot_wants(snap, t, base, page_entry(p, at)))
+        at += (uint32_t)room_of(t, page_entry(p, at));
+    return at;
+}
+
+/*
+ * A page that nobody has read is written down as a whole, if memory is at hand.  false: there was nothing to do.
+ * Where there is something, the reader has not passed the group, and its notes are the task's.
+ */
+static bool take_page(struct wk_snapshot *snap, const struct table *t, struct frozen *f, uint32_t base, const struct page *p)
+{
+    uint32_t end = p == f->tail ? f->used : p->used, at, unread = PAGE_UNREAD;
+    uint32_t *read = &snap->pages[p->id].read;
+
+    if (p->newest <= base || end > PAGE_BYTES || __atomic_load_n(read, __ATOMIC_RELAXED) != PAGE_UNREAD)
+        return false;
+    at = next_wanted(snap, t, base, p, PAGE_HEAD_BYTES, end);
+    if (at >= end)
+        return false;
+    /* an entry is longer in the file by a quarter at most; the reader may just have come */
+    if (!wk_reserve_at_hand(snap->state) || !room_for(snap, f, end + end / 4) ||
+        !__atomic_compare_exchange_n(read, &unread, PAGE_READ, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return true;
+    while (at < end) {
+        struct entry *e = page_entry(p, at);
+        uint32_t room = (uint32_t)room_of(t, e);
+
+        CHECK(make_room(snap, f, room + (size_t)CKPT_ENTRY_HEAD_MAX));
+        write_down(t, e, room, f);
+        at = next_wanted(snap, t, base, p, at + room, end);
+    }
+    return true;
+}
+
+/* The next group, from the last one of the last table on: the reader begins with the first. false: there is none. */
+static bool next_group(struct wk_snapshot *snap)
+{
+    const struct frozen_table *f = &snap->tables[snap->ahead_table];
+
+    while (snap->ahead_group == 0) {
+        if (snap->ahead_table == 0)
+            return false;
+        f = &snap->tables[--snap->ahead_table];
+        snap->ahead_group = f->groups && f->dense ? snap->state->group_count : 0;
+    }
+    snap->ahead = f->groups[--snap->ahead_group].tail;
+    return true;
+}
+
+/* One page. While the task notes. */
+static void read_ahead(struct wk_snapshot *snap)
+{
+    bool done = false;
+
+    snap->owed = 0;
+    for (uint32_t looks = 0; !done && looks < AHEAD_LOOKS && (snap->ahead || next_group(snap)); looks++) {
+        const struct frozen_table *f = &snap->tables[snap->ahead_table];
+        struct frozen *g = &f->groups[snap->ahead_group];
+
+        if (!snap->ahead)
+            continue;
+        done = take_page(snap, &snap->state->tables[snap->ahead_table], g, f->image || g->image ? 0 : snap->base_epoch, snap->ahead);
+        snap->ahead = snap->ahead->prev;
+    }
+}
+
+static inline void go_ahead(struct wk_state *s)
+{
+    if (s->reading_count == 1 && s->reading[0]->owed >= AHEAD_NOTES)
+        read_ahead(s->reading[0]);
+}
+
+/* ---- the task's changes ---- */
 
 /* While the task notes. */
 static inline bool redate(struct table *t, struct group *g, const struct older *o)
@@ -247,6 +344,7 @@ bool wk_redate(struct table *t, struct group *g, struct entry *e)
     o = look_at(t, e);
     begin_noting(t->state);
     done = redate(t, g, &o);
+    go_ahead(t->state);
     end_noting(t->state);
     return done;
 }
@@ -267,6 +365,7 @@ uint64_t wk_redate_all(struct table *t, struct group *const *group, struct entry
     for (uint32_t i = 0; i < count; i++) /* the same one may come twice */
         if (entry[i]->born == s->epoch || redate(t, group[i], &older[i]))
             done |= UINT64_C(1) << i;
+    go_ahead(s);
     end_noting(s);
     return done;
 }

@@ -77,6 +77,11 @@ bool wk_reserve_in_use(const struct wk_reserve *r)
     return __atomic_load_n(&r->readings, __ATOMIC_RELAXED) > 0;
 }
 
+static bool fits(const struct wk_state_budget *b, uint64_t used)
+{
+    return used <= b->limit_bytes - b->limit_bytes / FREE_PART;
+}
+
 /* lock. Whether the budget has room for one more, which is charged then. */
 static bool charge(struct wk_reserve *r)
 {
@@ -86,7 +91,7 @@ static bool charge(struct wk_reserve *r)
     if (!b)
         return false;
     used = __atomic_add_fetch(&b->used_bytes, CHUNK_BYTES, __ATOMIC_RELAXED);
-    if (used <= b->limit_bytes - b->limit_bytes / FREE_PART) {
+    if (fits(b, used)) {
         r->charged += CHUNK_BYTES;
         return true;
     }
@@ -108,12 +113,12 @@ static void push(struct wk_reserve *r, void *chunk)
 bool wk_reserve_grow(struct wk_reserve *r)
 {
     volatile char *chunk;
-    bool fits;
+    bool charged;
 
     pthread_mutex_lock(&r->lock);
-    fits = charge(r);
+    charged = charge(r);
     pthread_mutex_unlock(&r->lock);
-    if (!fits)
+    if (!charged)
         return false;
     chunk = mem_alloc_huge(CHUNK_BYTES);
     for (size_t i = 0; i < CHUNK_BYTES; i += TOUCH_BYTES)
@@ -153,6 +158,14 @@ bool wk_reserve_shrink(struct wk_reserve *r)
 }
 
 /* ---- of a state ---- */
+
+bool wk_reserve_at_hand(const struct wk_state *s)
+{
+    const struct wk_state_budget *b = s->budget;
+    bool any = s->kept_count > 0 || (b->reserve && __atomic_load_n(&b->reserve->count, __ATOMIC_RELAXED) > 0);
+
+    return any && fits(b, __atomic_load_n(&b->used_bytes, __ATOMIC_RELAXED));
+}
 
 void *wk_reserve_take(struct wk_state *s)
 {

@@ -20,6 +20,7 @@
 #define SECTION_BYTES (1u << 20)
 #define SPINS_MAX 64u
 #define SMALL_CHAIN 16u          /* a small state is imaged as a whole after so many deltas, or when they come to half of it */
+#define DENSE_PART 4u            /* a snapshot with so much of a table is worth reading ahead */
 #define LONG_CHAIN 256u          /* groups with so many deltas are imaged, earned or not */
 
 bool wk_snapshot_is_read(const struct wk_snapshot *snap)
@@ -122,6 +123,7 @@ static void freeze_table(struct wk_snapshot *snap, struct table *t, struct froze
     else if (!f->image && changed > 0)
         f->image = t->chain >= SMALL_CHAIN || (t->delta_bytes + changed) * 2 >= live;
     snap->bytes += f->image ? live : 2 * changed;
+    f->dense = f->image || changed >= live / DENSE_PART;
 }
 
 static void freeze_list(const struct elements *l, struct frozen_list *f)
@@ -173,6 +175,7 @@ struct wk_snapshot *wk_state_freeze(struct wk_state *s, uint64_t checkpoint, enu
     snap->base = kind == WK_SNAPSHOT_INCREMENTAL ? s->base : 0;
     snap->base_epoch = kind == WK_SNAPSHOT_INCREMENTAL ? s->base_epoch : 0;
     snap->now_ms = s->now_ms;
+    snap->ahead_table = s->table_count;
     snap->tables = mem_alloc_array(s->table_count + 1u, sizeof(*snap->tables));
     snap->lists = mem_alloc_array(s->table_count + 1u, sizeof(*snap->lists));
     for (uint32_t i = 0; i < s->table_count; i++) {
@@ -304,16 +307,17 @@ static bool next_list(struct wk_snapshot *snap, struct ckpt_section *section, st
 static void begin_page(struct wk_snapshot *snap)
 {
     const uint32_t *noting = &snap->state->noting;
-    uint32_t was;
+    struct frozen_page *page = &snap->pages[snap->page->id];
+    uint32_t was, unread = PAGE_UNREAD;
+    bool ours = __atomic_compare_exchange_n(&page->read, &unread, PAGE_READING, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
 
-    __atomic_store_n(&snap->pages[snap->page->id].read, PAGE_READING, __ATOMIC_SEQ_CST);
     was = __atomic_load_n(noting, __ATOMIC_SEQ_CST);
     for (uint32_t i = 1; was % 2 == 1 && __atomic_load_n(noting, __ATOMIC_SEQ_CST) == was; i++)
         if (i % SPINS_MAX == 0)
             sched_yield(); /* it may be the one whose core this is */
     snap->at = PAGE_HEAD_BYTES;
     snap->page_open = true;
-    if (snap->pages[snap->page->id].noted == snap->end - snap->at)
+    if (!ours || page->noted == snap->end - snap->at)
         snap->at = snap->end;
 }
 
@@ -325,7 +329,7 @@ static bool read_page(struct wk_snapshot *snap, const struct table *t, struct by
     if (!snap->page_open)
         begin_page(snap);
     while (snap->at < snap->end) {
-        struct entry *e = (struct entry *)(void *)((char *)snap->page + snap->at);
+        struct entry *e = page_entry(snap->page, snap->at);
         size_t room = room_of(t, e);
 
         if (payload->len - snap->begin >= SECTION_BYTES)

@@ -30,6 +30,7 @@ struct frozen { /* of a group */
 struct frozen_table {
     struct frozen *groups; /* NULL: the table had no key yet */
     bool image;            /* all of it */
+    bool dense;            /* or a good part */
 };
 struct frozen_list {
     struct bytes payload;
@@ -55,6 +56,9 @@ struct wk_snapshot {
     struct frozen_page *pages;         /* by id: all that there were */
     struct notes *notes, *first_notes; /* the task's until wk_snapshot_end, the newest first; the last of them */
     uint64_t note_bytes;               /* of them */
+    uint32_t owed;                     /* the task's: entries that were written down, and no page for them yet */
+    uint32_t ahead_table, ahead_group; /* the task's: where it reads ahead of the reader, downwards */
+    struct page *ahead;                /* NULL: at the end of that group */
     struct wk_stored *stored;          /* owned; NULL: nothing is on disk */
     bool hides_tables;                 /* not said yet */
     /* where the reader is */

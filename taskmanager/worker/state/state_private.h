@@ -289,6 +289,10 @@ static inline size_t room_of(const struct table *t, const struct entry *e)
 
     return (size_t)(value_of(t, to) - (char *)to) + cap_of(e) * 8;
 }
+static inline struct entry *page_entry(const struct page *p, uint32_t offset)
+{
+    return (struct entry *)((uintptr_t)p + offset);
+}
 static inline struct page *page_of(struct entry *e)
 {
     return (struct page *)(void *)((char *)e - e->offset);
@@ -476,6 +480,7 @@ bool wk_nursery_free(struct nursery *n, void *p, size_t bytes); /* false: it is 
 
 /* ---- reserve.c ---- */
 void *wk_reserve_take(struct wk_state *s);   /* a chunk of MEM_HUGE_BYTES, charged to s; NULL: none */
+bool wk_reserve_at_hand(const struct wk_state *s); /* there is a chunk, kept ones too, to spend on what only saves time */
 void wk_reserve_tell(struct wk_state *s);   /* that has grown, or had a snapshot read: what it lacks for the next one */
 void wk_reserve_used(struct wk_state *s, int more); /* so many more of its snapshots are being read */
 void wk_reserve_forget(struct wk_state *s); /* it lets go of its budget */

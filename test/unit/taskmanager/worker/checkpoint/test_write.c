@@ -257,18 +257,6 @@ static uint32_t of_two(struct wk_executor *e)
 }
 static const struct wk_executor_ops free_ops = {.busy = is_free}, busy_ops = {.busy = of_two};
 
-/* Asked before each piece is made. */
-static struct bench *asking;
-static uint64_t asked_ns[64];
-static uint32_t asked;
-static uint32_t of_two_noted(struct wk_executor *e)
-{
-    if (asked < ARRAY_LEN(asked_ns))
-        asked_ns[asked++] = env_now_ns(sim_env(asking->node));
-    return of_two(e);
-}
-static const struct wk_executor_ops noting_ops = {.busy = of_two_noted};
-
 /* Nanoseconds that 24 MB take. */
 static uint64_t time_of_writing(const struct wk_executor_ops *ops)
 {
@@ -284,8 +272,6 @@ static uint64_t time_of_writing(const struct wk_executor_ops *ops)
     }
     make_folder(b, "/ckpt/chk-1");
     b->executor = &executor;
-    asking = b;
-    asked = 0;
     began = env_now_ns(sim_env(b->node));
     write_state(b, false);
     assert_int_equal(b->code, 0);
@@ -303,18 +289,6 @@ static void tasks_that_want_all_cores_come_first(void **state)
     assert_true(fast < slow);
 }
 
-/* What is read early is not written down by the tasks. */
-static void the_begin_does_not_wait_for_them(void **state)
-{
-    uint64_t took = time_of_writing(&noting_ops);
-
-    (void)state;
-    assert_true(asked > 10);
-    assert_true(asked_ns[3] - asked_ns[0] < 20000000); /* three pieces of 2 MiB, which else wait for 31 ms */
-    assert_true(asked_ns[9] - asked_ns[3] > 6 * 10000000 / 2);
-    assert_in_range(took, 85000000, 200000000); /* all of it as long as if they had waited */
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,7 +296,6 @@ int main(void)
         cmocka_unit_test(an_acknowledged_savepoint_survives_a_power_cut),
         cmocka_unit_test(a_call_that_fails_fails_the_checkpoint_with_its_reason),
         cmocka_unit_test(tasks_that_want_all_cores_come_first),
-        cmocka_unit_test(the_begin_does_not_wait_for_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,6 +15,7 @@
 #include "common/base/check.h"
 #include "common/base/hash.h"
 #include "common/base/mem.h"
+#include "common/ckpt/ckpt_entry.h"
 #include "common/ckpt/ckpt_meta.h"
 #include "taskmanager/worker/state/reserve.h"
 #include "taskmanager/worker/state/snapshot.h"
@@ -254,6 +255,89 @@ static void another_thread_gets_it_while_the_state_goes_on(void **state)
     end(&f);
 }
 
+/* All keys are in it, with values of before it was taken. */
+static void expect_image(struct wk_snapshot *snap)
+{
+    struct ckpt_section section;
+    struct ckpt_entry e;
+    struct bytes payload;
+    uint32_t keys = 0;
+
+    bytes_init(&payload);
+    while (wk_snapshot_next(snap, &section, &payload))
+        for (struct reader in = reader_of(payload.data, payload.len); in.at < in.end; keys++) {
+            assert_int_equal(ckpt_entry_take(&in, &e, "here", NULL), 0);
+            assert_int_equal(e.value_len, VALUE_BYTES);
+            assert_int_equal(e.value[0], 'a');
+        }
+    assert_int_equal(keys, KEYS);
+    bytes_release(&payload);
+    wk_snapshot_free(snap);
+}
+
+static uint64_t used_by(const struct fixture *f)
+{
+    struct wk_state_size size;
+
+    wk_state_size(f->s, &size);
+    return size.used_bytes;
+}
+
+/* Bytes that a snapshot took while half of the keys were changed, and then the other half. */
+static void change_halves(struct fixture *f, uint64_t took[2])
+{
+    struct wk_snapshot *snap = wk_state_freeze(f->s, ++f->checkpoint, WK_SNAPSHOT_FULL);
+
+    for (uint32_t half = 0; half < 2; half++) {
+        uint64_t used = used_by(f);
+
+        assert_int_equal(change(f, half * KEYS / 2, (half + 1) * KEYS / 2, 'b'), KEYS / 2);
+        took[half] = used_by(f) - used;
+    }
+    expect_image(snap);
+    wk_state_settle(f->s, 0);
+}
+
+/* A page has as many of these keys as are written down for it: when half of them have been, most of the rest is, too. */
+static void tasks_read_ahead_with_it(void **state)
+{
+    struct fixture f;
+    uint64_t used, took[2];
+
+    (void)state;
+    begin(&f, 256 * MIB, true);
+    assert_int_equal(change(&f, 0, KEYS, 'a'), KEYS);
+    used = used_by(&f);
+    assert_true(fill(&f) > 4);
+    change_halves(&f, took);
+    assert_in_range(took[0], used * 3 / 4, used * 5 / 4);
+    assert_true(took[1] < used / 4);
+    end(&f);
+}
+
+static void nobody_reads_ahead_where_memory_is_scarce(void **state)
+{
+    struct fixture f;
+    uint64_t used, took[2];
+
+    (void)state;
+    begin(&f, 256 * MIB, true); /* none is at hand */
+    assert_int_equal(change(&f, 0, KEYS, 'a'), KEYS);
+    used = used_by(&f);
+    change_halves(&f, took);
+    assert_in_range(took[0], used * 3 / 8, used * 5 / 8);
+    assert_in_range(took[1], used * 3 / 8, used * 5 / 8);
+    end(&f);
+
+    begin(&f, 256 * MIB, true); /* state may need it */
+    assert_int_equal(change(&f, 0, KEYS, 'a'), KEYS);
+    assert_true(fill(&f) > 4);
+    f.budget.limit_bytes = f.budget.used_bytes + 2 * MIB;
+    change_halves(&f, took);
+    assert_in_range(took[0], used * 3 / 8, used * 5 / 8);
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +347,8 @@ int main(void)
         cmocka_unit_test(an_eighth_of_the_budget_stays_free_of_it),
         cmocka_unit_test(it_is_given_up_for_state),
         cmocka_unit_test(it_is_given_up_for_timers),
+        cmocka_unit_test(tasks_read_ahead_with_it),
+        cmocka_unit_test(nobody_reads_ahead_where_memory_is_scarce),
         cmocka_unit_test(another_thread_gets_it_while_the_state_goes_on),
     };
 
