@@ -230,7 +230,10 @@ void batch_unref(rask_batch *b)
         for (uint32_t i = 0; full->extra && i < b->schema->columns; i++)
             if (b->columns[i].owner == full->extra)
                 batch_unref(b->columns[i].child); /* of a new column */
-        batch_unref(full->parent);
+        if (full->lender)
+            full->lender->back(full->lender);
+        else
+            batch_unref(full->parent);
     } else {
         root_release(b);
     }
@@ -240,11 +243,10 @@ void batch_unref(rask_batch *b)
 
 /* ---- derived ---- */
 
-/* Shares everything of b; own_columns: with an array of columns to fill, and room behind it for more_buffers. */
-static rask_batch *derive_with(rask_batch *b, const rask_schema *schema, bool own_columns,
-                               uint32_t more_buffers)
+/* A header that shares everything of b, and is not yet told what keeps that. */
+static struct batch_full *derive_header(rask_batch *b, const rask_schema *schema, bool own_columns, uint32_t more_buffers)
 {
-    struct batch_full *from = (struct batch_full *)b, *full;
+    struct batch_full *full;
     uint32_t room = more_buffers ? b->buffer_count + more_buffers : 0;
     size_t size = sizeof(*full) + (own_columns ? schema->columns * sizeof(rask_column) : 0) +
                   room * sizeof(rask_buffer *);
@@ -257,6 +259,7 @@ static rask_batch *derive_with(rask_batch *b, const rask_schema *schema, bool ow
     if (own_columns)
         full->pub.columns = (rask_column *)(full + 1);
     full->size = (uint32_t)size;
+    full->lender = NULL;
     full->extra = NULL;
     full->own_from = b->buffer_count;
     full->room = room;
@@ -264,14 +267,23 @@ static rask_batch *derive_with(rask_batch *b, const rask_schema *schema, bool ow
         full->pub.buffers = (rask_buffer **)(void *)(full->pub.columns + schema->columns);
         memcpy(full->pub.buffers, b->buffers, b->buffer_count * sizeof(rask_buffer *));
     }
+    if (b->sel_owner)
+        buffer_ref(b->sel_owner);
+    return full;
+}
+
+/* Shares everything of b; own_columns: with an array of columns to fill, and room behind it for more_buffers. */
+static rask_batch *derive_with(rask_batch *b, const rask_schema *schema, bool own_columns,
+                               uint32_t more_buffers)
+{
+    struct batch_full *from = (struct batch_full *)b, *full = derive_header(b, schema, own_columns, more_buffers);
+
     /* Not to the middle of a chain: only its columns' real holder. A projection's array lives in
      * the middle. */
     full->parent = batch_ref(from->parent && !from->extra &&
                                      (own_columns || b->columns == from->parent->columns)
                                  ? from->parent
                                  : b);
-    if (b->sel_owner)
-        buffer_ref(b->sel_owner);
     return &full->pub;
 }
 
@@ -280,21 +292,42 @@ static rask_batch *derive(rask_batch *b, const rask_schema *schema)
     return derive_with(b, schema, false, 0);
 }
 
-rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows)
+static void narrow(rask_batch *s, uint32_t from_row, uint32_t rows)
 {
-    rask_batch *s;
-
-    CHECK(from_row <= b->rows);
-    CHECK(rows <= b->rows - from_row);
-    if (rows == b->rows)
-        return batch_ref(b);
-    s = derive(b, b->schema);
+    CHECK(from_row <= s->rows);
+    CHECK(rows <= s->rows - from_row);
     s->rows = rows;
     if (s->sel)
         s->sel += from_row;
     else
         s->first += from_row;
+}
+
+rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows)
+{
+    rask_batch *s;
+
+    if (rows == b->rows && from_row == 0)
+        return batch_ref(b);
+    s = derive(b, b->schema);
+    narrow(s, from_row, rows);
     return s;
+}
+
+rask_batch *batch_slice_lent(rask_batch *b, uint32_t from_row, uint32_t rows, struct batch_lender *lender)
+{
+    struct batch_full *full;
+
+    if (rows == b->rows && from_row == 0) {
+        batch_ref(b);
+        lender->back(lender);
+        return b;
+    }
+    full = derive_header(b, b->schema, false, 0);
+    full->parent = b;
+    full->lender = lender;
+    narrow(&full->pub, from_row, rows);
+    return &full->pub;
 }
 
 rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count)

@@ -38,6 +38,14 @@ void batch_unref(rask_batch *b); /* NULL is legal */
 
 /* New headers over the same columns. Rows are counted as readers see them (through sel, first). */
 rask_batch *batch_slice(rask_batch *b, uint32_t from_row, uint32_t rows);
+/*
+ * The same of a batch that somebody else keeps until the slice is gone, who is told then, on any thread.  A reference that is
+ * there already passes to the slice so, and none is counted on a line that all slices of the batch share.
+ */
+struct batch_lender {
+    void (*back)(struct batch_lender *lender);
+};
+rask_batch *batch_slice_lent(rask_batch *b, uint32_t from_row, uint32_t rows, struct batch_lender *lender);
 /* keep[i] are row numbers of b, ascending; copied. Slices, selections of all rows are b itself. */
 rask_batch *batch_select(rask_batch *b, const uint16_t *keep, uint32_t count);
 /* The same columns under an equal schema (or new names). */

@@ -16,7 +16,8 @@
 
 struct batch_full {
     rask_batch pub;     /* first: the public pointer is this one */
-    rask_batch *parent; /* one reference; NULL: a root */
+    rask_batch *parent; /* one reference, but with a lender; NULL: a root */
+    struct batch_lender *lender; /* of a derived batch: keeps the parent until it gets this batch back; else NULL */
     rask_buffer *extra; /* of a derived batch: holds its own event_time or hash; else NULL */
     uint32_t size;      /* of this allocation, arrays included */
     uint32_t own_from;  /* of a derived batch: buffers from here on are its own references */

@@ -20,6 +20,11 @@ static size_t block_size(uint32_t room)
     return sizeof(struct wk_block) + (size_t)room * sizeof(struct wk_element);
 }
 
+static void slice_is_back(struct batch_lender *lender)
+{
+    wk_block_unref(CONTAINER_OF(lender, struct wk_block, lender));
+}
+
 struct wk_block *wk_block_new(struct pool *pool, rask_batch **rows, uint32_t room)
 {
     struct wk_block *block = pool_small(pool, block_size(room));
@@ -28,6 +33,7 @@ struct wk_block *wk_block_new(struct pool *pool, rask_batch **rows, uint32_t roo
     block->waiting = 0;
     block->rows = rows ? *rows : NULL;
     block->pool = pool;
+    block->lender.back = slice_is_back;
     block->room = room;
     block->count = 0;
     if (rows)
@@ -119,6 +125,12 @@ uint32_t wk_slice_bytes(const rask_batch *rows, uint32_t first, uint32_t count, 
     else
         part.first += first;
     return (uint32_t)MIN(MAX(batch_row_bytes(&part), 1u), (uint64_t)INT32_MAX);
+}
+
+rask_batch *wk_element_take(struct wk_element *e)
+{
+    CHECK(e->type == WK_DATA);
+    return batch_slice_lent(e->block->rows, e->first, e->rows, &e->block->lender);
 }
 
 static void drop_all(struct list *elements)

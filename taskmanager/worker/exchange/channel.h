@@ -71,6 +71,7 @@ struct wk_block {
     uint32_t waiting __attribute__((aligned(64))); /* sender: slices not sent yet */
     rask_batch *rows __attribute__((aligned(64))); /* owned; NULL: control elements */
     struct pool *pool;
+    struct batch_lender lender; /* of slices that hold the reference of their element */
     uint32_t room, count; /* of elements */
     struct wk_element elements[];
 };
@@ -83,6 +84,8 @@ struct wk_element *wk_block_slice(struct wk_block *block, uint32_t first, uint32
 void wk_element_free(struct wk_element *e); /* NULL is legal */
 /* The rows of a WK_DATA element: one reference, the caller's. */
 rask_batch *wk_element_rows(const struct wk_element *e);
+/* The same, and the element is freed: of both together one count is changed that other cores change, when the rows are gone. */
+rask_batch *wk_element_take(struct wk_element *e);
 
 /* What a row costs of the credit; 0: it depends on the row. */
 uint32_t wk_row_bytes(const rask_batch *rows);

@@ -287,12 +287,14 @@ static void feed_taken(struct wk_task *t, struct wk_element *const *e, uint32_t 
 
     if (count == 1 || rows / count >= TASK_JOIN_BELOW_ROWS) {
         for (uint32_t i = 0; i < count; i++)
-            wk_chain_feed(&t->chain, input, wk_element_rows(e[i]));
+            wk_chain_feed(&t->chain, input, wk_element_take(e[i]));
         return;
     }
     for (uint32_t i = 0; i < count; i++)
         parts[i] = (struct batch_part){e[i]->block->rows, e[i]->first, e[i]->rows};
     wk_chain_feed(&t->chain, input, batch_join(t->host->pool, parts, count));
+    for (uint32_t i = 0; i < count; i++)
+        wk_element_free(e[i]);
 }
 
 static void feed_all(struct wk_task *t, struct wk_element *const *taken, uint32_t count)
@@ -306,8 +308,6 @@ static void feed_all(struct wk_task *t, struct wk_element *const *taken, uint32_
             rows += taken[i + n]->rows;
         feed_taken(t, taken + i, n, rows);
     }
-    for (uint32_t i = 0; i < count; i++)
-        wk_element_free(taken[i]);
 }
 
 /* Takes slices of up to TASK_ROWS_PER_STEP rows into the chain. False: the gate is empty. */
