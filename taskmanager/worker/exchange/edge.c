@@ -411,22 +411,24 @@ static rask_batch *in_order(struct wk_edge *e, const uint16_t *dest, const uint6
 static void cut_partitioned(struct wk_edge *e)
 {
     uint16_t dest[EDGE_BLOCK_ROWS_MAX];
-    uint64_t hash[EDGE_BLOCK_ROWS_MAX];
-    bool hashed = e->partitioner == RASK__GRAPH__PARTITIONER__HASH;
-    uint32_t rows = e->held_rows, at = 0, each;
+    uint64_t hash[EDGE_BLOCK_ROWS_MAX]; /* that do not travel are written one batch over the other: so many leave the caches */
+    bool hashed = e->partitioner == RASK__GRAPH__PARTITIONER__HASH, carried = hashed && !e->drops_hash;
+    uint32_t sampled = e->hot.next % MAX(e->held_count, 1u), rows = e->held_rows, at = 0, each;
     rask_batch *gathered;
     struct wk_block *block;
 
     if (!e->partition.end)
         wk_partition_init(&e->partition, e->channel_count);
     for (uint32_t i = 0; i < e->held_count; i++) {
-        destinations(e, e->held[i], dest + at, hash + at);
+        uint64_t *to = hash + (carried ? at : 0);
+
+        destinations(e, e->held[i], dest + at, to);
+        if (hashed && i == sampled)
+            wk_hot_sample(&e->hot, to, e->held[i]->rows, e->max_parallelism);
         at += e->held[i]->rows;
     }
     CHECK(at == rows);
-    if (hashed)
-        wk_hot_sample(&e->hot, hash, rows, e->max_parallelism);
-    gathered = in_order(e, dest, hashed && !e->drops_hash ? hash : NULL);
+    gathered = in_order(e, dest, carried ? hash : NULL);
     block = block_of(e, gathered);
     each = wk_row_bytes(gathered);
     at = 0;

@@ -62,12 +62,38 @@ static void step_build(struct world *w, rask_out *out)
     assert_int_equal(done, rows);
 }
 
+struct loan {
+    struct batch_lender lender;
+    rask_batch *b;
+};
+static uint32_t loans; /* not given back yet */
+
+static void loan_back(struct batch_lender *lender)
+{
+    struct loan *loan = CONTAINER_OF(lender, struct loan, lender);
+
+    batch_unref(loan->b);
+    mem_free(loan);
+    loans--;
+}
+
+/* Of a batch that only the lender keeps. */
+static rask_batch *slice_lent(rask_batch *b, uint32_t from_row, uint32_t rows)
+{
+    struct loan *loan = MEM_NEW(struct loan);
+
+    loan->lender.back = loan_back;
+    loan->b = batch_ref(b);
+    loans++;
+    return batch_slice_lent(b, from_row, rows, &loan->lender);
+}
+
 static void step_slice(struct world *w, const struct mbatch *from)
 {
     uint32_t at = rng_below(&w->rng, from->b->rows + 1),
              rows = rng_below(&w->rng, from->b->rows - at + 1);
 
-    world_add(w, batch_slice(from->b, at, rows), from->rows + at);
+    world_add(w, rng_below(&w->rng, 2) ? batch_slice(from->b, at, rows) : slice_lent(from->b, at, rows), from->rows + at);
 }
 
 static void step_select(struct world *w, const struct mbatch *from)
@@ -515,6 +541,30 @@ static rask_batch *pair_batch(struct pool *pool, uint32_t rows, const char *word
     return b;
 }
 
+static void a_lent_slice_keeps_its_lender(void **state)
+{
+    static const int16_t order[] = {1, 0};
+    struct pool *pool = pool_new(0);
+    rask_batch *b = pair_batch(pool, 10, "a string that is not short"), *s = slice_lent(b, 3, 4), *whole = slice_lent(b, 0, 10), *p;
+
+    (void)state;
+    assert_int_equal(loans, 1); /* a whole one is the batch itself */
+    assert_ptr_equal(whole, b);
+    batch_unref(whole);
+    batch_unref(b);
+    p = batch_derive(pool, s, &swapped, order);
+    assert_int_equal(rask_batch_row(s, 0).position, 3);
+    batch_unref(s);
+    assert_int_equal(loans, 0); /* what was made from it has a reference of its own */
+    for (uint32_t i = 0; i < 4; i++) {
+        rask_row row = rask_batch_row(p, i);
+
+        assert_int_equal(rask_string(&row, 1).len, 26);
+    }
+    batch_unref(p);
+    pool_check_empty(pool);
+}
+
 static void projection_shares_columns(void **state)
 {
     static const int16_t order[] = {1, 0};
@@ -713,6 +763,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_operations_agree_with_the_model),
         cmocka_unit_test(damaged_bytes_are_refused_or_harmless),
+        cmocka_unit_test(a_lent_slice_keeps_its_lender),
         cmocka_unit_test(projection_shares_columns),
         cmocka_unit_test(event_time_and_hash_are_attached),
         cmocka_unit_test(gather_compacts_sparse_buffers),
