@@ -8,7 +8,7 @@
  * change; CRC32C of each MiB, past the page cache where that can be, synced at the end.
  * --mb: a second, at most; 0: as fast as the disk.
  *
- * Per image a line: seconds, bytes, rows a second in the 1.5 s before and during it, the longest time between two batches.
+ * Per image a line: seconds, bytes, rows a second in 1.5 s before it and as many behind it, and during it, the longest time between two batches.
  * The sums in an image have to be those of the threads' moment, each key once; else it says so and fails.
  */
 #define _GNU_SOURCE
@@ -22,7 +22,7 @@
 #include "bench/c/bench.h"
 #include "bench/rows.h"
 
-enum { PARTS = 2, RUN = 32, BATCH = 4096, NUMBERS = 13, BLOCK_SLOTS = 512, TICK_US = 5000, TICKS = 40000, BEFORE_US = 1500000 };
+enum { PARTS = 2, RUN = 32, BATCH = 4096, NUMBERS = 13, BLOCK_SLOTS = 512, TICK_US = 5000, TICKS = 40000, AROUND_US = 1500000 };
 #define PIECE_BYTES (1u << 20)
 
 struct record {
@@ -286,7 +286,7 @@ static double rate(uint64_t from_us, uint64_t to_us, double *ret_gap_ms)
 static int write_image(const char *path, uint64_t image, uint64_t mb, uint64_t keys)
 {
     struct image m = {.fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_DIRECT, 0666), .piece = bench_memory(2 * PIECE_BYTES), .mb = mb};
-    double before_gap, gap, before, during;
+    double other_gap, gap, around, during;
     uint64_t total = 0, end_us;
 
     if (m.fd < 0)
@@ -305,10 +305,11 @@ static int write_image(const char *path, uint64_t image, uint64_t mb, uint64_t k
     munmap(m.piece, 2 * PIECE_BYTES);
     for (size_t i = 0; i < PARTS; i++)
         total += part[i].frozen_total;
-    before = rate(m.begin_us - BEFORE_US, m.begin_us, &before_gap);
+    usleep(AROUND_US);
+    around = (rate(m.begin_us - AROUND_US, m.begin_us, &other_gap) + rate(end_us, end_us + AROUND_US, &other_gap)) / 2;
     during = rate(m.begin_us, end_us, &gap);
-    printf("image=%" PRIu64 " seconds=%.3f bytes=%" PRIu64 " crc=%" PRIu32 " before=%.0f during=%.0f gap_before_ms=%.3f gap_ms=%.3f\n",
-           image, (double)(end_us - m.begin_us) / 1e6, m.bytes, m.crc, before, during, before_gap, gap);
+    printf("image=%" PRIu64 " seconds=%.3f bytes=%" PRIu64 " crc=%" PRIu32 " around=%.0f during=%.0f gap_ms=%.3f\n",
+           image, (double)(end_us - m.begin_us) / 1e6, m.bytes, m.crc, around, during, gap);
     if (m.total == total && m.records == keys)
         return 0;
     fprintf(stderr, "the image is not of its moment: %" PRIu64 " records, sum %" PRIu64 " and not %" PRIu64 "\n", m.records, m.total, total);
@@ -338,7 +339,7 @@ int main(int argc, char **argv)
         while (__atomic_load_n(&part[i].rows, __ATOMIC_RELAXED) < keys)
             usleep(10000);
     for (uint64_t i = 1; i <= images && rc == 0; i++) {
-        usleep(BEFORE_US * 2);
+        usleep(AROUND_US); /* behind what was looked at of the one before */
         rc = write_image(path, i, mb, keys);
     }
     __atomic_store_n(&ending, true, __ATOMIC_RELEASE);
