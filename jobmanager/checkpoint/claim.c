@@ -46,6 +46,7 @@ char *jm_ck_running_mark(const struct jm_ckpt *c)
     return mem_printf("%s/" CKPT_RUNNING "%s", c->dir, c->job);
 }
 
+/* The process is named because jobs end with it. Where another JobManager may take them over it must not be. */
 char *jm_ck_mark_text(const struct jm_ckpt *c)
 {
     char process[ENV_PROCESS_MAX];
