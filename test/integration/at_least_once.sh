@@ -20,11 +20,12 @@ counts_are() { # counts_are NAME LEAST MOST
     out="$1 $(counted "$1")"
     [[ ${out##* } -ge $2 && ${out##* } -le $3 ]]
 }
-# The job was over before them: up to eight are under way then.
+# The job was over before them, or a worker of it, whose tasks had finished: up to eight are under way then.
 failed_are_those_that_the_end_met() {
-    out=$(rest "/jobs/$job/checkpoints" | tail -1 | python3 -c 'import json, sys
+    out=$(rest "/jobs/$job/checkpoints" | tail -1 | python3 -c 'import json, re, sys
 for c in json.load(sys.stdin)["history"]:
-    if c["status"] == "FAILED" and "the job ended" not in c["failure_message"] and "the job is over" not in c["failure_message"]: print(c["id"], c["failure_message"])')
+    if c["status"] == "FAILED" and not re.search("the job (ended|is over)|every task has finished|is not there", c["failure_message"]):
+        print(c["id"], c["failure_message"])')
     [[ -z $out ]]
 }
 # The last count of each key is at least that of its numbers.
