@@ -44,6 +44,7 @@ struct lane {
     struct fs_file *handle;
     uint32_t file; /* index of handle */
     bool local;    /* handle is a copy on this host */
+    uint32_t missed; /* file that was not there at the first try, and 1; 0: none */
     bool opening, working, begun, ended;
     /* on a thread of env_work: */
     struct env_work work;
@@ -71,6 +72,7 @@ struct wk_restoring {
     struct lane *lanes;
     uint32_t lane_count, active, working;
     struct err err;
+    bool missed; /* _metadata was not there at the first try */
     int stop; /* atomic: dropped or failed */
     bool dropped;
 };
@@ -478,11 +480,49 @@ static void on_piece(void *arg, const struct fs_result *result)
     advance(l->r);
 }
 
+static void open_file(struct lane *l, uint32_t file);
+
+/*
+ * What is not there may be hidden: while the folder of all checkpoints of the job is away (a lost mount) nothing is known.  It may
+ * have come back by now, so who finds it looks for the file once more.
+ */
+static void look_at_folder(struct wk_restoring *r, fs_cb *then, void *arg)
+{
+    const char *slash = strrchr(r->msg->dir, '/');
+    char *folder = mem_printf("%.*s", (int)(slash - r->msg->dir), r->msg->dir);
+
+    fs_of(r)->ops->list(fs_of(r), folder, then, arg);
+    mem_free(folder);
+}
+static bool may_be_hidden(const struct wk_restoring *r, const struct fs_result *result)
+{
+    return result->code == ERR_NOT_FOUND && !r->msg->of_user && strrchr(r->msg->dir, '/');
+}
+
+static void on_folder(void *arg, const struct fs_result *result)
+{
+    struct lane *l = arg;
+    struct err err = unreachable(l->r, result);
+
+    if (result->code == 0) {
+        open_file(l, l->file);
+        return;
+    }
+    l->opening = false;
+    fail(l->r, &err);
+    advance(l->r);
+}
+
 static void on_open(void *arg, const struct fs_result *result)
 {
     struct lane *l = arg;
     struct err err = unreachable(l->r, result);
 
+    if (!l->local && may_be_hidden(l->r, result) && l->missed != l->file + 1) {
+        l->missed = l->file + 1;
+        look_at_folder(l->r, on_folder, l);
+        return;
+    }
     l->opening = false;
     l->handle = result->file;
     if (result->code == ERR_NOT_FOUND) /* _metadata was there, and names it */
@@ -608,23 +648,19 @@ static void advance(struct wk_restoring *r)
         finish(r, NULL);
 }
 
-/* The folder of all checkpoints of the job: while it is there nothing is hidden by a lost mount. */
+static void on_metadata(void *arg, const struct fs_result *result);
+
 static void on_siblings(void *arg, const struct fs_result *result)
 {
     struct wk_restoring *r = arg;
     struct err err;
 
-    err_set(&err, result->code == 0 ? ERR_CORRUPT : ERR_IO, "\"%s\" is not there", r->path);
+    if (result->code == 0) {
+        fs_of(r)->ops->read_all(fs_of(r), r->path, CKPT_META_MAX, on_metadata, r);
+        return;
+    }
+    err_set(&err, ERR_IO, "\"%s\" is not there", r->path);
     finish(r, &err);
-}
-
-static void look_at_siblings(struct wk_restoring *r)
-{
-    const char *slash = strrchr(r->msg->dir, '/');
-    char *folder = mem_printf("%.*s", (int)(slash - r->msg->dir), r->msg->dir);
-
-    fs_of(r)->ops->list(fs_of(r), folder, on_siblings, r);
-    mem_free(folder);
 }
 
 static void on_metadata(void *arg, const struct fs_result *result)
@@ -633,10 +669,13 @@ static void on_metadata(void *arg, const struct fs_result *result)
     struct err err = unreachable(r, result);
     int rc = err.code;
 
-    if (result->code == ERR_NOT_FOUND && !r->msg->of_user && strrchr(r->msg->dir, '/')) {
-        look_at_siblings(r);
+    if (may_be_hidden(r, result) && !r->missed) {
+        r->missed = true;
+        look_at_folder(r, on_siblings, r);
         return;
     }
+    if (may_be_hidden(r, result))
+        rc = err_set(&err, ERR_CORRUPT, "\"%s\" is not there", r->path);
     if (rc == 0)
         rc = ckpt_meta_unpack(result->data, result->len, r->path, &r->meta, &err);
     if (rc == 0 && r->local && !wk_local_is_of(r->local, r->meta->job))

@@ -235,8 +235,8 @@ static void check_state(struct bench *b, struct wk_state *got, const rask_op *ct
     *ret_splits += wk_state_list_count(got, SPLITS);
 }
 
-/* With that many subtasks: all of the state is there, once. */
-static void restore(struct bench *b, uint32_t parallelism)
+/* With that many subtasks: all of the state is there, once. false, and b->code: a restore failed. */
+static bool can_restore(struct bench *b, uint32_t parallelism, const struct wk_local *local)
 {
     Rask__Control__Restore msg = RASK__CONTROL__RESTORE__INIT;
     uint64_t keys = 0;
@@ -257,15 +257,23 @@ static void restore(struct bench *b, uint32_t parallelism)
         op.ctx.parallelism = parallelism;
         op.ctx.max_parallelism = 128;
         b->done = false;
-        (void)wk_restore_start(sim_env(b->node), tasks, 1, &msg, b->local, on_restored, b);
+        (void)wk_restore_start(sim_env(b->node), tasks, 1, &msg, local, on_restored, b);
         wait_for(b);
-        if (b->code != 0)
-            fail_msg("%s", b->text);
-        check_state(b, op.state, &op.ctx, &keys, &splits);
+        if (b->code == 0)
+            check_state(b, op.state, &op.ctx, &keys, &splits);
         wk_state_free(op.state);
+        if (b->code != 0)
+            return false;
     }
     assert_int_equal(keys, KEYS);
     assert_int_equal(splits, SPLIT_COUNT);
+    return true;
+}
+
+static void restore(struct bench *b, uint32_t parallelism)
+{
+    if (!can_restore(b, parallelism, b->local))
+        fail_msg("%s", b->text);
 }
 
 /* The files of the checkpoints; _metadata stays. */
@@ -486,6 +494,82 @@ static void copies_of_another_job_are_left(void **state)
     bench_free(b);
 }
 
+/* ---- a folder that goes away and comes back, as by a mount ---- */
+
+struct mounted {
+    struct fs fs;
+    struct fs *under;
+    uint32_t calls, from, to; /* it is away in calls `from` .. `to` - 1 */
+};
+
+static struct fs *under(struct fs *fs)
+{
+    return CONTAINER_OF(fs, struct mounted, fs)->under;
+}
+static const char *seen(struct fs *fs, const char *path)
+{
+    struct mounted *m = CONTAINER_OF(fs, struct mounted, fs);
+    uint32_t call = m->calls++;
+
+    return call >= m->from && call < m->to ? "/nowhere/at/all" : path;
+}
+static void mounted_open(struct fs *fs, const char *path, enum fs_open_mode mode, fs_cb *cb, void *arg)
+{
+    under(fs)->ops->open(under(fs), seen(fs, path), mode, cb, arg);
+}
+static void mounted_read_all(struct fs *fs, const char *path, size_t max, fs_cb *cb, void *arg)
+{
+    under(fs)->ops->read_all(under(fs), seen(fs, path), max, cb, arg);
+}
+static void mounted_list(struct fs *fs, const char *path, fs_cb *cb, void *arg)
+{
+    under(fs)->ops->list(under(fs), seen(fs, path), cb, arg);
+}
+static void mounted_pread(struct fs *fs, struct fs_file *file, uint64_t offset, size_t len, fs_cb *cb, void *arg)
+{
+    under(fs)->ops->pread(under(fs), file, offset, len, cb, arg);
+}
+static void mounted_close(struct fs *fs, struct fs_file *file)
+{
+    under(fs)->ops->close(under(fs), file);
+}
+static void mounted_forget(struct fs *fs, void *arg)
+{
+    under(fs)->ops->forget(under(fs), arg);
+}
+static const struct fs_ops mounted_ops = {.open = mounted_open, .read_all = mounted_read_all, .list = mounted_list,
+                                          .pread = mounted_pread, .close = mounted_close, .forget = mounted_forget};
+
+/* Found by the checker: state that could not be reached for a moment was taken for state that is gone, and the job failed for good. */
+static void what_is_hidden_for_a_while_is_not_taken_for_lost(void **state)
+{
+    struct bench *b = bench_new(7, COPIES);
+    struct env *env = sim_env(b->node);
+    uint32_t calls = 1, came_back = 0, stayed_away = 0;
+
+    (void)state;
+    write_checkpoint(b);
+    for (uint32_t from = 0; from < calls; from++)
+        for (uint32_t away = 1; away < 5; away++) {
+            struct mounted m = {{&mounted_ops}, env->fs, 0, from, away < 4 ? from + away : UINT32_MAX};
+            bool done;
+
+            env->fs = &m.fs;
+            done = can_restore(b, 1, NULL);
+            env->fs = m.under;
+            if (!done)
+                assert_int_equal(b->code, ERR_IO); /* the next try may find it */
+            came_back += done;
+            stayed_away += !done;
+            calls = MAX(calls, done ? m.calls : 0);
+        }
+    assert_true(calls >= 3 && came_back >= 3 && stayed_away >= 6);
+    remove_files(b);
+    assert_false(can_restore(b, 1, NULL));
+    assert_int_equal(b->code, ERR_CORRUPT); /* it is gone: an older checkpoint may be whole */
+    bench_free(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -496,6 +580,7 @@ int main(void)
         cmocka_unit_test(spoilt_copies_are_not_believed),
         cmocka_unit_test(a_bit_that_has_flipped_in_a_copy_is_found),
         cmocka_unit_test(copies_of_another_job_are_left),
+        cmocka_unit_test(what_is_hidden_for_a_while_is_not_taken_for_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
