@@ -315,6 +315,23 @@ static void tasks_read_ahead_with_it(void **state)
     end(&f);
 }
 
+/* What nobody has changed stands in its page as before, and is in the image once. */
+static void the_reader_leaves_out_what_was_read_ahead(void **state)
+{
+    struct wk_snapshot *snap;
+    struct fixture f;
+
+    (void)state;
+    begin(&f, 256 * MIB, true);
+    assert_int_equal(change(&f, 0, KEYS, 'a'), KEYS);
+    assert_true(fill(&f) > 4);
+    snap = wk_state_freeze(f.s, ++f.checkpoint, WK_SNAPSHOT_FULL);
+    assert_int_equal(change(&f, 0, KEYS / 4, 'b'), KEYS / 4);
+    expect_image(snap);
+    wk_state_settle(f.s, 0);
+    end(&f);
+}
+
 static void nobody_reads_ahead_where_memory_is_scarce(void **state)
 {
     struct fixture f;
@@ -348,6 +365,7 @@ int main(void)
         cmocka_unit_test(it_is_given_up_for_state),
         cmocka_unit_test(it_is_given_up_for_timers),
         cmocka_unit_test(tasks_read_ahead_with_it),
+        cmocka_unit_test(the_reader_leaves_out_what_was_read_ahead),
         cmocka_unit_test(nobody_reads_ahead_where_memory_is_scarce),
         cmocka_unit_test(another_thread_gets_it_while_the_state_goes_on),
     };
