@@ -182,7 +182,7 @@ static inline struct wanted wanted_of(const struct wk_snapshot *snap, const stru
 
     if (born > snap->epoch)
         return (struct wanted){.read = PAGE_READ};
-    base = f->image || f->groups[g - t->groups].image ? 0 : snap->base_epoch;
+    base = base_of(snap, f, &f->groups[g - t->groups]);
     if (born <= base)
         return (struct wanted){.read = PAGE_READ};
     return (struct wanted){&f->groups[g - t->groups], base, __atomic_load_n(&snap->pages[o->page].read, __ATOMIC_SEQ_CST)};
@@ -243,7 +243,7 @@ static uint32_t next_wanted(const struct wk_snapshot *snap, const struct table *
  */
 static bool take_page(struct wk_snapshot *snap, const struct table *t, struct frozen *f, uint32_t base, const struct page *p)
 {
-    uint32_t end = p == f->tail ? f->used : p->used, at, unread = PAGE_UNREAD;
+    uint32_t end = end_of(f, p), at, unread = PAGE_UNREAD;
     uint32_t *read = &snap->pages[p->id].read;
 
     if (p->newest <= base || end > PAGE_BYTES || __atomic_load_n(read, __ATOMIC_RELAXED) != PAGE_UNREAD)
@@ -293,7 +293,7 @@ static void read_ahead(struct wk_snapshot *snap)
 
         if (!snap->ahead)
             continue;
-        done = take_page(snap, &snap->state->tables[snap->ahead_table], g, f->image || g->image ? 0 : snap->base_epoch, snap->ahead);
+        done = take_page(snap, &snap->state->tables[snap->ahead_table], g, base_of(snap, f, g), snap->ahead);
         snap->ahead = snap->ahead->prev;
     }
 }

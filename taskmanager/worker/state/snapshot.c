@@ -356,7 +356,7 @@ static void go_to(struct wk_snapshot *snap, const struct frozen *f, struct page 
         p = p->prev;
     snap->page = p;
     if (p)
-        snap->end = p == f->tail ? f->used : p->used;
+        snap->end = end_of(f, p);
 }
 
 /* What the task wrote down of the group's pages, which all have been read. As above. */

@@ -73,7 +73,17 @@ struct wk_snapshot {
     uint32_t refs; /* reader and task; atomic */
 };
 
-/* base: epoch that a delta starts at; 0: it is an image. */
+/* The epoch that its delta of a group starts at; 0: it has an image. */
+static inline uint32_t base_of(const struct wk_snapshot *snap, const struct frozen_table *t, const struct frozen *f)
+{
+    return t->image || f->image ? 0 : snap->base_epoch;
+}
+/* Where the entries of a page end that were there then. */
+static inline uint32_t end_of(const struct frozen *f, const struct page *p)
+{
+    return p == f->tail ? f->used : p->used;
+}
+/* base: as above. */
 static inline bool wk_snapshot_wants(const struct wk_snapshot *snap, const struct table *t, uint32_t base, struct entry *e)
 {
     if (!is_visible(e, base, snap->epoch) || (base == 0 && e->kind == ENTRY_DELETE))

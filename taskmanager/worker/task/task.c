@@ -279,7 +279,7 @@ static int handle_control(struct wk_task *t)
     return rc;
 }
 
-/* Elements [from, from + count) of what was taken go into the chain: many small ones as one batch, large ones as they are. */
+/* Elements that were taken go into the chain, many small ones as one batch, large ones as they are, and are freed. */
 static void feed_taken(struct wk_task *t, struct wk_element *const *e, uint32_t count, uint32_t rows)
 {
     struct batch_part parts[TASK_SLICES_PER_STEP];
