@@ -18,8 +18,6 @@
 #define POLL_FIRST_MS 20
 #define POLL_LONGEST_MS 500
 #define LINE_EVERY_MS 10000
-#define WORKERS_MAX 1024
-#define OUTPUT_PART (1u << 20)
 
 static volatile sig_atomic_t interrupts; /* written by the signal handler alone */
 
@@ -35,7 +33,7 @@ struct attached {
     char id[ID_TEXT_MAX];
     bool terminal, line_shown, show_output, cancelled;
     uint32_t worker_count;
-    uint64_t offsets[WORKERS_MAX]; /* of each worker's output, what was printed */
+    uint64_t offsets[CLI_WORKERS_MAX]; /* of each worker's output, what was printed */
     char state[32];
     char reason[512]; /* why it waits; "": it does not */
     int64_t records, last_records, duration_ms;
@@ -65,22 +63,17 @@ static bool is_over(const struct attached *a)
 
 /* ---- output ---- */
 
-/* Prints what worker i has written since; *ret_more: there is more at once. */
+/* Prints the lines that worker i has written since; *ret_more: there is more at once. */
 static int print_output(struct attached *a, uint32_t i, bool *ret_more, struct err *err)
 {
     struct bytes body = {0};
-    char path[128];
-    int status, code;
+    int status, code = cli_get_worker_file(a->client, a->id, "output", i, a->offsets[i], is_over(a), &body, ret_more, &status, err);
 
-    *ret_more = false;
-    snprintf(path, sizeof(path), "/jobs/%s/output?worker=%" PRIu32 "&offset=%" PRIu64, a->id, i, a->offsets[i]);
-    code = cli_http_call(a->client, "GET", path, NULL, 0, &status, &body, err);
     if (code == 0 && status == 200 && body.len) {
         clear_line(a);
         fwrite(body.data, 1, body.len, stdout);
         code = cli_flush(err);
         a->offsets[i] += body.len;
-        *ret_more = body.len >= OUTPUT_PART;
     } else if (code == 0 && status >= 400 && is_over(a)) { /* while it runs, the worker may not have begun */
         clear_line(a);
         fprintf(stderr, "rask: note: the output of worker %" PRIu32 " is not complete: %.*s\n", i, (int)MIN(body.len, 500),
@@ -94,7 +87,7 @@ static int print_outputs(struct attached *a, struct err *err)
 {
     int code = 0;
 
-    for (uint32_t i = 0; code == 0 && a->show_output && i < MIN(a->worker_count, WORKERS_MAX); i++) {
+    for (uint32_t i = 0; code == 0 && a->show_output && i < MIN(a->worker_count, CLI_WORKERS_MAX); i++) {
         bool more = true;
 
         while (code == 0 && more)

@@ -1,10 +1,13 @@
 /* cluster.c - calls to a JobManager that several commands make. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "client/client.h"
 #include "common/security/tls_conf.h"
+
+#define FILE_PART (1u << 20) /* the most that an answer has of a file */
 
 /* security.ssl.rest.enabled, unless the address says http; or one that says https. */
 static int use_tls(const struct conf *conf, const char *address, struct cli_http *client, struct err *err)
@@ -77,4 +80,24 @@ int cli_call_json(struct cli_http *client, const char *method, const char *path,
 out:
     bytes_release(&body);
     return code;
+}
+
+int cli_get_worker_file(struct cli_http *client, const char *job, const char *file, uint32_t i, uint64_t offset, bool to_the_end,
+                        struct bytes *body, bool *ret_more, int *ret_status, struct err *err)
+{
+    const uint8_t *line_end;
+    char path[128];
+    int code;
+
+    snprintf(path, sizeof(path), "/jobs/%s/%s?worker=%" PRIu32 "&offset=%" PRIu64, job, file, i, offset);
+    code = cli_http_call(client, "GET", path, NULL, 0, ret_status, body, err);
+    *ret_more = code == 0 && *ret_status == 200 && body->len >= FILE_PART;
+    if (code < 0 || *ret_status != 200 || to_the_end || body->len == 0)
+        return code;
+    line_end = memrchr(body->data, '\n', body->len);
+    if (line_end)
+        body->len = (size_t)(line_end + 1 - body->data);
+    else if (!*ret_more)
+        body->len = 0;
+    return 0;
 }

@@ -15,8 +15,6 @@ static const char help[] =
     "  -m, --jobmanager ADDR    HOST:PORT of the REST API (rest.address, rest.port)\n"
     "  -D key=value             a setting of the configuration\n";
 
-#define WORKERS_MAX 1024
-#define LOG_PART (1u << 20)
 #define POLL_MS 250
 
 /* What worker i has logged since *offset. last: the log is not asked for again. */
@@ -24,16 +22,11 @@ static int print_part(struct cli_http *client, const char *id, uint32_t i, bool 
                       struct err *err)
 {
     struct bytes body = {0};
-    char path[128];
-    int status, code;
+    int status, code = cli_get_worker_file(client, id, "log", i, *offset, last, &body, ret_more, &status, err);
 
-    *ret_more = false;
-    snprintf(path, sizeof(path), "/jobs/%s/log?worker=%" PRIu32 "&offset=%" PRIu64, id, i, *offset);
-    code = cli_http_call(client, "GET", path, NULL, 0, &status, &body, err);
     if (code == 0 && status == 200) {
         fwrite(body.data, 1, body.len, stdout);
         *offset += body.len;
-        *ret_more = body.len >= LOG_PART;
     } else if (code == 0 && status >= 400 && last) { /* before, the worker may not have begun */
         struct json *answer = NULL;
         struct arena arena;
@@ -41,7 +34,7 @@ static int print_part(struct cli_http *client, const char *id, uint32_t i, bool 
         arena_init(&arena);
         if (json_parse(&arena, body.data ? (char *)body.data : "", body.len, &answer, NULL) < 0)
             answer = NULL;
-        code = cli_answer_error(client, path, status, answer, err);
+        code = cli_answer_error(client, "the log of a worker", status, answer, err);
         err_wrap(err, "the log of worker %" PRIu32 " cannot be read", i);
         arena_release(&arena);
     }
@@ -67,7 +60,7 @@ static int round_of(struct cli_http *client, const char *id, bool follow, uint64
         workers = json_get_int(job, "workers", 0);
     }
     arena_release(&arena);
-    for (int64_t i = 0; code == 0 && i < MIN(workers, WORKERS_MAX); i++) {
+    for (int64_t i = 0; code == 0 && i < MIN(workers, CLI_WORKERS_MAX); i++) {
         bool more = true;
 
         while (code == 0 && more)
@@ -99,7 +92,7 @@ int cli_logs(int argc, char **argv)
         code = cli_connect(&o, &client, &err);
     if (code == 0) {
         id_format(&id, text);
-        offsets = mem_alloc_array(WORKERS_MAX, sizeof(offsets[0]));
+        offsets = mem_alloc_array(CLI_WORKERS_MAX, sizeof(offsets[0]));
         for (;;) {
             struct timespec pause = {0, POLL_MS * 1000000L};
 

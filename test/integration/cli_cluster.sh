@@ -58,6 +58,7 @@ timeout 60 "$rask" run -p 4 "$examples/wordcount.c" --input "$examples/data/acce
 status=$?
 out=$(cat progress)
 check "an attached job ends with 0" said 0 "Program execution finished"
+out=$(wc printed)
 check "its output reaches the terminal once, all of it" test "$(grep -c '^[1-4]> ' printed)" -eq "$(words)"
 cp "$examples/data/access.log" relative.log
 run "$rask" run -p 2 "$examples/wordcount.c" --input relative.log --output counts.csv
@@ -95,6 +96,48 @@ check "a job of one chain counts what it reads" said 0 "FINISHED  1000 records"
 run "$rask" run -D taskmanager.memory.network.fraction=0.2 -D rest.port="$port" chained.c
 check "a setting of the daemons is told to do nothing" said 0 "note: -D: 'taskmanager.memory.network.fraction' belongs to the daemons"
 check "one of the client is not" test "$(grep -c 'note:' <<<"$out")" -eq 1
+# ---- lines of two workers: subtask 0 is in the middle of one when subtask 3, in the other worker, writes its own ----
+cat >halves.c <<C
+#include <rask/rask.h>
+#include <unistd.h>
+static int say(const char *when, const char *text, size_t len)
+{
+    while (access(when, F_OK) < 0)
+        usleep(1000);
+    return write(1, text, len) == (ssize_t)len ? 0 : -1;
+}
+static int halves(rask_ctx *ctx, const rask_row *row, rask_out *out)
+{
+    static int said[4];
+    uint32_t subtask = rask_subtask(ctx);
+
+    (void)row, (void)out;
+    if (said[subtask]++)
+        return 0;
+    if (subtask == 3)
+        return say("$top/whole", "a whole line\\n", 13);
+    return subtask ? 0 : say("$top", "one half ", 9) || say("$top/half", "and the other\\n", 14);
+}
+int rask_job(rask_env *env, const rask_params *params)
+{
+    (void)params;
+    rask_stream *numbers = rask_rebalance(rask_set_parallelism(rask_from_sequence(env, 1, 400), 1));
+
+    rask_print(rask_flat_map(numbers, halves, &rask_sequence_schema));
+    return rask_execute(env, "halves");
+}
+C
+timeout 60 "$rask" run -p 4 halves.c >lines 2>progress &
+client=$!
+check "half a line is written" until_said "one half" sh -c 'cat "$0"/log/*.out' "$top"
+touch whole
+check "a line of another worker is printed" until_said "a whole line" cat lines
+touch half
+wait "$client"
+status=$?
+out=$(cat lines progress)
+check "no line is printed within another" test "$(LC_ALL=C sort lines)" = $'a whole line\none half and the other'
+
 # ---- an unbounded job ----
 cat >endless.c <<'C'
 #include <rask/rask.h>
