@@ -71,8 +71,7 @@ static int print_output(struct attached *a, uint32_t i, bool *ret_more, struct e
 
     if (code == 0 && status == 200 && body.len) {
         clear_line(a);
-        fwrite(body.data, 1, body.len, stdout);
-        code = cli_flush(err);
+        code = cli_print(body.data, body.len, err);
         a->offsets[i] += body.len;
     } else if (code == 0 && status >= 400 && is_over(a)) { /* while it runs, the worker may not have begun */
         clear_line(a);
@@ -251,7 +250,8 @@ int cli_attach(struct cli_http *client, const struct id *job_id, bool show_outpu
     code = follow(a, &err);
     clear_line(a);
     if (code < 0) {
-        err_wrap(&err, "lost sight of job %s, which goes on unless its JobManager is gone (rask list tells)", a->id);
+        err_wrap(&err, is_over(a) ? "the output of job %s is not complete"
+                                  : "lost sight of job %s, which goes on unless its JobManager is gone (rask list tells)", a->id);
     } else if (strcmp(a->state, "FAILED") == 0) {
         code = root_cause(a, &err);
     } else if (strcmp(a->state, "CANCELED") == 0) {

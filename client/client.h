@@ -151,6 +151,7 @@ int cli_cancel_with_savepoint(const struct cli_options *options, struct cli_http
                               struct arena *arena, struct err *err) MUST_CHECK;
 /* Prints "rask: text" to stderr and returns 1. */
 int cli_fail(const struct err *err);
+int cli_print(const void *data, size_t len, struct err *err) MUST_CHECK; /* to standard output, at once */
 int cli_flush(struct err *err) MUST_CHECK; /* standard output: what was printed must have arrived */
 /* ---- attach.c: follows a job until it is over ---- */
 /* Output to stdout, progress to stderr. Returns the exit code. */

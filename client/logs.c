@@ -25,7 +25,7 @@ static int print_part(struct cli_http *client, const char *id, uint32_t i, bool 
     int status, code = cli_get_worker_file(client, id, "log", i, *offset, last, &body, ret_more, &status, err);
 
     if (code == 0 && status == 200) {
-        fwrite(body.data, 1, body.len, stdout);
+        code = cli_print(body.data, body.len, err);
         *offset += body.len;
     } else if (code == 0 && status >= 400 && last) { /* before, the worker may not have begun */
         struct json *answer = NULL;
@@ -66,7 +66,7 @@ static int round_of(struct cli_http *client, const char *id, bool follow, uint64
         while (code == 0 && more)
             code = print_part(client, id, (uint32_t)i, *ret_over || !follow, &offsets[i], &more, err);
     }
-    return code < 0 ? code : cli_flush(err);
+    return code;
 }
 
 int cli_logs(int argc, char **argv)

@@ -294,6 +294,14 @@ int cli_flush(struct err *err)
     return err_errno(err, errno ? errno : EIO, "cannot write to standard output");
 }
 
+int cli_print(const void *data, size_t len, struct err *err)
+{
+    errno = 0; /* fflush after a failed fwrite would not know why */
+    if (fwrite(data, 1, len, stdout) == len && fflush(stdout) == 0)
+        return 0;
+    return err_errno(err, errno ? errno : EIO, "cannot write to standard output");
+}
+
 int cli_fail(const struct err *err)
 {
     fflush(stdout);

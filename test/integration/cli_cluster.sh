@@ -78,6 +78,8 @@ for log in "$top"/log/*worker-"$id"*.log.away; do mv "$log" "${log%.away}"; done
 printf 'a b\n' >two.txt
 run sh -c '"$0" run "$1" --input two.txt >/dev/full' "$rask" "$examples/wordcount.c"
 check "output that cannot be written is a failure" said 1 "cannot write to standard output: No space left"
+run bash -c 'set -o pipefail; "$0" run -p 4 "$1" --input "$2" | head -n 1' "$rask" "$examples/wordcount.c" "$examples/data/access.log"
+check "a reader of the output that leaves is told of" said 1 "cannot write to standard output: Broken pipe"
 run sh -c '"$0" info "$1" --input two.txt >/dev/full' "$rask" "$examples/wordcount.c"
 check "a plan that cannot be written is a failure" said 1 "cannot write to standard output: No space left"
 
