@@ -56,7 +56,7 @@ trouble full_disk "$top/disk/ckpt/$job/" "No space left on device"
 rm "$top/disk/filler"
 mended full_disk
 
-mount -o remount,ro "$top/disk"
+make_read_only "$top/disk"
 trouble read_only "$top/disk/ckpt/$job/" "Read-only file system"
 mount -o remount,rw "$top/disk"
 mended read_only

@@ -39,6 +39,9 @@ eventually() {
     return 1
 }
 
+# make_read_only MOUNT: refused while somebody has a file there open for writing, which a checkpoint does for a moment
+make_read_only() { eventually mount -o remount,ro "$1" 2>/dev/null; }
+
 # ---- daemons of a script with the list pids: needs bin and top ----
 
 # start_daemons N: a JobManager and N TaskManagers, taskmanager1 ...

@@ -78,7 +78,7 @@ trouble() {
 }
 harm_full() { fill; }
 mend_full() { rm "$top/disk/filler"; }
-harm_read_only() { mount -o remount,ro "$top/disk"; }
+harm_read_only() { make_read_only "$top/disk"; }
 mend_read_only() { mount -o remount,rw "$top/disk"; }
 harm_forbidden() { chmod 0500 "$folder"; }
 mend_forbidden() { chmod 0700 "$folder" 2>/dev/null; }
