@@ -51,12 +51,16 @@ run_jobs() {
         "$build/bin/rask" run "$top/job.so" --input "$top/lines" >"$top/out" 2>&1 || fail "job $i: $(tail -n 3 "$top/out")"
     done
 }
-# Of the pid: RSS in KiB, threads.
+# Of the pid: RSS in KiB, and threads.  Those for blocking calls start when that many calls are made at once, and stay: up to four are
+# counted as four.
 look_at() {
-    local status threads=(/proc/"$1"/task/*)
+    local status task threads=0 blocking=0
     status=$(<"/proc/$1/status")
     status=${status#*VmRSS:}
-    echo "${status%% kB*} ${#threads[@]}"
+    for task in "/proc/$1/task"/*; do
+        if [[ $(<"$task/comm") == rask-blocking ]]; then blocking=$((blocking + 1)); else threads=$((threads + 1)); fi
+    done
+    echo "${status%% kB*} $((threads + (blocking > 4 ? blocking : 4)))"
 }
 # What each descriptor of the pid is, sorted.
 descriptors_of() {

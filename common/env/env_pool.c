@@ -58,6 +58,7 @@ static void *pool_thread(void *arg)
     struct env_pool *pool = arg;
     struct env_work *work;
 
+    pthread_setname_np(pthread_self(), "rask-blocking");
     pthread_mutex_lock(&pool->mutex);
     for (;;) {
         bool was_empty;
