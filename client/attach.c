@@ -67,16 +67,19 @@ static bool is_over(const struct attached *a)
 static int print_output(struct attached *a, uint32_t i, bool *ret_more, struct err *err)
 {
     struct bytes body = {0};
-    int status, code = cli_get_worker_file(a->client, a->id, "output", i, a->offsets[i], is_over(a), &body, ret_more, &status, err);
+    bool refused;
+    int code = cli_get_worker_file(a->client, a->id, "output", i, a->offsets[i], is_over(a), &body, ret_more, &refused, err);
 
-    if (code == 0 && status == 200 && body.len) {
+    if (code == 0 && body.len) {
         clear_line(a);
         code = cli_print(body.data, body.len, err);
         a->offsets[i] += body.len;
-    } else if (code == 0 && status >= 400 && is_over(a)) { /* while it runs, the worker may not have begun */
-        clear_line(a);
-        fprintf(stderr, "rask: note: the output of worker %" PRIu32 " is not complete: %.*s\n", i, (int)MIN(body.len, 500),
-                body.data ? (char *)body.data : "");
+    } else if (refused) { /* while it runs, the worker may not have begun */
+        if (is_over(a)) {
+            clear_line(a);
+            fprintf(stderr, "rask: note: the output of worker %" PRIu32 " is not complete: %s\n", i, err->text);
+        }
+        code = 0;
     }
     bytes_release(&body);
     return code;

@@ -142,10 +142,10 @@ int cli_call_json(struct cli_http *client, const char *method, const char *path,
  * What worker i has written to its file ("log" or "output") since offset, into body, which is the caller's. Files of
  * several workers are printed in turn, so the answer ends with a whole line (of at most a MiB) and is empty while there
  * is none; to_the_end: it is the last that is asked for, the rest of a line too. *ret_more: there is more at once.
- * *ret_status: 200, or body says why not.
+ * *ret_refused: it failed by the server's answer, as before the worker has begun, and not by the connection.
  */
 int cli_get_worker_file(struct cli_http *client, const char *job, const char *file, uint32_t i, uint64_t offset, bool to_the_end,
-                        struct bytes *body, bool *ret_more, int *ret_status, struct err *err) MUST_CHECK;
+                        struct bytes *body, bool *ret_more, bool *ret_refused, struct err *err) MUST_CHECK;
 /* Takes a savepoint and cancels the job then; prints where it is. */
 int cli_cancel_with_savepoint(const struct cli_options *options, struct cli_http *client, const struct id *id,
                               struct arena *arena, struct err *err) MUST_CHECK;

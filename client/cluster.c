@@ -82,22 +82,36 @@ out:
     return code;
 }
 
-int cli_get_worker_file(struct cli_http *client, const char *job, const char *file, uint32_t i, uint64_t offset, bool to_the_end,
-                        struct bytes *body, bool *ret_more, int *ret_status, struct err *err)
+/* Whole lines; all of it if it is `full` and within one. */
+static size_t whole_lines(const struct bytes *text, bool full)
 {
-    const uint8_t *line_end;
-    char path[128];
-    int code;
+    const uint8_t *end = text->len ? memrchr(text->data, '\n', text->len) : NULL;
 
+    return end ? (size_t)(end + 1 - text->data) : full ? text->len : 0;
+}
+
+int cli_get_worker_file(struct cli_http *client, const char *job, const char *file, uint32_t i, uint64_t offset, bool to_the_end,
+                        struct bytes *body, bool *ret_more, bool *ret_refused, struct err *err)
+{
+    struct json *answer = NULL;
+    struct arena arena;
+    char path[128];
+    int status, code;
+
+    *ret_more = *ret_refused = false;
     snprintf(path, sizeof(path), "/jobs/%s/%s?worker=%" PRIu32 "&offset=%" PRIu64, job, file, i, offset);
-    code = cli_http_call(client, "GET", path, NULL, 0, ret_status, body, err);
-    *ret_more = code == 0 && *ret_status == 200 && body->len >= FILE_PART;
-    if (code < 0 || *ret_status != 200 || to_the_end || body->len == 0)
-        return code;
-    line_end = memrchr(body->data, '\n', body->len);
-    if (line_end)
-        body->len = (size_t)(line_end + 1 - body->data);
-    else if (!*ret_more)
-        body->len = 0;
-    return 0;
+    code = cli_http_call(client, "GET", path, NULL, 0, &status, body, err);
+    if (code == 0 && status == 200) {
+        *ret_more = body->len >= FILE_PART;
+        if (!to_the_end)
+            body->len = whole_lines(body, *ret_more);
+    } else if (code == 0) {
+        *ret_refused = true;
+        arena_init(&arena);
+        if (json_parse(&arena, body->data ? (char *)body->data : "", body->len, &answer, NULL) < 0)
+            answer = NULL;
+        code = cli_answer_error(client, path, status, answer, err);
+        arena_release(&arena);
+    }
+    return code;
 }

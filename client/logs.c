@@ -22,21 +22,16 @@ static int print_part(struct cli_http *client, const char *id, uint32_t i, bool 
                       struct err *err)
 {
     struct bytes body = {0};
-    int status, code = cli_get_worker_file(client, id, "log", i, *offset, last, &body, ret_more, &status, err);
+    bool refused;
+    int code = cli_get_worker_file(client, id, "log", i, *offset, last, &body, ret_more, &refused, err);
 
-    if (code == 0 && status == 200) {
+    if (code == 0) {
         code = cli_print(body.data, body.len, err);
         *offset += body.len;
-    } else if (code == 0 && status >= 400 && last) { /* before, the worker may not have begun */
-        struct json *answer = NULL;
-        struct arena arena;
-
-        arena_init(&arena);
-        if (json_parse(&arena, body.data ? (char *)body.data : "", body.len, &answer, NULL) < 0)
-            answer = NULL;
-        code = cli_answer_error(client, "the log of a worker", status, answer, err);
+    } else if (refused && !last) { /* the worker may not have begun */
+        code = 0;
+    } else if (refused) {
         err_wrap(err, "the log of worker %" PRIu32 " cannot be read", i);
-        arena_release(&arena);
     }
     bytes_release(&body);
     return code;

@@ -139,6 +139,18 @@ wait "$client"
 status=$?
 out=$(cat lines progress)
 check "no line is printed within another" test "$(LC_ALL=C sort lines)" = $'a whole line\none half and the other'
+rm whole half
+timeout 60 "$rask" run -p 4 halves.c >lines 2>progress &
+client=$!
+check "it runs again" until_said "RUNNING" cat progress
+id=$(sed -n 's/.*with JobID //p' progress)
+check "half a line is written again" until_said "one half" sh -c 'cat "$0"/log/*"$1"*.out' "$top" "$id"
+for file in "$top"/log/*worker-"$id"*.out; do mv "$file" "$file.away" && mkdir "$file"; done
+touch whole half
+wait "$client"
+status=$?
+out=$(cat progress)
+check "output that cannot be read is told of" said 0 "note: the output of worker 0 is not complete: " "$id-0-" "Program execution finished"
 
 # ---- an unbounded job ----
 cat >endless.c <<'C'
