@@ -27,6 +27,7 @@ struct fs_result {
     size_t len;
     uint8_t **owner;           /* read, append_taken: fs_take */
     uint64_t size;             /* stat */
+    bool in_place;             /* write_all that failed: the name is there, and may not outlive the host */
     char **names;              /* list: sorted, borrowed */
     size_t name_count;
 };

@@ -249,8 +249,10 @@ static int run_write_all(struct op *op)
         rc = failed(op, "put in place");
     if (rc != 0 && fd >= 0)
         unlink(temp);
-    if (rc == 0 && sync_parent(op->path) != 0)
+    if (rc == 0 && sync_parent(op->path) != 0) {
         rc = failed(op, "sync the folder of");
+        op->result.in_place = true;
+    }
     mem_free(temp);
     return rc;
 }

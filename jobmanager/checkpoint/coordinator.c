@@ -329,6 +329,7 @@ void jm_ck_pending_free(struct pending *p)
 {
     list_remove(&p->link);
     env_timer_cancel(p->c->env, &p->timeout);
+    env_timer_cancel(p->c->env, &p->again);
     p->c->env->fs->ops->forget(p->c->env->fs, p);
     jm_ckpt_entry_unref(p->entry);
     ckpt_meta_free(p->meta);

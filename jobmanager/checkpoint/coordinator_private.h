@@ -25,6 +25,8 @@ struct pending { /* a checkpoint under way */
     struct ckpt_meta *meta;
     struct bytes packed;
     struct env_timer timeout;
+    struct env_timer again; /* of writing _metadata */
+    uint64_t doubt_ns;      /* since then there may be a _metadata that could not be written to the end; 0: there is none */
     jm_ckpt_done *done; /* NULL: nobody asked */
     void *arg;
     bool making;   /* a folder of it is being made */

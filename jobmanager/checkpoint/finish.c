@@ -9,6 +9,9 @@
 #include "common/base/check.h"
 #include "jobmanager/checkpoint/coordinator_private.h"
 
+#define AGAIN_MS 100
+#define DOUBT_MS 10000
+
 /* ---- what the coordinator itself keeps in _metadata: the operators that had ended ---- */
 
 static bool vertex_finished(const struct jm_ckpt_vertex *v)
@@ -302,6 +305,42 @@ static void add_complete(struct pending *p, bool of_user)
     jm_ck_ref_files(c, done->dir, done->meta);
 }
 
+static void write_metadata(struct pending *p);
+
+static void on_again(struct env_timer *timer)
+{
+    write_metadata(CONTAINER_OF(timer, struct pending, again));
+}
+
+/*
+ * Whether a checkpoint is complete is decided by whether its _metadata is there. Where that got its name and its folder could
+ * not be synced, as one that is away for a moment, it may be found later: to say that it failed would have sinks roll back what
+ * it promises. So it is written again until it is there for certain; only a folder that stays away ends that.
+ */
+static bool is_in_doubt(struct pending *p, const struct fs_result *result)
+{
+    uint64_t now = env_now_ns(p->c->env);
+
+    if (result->in_place && p->doubt_ns == 0)
+        p->doubt_ns = now;
+    if (p->doubt_ns == 0 || now - p->doubt_ns >= (uint64_t)DOUBT_MS * 1000000)
+        return false;
+    env_timer_arm_ms(p->c->env, &p->again, AGAIN_MS);
+    return true;
+}
+
+static void metadata_failed(struct pending *p, const struct fs_result *result)
+{
+    char *text;
+
+    if (is_in_doubt(p, result))
+        return;
+    text = mem_printf("its _metadata could not be written: %s%s", result->err.text,
+                      p->doubt_ns ? "; should it be found there, it is of no use: remove it" : "");
+    jm_ck_pending_fail(p, p->c->running, true, result->code, text);
+    mem_free(text);
+}
+
 static void on_written(void *arg, const struct fs_result *result)
 {
     struct pending *p = arg;
@@ -310,10 +349,7 @@ static void on_written(void *arg, const struct fs_result *result)
     uint64_t id = p->id;
 
     if (result->code < 0) {
-        char *text = mem_printf("its _metadata could not be written: %s", result->err.text);
-
-        jm_ck_pending_fail(p, c->running, true, result->code, text);
-        mem_free(text);
+        metadata_failed(p, result);
         return;
     }
     e->status = JM_CKPT_COMPLETED;
@@ -373,12 +409,19 @@ static const char *path_from(void *arg, struct arena *arena, const char *path)
     return made;
 }
 
+static void write_metadata(struct pending *p)
+{
+    char *path = mem_printf("%s/_metadata", p->dir);
+
+    p->c->env->fs->ops->write_all(p->c->env->fs, path, p->packed.data, p->packed.len, on_written, p);
+    mem_free(path);
+}
+
 void jm_ck_finish(struct pending *p)
 {
     struct jm_ckpt *c = p->c;
     struct complete *before = newest(c);
     struct err err = {0};
-    char *path;
     int code = 0;
 
     memcpy(p->meta->job, c->options.job_id.bytes, sizeof(p->meta->job));
@@ -397,9 +440,8 @@ void jm_ck_finish(struct pending *p)
     }
     p->state = PENDING_WRITING;
     ckpt_meta_pack(p->meta, &p->packed);
-    path = mem_printf("%s/_metadata", p->dir);
-    c->env->fs->ops->write_all(c->env->fs, path, p->packed.data, p->packed.len, on_written, p);
-    mem_free(path);
+    p->again.cb = on_again;
+    write_metadata(p);
 }
 
 /* ---- where the next epoch begins, and the end ---- */

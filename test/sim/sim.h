@@ -127,6 +127,8 @@ void sim_disk_errors(struct sim_node *node, uint32_t per_million); /* calls that
  */
 uint64_t sim_disk_skip_sync(struct sim_node *node, const char *path, uint64_t number);
 uint64_t sim_disk_fail_call(struct sim_node *node, const char *path, uint64_t number, int code);
+/* The next count files that are written whole get their names, and then the call fails. Until sim_heal. */
+void sim_disk_fail_in_place(struct sim_node *node, const char *path, uint32_t count);
 /* Paths under this folder lie on storage that all nodes share and that no crash of a host destroys. */
 #define SIM_SHARED "/shared"
 /* What a restart would find at least: the synced content, or NULL. Owned by the caller. For checks. (A name that was removed

@@ -213,6 +213,7 @@ void sim_disk_reset_faults(struct sim_disk *disk)
     disk->capacity = 0;
     disk->errors_per_million = 0;
     disk->skipped_sync = disk->failing_call = 0;
+    disk->failing_in_place = 0;
 }
 
 static void tear(struct inode *inode, struct sim_streams *s)
@@ -323,6 +324,11 @@ uint64_t sim_disk_fail_call(struct sim_node *node, const char *path, uint64_t nu
     disk->failing_call = number == 0 ? 0 : disk->calls + number;
     disk->failing_code = code;
     return disk->calls;
+}
+
+void sim_disk_fail_in_place(struct sim_node *node, const char *path, uint32_t count)
+{
+    disk_at(node, path)->failing_in_place = count;
 }
 
 bool sim_path_is_shared(const char *path)

@@ -27,6 +27,7 @@ struct sim_disk {
     uint64_t syncs, skipped_sync; /* so far; the one that does nothing, 0: none */
     uint64_t calls, failing_call; /* likewise: the one that fails */
     int failing_code;
+    uint32_t failing_in_place;
 };
 
 struct inode *sim_inode_new(bool folder); /* one reference */

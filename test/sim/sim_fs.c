@@ -207,6 +207,11 @@ static int do_write_all(struct op *op)
     inode->writer = self(op);
     sim_disk_change(op->disk, CHANGE_PUT, op->path, NULL, inode, self(op));
     sim_inode_unref(inode);
+    if (op->disk->failing_in_place > 0) {
+        op->disk->failing_in_place--;
+        op->result.in_place = true;
+        return fails(op, ERR_IO, "the test lets its folder's sync fail");
+    }
     parent = sim_path_parent(op->path);
     sim_disk_sync_folder(op->disk, parent);
     mem_free(parent);

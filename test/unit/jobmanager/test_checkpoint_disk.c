@@ -217,6 +217,48 @@ static void a_call_that_fails_later_costs_one_checkpoint_at_most(void **state)
     world_free(w);
 }
 
+/* ---- a name that is there, in a folder that cannot be synced ---- */
+
+static void one_whose_metadata_may_be_there_has_not_failed(void **state)
+{
+    struct world *w = world_of_job("1");
+    struct jm_ckpt_stats *s;
+
+    (void)state;
+    run_until_told(w, 1);
+    sim_disk_fail_in_place(w->jm_node, "/ckpt", 3);
+    run_until_told(w, 2);
+    s = jm_ckpt_picture(world_ckpt(w));
+    assert_int_equal(s->failed, 0);
+    assert_true(s->latest_completed->end_ms - s->latest_completed->trigger_ms >= 300); /* three times again */
+    jm_ckpt_stats_unref(s);
+    assert_int_equal(world_worker(w, 0, 1)->aborts, 0);
+    assert_true(metadata_is_safe(w, 2));
+    world_free(w);
+}
+
+static void one_whose_folder_stays_away_fails_with_a_warning(void **state)
+{
+    struct world *w = world_of_job("1");
+    struct watched x = {.w = w, .told = 1};
+    struct jm_ckpt_stats *s;
+
+    (void)state;
+    run_until_told(w, 1);
+    sim_disk_fail_in_place(w->jm_node, "/ckpt", UINT32_MAX);
+    assert_true(sim_run_until(w->sim, one_more_is_over, &x, 15 * (uint64_t)SIM_S));
+    sim_disk_fail_in_place(w->jm_node, "/ckpt", 0);
+    world_run_ms(w, 100);
+    s = jm_ckpt_picture(world_ckpt(w));
+    assert_int_equal(s->failed, 1);
+    assert_non_null(strstr(s->latest_failed->failure, "should it be found there, it is of no use"));
+    assert_true(s->latest_failed->end_ms - s->latest_failed->trigger_ms >= 10000);
+    jm_ckpt_stats_unref(s);
+    assert_int_equal(world_worker(w, 0, 1)->aborts, 1);
+    run_until_told(w, 2);
+    world_free(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -225,6 +267,8 @@ int main(void)
         cmocka_unit_test(a_complete_checkpoint_stays_until_the_next_one_is_safe),
         cmocka_unit_test(a_call_that_fails_costs_one_checkpoint_at_most),
         cmocka_unit_test(a_call_that_fails_later_costs_one_checkpoint_at_most),
+        cmocka_unit_test(one_whose_metadata_may_be_there_has_not_failed),
+        cmocka_unit_test(one_whose_folder_stays_away_fails_with_a_warning),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
