@@ -286,20 +286,21 @@ int cli_open_conf(const struct cli_options *o, struct conf **ret, struct err *er
     return code;
 }
 
+static int unwritten(struct err *err)
+{
+    return err_errno(err, errno ? errno : EIO, "cannot write to standard output");
+}
+
 int cli_flush(struct err *err)
 {
     errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return 0;
-    return err_errno(err, errno ? errno : EIO, "cannot write to standard output");
+    return fflush(stdout) == 0 && !ferror(stdout) ? 0 : unwritten(err);
 }
 
 int cli_print(const void *data, size_t len, struct err *err)
 {
-    errno = 0; /* fflush after a failed fwrite would not know why */
-    if (fwrite(data, 1, len, stdout) == len && fflush(stdout) == 0)
-        return 0;
-    return err_errno(err, errno ? errno : EIO, "cannot write to standard output");
+    errno = 0; /* after a failed fwrite, cli_flush would not know why */
+    return fwrite(data, 1, len, stdout) == len ? cli_flush(err) : unwritten(err);
 }
 
 int cli_fail(const struct err *err)

@@ -98,6 +98,7 @@ check "a job of one chain counts what it reads" said 0 "FINISHED  1000 records"
 run "$rask" run -D taskmanager.memory.network.fraction=0.2 -D rest.port="$port" chained.c
 check "a setting of the daemons is told to do nothing" said 0 "note: -D: 'taskmanager.memory.network.fraction' belongs to the daemons"
 check "one of the client is not" test "$(grep -c 'note:' <<<"$out")" -eq 1
+
 # ---- lines of two workers: subtask 0 is in the middle of one when subtask 3, in the other worker, writes its own ----
 cat >halves.c <<C
 #include <rask/rask.h>
